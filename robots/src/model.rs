@@ -1,0 +1,169 @@
+use nalgebra::{Isometry3, Matrix3, Point3, Unit, Vector3};
+
+/// A floating base with legs; each leg is a serial chain of hinges. Lengths in m, masses in kg.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Robot {
+    /// Folder name, e.g. `go1`.
+    pub name: String,
+    /// The trunk; its frame is the robot's base frame (x forward, y left, z up).
+    pub base: Base,
+    /// Legs in the order of every per-leg vector.
+    pub legs: Vec<Leg>,
+    /// Gains and postures of the position control.
+    pub control: Control,
+}
+
+/// The floating base.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Base {
+    /// Mass, inertia and shapes.
+    pub link: Link,
+}
+
+/// A serial chain of hinges that ends in a spherical foot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Leg {
+    /// E.g. `FL`.
+    pub name: String,
+    /// From the base outwards (hip, thigh, calf).
+    pub joints: Vec<Joint>,
+    /// The foot, rigidly attached to the last link.
+    pub foot: Foot,
+}
+
+/// A hinge and the link that it moves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Joint {
+    /// URDF name.
+    pub name: String,
+    /// Joint frame in the frame of the parent link, at joint position zero.
+    pub origin: Isometry3<f32>,
+    /// Axis of rotation in the joint frame.
+    pub axis: Unit<Vector3<f32>>,
+    /// Lower position limit, rad.
+    pub lower_rad: f32,
+    /// Upper position limit, rad.
+    pub upper_rad: f32,
+    /// Velocity limit, rad/s.
+    pub velocity_limit_radps: f32,
+    /// Effort limit, N·m.
+    pub effort_limit_nm: f32,
+    /// Rotor inertia seen at the joint, kg·m².
+    pub armature_kgm2: f32,
+    /// Viscous damping of the joint, N·m·s/rad.
+    pub damping_nms: f32,
+    /// Dry friction of the joint, N·m.
+    pub friction_nm: f32,
+    /// The link behind the joint; its frame is the joint frame, turned by the joint position.
+    pub link: Link,
+}
+
+/// A rigid body. Links fixed to it in the URDF are merged into it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Link {
+    /// URDF name.
+    pub name: String,
+    /// Mass, kg.
+    pub mass_kg: f32,
+    /// Centre of mass in the link frame.
+    pub com: Point3<f32>,
+    /// Inertia about the centre of mass, axes of the link frame, kg·m².
+    pub inertia_kgm2: Matrix3<f32>,
+    /// Collision shapes, feet included.
+    pub shapes: Vec<CollisionShape>,
+}
+
+/// A primitive attached to a link.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CollisionShape {
+    /// Pose in the link frame.
+    pub origin: Isometry3<f32>,
+    /// Geometry in its own frame.
+    pub shape: Shape,
+    /// How its contacts count.
+    pub class: ContactClass,
+}
+
+/// Primitives that a robot may be made of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Shape {
+    /// Box with half side lengths.
+    Box {
+        /// Half side lengths, m.
+        half_extents: Vector3<f32>,
+    },
+    /// Sphere around the origin.
+    Sphere {
+        /// Radius, m.
+        radius: f32,
+    },
+    /// Capsule along z (a URDF cylinder is read as the capsule of the same total length).
+    Capsule {
+        /// Half of the distance between the centres of its end spheres, m.
+        half_length: f32,
+        /// Radius, m.
+        radius: f32,
+    },
+}
+
+/// The class of body that a contact is counted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ContactClass {
+    /// Trunk, head, hip housings.
+    Base,
+    /// Upper leg.
+    Thigh,
+    /// Lower leg without foot.
+    Calf,
+    /// Foot.
+    Foot,
+}
+
+/// The ball at the end of a leg.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Foot {
+    /// Centre in the frame of the leg's last link.
+    pub position: Point3<f32>,
+    /// Radius, m.
+    pub radius: f32,
+}
+
+/// Position control, from `robot.toml`. Vectors have one entry per joint of the robot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Control {
+    /// Joint positions that action zero stands for, rad.
+    pub default_position_rad: Vec<f32>,
+    /// Joint positions of the standing pose, rad.
+    pub standing_position_rad: Vec<f32>,
+    /// Height of the base frame over the ground in the standing pose, m.
+    pub standing_height_m: f32,
+    /// Stiffness, N·m/rad.
+    pub stiffness: Vec<f32>,
+    /// Damping of the PD law, N·m·s/rad.
+    pub damping: Vec<f32>,
+    /// Joint target = default + action_scale * action, rad.
+    pub action_scale: f32,
+}
+
+impl Robot {
+    /// Number of joints of all legs.
+    pub fn num_joints(&self) -> usize {
+        self.legs.iter().map(|leg| leg.joints.len()).sum()
+    }
+
+    /// Number of legs, and of feet.
+    pub fn num_feet(&self) -> usize {
+        self.legs.len()
+    }
+
+    /// All joints, in the order of every joint vector.
+    pub fn joints(&self) -> impl Iterator<Item = &Joint> {
+        self.legs.iter().flat_map(|leg| &leg.joints)
+    }
+
+    /// Mass of all links, kg.
+    pub fn mass_kg(&self) -> f32 {
+        self.base.link.mass_kg + self.joints().map(|joint| joint.link.mass_kg).sum::<f32>()
+    }
+}

@@ -1,0 +1,157 @@
+//! The engine boundary: all that an environment needs from physics. Observations, rewards, randomization,
+//! curriculum and evaluation stand above it and are written once.
+
+use std::sync::Arc;
+
+use nalgebra::{Point3, UnitQuaternion, Vector3};
+use robots::{FootVec, JointVec, Robot};
+use serde::{Deserialize, Serialize};
+
+use crate::{motor::MotorConfig, obstacle::Obstacle, terrain::Terrain};
+
+/// Physics of a fixed number of independent robots, stepped together on the calling thread.
+pub trait Engine: Send {
+    /// Number of robots.
+    fn num_robots(&self) -> usize;
+    /// Builds the scene of robot `index` anew and places the robot in it. The result depends on `start` alone,
+    /// not on what was simulated before.
+    fn reset(&mut self, index: usize, start: &EpisodeStart);
+    /// Advances every robot by one policy step, `decimation` physics steps, holding the joint targets
+    /// [num_robots, num_joints] (rad).
+    fn step(&mut self, joint_target_rad: &[f32]);
+    /// Copies the state of robot `index` after the last `step` or `reset`.
+    fn read(&self, index: usize, state: &mut PhysicsState);
+    /// Complete state of all robots: an engine restored from it goes on bit for bit.
+    fn save(&self) -> Vec<u8>;
+    /// Restores what `save` returned on an engine of the same configuration.
+    ///
+    /// # Errors
+    /// One line when the bytes do not fit.
+    fn load(&mut self, bytes: &[u8]) -> Result<(), EngineError>;
+}
+
+/// What can go wrong in an engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The robot does not fit the engine.
+    #[error("robot `{robot}`: {reason}; use `--engine rapier`")]
+    UnsupportedRobot {
+        /// Name of the robot.
+        robot: String,
+        /// What the engine cannot hold.
+        reason: String,
+    },
+    /// The saved bytes are of another configuration.
+    #[error("engine state does not fit: {0}")]
+    State(String),
+}
+
+/// Settings shared by all engines.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PhysicsConfig {
+    /// Physics step, s.
+    pub step_s: f32,
+    /// Physics steps per policy step.
+    pub decimation: usize,
+    /// Gravity along world z, m/s².
+    pub gravity_mps2: f32,
+    /// Motor model, the same for all robots; randomized parts are in [`Dynamics`].
+    pub motor: MotorConfig,
+}
+
+impl Default for PhysicsConfig {
+    fn default() -> Self {
+        Self {
+            step_s: 0.005,
+            decimation: 4,
+            gravity_mps2: -9.81,
+            motor: MotorConfig::default(),
+        }
+    }
+}
+
+/// Everything that defines the physics of one episode.
+#[derive(Clone, Debug)]
+pub struct EpisodeStart {
+    /// Ground.
+    pub terrain: Arc<Terrain>,
+    /// Obstacles, in the world frame.
+    pub obstacles: Vec<Obstacle>,
+    /// Base position in the world frame, m.
+    pub position_world: Point3<f32>,
+    /// Rotation from the base to the world frame.
+    pub orientation: UnitQuaternion<f32>,
+    /// Velocity of the base frame's origin, world frame, m/s.
+    pub linear_velocity_world: Vector3<f32>,
+    /// Angular velocity, world frame, rad/s.
+    pub angular_velocity_world: Vector3<f32>,
+    /// Joint positions, rad.
+    pub joint_position_rad: JointVec,
+    /// Joint velocities, rad/s.
+    pub joint_velocity_radps: JointVec,
+    /// Randomized parameters of this episode.
+    pub dynamics: Dynamics,
+}
+
+/// Randomized physical parameters of one episode.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dynamics {
+    /// Coulomb friction coefficient between the robot and the world.
+    pub friction: f32,
+    /// Mass added at the centre of mass of the base link (its inertia scales with the mass), kg.
+    pub added_base_mass_kg: f32,
+    /// Constant torque added to each joint, N·m.
+    pub torque_offset_nm: JointVec,
+    /// Half-width of the uniform torque noise drawn afresh for each joint and physics step, N·m.
+    pub torque_noise_nm: JointVec,
+    /// Seed of the torque noise stream.
+    pub noise_seed: u64,
+    /// Delay between a joint target and its use, in physics steps.
+    pub actuation_delay_steps: usize,
+}
+
+impl Dynamics {
+    /// No randomization, friction 0.8.
+    pub fn nominal(robot: &Robot) -> Self {
+        let zeros: JointVec = std::iter::repeat_n(0.0, robot.num_joints()).collect();
+        Self {
+            friction: 0.8,
+            added_base_mass_kg: 0.0,
+            torque_offset_nm: zeros.clone(),
+            torque_noise_nm: zeros,
+            noise_seed: 0,
+            actuation_delay_steps: 0,
+        }
+    }
+}
+
+/// State of one robot after a policy step. Contact entries cover the whole policy step, so that a touch between
+/// two policy steps is not missed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PhysicsState {
+    /// Base position in the world frame, m.
+    pub position_world: Point3<f32>,
+    /// Rotation from the base to the world frame.
+    pub orientation: UnitQuaternion<f32>,
+    /// Velocity of the base frame's origin, world frame, m/s.
+    pub linear_velocity_world: Vector3<f32>,
+    /// Angular velocity, world frame, rad/s.
+    pub angular_velocity_world: Vector3<f32>,
+    /// Joint positions, rad.
+    pub joint_position_rad: JointVec,
+    /// Joint velocities, rad/s.
+    pub joint_velocity_radps: JointVec,
+    /// Motor torques of the last physics step, noise included, N·m.
+    pub joint_torque_nm: JointVec,
+    /// Contact force on each foot in the last physics step, world frame, N.
+    pub foot_force_world: FootVec<Vector3<f32>>,
+    /// Largest value in this policy step of (horizontal force - 2 * vertical force) over all feet, N.
+    pub foot_horizontal_excess_n: f32,
+    /// Largest force on a shape of class `Base` in this policy step, N.
+    pub base_force_n: f32,
+    /// Largest force on the `Thigh` shapes of each leg in this policy step, N.
+    pub thigh_force_n: FootVec<f32>,
+    /// Largest force on the `Calf` shapes of each leg in this policy step, N.
+    pub calf_force_n: FootVec<f32>,
+}

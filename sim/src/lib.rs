@@ -1,0 +1,6 @@
+//! The simulation in which the policies learn and are evaluated.
+
+pub mod engine;
+pub mod motor;
+pub mod obstacle;
+pub mod terrain;

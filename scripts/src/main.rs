@@ -1,1 +1,79 @@
-fn main() {}
+//! `abs`: trains, evaluates and shows agile-but-safe policies for legged robots.
+
+mod config;
+mod config_command;
+
+use std::{io, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  abs demo                                     evaluate the policy that is shipped, with pictures
+  abs train agile --robot go1 --seed 1         train; watch with tensorboard --logdir runs
+  abs train --resume runs/agile-go1-1-...      go on with a run that was stopped
+  abs eval --bundle policies/bundles/go1       the paper's test: table, metrics.json, pictures
+  abs play --bundle policies/bundles/go1       one episode as an animated GIF
+  abs doctor                                   what this machine has, and what is missing";
+
+/// Agile but safe: a legged robot that runs to a goal and does not collide.
+#[derive(Parser)]
+#[command(name = "abs", version, after_help = EXAMPLES, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Config(config_command::ConfigCommand),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() && !is_help(&error) => {
+            eprintln!("{}", one_line_usage_error(&error));
+            return ExitCode::from(2);
+        }
+        Err(error) => error.exit(),
+    };
+    let result = match cli.command {
+        Command::Config(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // `abs ... | head` closes the pipe early; that is not an error.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", one_line(&format!("{error:#}")));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_help(error: &clap::Error) -> bool {
+    error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+}
+
+/// What clap says before it goes on with the usage, in one line.
+fn one_line_usage_error(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let message = text.split("\nUsage:").next().unwrap_or_default();
+    let message = message
+        .split("\nFor more information")
+        .next()
+        .unwrap_or_default();
+    format!("{} (see --help)", one_line(message))
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}

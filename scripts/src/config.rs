@@ -1,0 +1,209 @@
+//! The one configuration of everything: defaults, then a preset, then a file, then `--set`.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// All settings. Every field is a TOML key, and a `--set key=value` on the command line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Name of a robot that is shipped, or path of a robot folder.
+    pub robot: String,
+    /// Seed of every random stream.
+    pub seed: u64,
+    /// Worker threads; 0 stands for all cores. Results do not depend on it.
+    pub threads: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            robot: "go1".into(),
+            seed: 1,
+            threads: 0,
+        }
+    }
+}
+
+/// Flags that change the configuration, shared by the commands.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Configuration")]
+pub struct ConfigArgs {
+    /// Read settings from a TOML file, e.g. the `config.toml` of a run
+    #[arg(long, value_name = "FILE.toml")]
+    pub config: Option<PathBuf>,
+    /// Change one setting, e.g. `--set env.num_envs=512`; may be repeated. `abs config` lists all
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// Name of a robot that is shipped, or path of a robot folder [default: go1]
+    #[arg(long, value_name = "NAME|DIR")]
+    pub robot: Option<String>,
+    /// Seed of every random stream [default: 1]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub seed: Option<u64>,
+    /// Worker threads, 0 for all cores; results do not depend on it [default: 0]
+    #[arg(long)]
+    pub threads: Option<usize>,
+}
+
+impl ConfigArgs {
+    /// Resolves the configuration, starting from the defaults.
+    ///
+    /// # Errors
+    /// Names the file or flag, and the key, that is wrong.
+    pub fn resolve(&self) -> Result<Config> {
+        self.resolve_over(Config::default())
+    }
+
+    /// Resolves the configuration, starting from `base`.
+    ///
+    /// # Errors
+    /// Names the file or flag, and the key, that is wrong.
+    pub fn resolve_over(&self, base: Config) -> Result<Config> {
+        let mut config = base;
+        if let Some(path) = &self.config {
+            let text = fs::read_to_string(path)
+                .with_context(|| format!("cannot read the config {}", path.display()))?;
+            let layer = parse_file(&text).with_context(|| path.display().to_string())?;
+            config = config
+                .overlaid_by(layer)
+                .with_context(|| path.display().to_string())?;
+        }
+        for set in &self.sets {
+            config = parse_set(set)
+                .and_then(|layer| config.overlaid_by(layer))
+                .with_context(|| format!("--set {set}"))?;
+        }
+        config.robot = self.robot.clone().unwrap_or(config.robot);
+        config.seed = self.seed.unwrap_or(config.seed);
+        config.threads = self.threads.unwrap_or(config.threads);
+        Ok(config)
+    }
+}
+
+impl Config {
+    /// All settings as TOML.
+    ///
+    /// # Errors
+    /// Only for values that TOML cannot hold.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).context("the configuration does not fit into TOML")
+    }
+
+    /// Number of worker threads, with 0 resolved to the number of cores.
+    pub fn num_threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+
+    /// Gives rayon the configured number of threads. To be called once, before rayon is used.
+    ///
+    /// # Errors
+    /// When threads cannot be started.
+    pub fn start_thread_pool(&self) -> Result<()> {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(self.num_threads())
+            .build_global()
+            .with_context(|| format!("cannot start {} threads", self.num_threads()))
+    }
+
+    fn overlaid_by(&self, layer: Table) -> Result<Self> {
+        let known = Table::try_from(self).context("the configuration does not fit into TOML")?;
+        let mut merged = known.clone();
+        merge(&mut merged, layer);
+        serde_path_to_error::deserialize(Value::Table(merged)).map_err(|error| {
+            let path = error.path().to_string();
+            if is_known(&known, &path) {
+                anyhow!("{path}: {}", error.inner().message())
+            } else {
+                unknown_key(&known, &path)
+            }
+        })
+    }
+}
+
+/// Overwrites single settings; tables are merged, everything else is replaced.
+fn merge(target: &mut Table, layer: Table) {
+    for (key, value) in layer {
+        match (target.get_mut(&key), value) {
+            (Some(Value::Table(inner)), Value::Table(layer)) => merge(inner, layer),
+            (_, value) => {
+                target.insert(key, value);
+            }
+        }
+    }
+}
+
+fn parse_file(text: &str) -> Result<Table> {
+    text.parse::<Table>().map_err(|error| {
+        let line = error
+            .span()
+            .map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+        anyhow!("line {line}: {}", error.message())
+    })
+}
+
+/// `a.b=c` as the table `{ a = { b = c } }`. A value that is not TOML is taken as a string.
+fn parse_set(set: &str) -> Result<Table> {
+    let Some((path, text)) = set.split_once('=') else {
+        bail!("expected KEY=VALUE, e.g. seed=3");
+    };
+    let value = format!("value = {text}")
+        .parse::<Table>()
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| Value::String(text.trim().to_owned()));
+    let mut keys = path.trim().rsplit('.').map(str::trim);
+    let last = keys.next().unwrap_or_default();
+    let mut table = Table::from_iter([(last.to_owned(), value)]);
+    for key in keys {
+        table = Table::from_iter([(key.to_owned(), Value::Table(table))]);
+    }
+    Ok(table)
+}
+
+fn is_known(known: &Table, path: &str) -> bool {
+    let mut keys = path.split('.').filter(|key| *key != "?");
+    let Some(first) = keys.next() else {
+        return true;
+    };
+    let mut value = known.get(first);
+    for key in keys {
+        value = match value {
+            Some(Value::Table(table)) => table.get(key),
+            // Inside an array or a scalar there are no keys to know.
+            other => return other.is_some(),
+        };
+    }
+    value.is_some()
+}
+
+fn unknown_key(known: &Table, path: &str) -> anyhow::Error {
+    let mut keys = Vec::new();
+    collect_keys(known, "", &mut keys);
+    let nearest = keys
+        .iter()
+        .map(|key| (strsim::damerau_levenshtein(key, path), key))
+        .min();
+    match nearest {
+        Some((distance, key)) if distance <= 2 + path.len() / 3 => {
+            anyhow!("unknown key `{path}`; did you mean `{key}`? (`abs config` lists all keys)")
+        }
+        _ => anyhow!("unknown key `{path}` (`abs config` lists all keys)"),
+    }
+}
+
+fn collect_keys(table: &Table, prefix: &str, keys: &mut Vec<String>) {
+    for (key, value) in table {
+        let path = format!("{prefix}{key}");
+        if let Value::Table(inner) = value {
+            collect_keys(inner, &format!("{path}."), keys);
+        }
+        keys.push(path);
+    }
+}

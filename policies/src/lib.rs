@@ -1,3 +1,17 @@
 //! Policies: what they observe, how they are evaluated, stored and trained.
+//!
+//! Data flow: `RobotState` + [`RayScan`] + [`Goal`] -> observation ([`Layout`]) -> policy -> action -> `JointTarget`.
 
+mod action;
+mod command;
+pub mod observation;
+mod rays;
 pub mod vec_env;
+
+#[cfg(test)]
+mod test_robot;
+
+pub use action::{ACTION_CLIP, ActionMap, default_target};
+pub use command::{Goal, GoalYaw, Twist};
+pub use observation::{Layout, ObservationInput, Quantity};
+pub use rays::{MAX_RAYS, RayScan, RaySpec, RaySpecError};

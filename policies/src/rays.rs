@@ -1,0 +1,206 @@
+//! The rays: where they start, where they point, how far they see.
+
+use std::f32::consts::FRAC_PI_4;
+
+use arrayvec::ArrayVec;
+use nalgebra::Vector2;
+use serde::{Deserialize, Serialize};
+
+/// Most rays that a scan may have.
+pub const MAX_RAYS: usize = 64;
+
+/// Horizontal rays in the yaw frame: a fan around the forward axis, from right to left.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RaySpec {
+    /// Number of rays.
+    pub count: usize,
+    /// Direction of the first ray, rad, positive to the left.
+    pub first_rad: f32,
+    /// Direction of the last ray, rad.
+    pub last_rad: f32,
+    /// Forward position of the common origin relative to the base centre, m.
+    pub origin_x_m: f32,
+    /// Shortest distance that is told apart, m.
+    pub min_m: f32,
+    /// Distance of a ray that hits nothing, m.
+    pub max_m: f32,
+}
+
+impl Default for RaySpec {
+    /// The 11 rays of the paper.
+    fn default() -> Self {
+        Self {
+            count: 11,
+            first_rad: -FRAC_PI_4,
+            last_rad: FRAC_PI_4,
+            origin_x_m: -0.05,
+            min_m: 0.1,
+            max_m: 6.0,
+        }
+    }
+}
+
+/// A [`RaySpec`] that no scan can have.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RaySpecError {
+    /// Too few or too many rays.
+    #[error("rays.count is {0}, must be 2 to {MAX_RAYS}")]
+    Count(usize),
+    /// The fan is empty, reversed or more than a full turn.
+    #[error(
+        "rays go from {first_rad} to {last_rad} rad, must be increasing and at most a full turn"
+    )]
+    Fan {
+        /// Direction of the first ray, rad.
+        first_rad: f32,
+        /// Direction of the last ray, rad.
+        last_rad: f32,
+    },
+    /// The distance range is empty or not positive.
+    #[error("rays reach from {min_m} to {max_m} m, must be 0 < min_m < max_m")]
+    Range {
+        /// Shortest distance, m.
+        min_m: f32,
+        /// Longest distance, m.
+        max_m: f32,
+    },
+    /// The origin is not a number.
+    #[error("rays.origin_x_m is {0}, must be finite")]
+    Origin(f32),
+}
+
+impl RaySpec {
+    /// Checks that the rays form a fan.
+    ///
+    /// # Errors
+    /// The first field that is out of range.
+    pub fn validate(&self) -> Result<(), RaySpecError> {
+        if !(2..=MAX_RAYS).contains(&self.count) {
+            return Err(RaySpecError::Count(self.count));
+        }
+        let fan_rad = self.last_rad - self.first_rad;
+        if !(fan_rad > 0.0 && fan_rad <= std::f32::consts::TAU) {
+            return Err(RaySpecError::Fan {
+                first_rad: self.first_rad,
+                last_rad: self.last_rad,
+            });
+        }
+        if !(self.min_m > 0.0 && self.min_m < self.max_m && self.max_m.is_finite()) {
+            return Err(RaySpecError::Range {
+                min_m: self.min_m,
+                max_m: self.max_m,
+            });
+        }
+        if !self.origin_x_m.is_finite() {
+            return Err(RaySpecError::Origin(self.origin_x_m));
+        }
+        Ok(())
+    }
+
+    /// Direction of ray `index` in the yaw frame, rad, positive to the left.
+    pub fn angle_rad(&self, index: usize) -> f32 {
+        let step_rad = (self.last_rad - self.first_rad) / (self.count - 1) as f32;
+        self.first_rad + index as f32 * step_rad
+    }
+
+    /// Unit vectors of all rays in the yaw frame (x forward, y left).
+    pub fn directions(&self) -> impl Iterator<Item = Vector2<f32>> + '_ {
+        (0..self.count).map(|index| {
+            let (sin, cos) = self.angle_rad(index).sin_cos();
+            Vector2::new(cos, sin)
+        })
+    }
+}
+
+/// Distances seen by all rays at one instant, m, within `min_m..=max_m` of the [`RaySpec`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RayScan {
+    /// One distance per ray, m, first ray first.
+    pub distance_m: ArrayVec<f32, MAX_RAYS>,
+}
+
+impl RayScan {
+    /// Nothing in reach.
+    pub fn clear(spec: &RaySpec) -> Self {
+        Self {
+            distance_m: std::iter::repeat_n(spec.max_m, spec.count).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rays_step_by_nine_degrees_from_right_to_left() {
+        let spec = RaySpec::default();
+        for index in 0..11 {
+            let expected_deg = -45.0 + 9.0 * index as f32;
+            assert!((spec.angle_rad(index).to_degrees() - expected_deg).abs() < 1e-4);
+        }
+        let directions: Vec<_> = spec.directions().collect();
+        assert!(directions[0].y < 0.0, "the first ray looks to the right");
+        assert!((directions[5] - Vector2::x()).norm() < 1e-6);
+    }
+
+    #[test]
+    fn impossible_specs_are_named() {
+        let ok = RaySpec::default();
+        assert_eq!(ok.validate(), Ok(()));
+        let check = |spec: RaySpec, expected: &str| {
+            let error = spec.validate().unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        check(
+            RaySpec {
+                count: 1,
+                ..ok.clone()
+            },
+            "rays.count is 1",
+        );
+        check(
+            RaySpec {
+                count: 65,
+                ..ok.clone()
+            },
+            "rays.count is 65",
+        );
+        check(
+            RaySpec {
+                last_rad: -2.0,
+                ..ok.clone()
+            },
+            "increasing",
+        );
+        check(
+            RaySpec {
+                last_rad: f32::NAN,
+                ..ok.clone()
+            },
+            "increasing",
+        );
+        check(
+            RaySpec {
+                min_m: 0.0,
+                ..ok.clone()
+            },
+            "0 < min_m",
+        );
+        check(
+            RaySpec {
+                max_m: f32::INFINITY,
+                ..ok.clone()
+            },
+            "0 < min_m",
+        );
+        check(
+            RaySpec {
+                origin_x_m: f32::NAN,
+                ..ok
+            },
+            "origin_x_m",
+        );
+    }
+}

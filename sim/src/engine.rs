@@ -7,7 +7,7 @@ use nalgebra::{Point3, UnitQuaternion, Vector3};
 use robots::{FootVec, JointVec, Robot};
 use serde::{Deserialize, Serialize};
 
-use crate::{motor::MotorConfig, obstacle::Obstacle, terrain::Terrain};
+use crate::{env::EngineKind, motor::MotorConfig, obstacle::Obstacle, terrain::Terrain};
 
 /// Physics of a fixed number of independent robots, stepped together on the calling thread.
 pub trait Engine: Send {

@@ -1,0 +1,343 @@
+//! The agile task (method section 4): reach a goal pose among obstacles before the time is up.
+
+use std::f32::consts::PI;
+
+use nalgebra::{Point2, UnitQuaternion, Vector3};
+use policies::{
+    command::{Goal, GoalYaw},
+    observation::Layout,
+    vec_env::Done,
+};
+use rand::RngExt;
+use robots::Robot;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    config::uniform,
+    rewards::{Regularizers, StepContext, reward_terms},
+    task::{EpisodeEnd, EpisodePlan, Judgement, LevelChange, Task, TaskInput},
+};
+use crate::{obstacle::Obstacle, random::Stream};
+
+/// Settings of the agile task. Ranges are [low, high].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgileConfig {
+    /// Episode time, s.
+    pub episode_s: [f32; 2],
+    /// Goal x, m.
+    pub goal_x_m: [f32; 2],
+    /// Goal y, m.
+    pub goal_y_m: [f32; 2],
+    /// Goal heading relative to the bearing of the goal, rad.
+    pub goal_heading_rad: [f32; 2],
+    /// Start x and y, each drawn from +/- this, m.
+    pub start_xy_m: f32,
+    /// Start yaw, drawn from +/- this, rad.
+    pub start_yaw_rad: f32,
+    /// Each component of the initial linear and angular velocity, drawn from +/- this, m/s and rad/s.
+    pub start_twist: f32,
+    /// Factor on the default joint positions at the start.
+    pub start_joint_factor: [f32; 2],
+    /// Cylinders in an episode.
+    pub obstacles: ObstacleConfig,
+    /// Final distance below which an episode counts as reached in the log, m.
+    pub reach_m: f32,
+    /// Final distance below which the level rises, m.
+    pub level_up_m: f32,
+    /// Final distance above which the level falls, m.
+    pub level_down_m: f32,
+    /// Weights of the task rewards.
+    pub rewards: AgileRewards,
+    /// Weights of the regularizers.
+    pub regularizers: Regularizers,
+}
+
+/// Cylinders of a training episode.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ObstacleConfig {
+    /// Most cylinders in an episode.
+    pub count: usize,
+    /// Probability that each is present at level 0.
+    pub presence_base: f32,
+    /// What each level adds to that probability.
+    pub presence_per_level: f32,
+    /// Radius, m.
+    pub radius_m: f32,
+    /// Height, m.
+    pub height_m: f32,
+    /// Centre x, m.
+    pub x_m: [f32; 2],
+    /// Centre y, m.
+    pub y_m: [f32; 2],
+    /// Least distance of a centre from the start, m.
+    pub start_clearance_m: f32,
+}
+
+impl Default for ObstacleConfig {
+    fn default() -> Self {
+        Self {
+            count: 8,
+            presence_base: 0.1,
+            presence_per_level: 0.1,
+            radius_m: 0.4,
+            height_m: 1.0,
+            x_m: [-3.0, 8.0],
+            y_m: [-2.5, 2.5],
+            start_clearance_m: 1.1,
+        }
+    }
+}
+
+impl Default for AgileConfig {
+    fn default() -> Self {
+        Self {
+            episode_s: [7.0, 9.0],
+            goal_x_m: [1.5, 7.5],
+            goal_y_m: [-2.0, 2.0],
+            goal_heading_rad: [-0.3, 0.3],
+            start_xy_m: 0.5,
+            start_yaw_rad: PI,
+            start_twist: 0.5,
+            start_joint_factor: [0.5, 1.5],
+            obstacles: ObstacleConfig::default(),
+            reach_m: 0.65,
+            level_up_m: 0.5,
+            level_down_m: 2.0,
+            rewards: AgileRewards::default(),
+            regularizers: Regularizers::default(),
+        }
+    }
+}
+
+reward_terms! {
+    /// Rewards of the agile task; the -a and -c variants of the paper double and halve `agile`.
+    AgileRewards(AgileContext<'_>) {
+        /// 1/(1+(d/2)^2) over the last 2 s.
+        soft_position = 60.0,
+        /// 1/(1+(d/0.5)^2) in the last second.
+        tight_position = 60.0,
+        /// 1/(1+yaw error^2) over the last 2 s, within 2 m of the goal.
+        heading = 30.0,
+        /// Forward speed / 4.5 when facing the goal; 1 at the goal.
+        agile = 10.0,
+        /// Standing still far from the goal, facing away.
+        stall = -20.0,
+        /// L1 distance to the standing pose in the last second at the goal.
+        stand = -10.0,
+        /// The base touches something; five times that in the last second at the goal.
+        base_contact = -100.0,
+    }
+}
+
+/// What the agile rewards look at.
+pub struct AgileContext<'a> {
+    step: &'a StepContext<'a>,
+    goal_distance_m: f32,
+    heading_error_rad: f32,
+    /// Cosine of the angle between the base's forward direction and the bearing of the goal.
+    facing_goal: f32,
+    time_left_s: f32,
+}
+
+/// Weight of a reward that is given only in the last `window_s` seconds, normalized to them.
+fn last_seconds(context: &AgileContext, window_s: f32) -> f32 {
+    if context.time_left_s < window_s { 1.0 / window_s } else { 0.0 }
+}
+
+fn soft_position(context: &AgileContext) -> f32 {
+    last_seconds(context, 2.0) / (1.0 + (context.goal_distance_m / 2.0).powi(2))
+}
+
+fn tight_position(context: &AgileContext) -> f32 {
+    last_seconds(context, 1.0) / (1.0 + (context.goal_distance_m / 0.5).powi(2))
+}
+
+fn heading(context: &AgileContext) -> f32 {
+    if context.goal_distance_m < 2.0 {
+        last_seconds(context, 2.0) / (1.0 + context.heading_error_rad.powi(2))
+    } else {
+        0.0
+    }
+}
+
+fn agile(context: &AgileContext) -> f32 {
+    if context.goal_distance_m < 0.5 {
+        1.0
+    } else if context.facing_goal > -0.25 {
+        context.step.state.linear_velocity_base.x.max(0.0) / 4.5
+    } else {
+        0.0
+    }
+}
+
+fn stall(context: &AgileContext) -> f32 {
+    let state = context.step.state;
+    let still = state.linear_velocity_base.norm() < 0.1 && state.angular_velocity_base.z.abs() < 0.1;
+    f32::from(still && context.goal_distance_m > 2.0 && context.facing_goal < -0.25)
+}
+
+fn stand(context: &AgileContext) -> f32 {
+    if context.goal_distance_m < 0.5 {
+        last_seconds(context, 1.0) * context.step.distance_to_standing_rad()
+    } else {
+        0.0
+    }
+}
+
+fn base_contact(context: &AgileContext) -> f32 {
+    let at_the_end = context.time_left_s < 1.0 && context.goal_distance_m < 0.5;
+    match context.step.base_touches() {
+        true if at_the_end => 5.0,
+        true => 1.0,
+        false => 0.0,
+    }
+}
+
+/// The agile task.
+pub struct AgileTask {
+    config: AgileConfig,
+    layout: Layout,
+    robot: Robot,
+}
+
+/// One episode of the agile task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgileEpisode {
+    /// Goal pose in the world frame.
+    pub goal: Goal,
+    /// Length of the episode, s.
+    pub duration_s: f32,
+    collided: bool,
+}
+
+impl AgileTask {
+    /// The task for one robot.
+    pub fn new(config: AgileConfig, layout: Layout, robot: Robot) -> Self {
+        Self { config, layout, robot }
+    }
+
+    fn draw_goal(&self, start: Point2<f32>, obstacles: &[Obstacle], stream: &mut Stream) -> Goal {
+        let c = &self.config;
+        // Radius and half-width of the robot with the method's margins.
+        let blocked = c.obstacles.radius_m * 1.1 + 0.314;
+        let mut position = Point2::origin();
+        for _ in 0..100 {
+            position.x = uniform(c.goal_x_m, stream);
+            position.y = uniform(c.goal_y_m, stream);
+            let free = |o: &Obstacle| (o.position_world.xy() - position).norm() > blocked;
+            if obstacles.iter().all(free) {
+                break;
+            }
+        }
+        let bearing = (position.y - start.y).atan2(position.x - start.x);
+        let heading_rad = bearing + uniform(c.goal_heading_rad, stream);
+        Goal { position_world: position, heading_rad }
+    }
+}
+
+impl Task for AgileTask {
+    type Episode = AgileEpisode;
+
+    fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    fn term_names(&self) -> Vec<&'static str> {
+        [AgileRewards::NAMES, Regularizers::NAMES].concat()
+    }
+
+    fn plan(&self, level: usize, stream: &mut Stream) -> EpisodePlan<AgileEpisode> {
+        let c = &self.config;
+        let symmetric = |half: f32, stream: &mut Stream| uniform([-half, half], stream);
+        let duration_s = uniform(c.episode_s, stream);
+        let x = symmetric(c.start_xy_m, stream);
+        let y = symmetric(c.start_xy_m, stream);
+        let start = Point2::new(x, y);
+        let o = &c.obstacles;
+        let presence = o.presence_base + o.presence_per_level * level as f32;
+        let mut obstacles = Vec::new();
+        for _ in 0..o.count {
+            if stream.random::<f32>() >= presence {
+                continue;
+            }
+            let centre = loop {
+                let centre = Point2::new(uniform(o.x_m, stream), uniform(o.y_m, stream));
+                if (centre - start).norm() >= o.start_clearance_m {
+                    break centre;
+                }
+            };
+            obstacles.push(Obstacle::cylinder(centre.x, centre.y, o.radius_m, o.height_m));
+        }
+        let goal = self.draw_goal(start, &obstacles, stream);
+        let mut twist = || {
+            Vector3::from_fn(|_, _| uniform([-c.start_twist, c.start_twist], stream))
+        };
+        let (linear, angular) = (twist(), twist());
+        let yaw = symmetric(c.start_yaw_rad, stream);
+        let joints = self.robot.control.default_position_rad.iter();
+        let joints = joints.map(|q| q * uniform(c.start_joint_factor, stream)).collect();
+        EpisodePlan {
+            episode: AgileEpisode { goal, duration_s, collided: false },
+            obstacles,
+            start_xy_m: [x, y],
+            orientation: UnitQuaternion::from_axis_angle(&Vector3::z_axis(), yaw),
+            linear_velocity_world: linear,
+            angular_velocity_world: angular,
+            joint_position_rad: joints,
+            joint_velocity_radps: std::iter::repeat_n(0.0, self.robot.num_joints()).collect(),
+        }
+    }
+
+    fn judge(&self, episode: &mut AgileEpisode, step: &StepContext, terms: &mut [f32]) -> Judgement {
+        let goal = GoalYaw::new(step.state, &episode.goal);
+        let goal_distance_m = goal.x_m.hypot(goal.y_m);
+        let context = AgileContext {
+            step,
+            goal_distance_m,
+            heading_error_rad: goal.heading_error_rad,
+            facing_goal: goal.x_m / goal_distance_m.max(1e-6),
+            time_left_s: episode.duration_s - step.time_s,
+        };
+        let (task_terms, regularizers) = terms.split_at_mut(AgileRewards::NAMES.len());
+        self.config.rewards.evaluate(&context, task_terms);
+        self.config.regularizers.evaluate(step, regularizers);
+
+        episode.collided |= step.collides();
+        let falls = step.base_touches();
+        // Half a step of tolerance: the last step ends at the duration up to rounding.
+        let time_out = context.time_left_s < 0.5 * step.step_s;
+        if !falls && !time_out {
+            return Judgement { done: Done::No, end: None };
+        }
+        let level = match goal_distance_m {
+            d if d < self.config.level_up_m => LevelChange::Up,
+            d if d > self.config.level_down_m => LevelChange::Down,
+            _ => LevelChange::Stay,
+        };
+        let reached = !episode.collided && goal_distance_m < self.config.reach_m;
+        Judgement {
+            // The time is observed, so that its end is a termination like any other (method section 6).
+            done: Done::Terminated,
+            end: Some(EpisodeEnd {
+                level,
+                scalars: [
+                    ("reach_rate", f32::from(reached)),
+                    ("collision_rate", f32::from(episode.collided)),
+                    ("fall_rate", f32::from(falls)),
+                    ("final_distance_m", goal_distance_m),
+                ],
+            }),
+        }
+    }
+
+    fn input(&self, episode: &AgileEpisode, state: &robots::RobotState, time_s: f32) -> TaskInput {
+        let goal = GoalYaw::new(state, &episode.goal);
+        TaskInput {
+            goal,
+            time_left_s: episode.duration_s - time_s,
+            goal_distance_m: goal.x_m.hypot(goal.y_m),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+use policies::observation::RaySpec;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use super::{agile::AgileConfig, randomization::RandomizationConfig};
+use crate::{engine::PhysicsConfig, random::Stream, terrain::TerrainConfig};
+
+/// Settings of the training environments.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnvConfig {
+    /// Environments, over all workers.
+    pub num_envs: usize,
+    /// Physics engine.
+    pub engine: EngineKind,
+    /// Physics step, decimation, gravity, motors.
+    pub physics: PhysicsConfig,
+    /// Ray layout.
+    pub rays: RaySpec,
+    /// Observation noise and illusion.
+    pub noise: NoiseConfig,
+    /// Randomized physics.
+    pub randomization: RandomizationConfig,
+    /// Ground.
+    pub terrain: TerrainConfig,
+    /// Curriculum over levels of difficulty.
+    pub curriculum: CurriculumConfig,
+    /// The agile task.
+    pub agile: AgileConfig,
+    /// Folder for the last second of environments that became NaN; training sets it to its run folder.
+    pub dump_dir: Option<std::path::PathBuf>,
+}
+
+impl Default for EnvConfig {
+    fn default() -> Self {
+        Self {
+            num_envs: 1280,
+            engine: EngineKind::Batch,
+            physics: PhysicsConfig::default(),
+            rays: RaySpec::default(),
+            noise: NoiseConfig::default(),
+            randomization: RandomizationConfig::default(),
+            terrain: TerrainConfig::default(),
+            curriculum: CurriculumConfig::default(),
+            agile: AgileConfig::default(),
+            dump_dir: None,
+        }
+    }
+}
+
+/// Physics engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineKind {
+    /// rapier3d multibodies: the reference, in which every result is evaluated.
+    Rapier,
+    /// The batched engine: for training.
+    Batch,
+}
+
+/// Observation noise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NoiseConfig {
+    /// Factor on the noise of the observation table.
+    pub scale: f32,
+    /// Replace rays that end behind the goal (method section 3, illusion).
+    pub illusion: bool,
+    /// How far behind the goal a ray must end to be replaced, m.
+    pub illusion_margin_m: f32,
+}
+
+impl Default for NoiseConfig {
+    fn default() -> Self {
+        Self { scale: 1.0, illusion: true, illusion_margin_m: 0.3 }
+    }
+}
+
+/// Curriculum: one level per environment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CurriculumConfig {
+    /// Number of levels.
+    pub levels: usize,
+    /// Levels at the start are drawn from 0 to this, inclusive.
+    pub start_max: usize,
+}
+
+impl Default for CurriculumConfig {
+    fn default() -> Self {
+        Self { levels: 10, start_max: 5 }
+    }
+}
+
+/// Uniform draw from [low, high].
+pub fn uniform([low, high]: [f32; 2], stream: &mut Stream) -> f32 {
+    low + (high - low) * stream.random::<f32>()
+}
+
+/// A setting that no environment can be built with.
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[error("`env.{key}`: {reason}")]
+pub struct ConfigError {
+    key: String,
+    reason: String,
+}
+
+impl EnvConfig {
+    /// Checks all ranges.
+    ///
+    /// # Errors
+    /// One line that names the key and what would be right.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let error = |key: &str, reason: String| Err(ConfigError { key: key.into(), reason });
+        let at_least = |key: &str, value: f64, least: f64| {
+            if value >= least {
+                return Ok(());
+            }
+            error(key, format!("{value} is too small, at least {least} is needed"))
+        };
+        at_least("num_envs", self.num_envs as f64, 1.0)?;
+        at_least("physics.decimation", self.physics.decimation as f64, 1.0)?;
+        at_least("physics.step_s", self.physics.step_s.into(), 1e-4)?;
+        at_least("noise.scale", self.noise.scale.into(), 0.0)?;
+        at_least("curriculum.levels", self.curriculum.levels as f64, 1.0)?;
+        if self.curriculum.start_max >= self.curriculum.levels {
+            let levels = self.curriculum.levels;
+            return error("curriculum.start_max", format!("must be below `levels` = {levels}"));
+        }
+        let (a, r) = (&self.agile, &self.randomization);
+        at_least("agile.episode_s", a.episode_s[0].into(), 0.1)?;
+        at_least("agile.obstacles.radius_m", a.obstacles.radius_m.into(), 0.01)?;
+        at_least("randomization.friction", r.friction[0].into(), 0.0)?;
+        for (key, [low, high]) in [
+            ("agile.episode_s", a.episode_s),
+            ("agile.goal_x_m", a.goal_x_m),
+            ("agile.goal_y_m", a.goal_y_m),
+            ("agile.goal_heading_rad", a.goal_heading_rad),
+            ("agile.start_joint_factor", a.start_joint_factor),
+            ("agile.obstacles.x_m", a.obstacles.x_m),
+            ("agile.obstacles.y_m", a.obstacles.y_m),
+            ("randomization.friction", r.friction),
+            ("randomization.added_base_mass_kg", r.added_base_mass_kg),
+            ("randomization.joint_bias_rad", r.joint_bias_rad),
+        ] {
+            if !(low.is_finite() && high.is_finite() && low <= high) {
+                return error(key, format!("[{low}, {high}] is not a range, write [low, high]"));
+            }
+        }
+        let o = &a.obstacles;
+        let farthest = |[low, high]: [f32; 2]| low.abs().max(high.abs()) - a.start_xy_m;
+        if o.count > 0 && farthest(o.x_m).hypot(farthest(o.y_m)) <= o.start_clearance_m {
+            let reason = "leaves no place for an obstacle in obstacles.x_m, y_m; make it smaller";
+            return error("agile.obstacles.start_clearance_m", reason.into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,428 @@
+//! The vectorized training environment behind the learner's [`VecEnv`] contract.
+//!
+//! Order of a policy step: action, decimation x (actuate, physics step), terminations, rewards, resets,
+//! observations. One [`Env`] is stepped by one thread; [`shards`] splits the environments over several, and an
+//! environment's course depends on the seed and its index alone, not on the shard it is in.
+
+pub mod agile;
+mod config;
+mod history;
+mod log;
+pub mod randomization;
+pub mod rewards;
+pub mod task;
+
+use std::sync::Arc;
+
+use nalgebra::Point3;
+use policies::{
+    action,
+    command::Twist,
+    observation::{Layout, ObservationInput},
+    rays::RayScan,
+    vec_env::{Done, Scalar, StepOut, VecEnv},
+};
+use rand::RngExt;
+use robots::{FootVec, JointVec, Robot, RobotState};
+use serde::{Deserialize, Serialize};
+
+pub use self::config::{
+    ConfigError, CurriculumConfig, EngineKind, EnvConfig, NoiseConfig, uniform,
+};
+use self::{
+    agile::AgileTask,
+    history::History,
+    log::Log,
+    rewards::{CONTACT_FORCE_N, SoftLimits, StepContext},
+    task::{EpisodePlan, LevelChange, Task},
+};
+use crate::{
+    engine::{Engine, EngineError, EpisodeStart, PhysicsState},
+    obstacle::Obstacle,
+    random::{Stream, stream},
+    rays::{RayCaster, apply_illusion},
+    terrain::TerrainLibrary,
+};
+
+/// Many environments of one task.
+pub struct Env<T: Task> {
+    config: EnvConfig,
+    robot: Arc<Robot>,
+    task: T,
+    engine: Box<dyn Engine>,
+    terrains: Arc<TerrainLibrary>,
+    rays: RayCaster,
+    limits: SoftLimits,
+    noise_half_width: Vec<f32>,
+    slots: Vec<Slot<T::Episode>>,
+    /// Copy of what was last observed, so that observing again draws no new noise.
+    observations: Vec<f32>,
+    targets_rad: Vec<f32>,
+    old_actions: Vec<JointVec>,
+    terms: Vec<f32>,
+    log: Log,
+    history: History,
+    first_index: usize,
+    // Scratch, reused by every environment.
+    physics: PhysicsState,
+    state: RobotState,
+    scan: RayScan,
+}
+
+/// What one environment remembers between policy steps.
+#[derive(Clone, Serialize, Deserialize)]
+struct Slot<E> {
+    stream: Stream,
+    level: usize,
+    steps: u32,
+    episode: E,
+    obstacles: Vec<Obstacle>,
+    joint_bias_rad: JointVec,
+    action: JointVec,
+    previous_joint_velocity_radps: JointVec,
+    previous_foot_contact: FootVec<bool>,
+}
+
+/// Builds the environments of the agile task, split into one [`Env`] per worker thread.
+///
+/// # Errors
+/// One line for a setting out of range or a robot that the engine cannot hold.
+pub fn agile_shards(
+    robot: &Arc<Robot>,
+    config: &EnvConfig,
+    seed: u64,
+    workers: usize,
+) -> Result<Vec<Env<AgileTask>>, EnvError> {
+    config.validate()?;
+    let layout = Layout::agile(robot, &config.rays);
+    shards(robot, config, seed, workers, || {
+        AgileTask::new(config.agile.clone(), layout.clone(), Robot::clone(robot))
+    })
+}
+
+fn shards<T: Task>(
+    robot: &Arc<Robot>,
+    config: &EnvConfig,
+    seed: u64,
+    workers: usize,
+    task: impl Fn() -> T,
+) -> Result<Vec<Env<T>>, EnvError> {
+    if workers == 0 || workers > config.num_envs {
+        return Err(EnvError::Workers { workers, num_envs: config.num_envs });
+    }
+    let terrains = Arc::new(TerrainLibrary::new(&config.terrain, config.curriculum.levels, seed));
+    let bound = |worker: usize| worker * config.num_envs / workers;
+    (0..workers)
+        .map(|worker| {
+            let range = bound(worker)..bound(worker + 1);
+            Env::new(robot, config, seed, range, Arc::clone(&terrains), task())
+        })
+        .collect()
+}
+
+/// Why environments could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvError {
+    /// A setting is out of range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The engine refused the robot.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// More threads than environments, or none.
+    #[error("{workers} workers cannot share {num_envs} environments; use 1 to {num_envs}")]
+    Workers {
+        /// Threads asked for.
+        workers: usize,
+        /// Environments there are.
+        num_envs: usize,
+    },
+}
+
+impl<T: Task> Env<T> {
+    fn new(
+        robot: &Arc<Robot>,
+        config: &EnvConfig,
+        seed: u64,
+        range: std::ops::Range<usize>,
+        terrains: Arc<TerrainLibrary>,
+        task: T,
+    ) -> Result<Self, EnvError> {
+        let num_envs = range.len();
+        let (joints, feet) = (robot.num_joints(), robot.num_feet());
+        let layout = task.layout();
+        let scale = config.noise.scale;
+        let noise_half_width = layout.noise_half_width().iter().map(|width| scale * width).collect();
+        let dim = layout.dim();
+        let slots = range
+            .clone()
+            .map(|index| {
+                let mut stream = stream(seed, index as u64);
+                let level = stream.random_range(0..=config.curriculum.start_max);
+                let plan = task.plan(level, &mut stream);
+                Slot {
+                    stream,
+                    level,
+                    steps: 0,
+                    episode: plan.episode,
+                    obstacles: Vec::new(),
+                    joint_bias_rad: zeros(joints),
+                    action: zeros(joints),
+                    previous_joint_velocity_radps: zeros(joints),
+                    previous_foot_contact: std::iter::repeat_n(false, feet).collect(),
+                }
+            })
+            .collect();
+        let mut env = Self {
+            engine: crate::engine::build(config.engine, robot, &config.physics, num_envs)?,
+            config: config.clone(),
+            terrains,
+            rays: RayCaster::new(&config.rays),
+            limits: SoftLimits::new(robot),
+            noise_half_width,
+            slots,
+            observations: vec![0.0; num_envs * dim],
+            targets_rad: vec![0.0; num_envs * joints],
+            old_actions: vec![zeros(joints); num_envs],
+            log: Log::new(task.term_names()),
+            terms: vec![0.0; task.term_names().len()],
+            history: History::new(num_envs, joints),
+            first_index: range.start,
+            physics: PhysicsState::zero(robot),
+            state: RobotState::zero(joints, feet),
+            scan: RayScan::clear(&config.rays),
+            robot: Arc::clone(robot),
+            task,
+        };
+        let mut observations = std::mem::take(&mut env.observations);
+        for (index, row) in observations.chunks_exact_mut(dim).enumerate() {
+            env.begin_episode(index)?;
+            env.observe_row(index, row);
+        }
+        env.observations = observations;
+        Ok(env)
+    }
+
+    /// Draws a new episode for environment `index` and places the robot.
+    fn begin_episode(&mut self, index: usize) -> Result<(), EngineError> {
+        let slot = &mut self.slots[index];
+        let EpisodePlan {
+            episode,
+            obstacles,
+            start_xy_m: [x, y],
+            orientation,
+            linear_velocity_world,
+            angular_velocity_world,
+            joint_position_rad,
+            joint_velocity_radps,
+        } = self.task.plan(slot.level, &mut slot.stream);
+        let terrain = self.terrains.draw(slot.level, &mut slot.stream);
+        let dynamics = self.config.randomization.draw(&self.robot, slot.level, &mut slot.stream);
+        slot.joint_bias_rad = self.config.randomization.draw_joint_bias(&self.robot, &mut slot.stream);
+        slot.episode = episode;
+        slot.obstacles = obstacles;
+        slot.steps = 0;
+        slot.action.fill(0.0);
+        slot.previous_foot_contact.fill(false);
+        slot.previous_joint_velocity_radps.clone_from(&joint_velocity_radps);
+        let foot_clearance_m = 0.01;
+        let height_m = self.robot.base_height_m(&joint_position_rad, &orientation)
+            + terrain.height_m(x, y)
+            + foot_clearance_m;
+        let start = EpisodeStart {
+            terrain,
+            obstacles: slot.obstacles.clone(),
+            position_world: Point3::new(x, y, height_m),
+            orientation,
+            linear_velocity_world,
+            angular_velocity_world,
+            joint_position_rad,
+            joint_velocity_radps,
+            dynamics,
+        };
+        self.engine.reset(index, &start)?;
+        self.engine.read(index, &mut self.physics);
+        self.physics.write_robot_state(CONTACT_FORCE_N, &mut self.state);
+        self.history.clear(index);
+        Ok(())
+    }
+
+    /// Writes the observation of environment `index`, whose state is in `self.state` (the true one).
+    fn observe_row(&mut self, index: usize, row: &mut [f32]) {
+        let slot = &mut self.slots[index];
+        let time_s = slot.steps as f32 * self.config.physics.policy_step_s();
+        let input = self.task.input(&slot.episode, &self.state, time_s);
+
+        let mut foot_contact = self.state.foot_contact.clone();
+        for (now, before) in foot_contact.iter_mut().zip(&mut slot.previous_foot_contact) {
+            let touches = *now;
+            *now |= *before;
+            *before = touches;
+        }
+        self.rays.cast(&self.state, &slot.obstacles, time_s, &mut self.scan);
+        if self.config.noise.illusion {
+            let bound_m = input.goal_distance_m + self.config.noise.illusion_margin_m;
+            apply_illusion(&mut self.scan, bound_m, &mut slot.stream);
+        }
+        for (measured, bias) in self.state.joint_position_rad.iter_mut().zip(&slot.joint_bias_rad) {
+            *measured += bias;
+        }
+        self.task.layout().write(
+            &ObservationInput {
+                state: &self.state,
+                foot_contact: &foot_contact,
+                goal: input.goal,
+                time_left_s: input.time_left_s,
+                twist: Twist::default(),
+                previous_action: &slot.action,
+                ray_distance_m: &self.scan.distance_m,
+            },
+            row,
+        );
+        for (value, half_width) in row.iter_mut().zip(&self.noise_half_width) {
+            if *half_width > 0.0 {
+                *value += half_width * (2.0 * slot.stream.random::<f32>() - 1.0);
+            }
+        }
+    }
+
+    fn move_level(&mut self, index: usize, change: LevelChange) {
+        let slot = &mut self.slots[index];
+        let levels = self.config.curriculum.levels;
+        slot.level = match change {
+            LevelChange::Up if slot.level + 1 == levels => slot.stream.random_range(0..levels),
+            LevelChange::Up => slot.level + 1,
+            LevelChange::Stay => slot.level,
+            LevelChange::Down => slot.level.saturating_sub(1),
+        };
+    }
+
+    /// After the physics: terminations, rewards, reset and observation of one environment.
+    fn finish_step(&mut self, index: usize, old_action: &JointVec, row: &mut [f32]) -> (f32, Done) {
+        self.engine.read(index, &mut self.physics);
+        let slot = &mut self.slots[index];
+        slot.steps += 1;
+        self.history.push(index, &self.physics, &slot.action);
+        let (reward, done) = if self.physics.is_finite() {
+            self.physics.write_robot_state(CONTACT_FORCE_N, &mut self.state);
+            let step_s = self.config.physics.policy_step_s();
+            let context = StepContext {
+                limits: &self.limits,
+                step_s,
+                time_s: slot.steps as f32 * step_s,
+                physics: &self.physics,
+                state: &self.state,
+                standing_position_rad: &self.robot.control.standing_position_rad,
+                action: &slot.action,
+                previous_action: old_action,
+                previous_joint_velocity_radps: &slot.previous_joint_velocity_radps,
+            };
+            let judgement = self.task.judge(&mut slot.episode, &context, &mut self.terms);
+            slot.previous_joint_velocity_radps.clone_from(&self.physics.joint_velocity_radps);
+            self.log.step(&self.terms);
+            if let Some(end) = judgement.end {
+                self.log.episode(slot.level, slot.steps, &end);
+                self.move_level(index, end.level);
+            }
+            (step_s * self.terms.iter().sum::<f32>(), judgement.done)
+        } else {
+            self.log.not_finite += 1;
+            let dump = self.config.dump_dir.as_deref();
+            self.history.dump(dump, index, self.first_index + index);
+            (0.0, Done::Terminated)
+        };
+        if done != Done::No {
+            // The scene was accepted when the environment was built; later ones are of the same kind.
+            if let Err(error) = self.begin_episode(index) {
+                unreachable!("{error}");
+            }
+        }
+        self.observe_row(index, row);
+        (reward, done)
+    }
+}
+
+fn zeros(len: usize) -> JointVec {
+    std::iter::repeat_n(0.0, len).collect()
+}
+
+impl<T: Task> VecEnv for Env<T> {
+    fn num_envs(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn observation_dim(&self) -> usize {
+        self.task.layout().dim()
+    }
+
+    fn action_dim(&self) -> usize {
+        self.robot.num_joints()
+    }
+
+    fn observe(&mut self, observations: &mut [f32]) {
+        observations.copy_from_slice(&self.observations);
+    }
+
+    fn step(&mut self, actions: &[f32], out: StepOut<'_>) {
+        let joints = self.robot.num_joints();
+        let mut old_actions = std::mem::take(&mut self.old_actions);
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            let range = index * joints..(index + 1) * joints;
+            old_actions[index].clone_from(&slot.action);
+            let target = &mut self.targets_rad[range.clone()];
+            action::clip(&actions[range], &mut slot.action);
+            action::to_joint_position(&self.robot.control, &slot.action, target);
+            // The motor controller regulates the measured position.
+            for (target, bias) in target.iter_mut().zip(&slot.joint_bias_rad) {
+                *target -= bias;
+            }
+        }
+        self.engine.step(&self.targets_rad);
+        let dim = self.observation_dim();
+        for index in 0..self.slots.len() {
+            let row = &mut out.observations[index * dim..(index + 1) * dim];
+            let (reward, done) = self.finish_step(index, &old_actions[index], row);
+            out.rewards[index] = reward;
+            out.done[index] = done;
+        }
+        self.old_actions = old_actions;
+        self.observations.copy_from_slice(out.observations);
+    }
+
+    fn take_log(&mut self) -> Vec<Scalar> {
+        self.log.take(self.slots.iter().map(|slot| slot.level))
+    }
+
+    fn save(&self) -> Vec<u8> {
+        let saved = SavedEnv {
+            slots: self.slots.clone(),
+            observations: self.observations.clone(),
+            engine: self.engine.save(),
+        };
+        // Serializing plain data to memory cannot fail.
+        postcard::to_stdvec(&saved).unwrap_or_default()
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let saved: SavedEnv<T::Episode> = postcard::from_bytes(bytes)
+            .map_err(|error| format!("environment state is not readable: {error}"))?;
+        if saved.slots.len() != self.slots.len() || saved.observations.len() != self.observations.len() {
+            return Err(format!(
+                "environment state holds {} environments, {} are configured",
+                saved.slots.len(),
+                self.slots.len()
+            ));
+        }
+        self.engine.load(&saved.engine).map_err(|error| error.to_string())?;
+        self.slots = saved.slots;
+        self.observations = saved.observations;
+        Ok(())
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedEnv<E> {
+    slots: Vec<Slot<E>>,
+    observations: Vec<f32>,
+    engine: Vec<u8>,
+}

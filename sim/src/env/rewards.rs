@@ -1,0 +1,209 @@
+//! Rewards: each term is one function with its weight in the config, and each is logged.
+//!
+//! [`reward_terms!`] turns a list of `name = default weight` into the config struct, the list of names and the
+//! evaluation; the functions of the same names stand beside it. All totals are multiplied by the policy step.
+
+use nalgebra::Vector3;
+use robots::{JointVec, Robot, RobotState};
+
+use crate::engine::PhysicsState;
+
+/// Force above which a body counts as touched, N.
+pub const CONTACT_FORCE_N: f32 = 1.0;
+/// Excess of a foot's horizontal force over twice its vertical force that counts as a collision, N.
+pub const FOOT_HORIZONTAL_EXCESS_N: f32 = 10.0;
+
+/// Declares a struct of reward weights whose terms are the functions of the same names in the calling module.
+macro_rules! reward_terms {
+    ($(#[$meta:meta])* $name:ident($context:ty) { $($(#[$doc:meta])* $term:ident = $weight:expr,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name { $($(#[$doc])* pub $term: f32,)* }
+
+        impl Default for $name {
+            fn default() -> Self { Self { $($term: $weight,)* } }
+        }
+
+        impl $name {
+            /// Names of the terms, in the order of [`Self::evaluate`].
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($term),)*];
+
+            /// Writes weight * value of every term.
+            pub fn evaluate(&self, context: &$context, terms: &mut [f32]) {
+                let mut terms = terms.iter_mut();
+                $(if let Some(term) = terms.next() {
+                    *term = if self.$term == 0.0 { 0.0 } else { self.$term * $term(context) };
+                })*
+            }
+        }
+    };
+}
+pub(crate) use reward_terms;
+
+/// What every reward term may look at after a policy step.
+pub struct StepContext<'a> {
+    /// Limits of the joints.
+    pub limits: &'a SoftLimits,
+    /// Length of the policy step, s.
+    pub step_s: f32,
+    /// Time since the start of the episode, s.
+    pub time_s: f32,
+    /// True physical state, with contacts.
+    pub physics: &'a PhysicsState,
+    /// True state in the base frame.
+    pub state: &'a RobotState,
+    /// Standing pose, rad.
+    pub standing_position_rad: &'a [f32],
+    /// Action of this step.
+    pub action: &'a [f32],
+    /// Action of the step before.
+    pub previous_action: &'a [f32],
+    /// Joint velocities one policy step ago, rad/s.
+    pub previous_joint_velocity_radps: &'a JointVec,
+}
+
+impl StepContext<'_> {
+    /// Base, thigh or calf touched, or a foot pushed sideways: the paper's collision (section 10 of the method).
+    pub fn collides(&self) -> bool {
+        self.base_touches()
+            || thigh_or_calf_contact(self) > 0.0
+            || foot_horizontal_contact(self) > 0.0
+    }
+
+    /// The base touches something.
+    pub fn base_touches(&self) -> bool {
+        self.physics.base_force_n > CONTACT_FORCE_N
+    }
+
+    /// L1 distance of the joints to the standing pose, rad.
+    pub fn distance_to_standing_rad(&self) -> f32 {
+        let joints = self.physics.joint_position_rad.iter();
+        joints.zip(self.standing_position_rad).map(|(q, standing)| (q - standing).abs()).sum()
+    }
+
+    fn gravity_base(&self) -> Vector3<f32> {
+        self.state.projected_gravity_base()
+    }
+}
+
+/// Joint limits scaled down to where the penalties begin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SoftLimits {
+    lower_rad: Vec<f32>,
+    upper_rad: Vec<f32>,
+    velocity_radps: Vec<f32>,
+    torque_nm: Vec<f32>,
+}
+
+impl SoftLimits {
+    /// 0.95 of the position range, 0.9 of the velocity limit, 0.85 of the effort limit.
+    pub fn new(robot: &Robot) -> Self {
+        let shrink = |joint: &robots::Joint, side: f32| {
+            let middle = 0.5 * (joint.lower_rad + joint.upper_rad);
+            middle + side * 0.5 * 0.95 * (joint.upper_rad - joint.lower_rad)
+        };
+        Self {
+            lower_rad: robot.joints().map(|joint| shrink(joint, -1.0)).collect(),
+            upper_rad: robot.joints().map(|joint| shrink(joint, 1.0)).collect(),
+            velocity_radps: robot.joints().map(|joint| 0.9 * joint.velocity_limit_radps).collect(),
+            torque_nm: robot.joints().map(|joint| 0.85 * joint.effort_limit_nm).collect(),
+        }
+    }
+}
+
+reward_terms! {
+    /// Penalties shared by the agile and the recovery policy (method section 4).
+    Regularizers(StepContext<'_>) {
+        /// Number of thighs and calves in contact.
+        thigh_or_calf_contact = -100.0,
+        /// Any foot whose horizontal force exceeds twice the vertical force by 10 N.
+        foot_horizontal_contact = -100.0,
+        /// Square of the vertical speed.
+        vertical_speed = -2.0,
+        /// Square of the roll and pitch rates.
+        roll_pitch_rate = -0.05,
+        /// Square of the horizontal part of the projected gravity.
+        tilt = -20.0,
+        /// Sum of squared torques.
+        torque = -0.0005,
+        /// Sum of squared joint speeds.
+        joint_speed = -0.0005,
+        /// Sum of squared joint accelerations.
+        joint_acceleration = -2e-7,
+        /// Sum of squared differences to the previous action.
+        action_rate = -0.01,
+        /// Excess over the soft position limits.
+        joint_position_limit = -20.0,
+        /// Excess over the soft velocity limits.
+        joint_velocity_limit = -20.0,
+        /// Excess over the soft effort limits.
+        torque_limit = -20.0,
+        /// No foot in contact, after the first half second.
+        fly = -20.0,
+    }
+}
+
+fn thigh_or_calf_contact(context: &StepContext) -> f32 {
+    let physics = context.physics;
+    let forces = physics.thigh_force_n.iter().chain(&physics.calf_force_n);
+    forces.filter(|&&force| force > CONTACT_FORCE_N).count() as f32
+}
+
+fn foot_horizontal_contact(context: &StepContext) -> f32 {
+    f32::from(context.physics.foot_horizontal_excess_n > FOOT_HORIZONTAL_EXCESS_N)
+}
+
+fn vertical_speed(context: &StepContext) -> f32 {
+    context.state.linear_velocity_base.z.powi(2)
+}
+
+fn roll_pitch_rate(context: &StepContext) -> f32 {
+    context.state.angular_velocity_base.xy().norm_squared()
+}
+
+fn tilt(context: &StepContext) -> f32 {
+    context.gravity_base().xy().norm_squared()
+}
+
+fn torque(context: &StepContext) -> f32 {
+    context.physics.joint_torque_nm.iter().map(|torque| torque * torque).sum()
+}
+
+fn joint_speed(context: &StepContext) -> f32 {
+    context.physics.joint_velocity_radps.iter().map(|speed| speed * speed).sum()
+}
+
+fn joint_acceleration(context: &StepContext) -> f32 {
+    let now = context.physics.joint_velocity_radps.iter();
+    now.zip(context.previous_joint_velocity_radps)
+        .map(|(now, before)| ((now - before) / context.step_s).powi(2))
+        .sum()
+}
+
+fn action_rate(context: &StepContext) -> f32 {
+    context.action.iter().zip(context.previous_action).map(|(now, before)| (now - before).powi(2)).sum()
+}
+
+fn joint_position_limit(context: &StepContext) -> f32 {
+    let limits = context.limits.lower_rad.iter().zip(&context.limits.upper_rad);
+    let joints = context.physics.joint_position_rad.iter().zip(limits);
+    joints.map(|(q, (lower, upper))| (lower - q).max(0.0) + (q - upper).max(0.0)).sum()
+}
+
+fn joint_velocity_limit(context: &StepContext) -> f32 {
+    excess(&context.physics.joint_velocity_radps, &context.limits.velocity_radps)
+}
+
+fn torque_limit(context: &StepContext) -> f32 {
+    excess(&context.physics.joint_torque_nm, &context.limits.torque_nm)
+}
+
+fn excess(values: &[f32], limits: &[f32]) -> f32 {
+    values.iter().zip(limits).map(|(value, limit)| (value.abs() - limit).max(0.0)).sum()
+}
+
+fn fly(context: &StepContext) -> f32 {
+    let touches = context.physics.foot_force_world.iter().any(|f| f.norm() > CONTACT_FORCE_N);
+    f32::from(context.time_s > 0.5 && !touches)
+}

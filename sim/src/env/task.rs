@@ -1,0 +1,87 @@
+//! What distinguishes one training task from another.
+
+use nalgebra::{UnitQuaternion, Vector3};
+use policies::{
+    command::GoalYaw,
+    observation::Layout,
+    vec_env::Done,
+};
+use robots::{JointVec, RobotState};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::rewards::StepContext;
+use crate::{obstacle::Obstacle, random::Stream};
+
+/// A task: how episodes begin, what they pay and when they end. Everything else is the environment's.
+pub trait Task: Send {
+    /// What one episode remembers.
+    type Episode: Clone + Serialize + DeserializeOwned + Send;
+
+    /// What the policy observes.
+    fn layout(&self) -> &Layout;
+    /// Names of the reward terms, in the order of `judge`.
+    fn term_names(&self) -> Vec<&'static str>;
+    /// Draws an episode of a curriculum level.
+    fn plan(&self, level: usize, stream: &mut Stream) -> EpisodePlan<Self::Episode>;
+    /// Rewards (before the multiplication by the step) and the end of the episode, after a policy step.
+    fn judge(&self, episode: &mut Self::Episode, step: &StepContext, terms: &mut [f32]) -> Judgement;
+    /// The task's part of the observation.
+    fn input(&self, episode: &Self::Episode, state: &RobotState, time_s: f32) -> TaskInput;
+}
+
+/// A drawn episode, still to be placed on the terrain.
+pub struct EpisodePlan<E> {
+    /// The task's own part.
+    pub episode: E,
+    /// Obstacles.
+    pub obstacles: Vec<Obstacle>,
+    /// Start position, world frame, m; the height follows from the joints.
+    pub start_xy_m: [f32; 2],
+    /// Rotation from the base to the world frame.
+    pub orientation: UnitQuaternion<f32>,
+    /// Velocity of the base, world frame, m/s.
+    pub linear_velocity_world: Vector3<f32>,
+    /// Angular velocity, world frame, rad/s.
+    pub angular_velocity_world: Vector3<f32>,
+    /// Joint positions, rad.
+    pub joint_position_rad: JointVec,
+    /// Joint velocities, rad/s.
+    pub joint_velocity_radps: JointVec,
+}
+
+/// The task's verdict on a policy step.
+pub struct Judgement {
+    /// Whether the episode ended.
+    pub done: Done,
+    /// Present when it ended.
+    pub end: Option<EpisodeEnd>,
+}
+
+/// What is said of an episode that ended.
+pub struct EpisodeEnd {
+    /// Where the curriculum goes.
+    pub level: LevelChange,
+    /// Logged as `episode/<name>`.
+    pub scalars: [(&'static str, f32); 4],
+}
+
+/// Movement on the curriculum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LevelChange {
+    /// One level harder.
+    Up,
+    /// The same level again.
+    Stay,
+    /// One level easier.
+    Down,
+}
+
+/// The task's part of the observation.
+pub struct TaskInput {
+    /// Goal relative to the robot.
+    pub goal: GoalYaw,
+    /// Time to the end of the episode, s.
+    pub time_left_s: f32,
+    /// Distance to the goal, m: bounds the illusion.
+    pub goal_distance_m: f32,
+}

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use nalgebra::{Point3, UnitQuaternion, Vector3};
-use robots::{FootVec, JointVec, Robot};
+use robots::{FootVec, JointVec, Robot, RobotState};
 use serde::{Deserialize, Serialize};
 
-use crate::{env::EngineKind, motor::MotorConfig, obstacle::Obstacle, terrain::Terrain};
+use crate::{motor::MotorConfig, obstacle::Obstacle, terrain::Terrain};
 
 /// Physics of a fixed number of independent robots, stepped together on the calling thread.
 pub trait Engine: Send {
@@ -15,7 +15,10 @@ pub trait Engine: Send {
     fn num_robots(&self) -> usize;
     /// Builds the scene of robot `index` anew and places the robot in it. The result depends on `start` alone,
     /// not on what was simulated before.
-    fn reset(&mut self, index: usize, start: &EpisodeStart);
+    ///
+    /// # Errors
+    /// One line when the engine does not know an obstacle's shape.
+    fn reset(&mut self, index: usize, start: &EpisodeStart) -> Result<(), EngineError>;
     /// Advances every robot by one policy step, `decimation` physics steps, holding the joint targets
     /// [num_robots, num_joints] (rad).
     fn step(&mut self, joint_target_rad: &[f32]);
@@ -41,6 +44,9 @@ pub enum EngineError {
         /// What the engine cannot hold.
         reason: String,
     },
+    /// A scene that does not fit the engine.
+    #[error("{0}; use `--engine rapier`")]
+    UnsupportedObstacle(String),
     /// The saved bytes are of another configuration.
     #[error("engine state does not fit: {0}")]
     State(String),
@@ -68,6 +74,13 @@ impl Default for PhysicsConfig {
             gravity_mps2: -9.81,
             motor: MotorConfig::default(),
         }
+    }
+}
+
+impl PhysicsConfig {
+    /// Length of a policy step, s.
+    pub fn policy_step_s(&self) -> f32 {
+        self.step_s * self.decimation as f32
     }
 }
 
@@ -154,4 +167,63 @@ pub struct PhysicsState {
     pub thigh_force_n: FootVec<f32>,
     /// Largest force on the `Calf` shapes of each leg in this policy step, N.
     pub calf_force_n: FootVec<f32>,
+}
+
+impl PhysicsState {
+    /// At the origin, at rest, touching nothing.
+    pub fn zero(robot: &Robot) -> Self {
+        let joints: JointVec = std::iter::repeat_n(0.0, robot.num_joints()).collect();
+        let feet: FootVec<f32> = std::iter::repeat_n(0.0, robot.num_feet()).collect();
+        Self {
+            position_world: Point3::origin(),
+            orientation: UnitQuaternion::identity(),
+            linear_velocity_world: Vector3::zeros(),
+            angular_velocity_world: Vector3::zeros(),
+            joint_position_rad: joints.clone(),
+            joint_velocity_radps: joints.clone(),
+            joint_torque_nm: joints,
+            foot_force_world: std::iter::repeat_n(Vector3::zeros(), robot.num_feet()).collect(),
+            foot_horizontal_excess_n: 0.0,
+            base_force_n: 0.0,
+            thigh_force_n: feet.clone(),
+            calf_force_n: feet,
+        }
+    }
+
+    /// Whether positions and velocities are numbers.
+    pub fn is_finite(&self) -> bool {
+        let parts: [&[f32]; 6] = [
+            self.position_world.coords.as_slice(),
+            self.orientation.coords.as_slice(),
+            self.linear_velocity_world.as_slice(),
+            self.angular_velocity_world.as_slice(),
+            &self.joint_position_rad,
+            &self.joint_velocity_radps,
+        ];
+        parts
+            .iter()
+            .all(|part| part.iter().all(|value| value.is_finite()))
+    }
+
+    /// Expresses the state as the robot would measure it without error; a foot touches above `contact_force_n`.
+    pub fn write_robot_state(&self, contact_force_n: f32, state: &mut RobotState) {
+        state.position_world = self.position_world;
+        state.orientation = self.orientation;
+        state.linear_velocity_base = self
+            .orientation
+            .inverse_transform_vector(&self.linear_velocity_world);
+        state.angular_velocity_base = self
+            .orientation
+            .inverse_transform_vector(&self.angular_velocity_world);
+        state
+            .joint_position_rad
+            .clone_from(&self.joint_position_rad);
+        state
+            .joint_velocity_radps
+            .clone_from(&self.joint_velocity_radps);
+        state.joint_torque_nm.clone_from(&self.joint_torque_nm);
+        for (contact, force) in state.foot_contact.iter_mut().zip(&self.foot_force_world) {
+            *contact = force.norm() > contact_force_n;
+        }
+    }
 }

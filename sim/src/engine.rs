@@ -60,8 +60,8 @@ pub struct PhysicsConfig {
     pub step_s: f32,
     /// Physics steps per policy step.
     pub decimation: usize,
-    /// Gravity along world z, m/s².
-    pub gravity_mps2: f32,
+    /// Gravity in the world frame, m/s². Tilting it stands for a slope.
+    pub gravity_mps2: Vector3<f32>,
     /// Motor model, the same for all robots; randomized parts are in [`Dynamics`].
     pub motor: MotorConfig,
 }
@@ -71,7 +71,7 @@ impl Default for PhysicsConfig {
         Self {
             step_s: 0.005,
             decimation: 4,
-            gravity_mps2: -9.81,
+            gravity_mps2: Vector3::new(0.0, 0.0, -9.81),
             motor: MotorConfig::default(),
         }
     }
@@ -155,7 +155,7 @@ pub struct PhysicsState {
     pub joint_position_rad: JointVec,
     /// Joint velocities, rad/s.
     pub joint_velocity_radps: JointVec,
-    /// Motor torques of the last physics step, noise included, N·m.
+    /// Motor torques of the last physics step, offset and noise included, N·m.
     pub joint_torque_nm: JointVec,
     /// Contact force on each foot in the last physics step, world frame, N.
     pub foot_force_world: FootVec<Vector3<f32>>,

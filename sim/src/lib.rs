@@ -3,5 +3,5 @@
 pub mod engine;
 pub mod motor;
 pub mod obstacle;
-pub mod random;
 pub mod terrain;
+pub mod torque_noise;

@@ -1,4 +1,8 @@
 //! The motor model: an effort-limited PD law whose torque may fall with speed.
+//!
+//! Once per physics step the law `stiffness * (target - position) - damping * velocity + offset + noise` is evaluated
+//! on the current state. Within the bounds of [`MotorConfig::torque_bounds_nm`] the law acts as it is, implicitly in
+//! position and velocity, so that it is stable for any gains; beyond them the bound acts as a constant torque.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,5 +20,53 @@ impl Default for MotorConfig {
         Self {
             full_effort_until: 1.0,
         }
+    }
+}
+
+impl MotorConfig {
+    /// Least and greatest torque that a motor has at `velocity_radps`, N·m. Speed costs torque only in the direction of
+    /// motion: a motor brakes with its whole effort.
+    #[inline(always)]
+    pub fn torque_bounds_nm(
+        &self,
+        effort_limit_nm: f32,
+        velocity_limit_radps: f32,
+        velocity_radps: f32,
+    ) -> (f32, f32) {
+        if self.full_effort_until >= 1.0 {
+            return (-effort_limit_nm, effort_limit_nm);
+        }
+        let falling_range_radps = (1.0 - self.full_effort_until) * velocity_limit_radps;
+        let share = |speed_radps: f32| {
+            ((velocity_limit_radps - speed_radps) / falling_range_radps).clamp(0.0, 1.0)
+        };
+        (
+            -effort_limit_nm * share(-velocity_radps),
+            effort_limit_nm * share(velocity_radps),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn torque_falls_with_speed_in_the_direction_of_motion_only() {
+        let motor = MotorConfig {
+            full_effort_until: 0.5,
+        };
+        let bounds = |velocity| motor.torque_bounds_nm(20.0, 10.0, velocity);
+        assert_eq!(bounds(0.0), (-20.0, 20.0));
+        assert_eq!(bounds(5.0), (-20.0, 20.0));
+        assert_eq!(bounds(7.5), (-20.0, 10.0));
+        assert_eq!(bounds(12.0), (-20.0, 0.0));
+        assert_eq!(bounds(-7.5), (-10.0, 20.0));
+    }
+
+    #[test]
+    fn without_curve_the_effort_limit_holds_at_any_speed() {
+        let motor = MotorConfig::default();
+        assert_eq!(motor.torque_bounds_nm(20.0, 10.0, 50.0), (-20.0, 20.0));
     }
 }

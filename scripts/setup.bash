@@ -1,0 +1,26 @@
+# Sourced by scripts/abs, scripts/test and .ci/run: checks the tools, fetches libtorch, builds.
+# Expects `root`, the folder of the repository.
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+require_rust() {
+    command -v cargo >/dev/null || PATH="$HOME/.cargo/bin:$PATH"
+    command -v cargo >/dev/null || fail "cargo is not installed; see https://rustup.rs"
+    command -v "${CC:-cc}" >/dev/null || fail "no C compiler (cc), which Rust links with; on Debian: apt install g++"
+}
+
+has_libtorch() {
+    [[ -f $root/.libtorch/torch/build-version ]]
+}
+
+require_libtorch() {
+    command -v "${CXX:-c++}" >/dev/null || fail "no C++ compiler (c++), which training needs; on Debian: apt install g++"
+    command -v python3 >/dev/null || fail "python3 is not installed; it fetches libtorch for training"
+    if ! has_libtorch; then
+        python3 -m pip --version >/dev/null 2>&1 || fail "python3 has no pip; on Debian: apt install python3-pip"
+    fi
+    python3 "$root/scripts/libtorch.py"
+}

@@ -3,7 +3,7 @@ use nalgebra::{Isometry3, Matrix3, Point3, Unit, Vector3};
 /// A floating base with legs; each leg is a serial chain of hinges. Lengths in m, masses in kg.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Robot {
-    /// Folder name, e.g. `go1`.
+    /// From `robot.toml`, e.g. `go1`; bundles are bound to it.
     pub name: String,
     /// The trunk; its frame is the robot's base frame (x forward, y left, z up).
     pub base: Base,
@@ -11,6 +11,8 @@ pub struct Robot {
     pub legs: Vec<Leg>,
     /// Gains and postures of the position control.
     pub control: Control,
+    /// Depth camera, if the robot has one.
+    pub camera: Option<Camera>,
 }
 
 /// The floating base.
@@ -31,6 +33,9 @@ pub struct Leg {
     pub foot: Foot,
 }
 
+/// Limit that stands for none: the positions of a continuous joint stay within plus and minus this, rad.
+pub const CONTINUOUS_LIMIT_RAD: f32 = 1e4;
+
 /// A hinge and the link that it moves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Joint {
@@ -40,7 +45,7 @@ pub struct Joint {
     pub origin: Isometry3<f32>,
     /// Axis of rotation in the joint frame.
     pub axis: Unit<Vector3<f32>>,
-    /// Lower position limit, rad.
+    /// Lower position limit, rad; [`CONTINUOUS_LIMIT_RAD`] where there is none.
     pub lower_rad: f32,
     /// Upper position limit, rad.
     pub upper_rad: f32,
@@ -144,6 +149,21 @@ pub struct Control {
     pub damping: Vec<f32>,
     /// Joint target = default + action_scale * action, rad.
     pub action_scale: f32,
+}
+
+/// A depth camera fixed to the base.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Camera {
+    /// Pose in the base frame; the camera looks along its x axis, z is up in the image.
+    pub pose_base: Isometry3<f32>,
+    /// Pixels per row.
+    pub width_px: usize,
+    /// Rows.
+    pub height_px: usize,
+    /// Horizontal field of view, rad; pixels are square.
+    pub horizontal_fov_rad: f32,
+    /// Nearest and farthest distance that it measures, m.
+    pub range_m: [f32; 2],
 }
 
 impl Robot {

@@ -2,6 +2,8 @@
 
 mod config;
 mod config_command;
+mod doctor;
+mod repository;
 
 use std::{io, process::ExitCode};
 
@@ -27,6 +29,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Config(config_command::ConfigCommand),
+    Doctor(doctor::DoctorCommand),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Config(command) => command.run(),
+        Command::Doctor(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

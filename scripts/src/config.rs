@@ -207,3 +207,64 @@ fn collect_keys(table: &Table, prefix: &str, keys: &mut Vec<String>) {
         keys.push(path);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(sets: &[&str]) -> ConfigArgs {
+        ConfigArgs {
+            sets: sets.iter().map(|set| (*set).to_owned()).collect(),
+            ..ConfigArgs::default()
+        }
+    }
+
+    #[test]
+    fn later_layers_win_and_leave_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("my.toml");
+        fs::write(&path, "seed = 5\nthreads = 2\nrobot = \"go2\"").unwrap();
+        let config = ConfigArgs {
+            config: Some(path),
+            threads: Some(4),
+            ..args(&["seed=7", "seed=6", "threads=3"])
+        }
+        .resolve()
+        .unwrap();
+        assert_eq!(
+            (config.robot.as_str(), config.seed, config.threads),
+            ("go2", 6, 4)
+        );
+    }
+
+    #[test]
+    fn set_takes_toml_values_and_bare_words() {
+        let parsed = |text: &str| parse_set(text).unwrap().to_string().trim().to_owned();
+        assert_eq!(parsed("a=1"), "a = 1");
+        assert_eq!(parsed("a = 1.5"), "a = 1.5");
+        assert_eq!(parsed("a.b.c=[1, 2]"), "[a.b]\nc = [1, 2]");
+        assert_eq!(parsed("a=go1"), "a = \"go1\"");
+        assert_eq!(parsed("a=\"true\""), "a = \"true\"");
+        assert_eq!(parsed("a=/x=y z"), "a = \"/x=y z\"");
+    }
+
+    #[test]
+    fn far_away_keys_are_not_suggested() {
+        let known = "[env]\nnum_envs = 3".parse::<Table>().unwrap();
+        assert!(
+            unknown_key(&known, "env.nun_envs")
+                .to_string()
+                .contains("did you mean `env.num_envs`")
+        );
+        assert!(
+            unknown_key(&known, "num_envs")
+                .to_string()
+                .contains("did you mean `env.num_envs`")
+        );
+        assert!(
+            !unknown_key(&known, "banana")
+                .to_string()
+                .contains("did you mean")
+        );
+    }
+}

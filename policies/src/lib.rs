@@ -4,6 +4,7 @@
 
 mod action;
 mod command;
+pub mod mlp;
 pub mod observation;
 mod rays;
 pub mod vec_env;
@@ -13,5 +14,6 @@ mod test_robot;
 
 pub use action::{ACTION_CLIP, ActionMap, default_target};
 pub use command::{Goal, GoalYaw, Twist};
+pub use mlp::{Activation, Linear, Mlp, MlpError};
 pub use observation::{Layout, ObservationInput, Quantity};
 pub use rays::{MAX_RAYS, RayScan, RaySpec, RaySpecError};

@@ -59,11 +59,14 @@ pub fn default_target(robot: &Robot) -> JointTarget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_robot::quadruped;
+
+    fn go1() -> Robot {
+        Robot::load("go1").unwrap()
+    }
 
     #[test]
     fn actions_are_clipped_scaled_and_added_to_the_default_posture() {
-        let robot = quadruped();
+        let robot = go1();
         let map = ActionMap::new(&robot, robot.control.action_scale);
         let mut action = [0.0; 12];
         action[..4].copy_from_slice(&[1.0, -2.0, 100.0, f32::NEG_INFINITY]);
@@ -78,7 +81,7 @@ mod tests {
 
     #[test]
     fn nan_is_not_clipped_away() {
-        let robot = quadruped();
+        let robot = go1();
         let mut action = [0.0; 12];
         action[5] = f32::NAN;
         let mut target = [0.0; 12];

@@ -2,15 +2,12 @@
 //!
 //! Data flow: `RobotState` + [`RayScan`] + [`Goal`] -> observation ([`Layout`]) -> policy -> action -> `JointTarget`.
 
-mod action;
-mod command;
+pub mod action;
+pub mod command;
 pub mod mlp;
 pub mod observation;
-mod rays;
+pub mod rays;
 pub mod vec_env;
-
-#[cfg(test)]
-mod test_robot;
 
 pub use action::{ACTION_CLIP, ActionMap, default_target};
 pub use command::{Goal, GoalYaw, Twist};

@@ -148,7 +148,10 @@ fn forward<const FMA: bool>(layer: &Layer, input: &[f32], rows: usize, output: &
 
 /// Rows `row..row + ROWS` of output groups `group..group + GROUPS`.
 #[inline(always)]
-#[expect(clippy::needless_range_loop, reason = "one shape of loop over the whole tile")]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "one shape of loop over the whole tile"
+)]
 fn tile<const FMA: bool, const ROWS: usize, const GROUPS: usize>(
     layer: &Layer,
     input: &[f32],

@@ -3,7 +3,11 @@ use std::f32::consts::FRAC_PI_2;
 use nalgebra::{Point2, Point3, UnitQuaternion, Vector3};
 
 use super::*;
-use crate::{Goal, test_robot::quadruped};
+use crate::Goal;
+
+fn go1() -> Robot {
+    Robot::load("go1").unwrap()
+}
 
 /// The robot stands at (1, 2), faces world y, and leans by 30 degrees to its right; the goal is 3 m ahead.
 fn known_state() -> (RobotState, Goal) {
@@ -61,7 +65,7 @@ fn assert_close(actual: &[f32], expected: &[f32]) {
 
 #[test]
 fn a_known_state_gives_the_row_computed_by_hand() {
-    let (robot, rays) = (quadruped(), RaySpec::default());
+    let (robot, rays) = (go1(), RaySpec::default());
     let (state, goal) = known_state();
     let row = write(&Layout::agile(&robot, &rays), &state, &goal, &RAYS_M);
 
@@ -95,7 +99,7 @@ fn a_known_state_gives_the_row_computed_by_hand() {
 
 #[test]
 fn layouts_have_the_widths_of_the_paper() {
-    let (robot, rays) = (quadruped(), RaySpec::default());
+    let (robot, rays) = (go1(), RaySpec::default());
     assert_eq!(Layout::agile(&robot, &rays).dim(), 61);
     assert_eq!(Layout::recovery(&robot, &rays).dim(), 49);
     assert_eq!(Layout::reach_avoid(&robot, &rays).dim(), 19);
@@ -113,7 +117,7 @@ fn layouts_have_the_widths_of_the_paper() {
 
 #[test]
 fn noise_is_scaled_like_its_quantity() {
-    let layout = Layout::agile(&quadruped(), &RaySpec::default());
+    let layout = Layout::agile(&go1(), &RaySpec::default());
     let noise = layout.noise_half_width();
     let of = |quantity| noise[layout.range(quantity).unwrap()].to_vec();
     assert_close(&of(Quantity::JointVelocity), &[0.3; 12]);
@@ -127,12 +131,9 @@ fn noise_is_scaled_like_its_quantity() {
 
 #[test]
 fn hash_tells_apart_what_changes_the_meaning() {
-    let (robot, rays) = (quadruped(), RaySpec::default());
+    let (robot, rays) = (go1(), RaySpec::default());
     let agile = Layout::agile(&robot, &rays).hash();
-    assert_eq!(
-        agile,
-        Layout::agile(&quadruped(), &RaySpec::default()).hash()
-    );
+    assert_eq!(agile, Layout::agile(&go1(), &RaySpec::default()).hash());
     assert_eq!(agile.len(), 64);
     assert_ne!(agile, Layout::recovery(&robot, &rays).hash());
 
@@ -160,7 +161,7 @@ fn hash_tells_apart_what_changes_the_meaning() {
 /// Left and right exchanged, everything that points left is negated and the rays are read backwards.
 #[test]
 fn a_mirrored_world_gives_the_mirrored_row() {
-    let layout = Layout::agile(&quadruped(), &RaySpec::default());
+    let layout = Layout::agile(&go1(), &RaySpec::default());
     let (state, goal) = known_state();
     let mut mirrored = state.clone();
     mirrored.position_world.y *= -1.0;
@@ -205,7 +206,7 @@ fn a_mirrored_world_gives_the_mirrored_row() {
 
 #[test]
 fn a_nan_in_the_state_stays_visible() {
-    let layout = Layout::agile(&quadruped(), &RaySpec::default());
+    let layout = Layout::agile(&go1(), &RaySpec::default());
     let (mut state, goal) = known_state();
     let mut rays = RAYS_M;
     rays[3] = f32::NAN;
@@ -216,7 +217,7 @@ fn a_nan_in_the_state_stays_visible() {
 
 #[test]
 fn the_documentation_table_counts_every_element() {
-    let table = Layout::agile(&quadruped(), &RaySpec::default()).describe();
+    let table = Layout::agile(&go1(), &RaySpec::default()).describe();
     assert!(table.contains("| 0–3 | foot-contact |"), "{table}");
     assert!(
         table.contains("| 13 | time-left | s |  | 0.1111 | 0 |"),

@@ -1,5 +1,7 @@
 //! `robot.toml` as it is written.
 
+use std::{collections::BTreeSet, fmt::Display};
+
 use serde::Deserialize;
 
 use crate::{
@@ -185,11 +187,11 @@ impl ContactDescription {
     }
 }
 
-/// The value if the condition holds, else a line that says what would be right.
+/// Fails unless the condition holds, with a line that says what would be right.
 pub(crate) fn require(
     condition: bool,
     what: &str,
-    value: impl Into<f64>,
+    value: impl Display,
     expected: &'static str,
 ) -> Result<(), Problem> {
     if condition {
@@ -197,7 +199,7 @@ pub(crate) fn require(
     } else {
         Err(Problem::Value {
             what: what.to_owned(),
-            value: value.into(),
+            value: value.to_string(),
             expected,
         })
     }
@@ -207,7 +209,7 @@ pub(crate) fn unique<'a>(
     kind: &'static str,
     names: impl Iterator<Item = &'a String>,
 ) -> Result<(), Problem> {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for name in names {
         if !seen.insert(name) {
             return Err(Problem::Duplicate {

@@ -7,7 +7,7 @@ use crate::state::{MAX_FEET, MAX_JOINTS};
 pub enum RobotError {
     /// Neither a built-in robot nor a robot folder.
     #[error(
-        "no robot `{name}`: neither built in ({built_in}) nor a folder with a robot.toml; a path needs a slash or must exist"
+        "no robot `{name}`: it is not built in ({built_in}), and no folder of that name holds a robot.toml"
     )]
     NotFound {
         /// What was asked for.
@@ -77,7 +77,7 @@ pub enum Problem {
         /// Which number.
         what: String,
         /// Its value.
-        value: f64,
+        value: String,
         /// Allowed range, in words.
         expected: &'static str,
     },
@@ -186,7 +186,8 @@ pub enum Problem {
     NoInertia(String),
     /// No rigid body has this inertia.
     #[error(
-        "inertia of link `{link}` is impossible: principal moments {moments:?} kg m^2 must be positive, and none larger than the sum of the others"
+        "inertia of link `{link}` is impossible: principal moments {:.5}, {:.5}, {:.5} kg m^2 must be positive, and none larger than the sum of the others",
+        .moments[0], .moments[1], .moments[2]
     )]
     Inertia {
         /// The link.

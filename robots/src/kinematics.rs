@@ -1,5 +1,7 @@
 //! Forward kinematics. Nothing here allocates, so that the control cycle may use it.
 
+use std::ops::Range;
+
 use arrayvec::ArrayVec;
 use nalgebra::{Isometry3, Point3, Translation3, UnitQuaternion, Vector3};
 
@@ -73,12 +75,8 @@ impl Leg {
 
 impl Robot {
     /// The legs, each with the place of its joints in every joint vector.
-    pub fn legs_with_joint_range(&self) -> impl Iterator<Item = (&Leg, std::ops::Range<usize>)> {
-        self.legs.iter().scan(0, |start, leg| {
-            let range = *start..*start + leg.joints.len();
-            *start = range.end;
-            Some((leg, range))
-        })
+    pub fn legs_with_joint_range(&self) -> impl Iterator<Item = (&Leg, Range<usize>)> {
+        with_joint_range(&self.legs)
     }
 
     /// Centres of all feet in the base frame. `joint_position_rad` has one entry per joint of the robot.
@@ -89,11 +87,22 @@ impl Robot {
     }
 
     /// Height of the base frame over flat ground when the level robot's lowest foot touches it, m.
+    /// `joint_position_rad` has one entry per joint of the robot.
     pub fn height_over_feet_m(&self, joint_position_rad: &[f32]) -> f32 {
-        self.foot_positions_base(joint_position_rad)
-            .iter()
-            .zip(&self.legs)
-            .map(|(position, leg)| leg.foot.radius - position.z)
-            .fold(f32::NEG_INFINITY, f32::max)
+        height_over_feet_m(&self.legs, joint_position_rad)
     }
+}
+
+pub(crate) fn height_over_feet_m(legs: &[Leg], joint_position_rad: &[f32]) -> f32 {
+    with_joint_range(legs)
+        .map(|(leg, range)| leg.foot.radius - leg.foot_position_base(&joint_position_rad[range]).z)
+        .fold(f32::NEG_INFINITY, f32::max)
+}
+
+fn with_joint_range(legs: &[Leg]) -> impl Iterator<Item = (&Leg, Range<usize>)> {
+    legs.iter().scan(0, |start, leg| {
+        let range = *start..*start + leg.joints.len();
+        *start = range.end;
+        Some((leg, range))
+    })
 }

@@ -2,6 +2,12 @@
 //!
 //! Everything else in the workspace takes its numbers about a robot from here. Vectors over joints
 //! are ordered leg by leg as in `robot.toml` (FL, FR, RL, RR; hip, thigh, calf for the quadrupeds shipped).
+//!
+//! To add a robot, put its folder beside this crate's manifest, or pass the folder's path to [`Robot::load`].
+//! In the URDF, links that move need mass and inertia, collision shapes are boxes, spheres, capsules (`length` between the
+//! centres of the end spheres) or cylinders (read as capsules of the same total length), and each leg is a serial chain of
+//! revolute or continuous joints with a spherical foot fixed to its last link. `robot.toml` of `go1` shows every key but
+//! two: `motor.effort_limit_nm` and `motor.velocity_limit_radps` replace the URDF's limits. `[camera]` may be left out.
 
 mod assemble;
 mod description;
@@ -11,6 +17,7 @@ mod load;
 mod mass;
 mod model;
 mod state;
+mod tree;
 
 pub use error::{Problem, RobotError};
 pub use model::{

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use nalgebra::Point3;
 use policies::{
-    action,
+    action::ActionMap,
     command::Twist,
     observation::{Layout, ObservationInput},
     rays::RayScan,
@@ -49,6 +49,7 @@ pub struct Env<T: Task> {
     config: EnvConfig,
     robot: Arc<Robot>,
     task: T,
+    action_map: ActionMap,
     engine: Box<dyn Engine>,
     terrains: Arc<TerrainLibrary>,
     rays: RayCaster,
@@ -176,6 +177,7 @@ impl<T: Task> Env<T> {
         let mut env = Self {
             engine: crate::engine::build(config.engine, robot, &config.physics, num_envs)?,
             config: config.clone(),
+            action_map: ActionMap::new(robot, robot.control.action_scale),
             terrains,
             rays: RayCaster::new(&config.rays),
             limits: SoftLimits::new(robot),
@@ -370,8 +372,8 @@ impl<T: Task> VecEnv for Env<T> {
             let range = index * joints..(index + 1) * joints;
             old_actions[index].clone_from(&slot.action);
             let target = &mut self.targets_rad[range.clone()];
-            action::clip(&actions[range], &mut slot.action);
-            action::to_joint_position(&self.robot.control, &slot.action, target);
+            slot.action.copy_from_slice(&actions[range]);
+            self.action_map.apply(&mut slot.action, target);
             // The motor controller regulates the measured position.
             for (target, bias) in target.iter_mut().zip(&slot.joint_bias_rad) {
                 *target -= bias;

@@ -292,7 +292,7 @@ impl Task for AgileTask {
 
     fn judge(&self, episode: &mut AgileEpisode, step: &StepContext, terms: &mut [f32]) -> Judgement {
         let goal = GoalYaw::new(step.state, &episode.goal);
-        let goal_distance_m = goal.x_m.hypot(goal.y_m);
+        let goal_distance_m = goal.distance_m();
         let context = AgileContext {
             step,
             goal_distance_m,
@@ -333,11 +333,10 @@ impl Task for AgileTask {
     }
 
     fn input(&self, episode: &AgileEpisode, state: &robots::RobotState, time_s: f32) -> TaskInput {
-        let goal = GoalYaw::new(state, &episode.goal);
         TaskInput {
-            goal,
+            goal: GoalYaw::new(state, &episode.goal),
             time_left_s: episode.duration_s - time_s,
-            goal_distance_m: goal.x_m.hypot(goal.y_m),
+            ..TaskInput::default()
         }
     }
 }

@@ -67,7 +67,8 @@ impl StepContext<'_> {
     /// Base, thigh or calf touched, or a foot pushed sideways: the paper's collision (section 10 of the method).
     pub fn collides(&self) -> bool {
         self.base_touches()
-            || thigh_or_calf_contact(self) > 0.0
+            || thigh_contact(self) > 0.0
+            || calf_contact(self) > 0.0
             || foot_horizontal_contact(self) > 0.0
     }
 
@@ -115,8 +116,10 @@ impl SoftLimits {
 reward_terms! {
     /// Penalties shared by the agile and the recovery policy (method section 4).
     Regularizers(StepContext<'_>) {
-        /// Number of thighs and calves in contact.
-        thigh_or_calf_contact = -100.0,
+        /// Number of thighs in contact.
+        thigh_contact = -100.0,
+        /// Number of calves in contact.
+        calf_contact = -100.0,
         /// Any foot whose horizontal force exceeds twice the vertical force by 10 N.
         foot_horizontal_contact = -100.0,
         /// Square of the vertical speed.
@@ -144,10 +147,16 @@ reward_terms! {
     }
 }
 
-fn thigh_or_calf_contact(context: &StepContext) -> f32 {
-    let physics = context.physics;
-    let forces = physics.thigh_force_n.iter().chain(&physics.calf_force_n);
-    forces.filter(|&&force| force > CONTACT_FORCE_N).count() as f32
+fn thigh_contact(context: &StepContext) -> f32 {
+    touching(&context.physics.thigh_force_n)
+}
+
+fn calf_contact(context: &StepContext) -> f32 {
+    touching(&context.physics.calf_force_n)
+}
+
+fn touching(forces_n: &[f32]) -> f32 {
+    forces_n.iter().filter(|&&force| force > CONTACT_FORCE_N).count() as f32
 }
 
 fn foot_horizontal_contact(context: &StepContext) -> f32 {
@@ -251,7 +260,8 @@ mod tests {
             p.thigh_force_n[1] = 0.9;
             p.calf_force_n[3] = 1.1;
         };
-        close(value(thigh_or_calf_contact, touch), 2.0);
+        close(value(thigh_contact, touch), 1.0);
+        close(value(calf_contact, touch), 1.0);
         close(value(foot_horizontal_contact, |p| p.foot_horizontal_excess_n = 10.5), 1.0);
         close(value(foot_horizontal_contact, |p| p.foot_horizontal_excess_n = 9.5), 0.0);
     }
@@ -317,7 +327,7 @@ mod tests {
         Regularizers::default().evaluate(&context, &mut terms);
         let at = |name: &str| terms[Regularizers::NAMES.iter().position(|n| *n == name).unwrap()];
         assert_eq!(at("foot_horizontal_contact"), -100.0);
-        assert_eq!(at("thigh_or_calf_contact"), 0.0);
+        assert_eq!(at("thigh_contact"), 0.0);
         assert!(context.collides());
     }
 }

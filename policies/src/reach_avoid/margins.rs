@@ -17,7 +17,11 @@ pub fn target_margin(goal_distance_m: f32) -> f32 {
 pub fn failure_margins(steps: usize, collided: bool, softened: bool) -> Vec<f32> {
     let mut margins = vec![-1.0; steps];
     if collided && steps > 0 {
-        let count = if softened { SOFTENED_STEPS.min(steps) } else { 1 };
+        let count = if softened {
+            SOFTENED_STEPS.min(steps)
+        } else {
+            1
+        };
         for (back, margin) in margins.iter_mut().rev().take(count).enumerate() {
             *margin = 1.0 - 2.0 * back as f32 / SOFTENED_STEPS as f32;
         }
@@ -36,7 +40,12 @@ pub fn course_targets(gamma: f32, target_margins: &[f32], failure_margins: &[f32
     let mut targets = vec![0.0; target_margins.len()];
     let mut next_value = 1.0;
     for (step, out) in targets.iter_mut().enumerate().rev() {
-        next_value = target(gamma, target_margins[step], failure_margins[step], next_value);
+        next_value = target(
+            gamma,
+            target_margins[step],
+            failure_margins[step],
+            next_value,
+        );
         *out = next_value;
     }
     targets
@@ -55,7 +64,9 @@ mod tests {
         let hard = failure_margins(12, true, false);
         assert_eq!((hard[10], hard[11]), (-1.0, 1.0));
         let soft = failure_margins(12, true, true);
-        let expected = [-1.0, -1.0, -0.8, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0];
+        let expected = [
+            -1.0, -1.0, -0.8, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0,
+        ];
         for (margin, expected) in soft.iter().zip(expected) {
             assert!((margin - expected).abs() < 1e-6, "{soft:?}");
         }
@@ -72,13 +83,25 @@ mod tests {
         };
         // Reached at step 2, left afterwards, never failed: all steps up to the best are good.
         let (far, good) = (0.9, -0.7);
-        close(course_targets(1.0, &[far, far, good, far], &[-1.0; 4]), &[good, good, good, far]);
+        close(
+            course_targets(1.0, &[far, far, good, far], &[-1.0; 4]),
+            &[good, good, good, far],
+        );
         // A collision after reaching does not undo what came before the best step, but a collision on the way does.
-        close(course_targets(1.0, &[far, far, far], &[-1.0, 1.0, -1.0]), &[far, 1.0, far]);
-        close(course_targets(1.0, &[far, good, far], &[1.0, -1.0, -1.0]), &[1.0, good, far]);
+        close(
+            course_targets(1.0, &[far, far, far], &[-1.0, 1.0, -1.0]),
+            &[far, 1.0, far],
+        );
+        close(
+            course_targets(1.0, &[far, good, far], &[1.0, -1.0, -1.0]),
+            &[1.0, good, far],
+        );
         // Discounted towards max(l, zeta).
         let discounted = course_targets(0.9, &[0.5], &[-1.0]);
         close(discounted, &[0.9 * 0.5 + 0.1 * 0.5]);
-        close(course_targets(0.9, &[good, far], &[-1.0, 1.0]), &[good, 1.0]);
+        close(
+            course_targets(0.9, &[good, far], &[-1.0, 1.0]),
+            &[good, 1.0],
+        );
     }
 }

@@ -22,10 +22,20 @@ impl ReachAvoidValue {
         check(&layers)?;
         let outputs = layers[layers.len() - 1].outputs();
         if outputs != 1 {
-            return Err(MlpError::Outputs { outputs, expected: 1 });
+            return Err(MlpError::Outputs {
+                outputs,
+                expected: 1,
+            });
         }
-        let buffers: Vec<Vec<f32>> = layers.iter().map(|layer| vec![0.0; layer.outputs()]).collect();
-        Ok(Self { activations: buffers.clone(), derivatives: buffers, layers })
+        let buffers: Vec<Vec<f32>> = layers
+            .iter()
+            .map(|layer| vec![0.0; layer.outputs()])
+            .collect();
+        Ok(Self {
+            activations: buffers.clone(),
+            derivatives: buffers,
+            layers,
+        })
     }
 
     /// Length of the input.
@@ -46,7 +56,11 @@ impl ReachAvoidValue {
             let rows = layer.weight.chunks_exact(layer.inputs).zip(&layer.bias);
             for (out, (row, bias)) in rest[0].iter_mut().zip(rows) {
                 let sum = bias + dot(row, input);
-                *out = if index == last { sum.tanh() } else { sum.max(0.0) };
+                *out = if index == last {
+                    sum.tanh()
+                } else {
+                    sum.max(0.0)
+                };
             }
         }
         self.activations[last][0]
@@ -90,7 +104,12 @@ impl ReachAvoidValue {
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0; 8];
     let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
+    let rest: f32 = a_chunks
+        .remainder()
+        .iter()
+        .zip(b_chunks.remainder())
+        .map(|(a, b)| a * b)
+        .sum();
     for (a, b) in a_chunks.zip(b_chunks) {
         for lane in 0..8 {
             sums[lane] += a[lane] * b[lane];
@@ -106,8 +125,16 @@ mod tests {
     /// 2 inputs, hidden relu(x0 - x1), relu(2 x1 - 1), output tanh(h0 - 3 h1 + 0.5).
     fn small() -> ReachAvoidValue {
         ReachAvoidValue::new(vec![
-            Linear { weight: vec![1.0, -1.0, 0.0, 2.0], bias: vec![0.0, -1.0], inputs: 2 },
-            Linear { weight: vec![1.0, -3.0], bias: vec![0.5], inputs: 2 },
+            Linear {
+                weight: vec![1.0, -1.0, 0.0, 2.0],
+                bias: vec![0.0, -1.0],
+                inputs: 2,
+            },
+            Linear {
+                weight: vec![1.0, -3.0],
+                bias: vec![0.5],
+                inputs: 2,
+            },
         ])
         .unwrap()
     }
@@ -139,7 +166,8 @@ mod tests {
             bias: (0..outputs).map(|_| next()).collect(),
             inputs,
         };
-        let mut value = ReachAvoidValue::new(vec![layer(19, 64), layer(64, 64), layer(64, 1)]).unwrap();
+        let mut value =
+            ReachAvoidValue::new(vec![layer(19, 64), layer(64, 64), layer(64, 1)]).unwrap();
         let input: Vec<f32> = (0..19).map(|i| (i as f32 * 0.7).sin()).collect();
         let mut gradient = vec![0.0; 19];
         value.value_and_gradient(&input, &mut gradient);
@@ -150,13 +178,21 @@ mod tests {
                 value.value(&moved)
             };
             let difference = (at(1e-3) - at(-1e-3)) / 2e-3;
-            assert!((gradient[i] - difference).abs() < 2e-3, "{i}: {} {difference}", gradient[i]);
+            assert!(
+                (gradient[i] - difference).abs() < 2e-3,
+                "{i}: {} {difference}",
+                gradient[i]
+            );
         }
     }
 
     #[test]
     fn a_value_of_two_outputs_is_refused() {
-        let layer = Linear { weight: vec![1.0; 4], bias: vec![0.0; 2], inputs: 2 };
+        let layer = Linear {
+            weight: vec![1.0; 4],
+            bias: vec![0.0; 2],
+            inputs: 2,
+        };
         let error = ReachAvoidValue::new(vec![layer]).unwrap_err().to_string();
         assert!(error.contains("2 outputs"), "{error}");
     }

@@ -7,7 +7,6 @@ pub mod command;
 pub mod mlp;
 pub mod observation;
 pub mod rays;
-pub mod reach_avoid;
 pub mod vec_env;
 
 pub use action::{ACTION_CLIP, ActionMap, default_target};

@@ -72,14 +72,6 @@ pub enum MlpError {
         /// Outputs of the layer before.
         outputs: usize,
     },
-    /// The network has another number of outputs than its use needs.
-    #[error("network has {outputs} outputs, must have {expected}")]
-    Outputs {
-        /// Outputs found.
-        outputs: usize,
-        /// Outputs needed.
-        expected: usize,
-    },
     /// A weight or bias is NaN or infinite.
     #[error("layers.{layer}.{tensor}[{index}] is {value}, must be finite")]
     NotFinite {
@@ -216,7 +208,7 @@ impl Buffers {
     }
 }
 
-pub(crate) fn check(layers: &[Linear]) -> Result<(), MlpError> {
+fn check(layers: &[Linear]) -> Result<(), MlpError> {
     if layers.is_empty() {
         return Err(MlpError::Empty);
     }

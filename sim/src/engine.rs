@@ -107,6 +107,29 @@ pub struct EpisodeStart {
     pub dynamics: Dynamics,
 }
 
+impl EpisodeStart {
+    /// At rest in the standing pose over the origin of flat, empty ground, heading along x, nothing randomized.
+    pub fn standing(robot: &Robot) -> Self {
+        let zeros: JointVec = std::iter::repeat_n(0.0, robot.num_joints()).collect();
+        Self {
+            terrain: Arc::new(Terrain::Flat),
+            obstacles: Vec::new(),
+            position_world: Point3::new(0.0, 0.0, robot.control.standing_height_m),
+            orientation: UnitQuaternion::identity(),
+            linear_velocity_world: Vector3::zeros(),
+            angular_velocity_world: Vector3::zeros(),
+            joint_position_rad: robot
+                .control
+                .standing_position_rad
+                .iter()
+                .copied()
+                .collect(),
+            joint_velocity_radps: zeros,
+            dynamics: Dynamics::nominal(robot),
+        }
+    }
+}
+
 /// Randomized physical parameters of one episode.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dynamics {

@@ -3,5 +3,6 @@
 pub mod engine;
 pub mod motor;
 pub mod obstacle;
+pub mod rapier_engine;
 pub mod terrain;
 pub mod torque_noise;

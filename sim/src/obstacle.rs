@@ -2,9 +2,10 @@
 
 use nalgebra::{Point3, UnitQuaternion, Vector3};
 use rapier3d::prelude::SharedShape;
+use serde::{Deserialize, Serialize};
 
 /// A body that the robot must not touch. It follows its velocity and feels no force.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Obstacle {
     /// Geometry.
     pub shape: ObstacleShape,
@@ -17,7 +18,7 @@ pub struct Obstacle {
 }
 
 /// Geometry of an obstacle.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub enum ObstacleShape {
     /// Upright cylinder.
     Cylinder {

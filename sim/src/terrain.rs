@@ -1,7 +1,9 @@
 //! The ground.
 
+use serde::{Deserialize, Serialize};
+
 /// Ground of a scene. Obstacles and robots are placed over it in the same world frame.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Terrain {
     /// The plane z = 0.
     Flat,
@@ -10,7 +12,7 @@ pub enum Terrain {
 }
 
 /// Heights on a regular grid, split into triangles; outside the grid the border value goes on.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeightField {
     /// World x and y of grid point (0, 0), m.
     pub origin_m: [f32; 2],

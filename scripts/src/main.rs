@@ -3,7 +3,10 @@
 mod config;
 mod config_command;
 mod doctor;
+mod interrupt;
+mod progress;
 mod repository;
+mod run_folder;
 
 use std::{io, process::ExitCode};
 

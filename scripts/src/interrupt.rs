@@ -1,0 +1,39 @@
+//! Ctrl-C: the first one asks to stop, the second one kills.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use anyhow::{Context, Result};
+
+/// Exit status of a program that was ended by Ctrl-C.
+const INTERRUPTED: i32 = 130;
+
+/// Whether the user wants to stop.
+#[derive(Clone, Debug)]
+pub struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// Listens to Ctrl-C, SIGTERM and SIGHUP from now on. `message` is shown at the first of them.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn listen(message: &'static str) -> Result<Self> {
+        let requested = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&requested);
+        ctrlc::set_handler(move || {
+            if flag.swap(true, Ordering::Relaxed) {
+                std::process::exit(INTERRUPTED);
+            }
+            eprintln!("\n{message}");
+        })
+        .context("cannot listen to Ctrl-C")?;
+        Ok(Self(requested))
+    }
+
+    /// True after the first Ctrl-C.
+    pub fn requested(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}

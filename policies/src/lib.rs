@@ -3,14 +3,19 @@
 //! Data flow: `RobotState` + [`RayScan`] + [`Goal`] -> observation ([`Layout`]) -> policy -> action -> `JointTarget`.
 
 pub mod action;
+pub mod bundle;
 pub mod command;
+pub mod file;
 pub mod mlp;
 pub mod observation;
+pub mod policy;
 pub mod rays;
 pub mod vec_env;
 
 pub use action::{ACTION_CLIP, ActionMap, default_target};
+pub use bundle::{Bundle, BundleError, Member, Provenance};
 pub use command::{Goal, GoalYaw, Twist};
 pub use mlp::{Activation, Linear, Mlp, MlpError};
 pub use observation::{Layout, ObservationInput, Quantity};
+pub use policy::{NotFinite, Policy};
 pub use rays::{MAX_RAYS, RayScan, RaySpec, RaySpecError};

@@ -294,6 +294,14 @@ impl Layout {
         }
     }
 
+    /// The first quantity with an element that is NaN or infinite.
+    pub fn first_not_finite(&self, row: &[f32]) -> Option<Quantity> {
+        self.rows
+            .iter()
+            .find(|(_, range)| !row[range.clone()].iter().all(|value| value.is_finite()))
+            .map(|(quantity, _)| *quantity)
+    }
+
     /// Half-width of the uniform noise on each element of the observation, scaled like it.
     pub fn noise_half_width(&self) -> Vec<f32> {
         let mut noise = vec![0.0; self.dim];

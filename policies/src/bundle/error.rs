@@ -1,0 +1,139 @@
+use std::{io, path::Path, path::PathBuf};
+
+use crate::{mlp::MlpError, rays::RaySpecError};
+
+/// Why a bundle is refused: one line with the place, the fault and what would be right.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {path}: {source}", path = path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// The contents of a file cannot be expressed in its format.
+    #[error("cannot write {path}: {message}", path = path.display())]
+    Encode {
+        /// The file.
+        path: PathBuf,
+        /// The encoder's reason.
+        message: String,
+    },
+    /// The manifest has a syntax error, a missing or unknown key, or a value of the wrong type.
+    #[error("{path}:{line}: {message}", path = path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// Line of the fault.
+        line: usize,
+        /// The parser's message.
+        message: String,
+    },
+    /// The rays are impossible.
+    #[error("{path}: ray_spec: {source}", path = path.display())]
+    Rays {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong.
+        source: RaySpecError,
+    },
+    /// The weights are to be read from another folder.
+    #[error("{path}: weights is `{name}`, must be the name of a file in the bundle folder", path = path.display())]
+    WeightsName {
+        /// The manifest.
+        path: PathBuf,
+        /// What it says.
+        name: String,
+    },
+    /// The weights file is cut off or holds other tensors than it should.
+    #[error("{path}: {message}", path = path.display())]
+    Weights {
+        /// The weights file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// The bundle lacks the network that was asked for.
+    #[error("bundle has no [{0}] policy; train one or use another bundle")]
+    MissingMember(&'static str),
+    /// The bundle was made for another robot.
+    #[error("bundle is for robot `{bundle}`, but the robot is `{robot}`")]
+    Robot {
+        /// Robot of the bundle.
+        bundle: String,
+        /// Robot at hand.
+        robot: String,
+    },
+    /// The network observes other quantities.
+    #[error("[{name}] observes [{found}], but this version gives [{expected}]")]
+    Layout {
+        /// Member of the bundle.
+        name: &'static str,
+        /// Quantities in the bundle.
+        found: String,
+        /// Quantities of this version.
+        expected: String,
+    },
+    /// The network observes the same quantities, but they meant something else.
+    #[error(
+        "[{name}] has layout hash {found}, must be {expected}: widths, units, scales, rays or default joint positions \
+         differ from those it was trained with"
+    )]
+    LayoutHash {
+        /// Member of the bundle.
+        name: &'static str,
+        /// Hash in the bundle.
+        found: String,
+        /// Hash of this version.
+        expected: String,
+    },
+    /// The action scale is unusable.
+    #[error("[{name}] has action_scale {value}, must be positive and finite")]
+    ActionScale {
+        /// Member of the bundle.
+        name: &'static str,
+        /// What it says.
+        value: f32,
+    },
+    /// The layers do not make a network, or a weight is not finite.
+    #[error("{file}: {source}")]
+    Network {
+        /// Name of the weights file.
+        file: String,
+        /// What is wrong.
+        source: MlpError,
+    },
+    /// The network has the wrong number of inputs or outputs.
+    #[error("{file}: network has {found} {side}, must have {expected}")]
+    Width {
+        /// Name of the weights file.
+        file: String,
+        /// `inputs` or `outputs`.
+        side: &'static str,
+        /// Number found.
+        found: usize,
+        /// Number that the robot and its rays need.
+        expected: usize,
+    },
+}
+
+impl BundleError {
+    pub(super) fn manifest(path: &Path, text: &str, error: &toml::de::Error) -> Self {
+        let start = error.span().map_or(0, |span| span.start);
+        Self::Manifest {
+            path: path.to_owned(),
+            line: text[..start].matches('\n').count() + 1,
+            message: error.message().replace('\n', " "),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! A policy ready to run: observation, network and action in one.
+
+use crate::{
+    action::ActionMap,
+    mlp::Mlp,
+    observation::{Layout, ObservationInput, Quantity},
+};
+
+/// A network, what it observes and what its actions mean. Clones share the weights.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    layout: Layout,
+    network: Mlp,
+    actions: ActionMap,
+    observation: Vec<f32>,
+}
+
+/// A NaN or an infinity, where none may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotFinite {
+    /// In the observation.
+    #[error("observation of {} is not finite", .0.spec().name)]
+    Observation(Quantity),
+    /// In the output of the network.
+    #[error("action is not finite")]
+    Action,
+}
+
+impl Policy {
+    /// Puts the parts together.
+    ///
+    /// # Panics
+    /// When the network does not take the observations of the layout. Bundles check this before.
+    pub fn new(layout: Layout, network: Mlp, actions: ActionMap) -> Self {
+        assert_eq!(
+            layout.dim(),
+            network.input_dim(),
+            "length of an observation"
+        );
+        Self {
+            observation: vec![0.0; layout.dim()],
+            layout,
+            network,
+            actions,
+        }
+    }
+
+    /// What it observes.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Observes and acts: writes the clipped action, to be observed as previous action in the next step, and the
+    /// joint positions it stands for, rad. Never allocates.
+    ///
+    /// # Errors
+    /// When the observation or the action is not finite; the outputs are then not to be used.
+    ///
+    /// # Panics
+    /// When slices do not fit the robot or the rays.
+    pub fn act(
+        &mut self,
+        input: &ObservationInput<'_>,
+        action: &mut [f32],
+        position_rad: &mut [f32],
+    ) -> Result<(), NotFinite> {
+        self.layout.write(input, &mut self.observation);
+        if let Some(quantity) = self.layout.first_not_finite(&self.observation) {
+            return Err(NotFinite::Observation(quantity));
+        }
+        action.copy_from_slice(self.network.forward(&self.observation));
+        self.actions.apply(action, position_rad);
+        if action.iter().any(|value| value.is_nan()) {
+            return Err(NotFinite::Action);
+        }
+        Ok(())
+    }
+}

@@ -3,6 +3,8 @@
 pub mod engine;
 pub mod motor;
 pub mod obstacle;
+pub mod random;
 pub mod rapier_engine;
+pub mod rays;
 pub mod terrain;
 pub mod torque_noise;

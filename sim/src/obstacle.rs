@@ -1,6 +1,6 @@
 //! Obstacles of a scene.
 
-use nalgebra::{Point3, UnitQuaternion, Vector3};
+use nalgebra::{Point2, Point3, UnitQuaternion, Vector3};
 use rapier3d::prelude::SharedShape;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,35 @@ impl Obstacle {
     }
 }
 
+impl Obstacle {
+    /// Where the shape's origin is `time_s` after the start of the episode.
+    pub fn position_at(&self, time_s: f32) -> Point3<f32> {
+        self.position_world + time_s * self.velocity_world
+    }
+
+    /// Distance of a point of the plane from the obstacle's outline seen from above, at the start of the episode, m;
+    /// zero or negative within it. Boxes count as upright, other shapes as the sphere around them.
+    pub fn footprint_distance_m(&self, point: &Point2<f32>) -> f32 {
+        let offset = point - self.position_world.xy();
+        match &self.shape {
+            ObstacleShape::Cylinder { radius_m, .. } => offset.norm() - radius_m,
+            ObstacleShape::Box { half_extents_m } => {
+                let offset = self
+                    .orientation
+                    .inverse_transform_vector(&Vector3::new(offset.x, offset.y, 0.0));
+                let beyond = offset.xy().abs() - half_extents_m.xy();
+                beyond.map(|side| side.max(0.0)).norm() + beyond.max().min(0.0)
+            }
+            ObstacleShape::Rapier(shape) => {
+                let sphere = shape.compute_local_bounding_sphere();
+                let centre = Vector3::new(sphere.center.x, sphere.center.y, sphere.center.z);
+                let centre = self.orientation * centre;
+                (offset - centre.xy()).norm() - sphere.radius
+            }
+        }
+    }
+}
+
 impl std::fmt::Debug for Obstacle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let shape = match &self.shape {
@@ -56,5 +85,35 @@ impl std::fmt::Debug for Obstacle {
             ObstacleShape::Rapier(shape) => format!("{:?}", shape.shape_type()),
         };
         write!(f, "{shape} at {:?}", self.position_world.coords.as_slice())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn footprints_have_distances_inside_and_out() {
+        let cylinder = Obstacle::cylinder(1.0, 2.0, 0.4, 1.0);
+        let distance =
+            |obstacle: &Obstacle, x, y| obstacle.footprint_distance_m(&Point2::new(x, y));
+        assert!((distance(&cylinder, 1.0, 3.0) - 0.6).abs() < 1e-6);
+        assert!((distance(&cylinder, 1.0, 2.1) + 0.3).abs() < 1e-6);
+        // A wall of 2 m by 0.2 m, turned by 90 degrees.
+        let wall = Obstacle {
+            shape: ObstacleShape::Box {
+                half_extents_m: Vector3::new(1.0, 0.1, 0.5),
+            },
+            orientation: UnitQuaternion::from_euler_angles(0.0, 0.0, std::f32::consts::FRAC_PI_2),
+            ..cylinder.clone()
+        };
+        assert!((distance(&wall, 1.3, 2.5) - 0.2).abs() < 1e-6);
+        assert!((distance(&wall, 1.4, 3.4) - 0.5).abs() < 1e-6);
+        assert!((distance(&wall, 1.05, 2.0) + 0.05).abs() < 1e-6);
+        let ball = Obstacle {
+            shape: ObstacleShape::Rapier(SharedShape::ball(0.3)),
+            ..cylinder
+        };
+        assert!((distance(&ball, 2.0, 2.0) - 0.7).abs() < 1e-6);
     }
 }

@@ -1,6 +1,11 @@
 //! The ground.
 
+use std::sync::Arc;
+
+use rand::RngExt;
 use serde::{Deserialize, Serialize};
+
+use crate::random::{Stream, stream};
 
 /// Ground of a scene. Obstacles and robots are placed over it in the same world frame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,5 +59,271 @@ impl Terrain {
             Self::Flat => 0.0,
             Self::HeightField(field) => field.height_m(x_m, y_m),
         }
+    }
+}
+
+/// Settings of the generated ground (method section 4): flat, rough or with low blocks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TerrainConfig {
+    /// Shares of flat ground, rough ground and low blocks; they need not sum to one.
+    pub shares: [f32; 3],
+    /// Highest point of rough ground at the highest level, m.
+    pub rough_m: f32,
+    /// Highest block at the highest level, m.
+    pub block_m: f32,
+    /// Different tiles of each kind and level, shared by all environments.
+    pub variants: usize,
+    /// The ground is shaped up to this far from the origin along x and y, and flat beyond, m.
+    pub reach_m: f32,
+    /// Flat around the origin up to this distance, m.
+    pub flat_start_m: f32,
+}
+
+impl Default for TerrainConfig {
+    fn default() -> Self {
+        Self {
+            shares: [1.0, 1.0, 1.0],
+            rough_m: 0.07,
+            block_m: 0.06,
+            variants: 3,
+            reach_m: 9.0,
+            flat_start_m: 1.0,
+        }
+    }
+}
+
+/// Distance of the random heights of rough ground, m.
+const ROUGH_CELL_M: f32 = 0.2;
+/// Grid of ground with blocks, whose walls rise over one cell, m.
+const BLOCK_CELL_M: f32 = 0.1;
+/// Side lengths of blocks, m.
+const BLOCK_SIDE_M: [f32; 2] = [0.3, 1.0];
+/// Blocks per square metre.
+const BLOCK_DENSITY: f32 = 0.4;
+
+/// Tiles of generated ground, made once and shared by all environments.
+#[derive(Clone, Debug)]
+pub struct TerrainLibrary {
+    shares: [f32; 3],
+    variants: usize,
+    flat: Arc<Terrain>,
+    /// Rough tiles, level by level.
+    rough: Vec<Arc<Terrain>>,
+    /// Tiles with blocks, level by level.
+    blocks: Vec<Arc<Terrain>>,
+}
+
+impl TerrainLibrary {
+    /// Generates all tiles. Heights grow in proportion to the level, from nothing at level 0 to those of the config at
+    /// the highest.
+    pub fn new(config: &TerrainConfig, levels: usize, seed: u64) -> Self {
+        let flat = Arc::new(Terrain::Flat);
+        let tiles = |kind: u64, share: f32, generate: &dyn Fn(f32, &mut Stream) -> HeightField| {
+            let count = levels * config.variants;
+            (0..count)
+                .map(|index| {
+                    let level = index / config.variants;
+                    if level == 0 || share <= 0.0 {
+                        return Arc::clone(&flat);
+                    }
+                    let difficulty = level as f32 / (levels - 1) as f32;
+                    // Environments take the low streams of a seed.
+                    let mut stream = stream(seed, (kind << 32) + index as u64);
+                    Arc::new(Terrain::HeightField(generate(difficulty, &mut stream)))
+                })
+                .collect()
+        };
+        Self {
+            shares: config.shares,
+            variants: config.variants,
+            rough: tiles(1, config.shares[1], &|difficulty, stream| {
+                rough(config, difficulty, stream)
+            }),
+            blocks: tiles(2, config.shares[2], &|difficulty, stream| {
+                blocks(config, difficulty, stream)
+            }),
+            flat,
+        }
+    }
+
+    /// Draws a kind by the shares and then a tile of that kind and level.
+    pub fn draw(&self, level: usize, stream: &mut Stream) -> Arc<Terrain> {
+        let kind = stream.random::<f32>() * self.shares.iter().sum::<f32>();
+        let variant = stream.random_range(0..self.variants);
+        let tile = level * self.variants + variant;
+        let terrain = if kind < self.shares[0] {
+            &self.flat
+        } else if kind < self.shares[0] + self.shares[1] {
+            &self.rough[tile]
+        } else {
+            &self.blocks[tile]
+        };
+        Arc::clone(terrain)
+    }
+}
+
+/// A flat height field around the origin.
+fn level_ground(config: &TerrainConfig, cell_m: f32) -> HeightField {
+    let half_points = (config.reach_m / cell_m).round() as usize;
+    let points = 2 * half_points + 1;
+    let origin_m = -(half_points as f32) * cell_m;
+    HeightField {
+        origin_m: [origin_m, origin_m],
+        cell_m,
+        points_x: points,
+        points_y: points,
+        heights_m: vec![0.0; points * points],
+    }
+}
+
+/// Random heights from zero up.
+fn rough(config: &TerrainConfig, difficulty: f32, stream: &mut Stream) -> HeightField {
+    let mut field = level_ground(config, ROUGH_CELL_M);
+    for height_m in &mut field.heights_m {
+        *height_m = config.rough_m * difficulty * stream.random::<f32>();
+    }
+    flatten_start_and_border(&mut field, config.flat_start_m);
+    field
+}
+
+/// Rectangular blocks of random height on flat ground.
+fn blocks(config: &TerrainConfig, difficulty: f32, stream: &mut Stream) -> HeightField {
+    let mut field = level_ground(config, BLOCK_CELL_M);
+    let points = field.points_x;
+    let side_m = 2.0 * config.reach_m;
+    let count = (BLOCK_DENSITY * side_m * side_m) as usize;
+    let [shortest, longest] = BLOCK_SIDE_M.map(|side| (side / BLOCK_CELL_M).round() as usize);
+    for _ in 0..count {
+        let height_m = config.block_m * difficulty * stream.random::<f32>();
+        let mut span = || {
+            let length = stream.random_range(shortest..=longest).min(points);
+            let first = stream.random_range(0..=points - length);
+            first..first + length
+        };
+        let (span_x, span_y) = (span(), span());
+        for ix in span_x {
+            field.heights_m[ix * points..][span_y.clone()].fill(height_m);
+        }
+    }
+    flatten_start_and_border(&mut field, config.flat_start_m);
+    field
+}
+
+fn flatten_start_and_border(field: &mut HeightField, flat_start_m: f32) {
+    let (last_x, last_y) = (field.points_x - 1, field.points_y - 1);
+    for ix in 0..=last_x {
+        for iy in 0..=last_y {
+            let x = field.origin_m[0] + ix as f32 * field.cell_m;
+            let y = field.origin_m[1] + iy as f32 * field.cell_m;
+            let at_border = ix == 0 || iy == 0 || ix == last_x || iy == last_y;
+            if at_border || x.hypot(y) <= flat_start_m + 1.5 * field.cell_m {
+                field.heights_m[ix * field.points_y + iy] = 0.0;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heights(terrain: &Terrain) -> &[f32] {
+        match terrain {
+            Terrain::Flat => &[],
+            Terrain::HeightField(field) => &field.heights_m,
+        }
+    }
+
+    fn max(values: &[f32]) -> f32 {
+        values.iter().copied().fold(0.0, f32::max)
+    }
+
+    #[test]
+    fn a_cell_is_cut_along_its_diagonal() {
+        let field = HeightField {
+            origin_m: [1.0, 2.0],
+            cell_m: 0.5,
+            points_x: 2,
+            points_y: 2,
+            // (0, 0), (0, 1), (1, 0), (1, 1)
+            heights_m: vec![0.0, 0.1, 0.1, 1.0],
+        };
+        assert!((field.height_m(1.25, 2.25) - 0.1).abs() < 1e-6);
+        assert!((field.height_m(1.125, 2.125) - 0.05).abs() < 1e-6);
+        assert!((field.height_m(1.375, 2.375) - 0.55).abs() < 1e-6);
+        // Beyond the grid the border goes on.
+        assert!((field.height_m(9.0, 9.0) - 1.0).abs() < 1e-6);
+        assert!(field.height_m(-9.0, -9.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn heights_grow_with_the_level_up_to_the_configured_top() {
+        let config = TerrainConfig::default();
+        let library = TerrainLibrary::new(&config, 10, 1);
+        for (tiles, top_m) in [(&library.rough, 0.07), (&library.blocks, 0.06)] {
+            assert_eq!(*tiles[0], Terrain::Flat);
+            for level in 1..10 {
+                let top_m = top_m * level as f32 / 9.0;
+                let highest_m = max(heights(&tiles[level * config.variants]));
+                assert!(
+                    highest_m <= top_m && highest_m > 0.9 * top_m,
+                    "level {level}: {highest_m}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_start_and_everything_beyond_the_tile_are_flat() {
+        let library = TerrainLibrary::new(&TerrainConfig::default(), 10, 1);
+        for terrain in library.rough.iter().chain(&library.blocks) {
+            for k in 0..64 {
+                let (sin, cos) = (k as f32 * 0.1).sin_cos();
+                assert_eq!(terrain.height_m(0.99 * cos, 0.99 * sin), 0.0);
+                assert_eq!(terrain.height_m(20.0 * cos, 20.0 * sin), 0.0);
+            }
+        }
+    }
+
+    #[test]
+    fn kinds_are_drawn_by_their_shares_and_tiles_are_shared() {
+        let config = TerrainConfig::default();
+        let library = TerrainLibrary::new(&config, 10, 1);
+        let mut stream = stream(5, 0);
+        let mut counts = [0; 3];
+        for _ in 0..3000 {
+            let drawn = library.draw(7, &mut stream);
+            let is_in =
+                |tiles: &[Arc<Terrain>]| tiles[21..24].iter().any(|tile| Arc::ptr_eq(tile, &drawn));
+            let kind = [
+                *drawn == Terrain::Flat,
+                is_in(&library.rough),
+                is_in(&library.blocks),
+            ];
+            counts[kind.iter().position(|is| *is).expect("a tile of level 7")] += 1;
+        }
+        assert!(
+            counts.iter().all(|&count| (900..1100).contains(&count)),
+            "{counts:?}"
+        );
+
+        let flat_only = TerrainConfig {
+            shares: [1.0, 0.0, 0.0],
+            ..config
+        };
+        let library = TerrainLibrary::new(&flat_only, 10, 1);
+        assert!((0..100).all(|_| *library.draw(9, &mut stream) == Terrain::Flat));
+    }
+
+    #[test]
+    fn the_seed_decides_the_ground() {
+        let config = TerrainConfig {
+            variants: 1,
+            ..TerrainConfig::default()
+        };
+        let rough = |seed| TerrainLibrary::new(&config, 2, seed).rough[1].clone();
+        assert_eq!(*rough(1), *rough(1));
+        assert_ne!(*rough(1), *rough(2));
     }
 }

@@ -2,18 +2,21 @@
 
 mod convert;
 mod model;
+mod shapes;
 mod snapshot;
 mod terrain;
 mod world;
 
+use std::sync::Arc;
+
 use robots::Robot;
 
+pub(crate) use self::shapes::cast_ray;
 use self::{model::RobotModel, terrain::TerrainShapes, world::World};
 use crate::{
     engine::{Engine, EngineError, EpisodeStart, PhysicsConfig, PhysicsState},
     terrain::Terrain,
 };
-use std::sync::Arc;
 
 /// Robots simulated by rapier.
 pub struct RapierEngine {

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     convert,
     model::{ContactTag, JointModel, RobotModel, WORLD_GROUPS},
+    shapes::shape_and_pose,
 };
 use crate::{
     engine::{EpisodeStart, PhysicsConfig, PhysicsState},
-    obstacle::{Obstacle, ObstacleShape},
     torque_noise::torque_noise,
 };
 
@@ -424,8 +424,10 @@ fn build(
         }
     }
     for obstacle in &start.obstacles {
-        let (collider, pose) = obstacle_collider(obstacle);
-        let collider = collider.friction(friction).collision_groups(WORLD_GROUPS);
+        let (shape, pose) = shape_and_pose(obstacle);
+        let collider = ColliderBuilder::new(shape)
+            .friction(friction)
+            .collision_groups(WORLD_GROUPS);
         if obstacle.velocity_world == Vector3::zeros() {
             colliders.insert(collider.position(pose));
         } else {
@@ -466,24 +468,4 @@ fn multibody_of(joints: &mut MultibodyJointSet, root: RigidBodyHandle) -> &mut M
     index
         .and_then(|index| joints.get_multibody_mut(index))
         .unwrap_or_else(|| unreachable!("the root always has a joint"))
-}
-
-fn obstacle_collider(obstacle: &Obstacle) -> (ColliderBuilder, Pose) {
-    let position = convert::point(&obstacle.position_world);
-    let orientation = convert::rotation(&obstacle.orientation);
-    let (shape, orientation) = match &obstacle.shape {
-        // rapier's cylinders stand along y.
-        ObstacleShape::Cylinder { radius_m, height_m } => (
-            SharedShape::cylinder(0.5 * height_m, *radius_m),
-            Rotation::from_rotation_x(std::f32::consts::FRAC_PI_2),
-        ),
-        ObstacleShape::Box { half_extents_m: h } => {
-            (SharedShape::cuboid(h.x, h.y, h.z), orientation)
-        }
-        ObstacleShape::Rapier(shape) => (shape.clone(), orientation),
-    };
-    (
-        ColliderBuilder::new(shape),
-        Pose::from_parts(position, orientation),
-    )
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
+use policies::Bundle;
 use robots::Robot;
 
 use crate::repository;
@@ -291,5 +292,27 @@ fn bundles() -> Vec<Check> {
 
 fn bundle(name: &str, path: &Path) -> Check {
     let label = format!("bundle {name}");
-    Check::ok(&label, path.display().to_string())
+    match load_bundle(path) {
+        Ok(finding) => Check::ok(&label, finding),
+        Err(error) => Check::fail(
+            &label,
+            format!("{error:#}"),
+            "take it from the repository again",
+        ),
+    }
+}
+
+fn load_bundle(path: &Path) -> Result<String> {
+    let bundle = Bundle::load(path)?;
+    let robot = Robot::load(&bundle.robot)?;
+    bundle.agile(&robot)?;
+    let steps = bundle
+        .agile
+        .as_ref()
+        .map_or(0, |agile| agile.provenance.policy_steps);
+    Ok(format!(
+        "agile policy for {}, trained for {:.1}M steps",
+        bundle.robot,
+        steps as f64 / 1e6
+    ))
 }

@@ -11,12 +11,12 @@
 
 use std::{
     fs,
-    io::{self, Write},
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context, Result, bail};
+use policies::file::write_atomic;
 use time::OffsetDateTime;
 
 use crate::{config::Config, repository};
@@ -60,8 +60,9 @@ impl RunFolder {
         };
         let unwritable = || format!("cannot write the run folder {}", path.display());
         fs::create_dir_all(path).with_context(unwritable)?;
-        write_file(&run.file("revision.txt"), &git_revision()).with_context(unwritable)?;
-        write_file(&run.file(CONFIG), &config.to_toml()?).with_context(unwritable)?;
+        write_atomic(&run.file("revision.txt"), git_revision().as_bytes())
+            .with_context(unwritable)?;
+        write_atomic(&run.file(CONFIG), config.to_toml()?.as_bytes()).with_context(unwritable)?;
         Ok(run)
     }
 
@@ -103,16 +104,8 @@ impl RunFolder {
     }
 }
 
-/// Writes beside the file and renames, so that nobody reads half of it.
-fn write_file(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path)?;
-    Ok(())
-}
-
-/// Revision of the source that this program was built from, as far as git knows it.
+/// Revision of the source that this program was built from, as far as git knows it, with `-dirty` where the work tree
+/// differs.
 pub fn git_revision() -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git")
@@ -126,7 +119,7 @@ pub fn git_revision() -> String {
     };
     match (git(&["rev-parse", "HEAD"]), git(&["status", "--porcelain"])) {
         (Some(revision), Some(changes)) if changes.is_empty() => revision,
-        (Some(revision), _) => format!("{revision} and local changes"),
+        (Some(revision), _) => format!("{revision}-dirty"),
         (None, _) => "unknown".to_owned(),
     }
 }

@@ -30,6 +30,22 @@ impl TerrainShapes {
             .collision_groups(WORLD_GROUPS)
     }
 
+    /// Flat ground around a height field, as high as its first grid point.
+    pub fn surroundings(terrain: &Terrain, friction: f32) -> impl Iterator<Item = ColliderBuilder> {
+        let field = match terrain {
+            Terrain::Flat => None,
+            Terrain::HeightField(field) => Some(field),
+        };
+        field.into_iter().flat_map(move |field| {
+            slabs_around(field).map(|(half_extents, centre)| {
+                ColliderBuilder::cuboid(half_extents.x, half_extents.y, half_extents.z)
+                    .position(Pose::from_translation(centre))
+                    .friction(friction)
+                    .collision_groups(WORLD_GROUPS)
+            })
+        })
+    }
+
     fn height_field(&mut self, terrain: &Arc<Terrain>, field: &HeightField) -> SharedShape {
         if let Some((_, shape)) = self
             .shapes
@@ -67,14 +83,31 @@ fn height_field_shape(field: &HeightField) -> SharedShape {
     )
 }
 
+/// Half side lengths and centres of four boxes around a height field, wider than a robot gets in an episode.
+fn slabs_around(field: &HeightField) -> [(Vector, Vector); 4] {
+    const HALF_WIDTH_M: f32 = 50.0;
+    let half = half_size(field);
+    let centre = field_pose(field).translation + Vector::Z * (field.heights_m[0] - HALF_WIDTH_M);
+    let beside_x = Vector::X * (half.x + HALF_WIDTH_M);
+    let beside_y = Vector::Y * (half.y + HALF_WIDTH_M);
+    let along_x = Vector::new(HALF_WIDTH_M, half.y, HALF_WIDTH_M);
+    let along_y = Vector::new(half.x + 2.0 * HALF_WIDTH_M, HALF_WIDTH_M, HALF_WIDTH_M);
+    [
+        (along_x, centre - beside_x),
+        (along_x, centre + beside_x),
+        (along_y, centre - beside_y),
+        (along_y, centre + beside_y),
+    ]
+}
+
+fn half_size(field: &HeightField) -> Vector {
+    let half_m = |points: usize| 0.5 * (points - 1) as f32 * field.cell_m;
+    Vector::new(half_m(field.points_x), half_m(field.points_y), 0.0)
+}
+
 /// Pose of rapier's height field, whose origin is the middle of the grid.
 fn field_pose(field: &HeightField) -> Pose {
-    let half_m = |points: usize| 0.5 * (points - 1) as f32 * field.cell_m;
-    let centre = Vector::new(
-        field.origin_m[0] + half_m(field.points_x),
-        field.origin_m[1] + half_m(field.points_y),
-        0.0,
-    );
+    let centre = Vector::new(field.origin_m[0], field.origin_m[1], 0.0) + half_size(field);
     let turn = Quat::from_axis_angle(Vector::ONE.normalize(), TAU / 3.0);
     Pose::from_parts(centre, turn)
 }

@@ -11,6 +11,7 @@ use super::{
     convert,
     model::{ContactTag, JointModel, RobotModel, WORLD_GROUPS},
     shapes::shape_and_pose,
+    terrain::TerrainShapes,
 };
 use crate::{
     engine::{EpisodeStart, PhysicsConfig, PhysicsState},
@@ -422,6 +423,9 @@ fn build(
         for collider in link.colliders(friction) {
             colliders.insert_with_parent(collider, *handle, &mut rigid_bodies);
         }
+    }
+    for slab in TerrainShapes::surroundings(&start.terrain, friction) {
+        colliders.insert(slab);
     }
     for obstacle in &start.obstacles {
         let (shape, pose) = shape_and_pose(obstacle);

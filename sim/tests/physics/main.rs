@@ -1,0 +1,54 @@
+//! Physics that can be computed by hand, the same for every engine.
+
+mod contacts;
+mod determinism;
+mod flight;
+mod motors;
+mod support;
+
+/// Runs every test on an engine.
+macro_rules! physics_of {
+    ($engine:ident, $make:expr) => {
+        mod $engine {
+            physics_of! { @tests $make =>
+                flight: free_fall, what_is_set_is_read, momentum_is_kept_in_flight;
+                motors: a_pendulum_swings_with_its_period,
+                    a_step_response_is_that_of_an_implicit_pd_law,
+                    the_effort_limit_is_respected,
+                    torque_falls_with_speed,
+                    joint_limits_hold,
+                    joint_friction_and_damping_brake,
+                    torque_offset_and_noise_are_those_of_the_stream,
+                    targets_arrive_after_the_delay;
+                contacts: standing_forces_sum_to_the_weight,
+                    sliding_begins_at_the_friction_angle,
+                    friction_stays_in_its_cone,
+                    a_base_on_the_ground_is_felt,
+                    a_thigh_against_a_bar_is_felt,
+                    a_cylinder_stops_the_robot,
+                    a_moving_cylinder_pushes,
+                    a_height_field_carries_the_robot,
+                    a_height_field_stops_a_fall,
+                    a_robot_walks_off_a_height_field_onto_flat_ground,
+                    mirrored_inputs_give_mirrored_motion,
+                    feet_have_no_other_class;
+                determinism: a_restored_engine_goes_on_bit_for_bit,
+                    a_state_of_another_size_is_refused,
+                    a_robot_does_not_depend_on_the_others,
+                    an_episode_depends_on_its_start_alone;
+            }
+        }
+    };
+    (@tests $make:expr => $($group:ident: $($name:ident),+;)+) => {
+        $($(
+            #[test]
+            fn $name() {
+                crate::$group::$name($make);
+            }
+        )+)+
+    };
+}
+
+physics_of!(rapier, |robot, config, num_robots| {
+    Box::new(sim::rapier_engine::RapierEngine::new(robot, config, num_robots).expect("robot"))
+});

@@ -10,6 +10,7 @@ pub mod mlp;
 pub mod observation;
 pub mod policy;
 pub mod rays;
+pub mod reach_avoid;
 pub mod vec_env;
 
 pub use action::{ACTION_CLIP, ActionMap, default_target};

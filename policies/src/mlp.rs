@@ -72,6 +72,14 @@ pub enum MlpError {
         /// Outputs of the layer before.
         outputs: usize,
     },
+    /// The network has another number of outputs than its use needs.
+    #[error("network has {outputs} outputs, must have {expected}")]
+    Outputs {
+        /// Outputs found.
+        outputs: usize,
+        /// Outputs needed.
+        expected: usize,
+    },
     /// A weight or bias is NaN or infinite.
     #[error("layers.{layer}.{tensor}[{index}] is {value}, must be finite")]
     NotFinite {
@@ -208,7 +216,7 @@ impl Buffers {
     }
 }
 
-fn check(layers: &[Linear]) -> Result<(), MlpError> {
+pub(crate) fn check(layers: &[Linear]) -> Result<(), MlpError> {
     if layers.is_empty() {
         return Err(MlpError::Empty);
     }

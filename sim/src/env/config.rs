@@ -2,7 +2,7 @@ use policies::observation::RaySpec;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::{agile::AgileConfig, randomization::RandomizationConfig};
+use super::{agile::AgileConfig, randomization::RandomizationConfig, recovery::RecoveryConfig};
 use crate::{engine::PhysicsConfig, random::Stream, terrain::TerrainConfig};
 
 /// Settings of the training environments.
@@ -27,6 +27,8 @@ pub struct EnvConfig {
     pub curriculum: CurriculumConfig,
     /// The agile task.
     pub agile: AgileConfig,
+    /// The recovery task.
+    pub recovery: RecoveryConfig,
     /// Folder for the last second of environments that became NaN; training sets it to its run folder.
     pub dump_dir: Option<std::path::PathBuf>,
 }
@@ -43,6 +45,7 @@ impl Default for EnvConfig {
             terrain: TerrainConfig::default(),
             curriculum: CurriculumConfig::default(),
             agile: AgileConfig::default(),
+            recovery: RecoveryConfig::default(),
             dump_dir: None,
         }
     }
@@ -129,6 +132,7 @@ impl EnvConfig {
         }
         let (a, r) = (&self.agile, &self.randomization);
         at_least("agile.episode_s", a.episode_s[0].into(), 0.1)?;
+        at_least("recovery.episode_s", self.recovery.episode_s.into(), 0.1)?;
         at_least("agile.obstacles.radius_m", a.obstacles.radius_m.into(), 0.01)?;
         at_least("randomization.friction", r.friction[0].into(), 0.0)?;
         for (key, [low, high]) in [
@@ -139,6 +143,8 @@ impl EnvConfig {
             ("agile.start_joint_factor", a.start_joint_factor),
             ("agile.obstacles.x_m", a.obstacles.x_m),
             ("agile.obstacles.y_m", a.obstacles.y_m),
+            ("recovery.start_vx_mps", self.recovery.start_vx_mps),
+            ("recovery.start_joint_factor", self.recovery.start_joint_factor),
             ("randomization.friction", r.friction),
             ("randomization.added_base_mass_kg", r.added_base_mass_kg),
             ("randomization.joint_bias_rad", r.joint_bias_rad),

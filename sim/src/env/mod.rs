@@ -9,6 +9,7 @@ mod config;
 mod history;
 mod log;
 pub mod randomization;
+pub mod recovery;
 pub mod rewards;
 pub mod task;
 
@@ -16,9 +17,8 @@ use std::sync::Arc;
 
 use nalgebra::Point3;
 use policies::{
-    action,
-    command::Twist,
-    observation::{Layout, ObservationInput},
+    action::ActionMap,
+    observation::{Layout, ObservationInput, Quantity},
     rays::RayScan,
     vec_env::{Done, Scalar, StepOut, VecEnv},
 };
@@ -33,6 +33,7 @@ use self::{
     agile::AgileTask,
     history::History,
     log::Log,
+    recovery::RecoveryTask,
     rewards::{CONTACT_FORCE_N, SoftLimits, StepContext},
     task::{EpisodePlan, LevelChange, Task},
 };
@@ -49,9 +50,11 @@ pub struct Env<T: Task> {
     config: EnvConfig,
     robot: Arc<Robot>,
     task: T,
+    action_map: ActionMap,
     engine: Box<dyn Engine>,
     terrains: Arc<TerrainLibrary>,
     rays: RayCaster,
+    sees_rays: bool,
     limits: SoftLimits,
     noise_half_width: Vec<f32>,
     slots: Vec<Slot<T::Episode>>,
@@ -97,6 +100,23 @@ pub fn agile_shards(
     let layout = Layout::agile(robot, &config.rays);
     shards(robot, config, seed, workers, || {
         AgileTask::new(config.agile.clone(), layout.clone(), Robot::clone(robot))
+    })
+}
+
+/// Builds the environments of the recovery task, split into one [`Env`] per worker thread.
+///
+/// # Errors
+/// As [`agile_shards`].
+pub fn recovery_shards(
+    robot: &Arc<Robot>,
+    config: &EnvConfig,
+    seed: u64,
+    workers: usize,
+) -> Result<Vec<Env<RecoveryTask>>, EnvError> {
+    config.validate()?;
+    let layout = Layout::recovery(robot, &config.rays);
+    shards(robot, config, seed, workers, || {
+        RecoveryTask::new(config.recovery.clone(), layout.clone(), Robot::clone(robot))
     })
 }
 
@@ -176,8 +196,10 @@ impl<T: Task> Env<T> {
         let mut env = Self {
             engine: crate::engine::build(config.engine, robot, &config.physics, num_envs)?,
             config: config.clone(),
+            action_map: ActionMap::new(robot, robot.control.action_scale),
             terrains,
             rays: RayCaster::new(&config.rays),
+            sees_rays: layout.range(Quantity::LogRays).is_some(),
             limits: SoftLimits::new(robot),
             noise_half_width,
             slots,
@@ -259,10 +281,12 @@ impl<T: Task> Env<T> {
             *now |= *before;
             *before = touches;
         }
-        self.rays.cast(&self.state, &slot.obstacles, time_s, &mut self.scan);
-        if self.config.noise.illusion {
-            let bound_m = input.goal_distance_m + self.config.noise.illusion_margin_m;
-            apply_illusion(&mut self.scan, bound_m, &mut slot.stream);
+        if self.sees_rays {
+            self.rays.cast(&self.state, &slot.obstacles, time_s, &mut self.scan);
+            if self.config.noise.illusion {
+                let bound_m = input.goal.distance_m() + self.config.noise.illusion_margin_m;
+                apply_illusion(&mut self.scan, bound_m, &mut slot.stream);
+            }
         }
         for (measured, bias) in self.state.joint_position_rad.iter_mut().zip(&slot.joint_bias_rad) {
             *measured += bias;
@@ -273,7 +297,7 @@ impl<T: Task> Env<T> {
                 foot_contact: &foot_contact,
                 goal: input.goal,
                 time_left_s: input.time_left_s,
-                twist: Twist::default(),
+                twist: input.twist,
                 previous_action: &slot.action,
                 ray_distance_m: &self.scan.distance_m,
             },
@@ -298,7 +322,13 @@ impl<T: Task> Env<T> {
     }
 
     /// After the physics: terminations, rewards, reset and observation of one environment.
-    fn finish_step(&mut self, index: usize, old_action: &JointVec, row: &mut [f32]) -> (f32, Done) {
+    fn finish_step(
+        &mut self,
+        index: usize,
+        old_action: &JointVec,
+        row: &mut [f32],
+        terminal_row: &mut [f32],
+    ) -> (f32, Done) {
         self.engine.read(index, &mut self.physics);
         let slot = &mut self.slots[index];
         slot.steps += 1;
@@ -331,6 +361,9 @@ impl<T: Task> Env<T> {
             self.history.dump(dump, index, self.first_index + index);
             (0.0, Done::Terminated)
         };
+        if done == Done::TimedOut {
+            self.observe_row(index, terminal_row);
+        }
         if done != Done::No {
             // The scene was accepted when the environment was built; later ones are of the same kind.
             if let Err(error) = self.begin_episode(index) {
@@ -370,8 +403,8 @@ impl<T: Task> VecEnv for Env<T> {
             let range = index * joints..(index + 1) * joints;
             old_actions[index].clone_from(&slot.action);
             let target = &mut self.targets_rad[range.clone()];
-            action::clip(&actions[range], &mut slot.action);
-            action::to_joint_position(&self.robot.control, &slot.action, target);
+            slot.action.copy_from_slice(&actions[range]);
+            self.action_map.apply(&mut slot.action, target);
             // The motor controller regulates the measured position.
             for (target, bias) in target.iter_mut().zip(&slot.joint_bias_rad) {
                 *target -= bias;
@@ -380,8 +413,10 @@ impl<T: Task> VecEnv for Env<T> {
         self.engine.step(&self.targets_rad);
         let dim = self.observation_dim();
         for index in 0..self.slots.len() {
-            let row = &mut out.observations[index * dim..(index + 1) * dim];
-            let (reward, done) = self.finish_step(index, &old_actions[index], row);
+            let range = index * dim..(index + 1) * dim;
+            let row = &mut out.observations[range.clone()];
+            let terminal_row = &mut out.terminal_observations[range];
+            let (reward, done) = self.finish_step(index, &old_actions[index], row, terminal_row);
             out.rewards[index] = reward;
             out.done[index] = done;
         }

@@ -67,7 +67,8 @@ impl StepContext<'_> {
     /// Base, thigh or calf touched, or a foot pushed sideways: the paper's collision (section 10 of the method).
     pub fn collides(&self) -> bool {
         self.base_touches()
-            || thigh_or_calf_contact(self) > 0.0
+            || thigh_contact(self) > 0.0
+            || calf_contact(self) > 0.0
             || foot_horizontal_contact(self) > 0.0
     }
 
@@ -115,8 +116,10 @@ impl SoftLimits {
 reward_terms! {
     /// Penalties shared by the agile and the recovery policy (method section 4).
     Regularizers(StepContext<'_>) {
-        /// Number of thighs and calves in contact.
-        thigh_or_calf_contact = -100.0,
+        /// Number of thighs in contact.
+        thigh_contact = -100.0,
+        /// Number of calves in contact.
+        calf_contact = -100.0,
         /// Any foot whose horizontal force exceeds twice the vertical force by 10 N.
         foot_horizontal_contact = -100.0,
         /// Square of the vertical speed.
@@ -144,10 +147,16 @@ reward_terms! {
     }
 }
 
-fn thigh_or_calf_contact(context: &StepContext) -> f32 {
-    let physics = context.physics;
-    let forces = physics.thigh_force_n.iter().chain(&physics.calf_force_n);
-    forces.filter(|&&force| force > CONTACT_FORCE_N).count() as f32
+fn thigh_contact(context: &StepContext) -> f32 {
+    touching(&context.physics.thigh_force_n)
+}
+
+fn calf_contact(context: &StepContext) -> f32 {
+    touching(&context.physics.calf_force_n)
+}
+
+fn touching(forces_n: &[f32]) -> f32 {
+    forces_n.iter().filter(|&&force| force > CONTACT_FORCE_N).count() as f32
 }
 
 fn foot_horizontal_contact(context: &StepContext) -> f32 {
@@ -206,4 +215,119 @@ fn excess(values: &[f32], limits: &[f32]) -> f32 {
 fn fly(context: &StepContext) -> f32 {
     let touches = context.physics.foot_force_world.iter().any(|f| f.norm() > CONTACT_FORCE_N);
     f32::from(context.time_s > 0.5 && !touches)
+}
+
+#[cfg(test)]
+mod tests {
+    use robots::Robot;
+
+    use super::*;
+
+    /// A go1 in its default posture whose state the test changes before it evaluates one term.
+    fn value(term: fn(&StepContext) -> f32, change: impl Fn(&mut PhysicsState)) -> f32 {
+        let robot = Robot::load("go1").unwrap();
+        let mut physics = PhysicsState::zero(&robot);
+        physics.joint_position_rad = robot.control.default_position_rad.iter().copied().collect();
+        for force in &mut physics.foot_force_world {
+            *force = Vector3::new(0.0, 0.0, 30.0);
+        }
+        change(&mut physics);
+        let mut state = RobotState::zero(12, 4);
+        physics.write_robot_state(CONTACT_FORCE_N, &mut state);
+        let previous_velocity: JointVec = [1.0; 12].into_iter().collect();
+        term(&StepContext {
+            limits: &SoftLimits::new(&robot),
+            step_s: 0.02,
+            time_s: 1.0,
+            physics: &physics,
+            state: &state,
+            standing_position_rad: &robot.control.standing_position_rad,
+            action: &[0.5; 12],
+            previous_action: &[0.25; 12],
+            previous_joint_velocity_radps: &previous_velocity,
+        })
+    }
+
+    #[track_caller]
+    fn close(actual: f32, expected: f32) {
+        assert!((actual - expected).abs() < 1e-4 * expected.abs().max(1.0), "{actual} != {expected}");
+    }
+
+    #[test]
+    fn contacts_are_counted_per_body() {
+        let touch = |p: &mut PhysicsState| {
+            p.thigh_force_n[0] = 2.0;
+            p.thigh_force_n[1] = 0.9;
+            p.calf_force_n[3] = 1.1;
+        };
+        close(value(thigh_contact, touch), 1.0);
+        close(value(calf_contact, touch), 1.0);
+        close(value(foot_horizontal_contact, |p| p.foot_horizontal_excess_n = 10.5), 1.0);
+        close(value(foot_horizontal_contact, |p| p.foot_horizontal_excess_n = 9.5), 0.0);
+    }
+
+    #[test]
+    fn motion_is_squared_in_the_base_frame() {
+        // Rolled by 90 degrees, world z is base y.
+        let roll = |p: &mut PhysicsState| {
+            p.orientation = nalgebra::UnitQuaternion::from_euler_angles(std::f32::consts::FRAC_PI_2, 0.0, 0.0);
+            p.linear_velocity_world = Vector3::new(0.0, -3.0, 5.0);
+            p.angular_velocity_world = Vector3::new(1.0, 0.0, 2.0);
+        };
+        close(value(vertical_speed, roll), 9.0);
+        close(value(roll_pitch_rate, roll), 1.0 + 4.0);
+        close(value(tilt, roll), 1.0);
+    }
+
+    #[test]
+    fn joints_are_summed() {
+        close(value(torque, |p| p.joint_torque_nm.fill(2.0)), 48.0);
+        close(value(joint_speed, |p| p.joint_velocity_radps.fill(3.0)), 108.0);
+        // From 1 to 1.5 rad/s within 0.02 s: 25 rad/s².
+        close(value(joint_acceleration, |p| p.joint_velocity_radps.fill(1.5)), 12.0 * 625.0);
+        close(value(action_rate, |_| {}), 12.0 * 0.0625);
+        // Go1's hip torque limit is 23.7 N·m; the penalty begins at 85% of it.
+        close(value(torque_limit, |p| p.joint_torque_nm[0] = -23.7), 0.15 * 23.7);
+    }
+
+    #[test]
+    fn soft_position_limits_are_at_95_percent_of_the_range() {
+        let robot = Robot::load("go1").unwrap();
+        let hip = robot.joints().next().unwrap();
+        let middle = 0.5 * (hip.lower_rad + hip.upper_rad);
+        let half = 0.5 * (hip.upper_rad - hip.lower_rad);
+        close(value(joint_position_limit, |p| p.joint_position_rad[0] = middle + half), 0.05 * half);
+        close(value(joint_position_limit, |p| p.joint_position_rad[0] = middle), 0.0);
+    }
+
+    #[test]
+    fn flying_is_having_no_foot_on_the_ground() {
+        close(value(fly, |_| {}), 0.0);
+        close(value(fly, |p| p.foot_force_world.iter_mut().for_each(|f| *f = Vector3::zeros())), 1.0);
+    }
+
+    #[test]
+    fn weights_multiply_and_keep_the_order_of_the_names() {
+        let robot = Robot::load("go1").unwrap();
+        let physics = PhysicsState { foot_horizontal_excess_n: 20.0, ..PhysicsState::zero(&robot) };
+        let state = RobotState::zero(12, 4);
+        let velocity: JointVec = [0.0; 12].into_iter().collect();
+        let context = StepContext {
+            limits: &SoftLimits::new(&robot),
+            step_s: 0.02,
+            time_s: 0.1,
+            physics: &physics,
+            state: &state,
+            standing_position_rad: &robot.control.standing_position_rad,
+            action: &[0.0; 12],
+            previous_action: &[0.0; 12],
+            previous_joint_velocity_radps: &velocity,
+        };
+        let mut terms = vec![f32::NAN; Regularizers::NAMES.len()];
+        Regularizers::default().evaluate(&context, &mut terms);
+        let at = |name: &str| terms[Regularizers::NAMES.iter().position(|n| *n == name).unwrap()];
+        assert_eq!(at("foot_horizontal_contact"), -100.0);
+        assert_eq!(at("thigh_contact"), 0.0);
+        assert!(context.collides());
+    }
 }

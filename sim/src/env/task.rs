@@ -2,7 +2,7 @@
 
 use nalgebra::{UnitQuaternion, Vector3};
 use policies::{
-    command::GoalYaw,
+    command::{GoalYaw, Twist},
     observation::Layout,
     vec_env::Done,
 };
@@ -77,11 +77,12 @@ pub enum LevelChange {
 }
 
 /// The task's part of the observation.
+#[derive(Default)]
 pub struct TaskInput {
     /// Goal relative to the robot.
     pub goal: GoalYaw,
+    /// Twist command.
+    pub twist: Twist,
     /// Time to the end of the episode, s.
     pub time_left_s: f32,
-    /// Distance to the goal, m: bounds the illusion.
-    pub goal_distance_m: f32,
 }

@@ -1,0 +1,6 @@
+//! The reach-avoid value (method section 7): will the agile policy reach its goal without a collision?
+
+pub mod margins;
+mod value;
+
+pub use value::ReachAvoidValue;

@@ -7,7 +7,9 @@ use nalgebra::{Point3, UnitQuaternion, Vector3};
 use robots::{FootVec, JointVec, Robot, RobotState};
 use serde::{Deserialize, Serialize};
 
-use crate::{motor::MotorConfig, obstacle::Obstacle, terrain::Terrain};
+use crate::{
+    motor::MotorConfig, obstacle::Obstacle, rapier_engine::RapierEngine, terrain::Terrain,
+};
 
 /// Physics of a fixed number of independent robots, stepped together on the calling thread.
 pub trait Engine: Send {
@@ -31,6 +33,35 @@ pub trait Engine: Send {
     /// # Errors
     /// One line when the bytes do not fit.
     fn load(&mut self, bytes: &[u8]) -> Result<(), EngineError>;
+}
+
+/// Physics engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineKind {
+    /// rapier3d multibodies: the reference, in which every result is evaluated.
+    Rapier,
+    /// The batched engine: for training.
+    Batch,
+}
+
+/// Builds an engine for `num_robots` robots.
+///
+/// # Errors
+/// One line when the robot does not fit the engine.
+pub fn build(
+    kind: EngineKind,
+    robot: &Robot,
+    config: &PhysicsConfig,
+    num_robots: usize,
+) -> Result<Box<dyn Engine>, EngineError> {
+    match kind {
+        EngineKind::Rapier => Ok(Box::new(RapierEngine::new(robot, config, num_robots)?)),
+        EngineKind::Batch => Err(EngineError::UnsupportedRobot {
+            robot: robot.name.clone(),
+            reason: "the batch engine is not linked in yet".into(),
+        }),
+    }
 }
 
 /// What can go wrong in an engine.

@@ -1,6 +1,7 @@
 //! The simulation in which the policies learn and are evaluated.
 
 pub mod engine;
+pub mod env;
 pub mod motor;
 pub mod obstacle;
 pub mod random;

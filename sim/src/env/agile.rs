@@ -143,7 +143,11 @@ pub struct AgileContext<'a> {
 
 /// Weight of a reward that is given only in the last `window_s` seconds, normalized to them.
 fn last_seconds(context: &AgileContext, window_s: f32) -> f32 {
-    if context.time_left_s < window_s { 1.0 / window_s } else { 0.0 }
+    if context.time_left_s < window_s {
+        1.0 / window_s
+    } else {
+        0.0
+    }
 }
 
 fn soft_position(context: &AgileContext) -> f32 {
@@ -174,7 +178,8 @@ fn agile(context: &AgileContext) -> f32 {
 
 fn stall(context: &AgileContext) -> f32 {
     let state = context.step.state;
-    let still = state.linear_velocity_base.norm() < 0.1 && state.angular_velocity_base.z.abs() < 0.1;
+    let still =
+        state.linear_velocity_base.norm() < 0.1 && state.angular_velocity_base.z.abs() < 0.1;
     f32::from(still && context.goal_distance_m > 2.0 && context.facing_goal < -0.25)
 }
 
@@ -215,7 +220,11 @@ pub struct AgileEpisode {
 impl AgileTask {
     /// The task for one robot.
     pub fn new(config: AgileConfig, layout: Layout, robot: Robot) -> Self {
-        Self { config, layout, robot }
+        Self {
+            config,
+            layout,
+            robot,
+        }
     }
 
     fn draw_goal(&self, start: Point2<f32>, obstacles: &[Obstacle], stream: &mut Stream) -> Goal {
@@ -233,7 +242,10 @@ impl AgileTask {
         }
         let bearing = (position.y - start.y).atan2(position.x - start.x);
         let heading_rad = bearing + uniform(c.goal_heading_rad, stream);
-        Goal { position_world: position, heading_rad }
+        Goal {
+            position_world: position,
+            heading_rad,
+        }
     }
 }
 
@@ -268,18 +280,25 @@ impl Task for AgileTask {
                     break centre;
                 }
             };
-            obstacles.push(Obstacle::cylinder(centre.x, centre.y, o.radius_m, o.height_m));
+            obstacles.push(Obstacle::cylinder(
+                centre.x, centre.y, o.radius_m, o.height_m,
+            ));
         }
         let goal = self.draw_goal(start, &obstacles, stream);
-        let mut twist = || {
-            Vector3::from_fn(|_, _| uniform([-c.start_twist, c.start_twist], stream))
-        };
+        let mut twist =
+            || Vector3::from_fn(|_, _| uniform([-c.start_twist, c.start_twist], stream));
         let (linear, angular) = (twist(), twist());
         let yaw = symmetric(c.start_yaw_rad, stream);
         let joints = self.robot.control.default_position_rad.iter();
-        let joints = joints.map(|q| q * uniform(c.start_joint_factor, stream)).collect();
+        let joints = joints
+            .map(|q| q * uniform(c.start_joint_factor, stream))
+            .collect();
         EpisodePlan {
-            episode: AgileEpisode { goal, duration_s, collided: false },
+            episode: AgileEpisode {
+                goal,
+                duration_s,
+                collided: false,
+            },
             obstacles,
             start_xy_m: [x, y],
             orientation: UnitQuaternion::from_axis_angle(&Vector3::z_axis(), yaw),
@@ -290,7 +309,12 @@ impl Task for AgileTask {
         }
     }
 
-    fn judge(&self, episode: &mut AgileEpisode, step: &StepContext, terms: &mut [f32]) -> Judgement {
+    fn judge(
+        &self,
+        episode: &mut AgileEpisode,
+        step: &StepContext,
+        terms: &mut [f32],
+    ) -> Judgement {
         let goal = GoalYaw::new(step.state, &episode.goal);
         let goal_distance_m = goal.distance_m();
         let context = AgileContext {
@@ -309,7 +333,10 @@ impl Task for AgileTask {
         // Half a step of tolerance: the last step ends at the duration up to rounding.
         let time_out = context.time_left_s < 0.5 * step.step_s;
         if !falls && !time_out {
-            return Judgement { done: Done::No, end: None };
+            return Judgement {
+                done: Done::No,
+                end: None,
+            };
         }
         let level = match goal_distance_m {
             d if d < self.config.level_up_m => LevelChange::Up,
@@ -363,7 +390,12 @@ mod tests {
             let robot = Robot::load("go1").unwrap();
             let task = task(&robot);
             let mut physics = PhysicsState::zero(&robot);
-            physics.joint_position_rad = robot.control.standing_position_rad.iter().copied().collect();
+            physics.joint_position_rad = robot
+                .control
+                .standing_position_rad
+                .iter()
+                .copied()
+                .collect();
             physics.joint_position_rad[0] += 0.3;
             physics.linear_velocity_world.x = self.speed_mps;
             physics.base_force_n = self.base_force_n;
@@ -371,7 +403,10 @@ mod tests {
             let mut state = RobotState::zero(12, 4);
             physics.write_robot_state(1.0, &mut state);
             let mut episode = AgileEpisode {
-                goal: Goal { position_world: self.goal.into(), heading_rad: 0.0 },
+                goal: Goal {
+                    position_world: self.goal.into(),
+                    heading_rad: 0.0,
+                },
                 duration_s: 8.0,
                 collided: false,
             };
@@ -398,8 +433,15 @@ mod tests {
         #[track_caller]
         fn expect(&self, term: &str, expected: f32) {
             let (_, _, terms) = self.judge();
-            let index = AgileRewards::NAMES.iter().position(|name| *name == term).unwrap();
-            assert!((terms[index] - expected).abs() < 1e-4, "{term}: {} != {expected}", terms[index]);
+            let index = AgileRewards::NAMES
+                .iter()
+                .position(|name| *name == term)
+                .unwrap();
+            assert!(
+                (terms[index] - expected).abs() < 1e-4,
+                "{term}: {} != {expected}",
+                terms[index]
+            );
         }
     }
 
@@ -408,51 +450,105 @@ mod tests {
         AgileTask::new(AgileConfig::default(), layout, robot.clone())
     }
 
-    const RUNNING: Case = Case { goal: [3.0, 4.0], speed_mps: 2.25, time_left_s: 5.0, base_force_n: 0.0 };
+    const RUNNING: Case = Case {
+        goal: [3.0, 4.0],
+        speed_mps: 2.25,
+        time_left_s: 5.0,
+        base_force_n: 0.0,
+    };
 
     #[test]
     fn running_towards_the_goal_pays_for_speed_only() {
         RUNNING.expect("agile", 10.0 * 2.25 / 4.5);
-        for term in ["soft_position", "tight_position", "heading", "stall", "stand", "base_contact"] {
+        for term in [
+            "soft_position",
+            "tight_position",
+            "heading",
+            "stall",
+            "stand",
+            "base_contact",
+        ] {
             RUNNING.expect(term, 0.0);
         }
         // Facing away: cos(bearing) = -0.8.
-        Case { goal: [-4.0, 3.0], ..RUNNING }.expect("agile", 0.0);
-        Case { goal: [-4.0, 3.0], speed_mps: 0.0, ..RUNNING }.expect("stall", -20.0);
-        Case { goal: [4.0, 3.0], speed_mps: 0.0, ..RUNNING }.expect("stall", 0.0);
+        Case {
+            goal: [-4.0, 3.0],
+            ..RUNNING
+        }
+        .expect("agile", 0.0);
+        Case {
+            goal: [-4.0, 3.0],
+            speed_mps: 0.0,
+            ..RUNNING
+        }
+        .expect("stall", -20.0);
+        Case {
+            goal: [4.0, 3.0],
+            speed_mps: 0.0,
+            ..RUNNING
+        }
+        .expect("stall", 0.0);
     }
 
     #[test]
     fn the_last_seconds_pay_for_the_pose() {
         // d = 1.5: 1/(1+0.75^2) over 2 s.
-        let near = Case { goal: [0.9, 1.2], time_left_s: 1.5, ..RUNNING };
+        let near = Case {
+            goal: [0.9, 1.2],
+            time_left_s: 1.5,
+            ..RUNNING
+        };
         near.expect("soft_position", 60.0 / 2.0 / 1.5625);
         near.expect("tight_position", 0.0);
         near.expect("heading", 30.0 / 2.0);
-        let there = Case { goal: [0.3, 0.0], time_left_s: 0.5, ..RUNNING };
+        let there = Case {
+            goal: [0.3, 0.0],
+            time_left_s: 0.5,
+            ..RUNNING
+        };
         there.expect("tight_position", 60.0 / (1.0 + 0.36));
         there.expect("agile", 10.0);
         there.expect("stand", -10.0 * 0.3);
-        Case { goal: [0.3, 0.0], time_left_s: 1.5, ..RUNNING }.expect("stand", 0.0);
+        Case {
+            goal: [0.3, 0.0],
+            time_left_s: 1.5,
+            ..RUNNING
+        }
+        .expect("stand", 0.0);
     }
 
     #[test]
     fn base_contact_ends_the_episode_and_costs_more_at_the_goal() {
-        let fall = Case { base_force_n: 50.0, ..RUNNING };
+        let fall = Case {
+            base_force_n: 50.0,
+            ..RUNNING
+        };
         fall.expect("base_contact", -100.0);
         let (episode, judgement, _) = fall.judge();
         assert!(episode.collided);
         assert_eq!(judgement.done, Done::Terminated);
         assert_eq!(judgement.end.unwrap().level, LevelChange::Down);
-        Case { goal: [0.3, 0.0], time_left_s: 0.5, ..fall }.expect("base_contact", -500.0);
+        Case {
+            goal: [0.3, 0.0],
+            time_left_s: 0.5,
+            ..fall
+        }
+        .expect("base_contact", -500.0);
     }
 
     #[test]
     fn the_level_follows_the_final_distance() {
-        for (distance, change) in
-            [(0.4, LevelChange::Up), (1.0, LevelChange::Stay), (2.5, LevelChange::Down)]
-        {
-            let (_, judgement, _) = Case { goal: [distance, 0.0], time_left_s: 0.0, ..RUNNING }.judge();
+        for (distance, change) in [
+            (0.4, LevelChange::Up),
+            (1.0, LevelChange::Stay),
+            (2.5, LevelChange::Down),
+        ] {
+            let (_, judgement, _) = Case {
+                goal: [distance, 0.0],
+                time_left_s: 0.0,
+                ..RUNNING
+            }
+            .judge();
             assert_eq!(judgement.end.unwrap().level, change);
         }
         assert!(RUNNING.judge().1.end.is_none());
@@ -477,14 +573,21 @@ mod tests {
                 assert!((centre - start).norm() >= 1.1);
                 assert!((centre - goal).norm() > 0.4 * 1.1 + 0.314);
             }
-            for (q, default) in plan.joint_position_rad.iter().zip(&robot.control.default_position_rad) {
+            for (q, default) in plan
+                .joint_position_rad
+                .iter()
+                .zip(&robot.control.default_position_rad)
+            {
                 assert!((q - default).abs() <= 0.5 * default.abs() + 1e-6);
             }
         }
         // 8 cylinders, each present with probability 0.1 + 0.1 * level; 200 draws per level.
         for (level, count) in cylinders.iter().enumerate() {
             let expected = 160.0 * (1 + level) as f32;
-            assert!((*count as f32 - expected).abs() < 0.06 * 1600.0, "level {level}: {count}");
+            assert!(
+                (*count as f32 - expected).abs() < 0.06 * 1600.0,
+                "level {level}: {count}"
+            );
         }
     }
 }

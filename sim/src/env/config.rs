@@ -1,9 +1,13 @@
-use policies::observation::RaySpec;
+use policies::RaySpec;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::{agile::AgileConfig, randomization::RandomizationConfig, recovery::RecoveryConfig};
-use crate::{engine::PhysicsConfig, random::Stream, terrain::TerrainConfig};
+use crate::{
+    engine::{EngineKind, PhysicsConfig},
+    random::Stream,
+    terrain::TerrainConfig,
+};
 
 /// Settings of the training environments.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,16 +55,6 @@ impl Default for EnvConfig {
     }
 }
 
-/// Physics engines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EngineKind {
-    /// rapier3d multibodies: the reference, in which every result is evaluated.
-    Rapier,
-    /// The batched engine: for training.
-    Batch,
-}
-
 /// Observation noise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -75,7 +69,11 @@ pub struct NoiseConfig {
 
 impl Default for NoiseConfig {
     fn default() -> Self {
-        Self { scale: 1.0, illusion: true, illusion_margin_m: 0.3 }
+        Self {
+            scale: 1.0,
+            illusion: true,
+            illusion_margin_m: 0.3,
+        }
     }
 }
 
@@ -91,7 +89,10 @@ pub struct CurriculumConfig {
 
 impl Default for CurriculumConfig {
     fn default() -> Self {
-        Self { levels: 10, start_max: 5 }
+        Self {
+            levels: 10,
+            start_max: 5,
+        }
     }
 }
 
@@ -114,12 +115,20 @@ impl EnvConfig {
     /// # Errors
     /// One line that names the key and what would be right.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let error = |key: &str, reason: String| Err(ConfigError { key: key.into(), reason });
+        let error = |key: &str, reason: String| {
+            Err(ConfigError {
+                key: key.into(),
+                reason,
+            })
+        };
         let at_least = |key: &str, value: f64, least: f64| {
             if value >= least {
                 return Ok(());
             }
-            error(key, format!("{value} is too small, at least {least} is needed"))
+            error(
+                key,
+                format!("{value} is too small, at least {least} is needed"),
+            )
         };
         at_least("num_envs", self.num_envs as f64, 1.0)?;
         at_least("physics.decimation", self.physics.decimation as f64, 1.0)?;
@@ -128,12 +137,19 @@ impl EnvConfig {
         at_least("curriculum.levels", self.curriculum.levels as f64, 1.0)?;
         if self.curriculum.start_max >= self.curriculum.levels {
             let levels = self.curriculum.levels;
-            return error("curriculum.start_max", format!("must be below `levels` = {levels}"));
+            return error(
+                "curriculum.start_max",
+                format!("must be below `levels` = {levels}"),
+            );
         }
         let (a, r) = (&self.agile, &self.randomization);
         at_least("agile.episode_s", a.episode_s[0].into(), 0.1)?;
         at_least("recovery.episode_s", self.recovery.episode_s.into(), 0.1)?;
-        at_least("agile.obstacles.radius_m", a.obstacles.radius_m.into(), 0.01)?;
+        at_least(
+            "agile.obstacles.radius_m",
+            a.obstacles.radius_m.into(),
+            0.01,
+        )?;
         at_least("randomization.friction", r.friction[0].into(), 0.0)?;
         for (key, [low, high]) in [
             ("agile.episode_s", a.episode_s),
@@ -144,13 +160,19 @@ impl EnvConfig {
             ("agile.obstacles.x_m", a.obstacles.x_m),
             ("agile.obstacles.y_m", a.obstacles.y_m),
             ("recovery.start_vx_mps", self.recovery.start_vx_mps),
-            ("recovery.start_joint_factor", self.recovery.start_joint_factor),
+            (
+                "recovery.start_joint_factor",
+                self.recovery.start_joint_factor,
+            ),
             ("randomization.friction", r.friction),
             ("randomization.added_base_mass_kg", r.added_base_mass_kg),
             ("randomization.joint_bias_rad", r.joint_bias_rad),
         ] {
             if !(low.is_finite() && high.is_finite() && low <= high) {
-                return error(key, format!("[{low}, {high}] is not a range, write [low, high]"));
+                return error(
+                    key,
+                    format!("[{low}, {high}] is not a range, write [low, high]"),
+                );
             }
         }
         let o = &a.obstacles;

@@ -18,7 +18,12 @@ pub(super) struct History {
 impl History {
     pub(super) fn new(num_envs: usize, joints: usize) -> Self {
         let width = 13 + 3 * joints;
-        Self { joints, width, rows: vec![0.0; num_envs * STEPS * width], pushed: vec![0; num_envs] }
+        Self {
+            joints,
+            width,
+            rows: vec![0.0; num_envs * STEPS * width],
+            pushed: vec![0; num_envs],
+        }
     }
 
     pub(super) fn clear(&mut self, index: usize) {

@@ -18,7 +18,15 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn new(names: Vec<&'static str>) -> Self {
         let terms = vec![0.0; names.len()];
-        Self { names, terms, steps: 0, episodes: 0, episode_steps: 0, scalars: Vec::new(), not_finite: 0 }
+        Self {
+            names,
+            terms,
+            steps: 0,
+            episodes: 0,
+            episode_steps: 0,
+            scalars: Vec::new(),
+            not_finite: 0,
+        }
     }
 
     pub(super) fn step(&mut self, terms: &[f32]) {
@@ -28,7 +36,7 @@ impl Log {
         }
     }
 
-    pub(super) fn episode(&mut self, _level: usize, steps: u32, end: &EpisodeEnd) {
+    pub(super) fn episode(&mut self, steps: u32, end: &EpisodeEnd) {
         self.episodes += 1;
         self.episode_steps += u64::from(steps);
         self.scalars.resize(end.scalars.len(), ("", 0.0));
@@ -51,7 +59,11 @@ impl Log {
         for (name, sum) in &self.scalars {
             scalars.push(scalar(format!("episode/{name}"), *sum, self.episodes));
         }
-        scalars.push(scalar("episode/steps".into(), self.episode_steps as f64, self.episodes));
+        scalars.push(scalar(
+            "episode/steps".into(),
+            self.episode_steps as f64,
+            self.episodes,
+        ));
         let count = levels.len() as u64;
         let sum: usize = levels.sum();
         scalars.push(scalar("curriculum/level".into(), sum as f64, count));

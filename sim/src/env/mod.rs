@@ -15,7 +15,7 @@ pub mod task;
 
 use std::sync::Arc;
 
-use nalgebra::Point3;
+use nalgebra::{Point3, UnitQuaternion};
 use policies::{
     action::ActionMap,
     observation::{Layout, ObservationInput, Quantity},
@@ -26,9 +26,7 @@ use rand::RngExt;
 use robots::{FootVec, JointVec, Robot, RobotState};
 use serde::{Deserialize, Serialize};
 
-pub use self::config::{
-    ConfigError, CurriculumConfig, EngineKind, EnvConfig, NoiseConfig, uniform,
-};
+pub use self::config::{ConfigError, CurriculumConfig, EnvConfig, NoiseConfig, uniform};
 use self::{
     agile::AgileTask,
     history::History,
@@ -44,6 +42,9 @@ use crate::{
     rays::{RayCaster, apply_illusion},
     terrain::TerrainLibrary,
 };
+
+/// Height of the lowest foot over the ground at the start, m.
+const FOOT_CLEARANCE_M: f32 = 0.01;
 
 /// Many environments of one task.
 pub struct Env<T: Task> {
@@ -128,9 +129,16 @@ fn shards<T: Task>(
     task: impl Fn() -> T,
 ) -> Result<Vec<Env<T>>, EnvError> {
     if workers == 0 || workers > config.num_envs {
-        return Err(EnvError::Workers { workers, num_envs: config.num_envs });
+        return Err(EnvError::Workers {
+            workers,
+            num_envs: config.num_envs,
+        });
     }
-    let terrains = Arc::new(TerrainLibrary::new(&config.terrain, config.curriculum.levels, seed));
+    let terrains = Arc::new(TerrainLibrary::new(
+        &config.terrain,
+        config.curriculum.levels,
+        seed,
+    ));
     let bound = |worker: usize| worker * config.num_envs / workers;
     (0..workers)
         .map(|worker| {
@@ -172,7 +180,11 @@ impl<T: Task> Env<T> {
         let (joints, feet) = (robot.num_joints(), robot.num_feet());
         let layout = task.layout();
         let scale = config.noise.scale;
-        let noise_half_width = layout.noise_half_width().iter().map(|width| scale * width).collect();
+        let noise_half_width = layout
+            .noise_half_width()
+            .iter()
+            .map(|width| scale * width)
+            .collect();
         let dim = layout.dim();
         let slots = range
             .clone()
@@ -239,18 +251,24 @@ impl<T: Task> Env<T> {
             joint_velocity_radps,
         } = self.task.plan(slot.level, &mut slot.stream);
         let terrain = self.terrains.draw(slot.level, &mut slot.stream);
-        let dynamics = self.config.randomization.draw(&self.robot, slot.level, &mut slot.stream);
-        slot.joint_bias_rad = self.config.randomization.draw_joint_bias(&self.robot, &mut slot.stream);
+        let dynamics = self
+            .config
+            .randomization
+            .draw(&self.robot, slot.level, &mut slot.stream);
+        slot.joint_bias_rad = self
+            .config
+            .randomization
+            .draw_joint_bias(&self.robot, &mut slot.stream);
         slot.episode = episode;
         slot.obstacles = obstacles;
         slot.steps = 0;
         slot.action.fill(0.0);
         slot.previous_foot_contact.fill(false);
-        slot.previous_joint_velocity_radps.clone_from(&joint_velocity_radps);
-        let foot_clearance_m = 0.01;
-        let height_m = self.robot.base_height_m(&joint_position_rad, &orientation)
+        slot.previous_joint_velocity_radps
+            .clone_from(&joint_velocity_radps);
+        let height_m = height_over_feet_m(&self.robot, &orientation, &joint_position_rad)
             + terrain.height_m(x, y)
-            + foot_clearance_m;
+            + FOOT_CLEARANCE_M;
         let start = EpisodeStart {
             terrain,
             obstacles: slot.obstacles.clone(),
@@ -264,7 +282,8 @@ impl<T: Task> Env<T> {
         };
         self.engine.reset(index, &start)?;
         self.engine.read(index, &mut self.physics);
-        self.physics.write_robot_state(CONTACT_FORCE_N, &mut self.state);
+        self.physics
+            .write_robot_state(CONTACT_FORCE_N, &mut self.state);
         self.history.clear(index);
         Ok(())
     }
@@ -282,13 +301,19 @@ impl<T: Task> Env<T> {
             *before = touches;
         }
         if self.sees_rays {
-            self.rays.cast(&self.state, &slot.obstacles, time_s, &mut self.scan);
+            self.rays
+                .cast(&self.state, &slot.obstacles, time_s, &mut self.scan);
             if self.config.noise.illusion {
                 let bound_m = input.goal.distance_m() + self.config.noise.illusion_margin_m;
                 apply_illusion(&mut self.scan, bound_m, &mut slot.stream);
             }
         }
-        for (measured, bias) in self.state.joint_position_rad.iter_mut().zip(&slot.joint_bias_rad) {
+        for (measured, bias) in self
+            .state
+            .joint_position_rad
+            .iter_mut()
+            .zip(&slot.joint_bias_rad)
+        {
             *measured += bias;
         }
         self.task.layout().write(
@@ -334,7 +359,8 @@ impl<T: Task> Env<T> {
         slot.steps += 1;
         self.history.push(index, &self.physics, &slot.action);
         let (reward, done) = if self.physics.is_finite() {
-            self.physics.write_robot_state(CONTACT_FORCE_N, &mut self.state);
+            self.physics
+                .write_robot_state(CONTACT_FORCE_N, &mut self.state);
             let step_s = self.config.physics.policy_step_s();
             let context = StepContext {
                 limits: &self.limits,
@@ -347,11 +373,14 @@ impl<T: Task> Env<T> {
                 previous_action: old_action,
                 previous_joint_velocity_radps: &slot.previous_joint_velocity_radps,
             };
-            let judgement = self.task.judge(&mut slot.episode, &context, &mut self.terms);
-            slot.previous_joint_velocity_radps.clone_from(&self.physics.joint_velocity_radps);
+            let judgement = self
+                .task
+                .judge(&mut slot.episode, &context, &mut self.terms);
+            slot.previous_joint_velocity_radps
+                .clone_from(&self.physics.joint_velocity_radps);
             self.log.step(&self.terms);
             if let Some(end) = judgement.end {
-                self.log.episode(slot.level, slot.steps, &end);
+                self.log.episode(slot.steps, &end);
                 self.move_level(index, end.level);
             }
             (step_s * self.terms.iter().sum::<f32>(), judgement.done)
@@ -373,6 +402,16 @@ impl<T: Task> Env<T> {
         self.observe_row(index, row);
         (reward, done)
     }
+}
+
+/// Height of the base over the plane that the lowest foot touches, m.
+fn height_over_feet_m(robot: &Robot, orientation: &UnitQuaternion<f32>, joints_rad: &[f32]) -> f32 {
+    let feet = robot.foot_positions_base(joints_rad);
+    let heights = feet
+        .iter()
+        .zip(&robot.legs)
+        .map(|(p, leg)| leg.foot.radius - (orientation * p).z);
+    heights.fold(f32::NEG_INFINITY, f32::max)
 }
 
 fn zeros(len: usize) -> JointVec {
@@ -441,14 +480,18 @@ impl<T: Task> VecEnv for Env<T> {
     fn load(&mut self, bytes: &[u8]) -> Result<(), String> {
         let saved: SavedEnv<T::Episode> = postcard::from_bytes(bytes)
             .map_err(|error| format!("environment state is not readable: {error}"))?;
-        if saved.slots.len() != self.slots.len() || saved.observations.len() != self.observations.len() {
+        if saved.slots.len() != self.slots.len()
+            || saved.observations.len() != self.observations.len()
+        {
             return Err(format!(
                 "environment state holds {} environments, {} are configured",
                 saved.slots.len(),
                 self.slots.len()
             ));
         }
-        self.engine.load(&saved.engine).map_err(|error| error.to_string())?;
+        self.engine
+            .load(&saved.engine)
+            .map_err(|error| error.to_string())?;
         self.slots = saved.slots;
         self.observations = saved.observations;
         Ok(())

@@ -60,6 +60,8 @@ impl RandomizationConfig {
 
     /// Draws the encoder errors of one episode, rad.
     pub fn draw_joint_bias(&self, robot: &Robot, stream: &mut Stream) -> JointVec {
-        (0..robot.num_joints()).map(|_| uniform(self.joint_bias_rad, stream)).collect()
+        (0..robot.num_joints())
+            .map(|_| uniform(self.joint_bias_rad, stream))
+            .collect()
     }
 }

@@ -51,12 +51,20 @@ impl Default for RecoveryConfig {
             start_angular_velocity_radps: 1.0,
             start_joint_velocity_radps: 8.0,
             start_joint_factor: [0.75, 1.25],
-            command: Twist { vx_mps: 1.5, vy_mps: 0.3, yaw_rate_radps: 3.0 },
+            command: Twist {
+                vx_mps: 1.5,
+                vy_mps: 0.3,
+                yaw_rate_radps: 3.0,
+            },
             one_sided_vx: true,
             level_up_squared_error: 0.125,
             level_down_lived: 0.9,
             rewards: RecoveryRewards::default(),
-            regularizers: Regularizers { calf_contact: 0.0, fly: 0.0, ..Regularizers::default() },
+            regularizers: Regularizers {
+                calf_contact: 0.0,
+                fly: 0.0,
+                ..Regularizers::default()
+            },
         }
     }
 }
@@ -124,7 +132,11 @@ pub struct RecoveryEpisode {
 impl RecoveryTask {
     /// The task for one robot.
     pub fn new(config: RecoveryConfig, layout: Layout, robot: Robot) -> Self {
-        Self { config, layout, robot }
+        Self {
+            config,
+            layout,
+            robot,
+        }
     }
 }
 
@@ -149,10 +161,14 @@ impl Task for RecoveryTask {
         };
         let (roll, pitch) = (symmetric(c.start_tilt_rad), symmetric(c.start_tilt_rad));
         let angular = Vector3::from_fn(|_, _| symmetric(c.start_angular_velocity_radps));
-        let joint_velocity_radps =
-            (0..self.robot.num_joints()).map(|_| symmetric(c.start_joint_velocity_radps)).collect();
+        let joint_velocity_radps = (0..self.robot.num_joints())
+            .map(|_| symmetric(c.start_joint_velocity_radps))
+            .collect();
         let control = &self.robot.control;
-        let joints = control.default_position_rad.iter().zip(&control.standing_position_rad);
+        let joints = control
+            .default_position_rad
+            .iter()
+            .zip(&control.standing_position_rad);
         let joints = joints.map(|(default, standing)| {
             default * uniform(c.start_joint_factor, stream) + (standing - default)
         });
@@ -173,11 +189,20 @@ impl Task for RecoveryTask {
         }
     }
 
-    fn judge(&self, episode: &mut RecoveryEpisode, step: &StepContext, terms: &mut [f32]) -> Judgement {
+    fn judge(
+        &self,
+        episode: &mut RecoveryEpisode,
+        step: &StepContext,
+        terms: &mut [f32],
+    ) -> Judgement {
         let state = step.state;
         let command = episode.command;
         let vx_error = state.linear_velocity_base.x - command.vx_mps;
-        let vx_error = if self.config.one_sided_vx { vx_error.max(0.0) } else { vx_error };
+        let vx_error = if self.config.one_sided_vx {
+            vx_error.max(0.0)
+        } else {
+            vx_error
+        };
         let vy_error = state.linear_velocity_base.y - command.vy_mps;
         let context = RecoveryContext {
             step,
@@ -198,7 +223,12 @@ impl Task for RecoveryTask {
         let done = match (falls, time_out) {
             (true, _) => Done::Terminated,
             (false, true) => Done::TimedOut,
-            (false, false) => return Judgement { done: Done::No, end: None },
+            (false, false) => {
+                return Judgement {
+                    done: Done::No,
+                    end: None,
+                };
+            }
         };
         let counted = episode.counted_steps.max(1) as f32;
         let squared_error = episode.squared_error_sum / counted;
@@ -225,6 +255,9 @@ impl Task for RecoveryTask {
     }
 
     fn input(&self, episode: &RecoveryEpisode, _: &robots::RobotState, _: f32) -> TaskInput {
-        TaskInput { twist: episode.command, ..TaskInput::default() }
+        TaskInput {
+            twist: episode.command,
+            ..TaskInput::default()
+        }
     }
 }

@@ -80,7 +80,10 @@ impl StepContext<'_> {
     /// L1 distance of the joints to the standing pose, rad.
     pub fn distance_to_standing_rad(&self) -> f32 {
         let joints = self.physics.joint_position_rad.iter();
-        joints.zip(self.standing_position_rad).map(|(q, standing)| (q - standing).abs()).sum()
+        joints
+            .zip(self.standing_position_rad)
+            .map(|(q, standing)| (q - standing).abs())
+            .sum()
     }
 
     fn gravity_base(&self) -> Vector3<f32> {
@@ -107,8 +110,14 @@ impl SoftLimits {
         Self {
             lower_rad: robot.joints().map(|joint| shrink(joint, -1.0)).collect(),
             upper_rad: robot.joints().map(|joint| shrink(joint, 1.0)).collect(),
-            velocity_radps: robot.joints().map(|joint| 0.9 * joint.velocity_limit_radps).collect(),
-            torque_nm: robot.joints().map(|joint| 0.85 * joint.effort_limit_nm).collect(),
+            velocity_radps: robot
+                .joints()
+                .map(|joint| 0.9 * joint.velocity_limit_radps)
+                .collect(),
+            torque_nm: robot
+                .joints()
+                .map(|joint| 0.85 * joint.effort_limit_nm)
+                .collect(),
         }
     }
 }
@@ -156,7 +165,10 @@ fn calf_contact(context: &StepContext) -> f32 {
 }
 
 fn touching(forces_n: &[f32]) -> f32 {
-    forces_n.iter().filter(|&&force| force > CONTACT_FORCE_N).count() as f32
+    forces_n
+        .iter()
+        .filter(|&&force| force > CONTACT_FORCE_N)
+        .count() as f32
 }
 
 fn foot_horizontal_contact(context: &StepContext) -> f32 {
@@ -176,11 +188,21 @@ fn tilt(context: &StepContext) -> f32 {
 }
 
 fn torque(context: &StepContext) -> f32 {
-    context.physics.joint_torque_nm.iter().map(|torque| torque * torque).sum()
+    context
+        .physics
+        .joint_torque_nm
+        .iter()
+        .map(|torque| torque * torque)
+        .sum()
 }
 
 fn joint_speed(context: &StepContext) -> f32 {
-    context.physics.joint_velocity_radps.iter().map(|speed| speed * speed).sum()
+    context
+        .physics
+        .joint_velocity_radps
+        .iter()
+        .map(|speed| speed * speed)
+        .sum()
 }
 
 fn joint_acceleration(context: &StepContext) -> f32 {
@@ -191,17 +213,31 @@ fn joint_acceleration(context: &StepContext) -> f32 {
 }
 
 fn action_rate(context: &StepContext) -> f32 {
-    context.action.iter().zip(context.previous_action).map(|(now, before)| (now - before).powi(2)).sum()
+    context
+        .action
+        .iter()
+        .zip(context.previous_action)
+        .map(|(now, before)| (now - before).powi(2))
+        .sum()
 }
 
 fn joint_position_limit(context: &StepContext) -> f32 {
-    let limits = context.limits.lower_rad.iter().zip(&context.limits.upper_rad);
+    let limits = context
+        .limits
+        .lower_rad
+        .iter()
+        .zip(&context.limits.upper_rad);
     let joints = context.physics.joint_position_rad.iter().zip(limits);
-    joints.map(|(q, (lower, upper))| (lower - q).max(0.0) + (q - upper).max(0.0)).sum()
+    joints
+        .map(|(q, (lower, upper))| (lower - q).max(0.0) + (q - upper).max(0.0))
+        .sum()
 }
 
 fn joint_velocity_limit(context: &StepContext) -> f32 {
-    excess(&context.physics.joint_velocity_radps, &context.limits.velocity_radps)
+    excess(
+        &context.physics.joint_velocity_radps,
+        &context.limits.velocity_radps,
+    )
 }
 
 fn torque_limit(context: &StepContext) -> f32 {
@@ -209,11 +245,19 @@ fn torque_limit(context: &StepContext) -> f32 {
 }
 
 fn excess(values: &[f32], limits: &[f32]) -> f32 {
-    values.iter().zip(limits).map(|(value, limit)| (value.abs() - limit).max(0.0)).sum()
+    values
+        .iter()
+        .zip(limits)
+        .map(|(value, limit)| (value.abs() - limit).max(0.0))
+        .sum()
 }
 
 fn fly(context: &StepContext) -> f32 {
-    let touches = context.physics.foot_force_world.iter().any(|f| f.norm() > CONTACT_FORCE_N);
+    let touches = context
+        .physics
+        .foot_force_world
+        .iter()
+        .any(|f| f.norm() > CONTACT_FORCE_N);
     f32::from(context.time_s > 0.5 && !touches)
 }
 
@@ -250,7 +294,10 @@ mod tests {
 
     #[track_caller]
     fn close(actual: f32, expected: f32) {
-        assert!((actual - expected).abs() < 1e-4 * expected.abs().max(1.0), "{actual} != {expected}");
+        assert!(
+            (actual - expected).abs() < 1e-4 * expected.abs().max(1.0),
+            "{actual} != {expected}"
+        );
     }
 
     #[test]
@@ -262,15 +309,26 @@ mod tests {
         };
         close(value(thigh_contact, touch), 1.0);
         close(value(calf_contact, touch), 1.0);
-        close(value(foot_horizontal_contact, |p| p.foot_horizontal_excess_n = 10.5), 1.0);
-        close(value(foot_horizontal_contact, |p| p.foot_horizontal_excess_n = 9.5), 0.0);
+        close(
+            value(foot_horizontal_contact, |p| {
+                p.foot_horizontal_excess_n = 10.5
+            }),
+            1.0,
+        );
+        close(
+            value(foot_horizontal_contact, |p| {
+                p.foot_horizontal_excess_n = 9.5
+            }),
+            0.0,
+        );
     }
 
     #[test]
     fn motion_is_squared_in_the_base_frame() {
         // Rolled by 90 degrees, world z is base y.
         let roll = |p: &mut PhysicsState| {
-            p.orientation = nalgebra::UnitQuaternion::from_euler_angles(std::f32::consts::FRAC_PI_2, 0.0, 0.0);
+            p.orientation =
+                nalgebra::UnitQuaternion::from_euler_angles(std::f32::consts::FRAC_PI_2, 0.0, 0.0);
             p.linear_velocity_world = Vector3::new(0.0, -3.0, 5.0);
             p.angular_velocity_world = Vector3::new(1.0, 0.0, 2.0);
         };
@@ -282,12 +340,21 @@ mod tests {
     #[test]
     fn joints_are_summed() {
         close(value(torque, |p| p.joint_torque_nm.fill(2.0)), 48.0);
-        close(value(joint_speed, |p| p.joint_velocity_radps.fill(3.0)), 108.0);
+        close(
+            value(joint_speed, |p| p.joint_velocity_radps.fill(3.0)),
+            108.0,
+        );
         // From 1 to 1.5 rad/s within 0.02 s: 25 rad/s².
-        close(value(joint_acceleration, |p| p.joint_velocity_radps.fill(1.5)), 12.0 * 625.0);
+        close(
+            value(joint_acceleration, |p| p.joint_velocity_radps.fill(1.5)),
+            12.0 * 625.0,
+        );
         close(value(action_rate, |_| {}), 12.0 * 0.0625);
         // Go1's hip torque limit is 23.7 N·m; the penalty begins at 85% of it.
-        close(value(torque_limit, |p| p.joint_torque_nm[0] = -23.7), 0.15 * 23.7);
+        close(
+            value(torque_limit, |p| p.joint_torque_nm[0] = -23.7),
+            0.15 * 23.7,
+        );
     }
 
     #[test]
@@ -296,20 +363,38 @@ mod tests {
         let hip = robot.joints().next().unwrap();
         let middle = 0.5 * (hip.lower_rad + hip.upper_rad);
         let half = 0.5 * (hip.upper_rad - hip.lower_rad);
-        close(value(joint_position_limit, |p| p.joint_position_rad[0] = middle + half), 0.05 * half);
-        close(value(joint_position_limit, |p| p.joint_position_rad[0] = middle), 0.0);
+        close(
+            value(joint_position_limit, |p| {
+                p.joint_position_rad[0] = middle + half
+            }),
+            0.05 * half,
+        );
+        close(
+            value(joint_position_limit, |p| p.joint_position_rad[0] = middle),
+            0.0,
+        );
     }
 
     #[test]
     fn flying_is_having_no_foot_on_the_ground() {
         close(value(fly, |_| {}), 0.0);
-        close(value(fly, |p| p.foot_force_world.iter_mut().for_each(|f| *f = Vector3::zeros())), 1.0);
+        close(
+            value(fly, |p| {
+                p.foot_force_world
+                    .iter_mut()
+                    .for_each(|f| *f = Vector3::zeros())
+            }),
+            1.0,
+        );
     }
 
     #[test]
     fn weights_multiply_and_keep_the_order_of_the_names() {
         let robot = Robot::load("go1").unwrap();
-        let physics = PhysicsState { foot_horizontal_excess_n: 20.0, ..PhysicsState::zero(&robot) };
+        let physics = PhysicsState {
+            foot_horizontal_excess_n: 20.0,
+            ..PhysicsState::zero(&robot)
+        };
         let state = RobotState::zero(12, 4);
         let velocity: JointVec = [0.0; 12].into_iter().collect();
         let context = StepContext {

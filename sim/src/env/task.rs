@@ -24,7 +24,12 @@ pub trait Task: Send {
     /// Draws an episode of a curriculum level.
     fn plan(&self, level: usize, stream: &mut Stream) -> EpisodePlan<Self::Episode>;
     /// Rewards (before the multiplication by the step) and the end of the episode, after a policy step.
-    fn judge(&self, episode: &mut Self::Episode, step: &StepContext, terms: &mut [f32]) -> Judgement;
+    fn judge(
+        &self,
+        episode: &mut Self::Episode,
+        step: &StepContext,
+        terms: &mut [f32],
+    ) -> Judgement;
     /// The task's part of the observation.
     fn input(&self, episode: &Self::Episode, state: &RobotState, time_s: f32) -> TaskInput;
 }

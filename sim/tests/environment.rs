@@ -1,0 +1,198 @@
+//! The vectorized environment: reproducibility, exact resumption, and the observation that it gives.
+
+use std::sync::Arc;
+
+use policies::vec_env::{Done, StepOut, VecEnv};
+use robots::Robot;
+use sim::{
+    engine::EngineKind,
+    env::{EnvConfig, EnvError, agile_shards, recovery_shards},
+};
+
+/// Memory for what a step writes.
+struct Steps {
+    observations: Vec<f32>,
+    rewards: Vec<f32>,
+    done: Vec<Done>,
+    terminal_observations: Vec<f32>,
+}
+
+impl Steps {
+    fn new(env: &dyn VecEnv) -> Self {
+        let (n, dim) = (env.num_envs(), env.observation_dim());
+        Self {
+            observations: vec![0.0; n * dim],
+            rewards: vec![0.0; n],
+            done: vec![Done::No; n],
+            terminal_observations: vec![f32::NAN; n * dim],
+        }
+    }
+
+    fn step(&mut self, env: &mut dyn VecEnv, actions: &[f32]) {
+        env.step(
+            actions,
+            StepOut {
+                observations: &mut self.observations,
+                rewards: &mut self.rewards,
+                done: &mut self.done,
+                terminal_observations: &mut self.terminal_observations,
+            },
+        );
+    }
+}
+
+fn config(num_envs: usize, engine: EngineKind) -> EnvConfig {
+    EnvConfig {
+        num_envs,
+        engine,
+        ..EnvConfig::default()
+    }
+}
+
+fn go1() -> Arc<Robot> {
+    Arc::new(Robot::load("go1").unwrap())
+}
+
+/// Actions that differ per environment and step and do not depend on the number of environments.
+fn actions(first: usize, count: usize, step: usize) -> Vec<f32> {
+    (first * 12..(first + count) * 12)
+        .map(|i| ((i * 7 + step * 13) % 19) as f32 / 19.0 - 0.5)
+        .collect()
+}
+
+/// Observations and rewards of all environments over some steps, with any split into shards.
+fn course(engine: EngineKind, workers: usize, steps: usize) -> Vec<Vec<u32>> {
+    let mut course = vec![Vec::new(); 6];
+    let mut first = 0;
+    for mut env in agile_shards(&go1(), &config(6, engine), 5, workers).unwrap() {
+        let mut out = Steps::new(&env);
+        let count = env.num_envs();
+        for step in 0..steps {
+            out.step(&mut env, &actions(first, count, step));
+            for index in 0..count {
+                let row = &out.observations[index * 61..(index + 1) * 61];
+                course[first + index].extend(row.iter().map(|x| x.to_bits()));
+                course[first + index].push(out.rewards[index].to_bits());
+            }
+        }
+        first += count;
+    }
+    course
+}
+
+#[test]
+fn the_course_does_not_depend_on_the_shards() {
+    for engine in ENGINES {
+        let one = course(engine, 1, 60);
+        assert_eq!(one, course(engine, 2, 60));
+        assert_eq!(one, course(engine, 5, 60));
+        assert_ne!(one[0], one[1], "environments differ");
+    }
+}
+
+const ENGINES: [EngineKind; 1] = [EngineKind::Rapier];
+
+#[test]
+fn an_environment_restored_from_its_state_goes_on_bit_for_bit() {
+    for engine in ENGINES {
+        let build = || {
+            agile_shards(&go1(), &config(5, engine), 1, 1)
+                .unwrap()
+                .remove(0)
+        };
+        let mut env = build();
+        let mut out = Steps::new(&env);
+        for step in 0..90 {
+            out.step(&mut env, &actions(0, 5, step));
+        }
+        let saved = env.save();
+        let mut restored = build();
+        restored.load(&saved).unwrap();
+        let mut other = Steps::new(&restored);
+        restored.observe(&mut other.observations);
+        assert_eq!(
+            out.observations, other.observations,
+            "observing again draws no new noise"
+        );
+        for step in 90..200 {
+            out.step(&mut env, &actions(0, 5, step));
+            other.step(&mut restored, &actions(0, 5, step));
+            assert_eq!(out.observations, other.observations, "step {step}");
+            assert_eq!(out.rewards, other.rewards);
+            assert_eq!(out.done, other.done);
+        }
+        let error = build().load(&saved[..saved.len() / 2]).unwrap_err();
+        assert!(error.contains("not readable"), "{error}");
+    }
+}
+
+#[test]
+fn a_time_out_of_the_recovery_task_hands_over_its_last_observation() {
+    let config = EnvConfig {
+        num_envs: 64,
+        engine: EngineKind::Rapier,
+        ..EnvConfig::default()
+    };
+    let mut calm = config.clone();
+    calm.recovery.start_vx_mps = [0.0, 0.0];
+    calm.recovery.start_tilt_rad = 0.0;
+    calm.recovery.start_joint_velocity_radps = 0.0;
+    calm.num_envs = 4;
+    calm.curriculum.start_max = 0;
+    let mut env = recovery_shards(&go1(), &calm, 1, 1).unwrap().remove(0);
+    assert_eq!(env.observation_dim(), 49);
+    let mut out = Steps::new(&env);
+    let mut time_outs = 0;
+    for _ in 0..100 {
+        out.step(&mut env, &[0.0; 48]);
+        for (index, done) in out.done.iter().enumerate() {
+            let row = &out.terminal_observations[index * 49..(index + 1) * 49];
+            if *done == Done::TimedOut {
+                time_outs += 1;
+                assert!(row.iter().all(|x| x.is_finite()));
+                assert_ne!(row, &out.observations[index * 49..(index + 1) * 49]);
+            } else {
+                assert!(
+                    row.iter().all(|x| x.is_nan()),
+                    "written although the episode goes on"
+                );
+            }
+        }
+    }
+    assert_eq!(time_outs, 4, "a standing robot lives to the end of its 2 s");
+}
+
+#[test]
+fn impossible_settings_are_named() {
+    let check = |change: &dyn Fn(&mut EnvConfig), expected: &str| {
+        let mut config = config(8, EngineKind::Rapier);
+        change(&mut config);
+        let error = agile_shards(&go1(), &config, 1, 1)
+            .err()
+            .expect("refused")
+            .to_string();
+        assert!(error.contains(expected) && !error.contains('\n'), "{error}");
+    };
+    check(&|c| c.num_envs = 0, "`env.num_envs`: 0 is too small");
+    check(
+        &|c| c.agile.goal_x_m = [2.0, 1.0],
+        "`env.agile.goal_x_m`: [2, 1] is not a range",
+    );
+    check(&|c| c.agile.goal_x_m = [f32::NAN, 1.0], "not a range");
+    check(
+        &|c| c.curriculum.start_max = 10,
+        "must be below `levels` = 10",
+    );
+    check(
+        &|c| c.agile.obstacles.start_clearance_m = 20.0,
+        "no place for an obstacle",
+    );
+    let workers = agile_shards(&go1(), &config(2, EngineKind::Rapier), 1, 3);
+    assert!(matches!(
+        workers,
+        Err(EnvError::Workers {
+            workers: 3,
+            num_envs: 2
+        })
+    ));
+}

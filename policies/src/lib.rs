@@ -3,6 +3,7 @@
 //! Data flow: `RobotState` + [`RayScan`] + [`Goal`] -> observation ([`Layout`]) -> policy -> action -> `JointTarget`.
 
 pub mod action;
+pub mod algorithm;
 pub mod bundle;
 pub mod command;
 pub mod file;
@@ -11,6 +12,8 @@ pub mod observation;
 pub mod policy;
 pub mod rays;
 pub mod reach_avoid;
+#[cfg(feature = "train")]
+pub mod train;
 pub mod vec_env;
 
 pub use action::{ACTION_CLIP, ActionMap, default_target};

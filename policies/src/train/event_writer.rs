@@ -1,0 +1,220 @@
+//! TensorBoard event files: scalars in TFRecord framing with hand-encoded protocol buffers.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Appends scalars to one event file.
+pub struct EventWriter {
+    file: BufWriter<File>,
+}
+
+impl EventWriter {
+    /// Creates a new event file in `folder`, which may already hold those of earlier runs.
+    ///
+    /// # Errors
+    /// When folder or file cannot be created.
+    pub fn create(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let seconds = now_s() as u64;
+        let mut attempt = 0;
+        let file = loop {
+            let path = folder.join(format!("events.out.tfevents.{seconds:010}.abs.{attempt}"));
+            match File::create_new(&path) {
+                Ok(file) => break file,
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => attempt += 1,
+                Err(e) => return Err(e),
+            }
+        };
+        let mut writer = Self {
+            file: BufWriter::new(file),
+        };
+        let mut event = wall_time();
+        bytes_field(&mut event, 3, b"brain.Event:2");
+        writer.record(&event)?;
+        writer.flush()?;
+        Ok(writer)
+    }
+
+    /// Appends all `scalars` at one step.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn scalars(
+        &mut self,
+        step: u64,
+        scalars: impl IntoIterator<Item = (String, f64)>,
+    ) -> io::Result<()> {
+        let mut summary = Vec::new();
+        for (name, value) in scalars {
+            let mut entry = Vec::new();
+            bytes_field(&mut entry, 1, name.as_bytes());
+            entry.push(2 << 3 | FIXED32);
+            entry.extend((value as f32).to_le_bytes());
+            bytes_field(&mut summary, 1, &entry);
+        }
+        let mut event = wall_time();
+        event.push(2 << 3);
+        varint(&mut event, step);
+        bytes_field(&mut event, 5, &summary);
+        self.record(&event)
+    }
+
+    /// Hands everything to the operating system, so that TensorBoard sees it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+
+    fn record(&mut self, event: &[u8]) -> io::Result<()> {
+        let len = (event.len() as u64).to_le_bytes();
+        self.file.write_all(&len)?;
+        self.file.write_all(&masked_crc32c(&len).to_le_bytes())?;
+        self.file.write_all(event)?;
+        self.file.write_all(&masked_crc32c(event).to_le_bytes())
+    }
+}
+
+const FIXED64: u8 = 1;
+const LENGTH_DELIMITED: u8 = 2;
+const FIXED32: u8 = 5;
+
+fn now_s() -> f64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |d| d.as_secs_f64())
+}
+
+/// The first field of every event.
+fn wall_time() -> Vec<u8> {
+    let mut event = vec![1 << 3 | FIXED64];
+    event.extend(now_s().to_le_bytes());
+    event
+}
+
+fn varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn bytes_field(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
+    out.push(field << 3 | LENGTH_DELIMITED);
+    varint(out, bytes.len() as u64);
+    out.extend(bytes);
+}
+
+/// CRC-32C (Castagnoli), rotated and offset as TFRecord wants it.
+fn masked_crc32c(bytes: &[u8]) -> u32 {
+    crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+fn crc32c(bytes: &[u8]) -> u32 {
+    let mut crc = !0_u32;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg());
+        }
+    }
+    !crc
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fields of a message: (number, varint or payload).
+    fn fields(mut bytes: &[u8]) -> Vec<(u8, u64, Vec<u8>)> {
+        fn take(bytes: &mut &[u8], n: usize) -> Vec<u8> {
+            let (head, rest) = bytes.split_at(n);
+            *bytes = rest;
+            head.to_vec()
+        }
+        fn number(bytes: &mut &[u8]) -> u64 {
+            let mut value = 0;
+            for shift in (0..).step_by(7) {
+                let byte = take(bytes, 1)[0];
+                value |= u64::from(byte & 0x7f) << shift;
+                if byte < 0x80 {
+                    break;
+                }
+            }
+            value
+        }
+        let mut found = Vec::new();
+        while !bytes.is_empty() {
+            let tag = take(&mut bytes, 1)[0];
+            let (varint, payload) = match tag & 7 {
+                0 => (number(&mut bytes), Vec::new()),
+                1 => (0, take(&mut bytes, 8)),
+                2 => {
+                    let len = number(&mut bytes) as usize;
+                    (0, take(&mut bytes, len))
+                }
+                5 => (0, take(&mut bytes, 4)),
+                other => panic!("wire type {other}"),
+            };
+            found.push((tag >> 3, varint, payload));
+        }
+        found
+    }
+
+    #[test]
+    fn crc32c_gives_the_published_check_value() {
+        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+    }
+
+    #[test]
+    fn an_event_file_decodes_to_what_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = EventWriter::create(folder.path()).unwrap();
+        writer
+            .scalars(
+                300,
+                [("reward/agile".to_string(), 1.5), ("kl".to_string(), -0.25)],
+            )
+            .unwrap();
+        writer.flush().unwrap();
+        // A second writer in the same second does not overwrite the first.
+        drop(EventWriter::create(folder.path()).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+
+        let path = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .min()
+            .unwrap();
+        let bytes = fs::read(path).unwrap();
+        let mut rest = &bytes[..];
+        let mut events = Vec::new();
+        while !rest.is_empty() {
+            let len = u64::from_le_bytes(rest[..8].try_into().unwrap()) as usize;
+            assert_eq!(rest[8..12], masked_crc32c(&rest[..8]).to_le_bytes());
+            let event = &rest[12..12 + len];
+            assert_eq!(rest[12 + len..16 + len], masked_crc32c(event).to_le_bytes());
+            events.push(fields(event));
+            rest = &rest[16 + len..];
+        }
+        assert_eq!(events.len(), 2);
+        assert_eq!(events[0][1], (3, 0, b"brain.Event:2".to_vec()));
+        assert_eq!(events[1][1], (2, 300, Vec::new()));
+        let values: Vec<_> = fields(&events[1][2].2)
+            .iter()
+            .map(|(_, _, entry)| fields(entry))
+            .collect();
+        assert_eq!(
+            values[0],
+            [
+                (1, 0, b"reward/agile".to_vec()),
+                (2, 0, 1.5_f32.to_le_bytes().to_vec())
+            ]
+        );
+        assert_eq!(values[1][1].2, (-0.25_f32).to_le_bytes());
+    }
+}

@@ -1,0 +1,535 @@
+//! The learner: workers, iterations, checkpoints.
+
+use std::any::Any;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use tch::Kind;
+
+use super::checkpoint::{self, CheckpointError, EnvState, Progress};
+use super::communicator::{Communicator, LostWorker, ThreadCommunicator};
+use super::host_tensor::{elements, elements_mut, zeros};
+use super::model::Model;
+use super::network::{Workspace, padded};
+use super::worker::{Plan, Worker, WorkerReport};
+use crate::Linear;
+use crate::algorithm::{InvalidConfig, PpoConfig, Precision};
+use crate::vec_env::{Scalar, VecEnv};
+
+/// Learning stops as diverged when all minibatches of this many iterations in a row had to be skipped.
+const LOST_ITERATIONS: usize = 2;
+
+/// PPO (Schulman et al., 2017) with data-parallel workers.
+pub struct Learner {
+    config: PpoConfig,
+    seed: u64,
+    iteration: u64,
+    policy_steps: u64,
+    workers: Vec<Worker>,
+}
+
+/// Why learning cannot begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The config is out of range.
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
+    /// Environments that one learner cannot take together.
+    #[error("{0}")]
+    Environments(String),
+    /// Losses or gradients stay NaN or infinite.
+    #[error(
+        "diverged: the last {skipped} minibatches up to iteration {iteration} had a loss or gradient that is not finite; \
+         go back to an earlier checkpoint with a smaller learning_rate.max, or look for NaN in rewards and observations"
+    )]
+    Diverged {
+        /// Where it stopped.
+        iteration: u64,
+        /// Minibatches skipped in a row.
+        skipped: u32,
+    },
+    /// A worker thread panicked.
+    #[error("worker {rank} panicked: {message}")]
+    Panicked {
+        /// Which one.
+        rank: usize,
+        /// What it said.
+        message: String,
+    },
+    /// A worker of another process failed.
+    #[error(transparent)]
+    LostWorker(#[from] LostWorker),
+    /// A checkpoint could not be written or read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+/// One iteration in numbers.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct IterationReport {
+    /// Iterations done, this one included.
+    pub iteration: u64,
+    /// Policy steps done over all environments, this iteration's included.
+    pub policy_steps: u64,
+    /// Policy steps per second of this iteration.
+    pub steps_per_s: f64,
+    /// Share of the iteration spent collecting; the rest is the update.
+    pub collect_share: f64,
+    /// Mean reward per policy step, unscaled.
+    pub reward: f32,
+    /// Learning rate at the end.
+    pub learning_rate: f32,
+    /// Mean divergence from the policy that acted.
+    pub kl: f32,
+    /// Mean standard deviation of the actions.
+    pub std: f32,
+    /// Entropy of the actions.
+    pub entropy: f32,
+    /// Clipped surrogate loss.
+    pub surrogate_loss: f32,
+    /// Mean squared error of the values (of scaled rewards).
+    pub value_loss: f32,
+    /// Share of the variance of the returns that the values explain.
+    pub explained_variance: f32,
+    /// Share of ratios outside the clip.
+    pub clip_fraction: f32,
+    /// Gradient norm of the actor before clipping.
+    pub actor_gradient_norm: f32,
+    /// Gradient norm of the critic before clipping.
+    pub critic_gradient_norm: f32,
+    /// Minibatches skipped because a loss or gradient was not finite.
+    pub skipped_minibatches: u32,
+    /// What the environments logged, merged over the shards.
+    pub scalars: Vec<Scalar>,
+}
+
+impl IterationReport {
+    /// All of it as named scalars: the learner's under `learner/`, then the environments'.
+    pub fn all_scalars(&self) -> impl Iterator<Item = (String, f64)> + '_ {
+        let own = [
+            ("reward", f64::from(self.reward)),
+            ("learning_rate", f64::from(self.learning_rate)),
+            ("kl", f64::from(self.kl)),
+            ("std", f64::from(self.std)),
+            ("entropy", f64::from(self.entropy)),
+            ("surrogate_loss", f64::from(self.surrogate_loss)),
+            ("value_loss", f64::from(self.value_loss)),
+            ("explained_variance", f64::from(self.explained_variance)),
+            ("clip_fraction", f64::from(self.clip_fraction)),
+            ("actor_gradient_norm", f64::from(self.actor_gradient_norm)),
+            ("critic_gradient_norm", f64::from(self.critic_gradient_norm)),
+            ("skipped_minibatches", f64::from(self.skipped_minibatches)),
+            ("steps_per_s", self.steps_per_s),
+            ("collect_share", self.collect_share),
+        ];
+        own.into_iter()
+            .map(|(name, value)| (format!("learner/{name}"), value))
+            .chain(self.scalars.iter().map(|s| (s.name.clone(), s.value)))
+    }
+}
+
+/// What a checkpoint brought back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resumed {
+    /// Iterations done.
+    pub iteration: u64,
+    /// Policy steps done.
+    pub policy_steps: u64,
+    /// Whether the environments go on exactly where they were. If not, they begin fresh episodes.
+    pub environments: bool,
+}
+
+impl Learner {
+    /// A learner with one worker thread for each of `envs`, which share the config's rollout: as many as there are cores is best.
+    /// The result depends on the seed and on how the environments are divided, not on timing.
+    ///
+    /// # Errors
+    /// When the config is out of range or the environments do not fit together.
+    pub fn new(
+        config: PpoConfig,
+        envs: Vec<Box<dyn VecEnv>>,
+        seed: u64,
+    ) -> Result<Self, TrainError> {
+        let communicators = ThreadCommunicator::group(envs.len());
+        Self::with_communicators(config, envs, seed, communicators)
+    }
+
+    /// As `new`, as one of several processes, each with the same number of environments; `processes` ties them together.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn among_processes(
+        config: PpoConfig,
+        envs: Vec<Box<dyn VecEnv>>,
+        seed: u64,
+        processes: Box<dyn Communicator>,
+    ) -> Result<Self, TrainError> {
+        let communicators = ThreadCommunicator::group_within(envs.len(), processes);
+        Self::with_communicators(config, envs, seed, communicators)
+    }
+
+    fn with_communicators(
+        config: PpoConfig,
+        envs: Vec<Box<dyn VecEnv>>,
+        seed: u64,
+        communicators: Vec<ThreadCommunicator>,
+    ) -> Result<Self, TrainError> {
+        config.validate()?;
+        let Some(first) = envs.first() else {
+            return Err(TrainError::Environments(
+                "no environments to learn from".into(),
+            ));
+        };
+        let dims = (first.observation_dim(), first.action_dim());
+        for (index, env) in envs.iter().enumerate() {
+            let (observations, actions) = (env.observation_dim(), env.action_dim());
+            if (observations, actions) != dims
+                || env.num_envs() == 0
+                || observations == 0
+                || actions == 0
+            {
+                return Err(TrainError::Environments(format!(
+                    "shard {index} has {} environments with {observations} observations and {actions} actions, \
+                     must have at least one, with {} and {} like shard 0",
+                    env.num_envs(),
+                    dims.0,
+                    dims.1
+                )));
+            }
+        }
+        let kind = compute_kind(config.precision);
+        tch::set_num_threads(1);
+        let workers = envs
+            .into_iter()
+            .zip(communicators)
+            .map(|(env, communicator)| Worker::new(&config, kind, env, communicator, seed))
+            .collect();
+        Ok(Self {
+            config,
+            seed,
+            iteration: 0,
+            policy_steps: 0,
+            workers,
+        })
+    }
+
+    /// The algorithm's config.
+    #[must_use]
+    pub fn config(&self) -> &PpoConfig {
+        &self.config
+    }
+
+    /// Iterations done.
+    #[must_use]
+    pub fn iteration(&self) -> u64 {
+        self.iteration
+    }
+
+    /// Policy steps done over all environments.
+    #[must_use]
+    pub fn policy_steps(&self) -> u64 {
+        self.policy_steps
+    }
+
+    /// Iterates until the config's policy steps are done, `stop` is set or `observer` breaks. With `checkpoints`, a folder, it saves there at
+    /// the config's interval and at the end.
+    ///
+    /// # Errors
+    /// When learning diverges, a worker fails or a checkpoint cannot be written; earlier checkpoints stay.
+    pub fn run(
+        &mut self,
+        checkpoints: Option<&Path>,
+        stop: &AtomicBool,
+        mut observer: impl FnMut(&Self, &IterationReport) -> ControlFlow<()>,
+    ) -> Result<(), TrainError> {
+        let mut saved = None;
+        while self.policy_steps < self.config.total_policy_steps && !stop.load(Ordering::Relaxed) {
+            let report = self.iterate()?;
+            if let Some(folder) = checkpoints
+                && self
+                    .iteration
+                    .is_multiple_of(self.config.checkpoint_interval)
+            {
+                self.save(folder)?;
+                saved = Some(self.iteration);
+            }
+            if observer(self, &report).is_break() {
+                break;
+            }
+        }
+        if let Some(folder) = checkpoints
+            && saved != Some(self.iteration)
+        {
+            self.save(folder)?;
+        }
+        Ok(())
+    }
+
+    /// Collects one rollout and learns from it.
+    ///
+    /// # Errors
+    /// When learning has diverged or a worker has failed. After a failed worker the learner is of no more use.
+    pub fn iterate(&mut self) -> Result<IterationReport, TrainError> {
+        let begin = Instant::now();
+        let plan = Plan {
+            seed: self.seed,
+            iteration: self.iteration,
+            policy_steps: self.policy_steps,
+        };
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (self.workers.iter_mut())
+                .map(|worker| scope.spawn(move || iterate_or_abort(worker, plan)))
+                .collect();
+            threads
+                .into_iter()
+                .map(std::thread::ScopedJoinHandle::join)
+                .collect()
+        });
+        let reports = collect_reports(results)?;
+        let first = &reports[0];
+        self.iteration += 1;
+        self.policy_steps += first.policy_steps;
+
+        let worker = &self.workers[0];
+        let limit = LOST_ITERATIONS * self.config.epochs * self.config.minibatches;
+        if worker.skipped_in_a_row as usize >= limit {
+            return Err(TrainError::Diverged {
+                iteration: self.iteration,
+                skipped: worker.skipped_in_a_row,
+            });
+        }
+        let log_std = worker.model.log_std();
+        let entropy_of_unit = 0.5 * (1.0 + (2.0 * std::f32::consts::PI).ln());
+        let collect_s: f64 = reports.iter().map(|r| r.collect_s).sum();
+        let update_s: f64 = reports.iter().map(|r| r.update_s).sum();
+        Ok(IterationReport {
+            iteration: self.iteration,
+            policy_steps: self.policy_steps,
+            steps_per_s: first.policy_steps as f64 / begin.elapsed().as_secs_f64(),
+            collect_share: collect_s / (collect_s + update_s),
+            reward: first.reward,
+            learning_rate: worker.learning_rate,
+            kl: first.kl,
+            std: log_std.iter().map(|l| l.exp()).sum::<f32>() / log_std.len() as f32,
+            entropy: log_std.iter().map(|l| l + entropy_of_unit).sum(),
+            surrogate_loss: first.surrogate,
+            value_loss: first.value_loss,
+            explained_variance: first.explained_variance,
+            clip_fraction: first.clipped,
+            actor_gradient_norm: first.actor_gradient_norm,
+            critic_gradient_norm: first.critic_gradient_norm,
+            skipped_minibatches: first.skipped,
+            scalars: merged(reports.iter().flat_map(|r| &r.log)),
+        })
+    }
+
+    /// Writes the checkpoint `folder/checkpoint-<iteration>` and removes old ones beyond the config's number. Returns its path.
+    ///
+    /// # Errors
+    /// When it cannot be written whole; then it is not there, and earlier ones still are.
+    pub fn save(&self, folder: &Path) -> Result<PathBuf, TrainError> {
+        let Worker {
+            model,
+            communicator,
+            learning_rate,
+            ..
+        } = &self.workers[0];
+        let mut writer = checkpoint::Writer::new(folder, self.iteration);
+        if communicator.rank() == 0 {
+            writer.begin();
+        }
+        communicator.agree(writer.is_ok())?;
+        for worker in &self.workers {
+            writer.environments(
+                worker.communicator.rank(),
+                worker.observed(),
+                &worker.env.save(),
+            );
+        }
+        if communicator.agree(writer.is_ok())? && communicator.rank() == 0 {
+            let progress = Progress::new(
+                &self.config,
+                self.seed,
+                self.iteration,
+                self.policy_steps,
+                *learning_rate,
+                communicator.size(),
+                &model.adam,
+            );
+            writer.learner(progress, &model.layout, model.parameters(), &model.adam);
+            writer.publish(self.config.keep_checkpoints);
+        }
+        communicator.agree(writer.is_ok())?;
+        Ok(writer.finish()?)
+    }
+
+    /// Goes on from a checkpoint: exactly, if it holds the environments of as many workers as this learner has; else with fresh episodes.
+    /// The seed becomes the checkpoint's.
+    ///
+    /// # Errors
+    /// When the checkpoint is damaged, or of other networks or environments. The learner is then as before, or of no more use if it was an
+    /// environment that refused.
+    pub fn resume(&mut self, checkpoint: &Path) -> Result<Resumed, TrainError> {
+        let layout = self.workers[0].model.layout.clone();
+        let loaded = checkpoint::load(checkpoint, &layout)?;
+        let mut environments: Vec<EnvState> = Vec::new();
+        for worker in &self.workers {
+            let observed = worker.observed().len();
+            environments.extend(checkpoint::load_environments(
+                checkpoint,
+                worker.communicator.rank(),
+                observed,
+            )?);
+        }
+        let exact = environments.len() == self.workers.len()
+            && loaded.progress.workers == self.workers[0].communicator.size();
+        if exact {
+            for (worker, state) in self.workers.iter_mut().zip(environments) {
+                let rank = worker.communicator.rank();
+                (worker.env.load(&state.env))
+                    .map_err(|what| checkpoint::refused(checkpoint, rank, what))?;
+                worker.observed_mut().copy_from_slice(&state.observed);
+            }
+        }
+        for worker in &mut self.workers {
+            worker
+                .model
+                .parameters_mut()
+                .copy_from_slice(&loaded.parameters);
+            worker.model.refresh_shadow();
+            worker.model.adam = loaded.adam.clone();
+            worker.learning_rate = loaded.progress.learning_rate;
+        }
+        self.seed = loaded.seed;
+        self.iteration = loaded.progress.iteration;
+        self.policy_steps = loaded.progress.policy_steps;
+        Ok(Resumed {
+            iteration: self.iteration,
+            policy_steps: self.policy_steps,
+            environments: exact,
+        })
+    }
+
+    /// The actor's layers, input to output, with ELU after all but the last: what a bundle stores.
+    #[must_use]
+    pub fn actor_layers(&self) -> Vec<Linear> {
+        let model = &self.workers[0].model;
+        let tensors = model.layout.tensors();
+        let named = |name: String| {
+            (tensors.iter().find(|t| t.name == name))
+                .map_or_else(Vec::new, |t| t.gather(model.parameters()))
+        };
+        (model.layout.actor.iter().enumerate())
+            .map(|(index, span)| Linear {
+                inputs: span.inputs,
+                weight: named(format!("actor.layers.{index}.weight")),
+                bias: named(format!("actor.layers.{index}.bias")),
+            })
+            .collect()
+    }
+
+    /// Mean actions [rows, action_dim] for observations [rows, observation_dim], as the learner computes them.
+    ///
+    /// # Panics
+    /// When `observations` is not a whole number of rows.
+    #[must_use]
+    pub fn mean_actions(&self, observations: &[f32]) -> Vec<f32> {
+        let model = &self.workers[0].model;
+        mean_actions(
+            model,
+            compute_kind(self.config.precision),
+            &self.config.hidden,
+            observations,
+        )
+    }
+}
+
+fn mean_actions(model: &Model, kind: Kind, hidden: &[usize], observations: &[f32]) -> Vec<f32> {
+    let dim = model.layout.actor[0].inputs;
+    assert_eq!(
+        observations.len() % dim,
+        0,
+        "observations have {dim} elements each"
+    );
+    let rows = observations.len() / dim;
+    let mut wide = zeros(&[rows, padded(dim)], Kind::Float);
+    let rows_of_input = elements_mut::<f32>(&mut wide).chunks_exact_mut(padded(dim));
+    for (row, observation) in rows_of_input.zip(observations.chunks_exact(dim)) {
+        row[..dim].copy_from_slice(observation);
+    }
+    let output = zeros(&[rows, model.layout.log_std.len()], Kind::Float);
+    let mut work = Workspace::new(rows, hidden, kind);
+    model.actor.forward(&wide.to_kind(kind), &output, &mut work);
+    elements(&output).to_vec()
+}
+
+/// Frees the other workers if this one fails.
+fn iterate_or_abort(worker: &mut Worker, plan: Plan) -> Result<WorkerReport, LostWorker> {
+    tch::set_num_threads(1);
+    let result = tch::no_grad(|| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| worker.iterate(plan)))
+    });
+    match result {
+        Ok(Ok(report)) => Ok(report),
+        Ok(Err(lost)) => {
+            worker.communicator.abort();
+            Err(lost)
+        }
+        Err(panic) => {
+            worker.communicator.abort();
+            std::panic::resume_unwind(panic)
+        }
+    }
+}
+
+type Joined = Result<Result<WorkerReport, LostWorker>, Box<dyn Any + Send>>;
+
+/// The reports of all workers, or the failure that stopped the others.
+fn collect_reports(results: Vec<Joined>) -> Result<Vec<WorkerReport>, TrainError> {
+    let mut reports = Vec::new();
+    let mut lost = None;
+    for (rank, result) in results.into_iter().enumerate() {
+        match result {
+            Ok(Ok(report)) => reports.push(report),
+            Ok(Err(error)) => lost = Some(error),
+            Err(panic) => {
+                let message = (panic.downcast_ref::<String>().cloned())
+                    .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+                    .unwrap_or_else(|| "no message".into());
+                return Err(TrainError::Panicked { rank, message });
+            }
+        }
+    }
+    lost.map_or(Ok(reports), |lost| Err(lost.into()))
+}
+
+/// Means over shards, weighted by count, in the order of first appearance.
+fn merged<'a>(scalars: impl Iterator<Item = &'a Scalar>) -> Vec<Scalar> {
+    let mut merged: Vec<Scalar> = Vec::new();
+    for scalar in scalars {
+        match merged.iter_mut().find(|m| m.name == scalar.name) {
+            Some(sum) => {
+                let count = sum.count + scalar.count;
+                if count > 0 {
+                    sum.value = (sum.value * sum.count as f64 + scalar.value * scalar.count as f64)
+                        / count as f64;
+                }
+                sum.count = count;
+            }
+            None => merged.push(scalar.clone()),
+        }
+    }
+    merged
+}
+
+fn compute_kind(precision: Precision) -> Kind {
+    match precision {
+        Precision::F32 => Kind::Float,
+        Precision::Bf16 => Kind::BFloat16,
+        #[cfg(target_arch = "x86_64")]
+        Precision::Auto if is_x86_feature_detected!("avx512bf16") => Kind::BFloat16,
+        Precision::Auto => Kind::Float,
+    }
+}

@@ -1,0 +1,26 @@
+//! Training with libtorch (feature `train`): PPO on many workers, checkpoints, TensorBoard events.
+//!
+//! Each worker is one thread with its own environments, its own replica of the networks and its own rollout. Workers collect without waiting
+//! for each other and meet once per minibatch, where gradients are averaged through a [`Communicator`]; each then takes the same step, so that
+//! all replicas keep the same bits. Torch itself runs single-threaded: two such workers are faster than torch's own threads on two cores.
+
+mod adam;
+pub mod checkpoint;
+mod communicator;
+mod elementwise;
+mod event_writer;
+mod host_tensor;
+mod learner;
+mod loss;
+mod model;
+mod network;
+mod rollout;
+mod worker;
+
+pub use adam::Adam;
+pub use communicator::{Communicator, LostWorker, ThreadCommunicator};
+pub use event_writer::EventWriter;
+pub use learner::{IterationReport, Learner, Resumed, TrainError};
+pub use loss::{PolicyBatch, PolicyStatistics, ValueBatch, policy_loss, value_loss};
+pub use rollout::{Trajectories, estimate_advantages};
+pub use worker::adapted_rate;

@@ -1,0 +1,251 @@
+//! One replica of actor, critic and optimizer. All replicas hold the same bits.
+
+use std::ops::Range;
+
+use rand::RngExt;
+use rand_pcg::Pcg64;
+use tch::{Kind, Tensor};
+
+use super::adam::Adam;
+use super::host_tensor::{elements, elements_mut, zeros};
+use super::network::{LayerSpan, Mlp, Shape};
+use crate::algorithm::PpoConfig;
+
+/// Where everything lies in the flat vector of parameters: actor, log_std, critic.
+#[derive(Clone, Debug)]
+pub(super) struct ParameterLayout {
+    pub(super) actor: Vec<LayerSpan>,
+    pub(super) log_std: Range<usize>,
+    pub(super) critic: Vec<LayerSpan>,
+}
+
+impl ParameterLayout {
+    pub(super) fn new(observation_dim: usize, hidden: &[usize], action_dim: usize) -> Self {
+        let actor = Shape::new(observation_dim, hidden, action_dim).spans(0);
+        let begin = actor[actor.len() - 1].end();
+        let log_std = begin..begin + action_dim;
+        let critic = Shape::new(observation_dim, hidden, 1).spans(log_std.end);
+        Self {
+            actor,
+            log_std,
+            critic,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.critic[self.critic.len() - 1].end()
+    }
+
+    /// Actor with log_std.
+    pub(super) fn actor_range(&self) -> Range<usize> {
+        0..self.log_std.end
+    }
+
+    pub(super) fn critic_range(&self) -> Range<usize> {
+        self.log_std.end..self.len()
+    }
+
+    /// Names, shapes without padding, and where the rows of each tensor lie.
+    pub(super) fn tensors(&self) -> Vec<NamedTensor> {
+        let mut tensors = Vec::new();
+        for (network, spans) in [("actor", &self.actor), ("critic", &self.critic)] {
+            for (index, span) in spans.iter().enumerate() {
+                tensors.push(NamedTensor {
+                    name: format!("{network}.layers.{index}.weight"),
+                    shape: vec![span.outputs, span.inputs],
+                    offset: span.offset,
+                    stride: span.stride,
+                });
+                tensors.push(NamedTensor {
+                    name: format!("{network}.layers.{index}.bias"),
+                    shape: vec![span.outputs],
+                    offset: span.bias_offset(),
+                    stride: span.outputs,
+                });
+            }
+        }
+        tensors.push(NamedTensor {
+            name: "actor.log_std".into(),
+            shape: vec![self.log_std.len()],
+            offset: self.log_std.start,
+            stride: self.log_std.len(),
+        });
+        tensors
+    }
+}
+
+/// One tensor within the flat vector.
+pub(super) struct NamedTensor {
+    pub(super) name: String,
+    pub(super) shape: Vec<usize>,
+    offset: usize,
+    stride: usize,
+}
+
+impl NamedTensor {
+    fn rows(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (rows, width) = match self.shape[..] {
+            [rows, width] => (rows, width),
+            _ => (1, self.shape[0]),
+        };
+        let (offset, stride) = (self.offset, self.stride);
+        (0..rows).map(move |row| offset + row * stride..offset + row * stride + width)
+    }
+
+    /// Its elements out of the flat vector, without padding.
+    pub(super) fn gather(&self, flat: &[f32]) -> Vec<f32> {
+        self.rows().flat_map(|row| &flat[row]).copied().collect()
+    }
+
+    /// Puts its elements into the flat vector.
+    pub(super) fn scatter(&self, values: &[f32], flat: &mut [f32]) {
+        let mut values = values;
+        for row in self.rows() {
+            let (head, rest) = values.split_at(row.len());
+            flat[row].copy_from_slice(head);
+            values = rest;
+        }
+    }
+}
+
+/// Statistics that travel behind the gradients, so that a minibatch needs one all-reduce.
+pub(super) const STATISTICS: usize = 4;
+
+pub(super) struct Model {
+    pub(super) layout: ParameterLayout,
+    /// float32 [len].
+    parameters: Tensor,
+    /// The parameters in the kind that hidden layers compute with [len].
+    shadow: Tensor,
+    /// float32 [len + STATISTICS].
+    gradients: Tensor,
+    pub(super) actor: Mlp,
+    pub(super) critic: Mlp,
+    pub(super) adam: Adam,
+}
+
+impl Model {
+    pub(super) fn new(layout: ParameterLayout, kind: Kind) -> Self {
+        let len = layout.len();
+        let parameters = zeros(&[len], Kind::Float);
+        let shadow = match kind {
+            Kind::Float => parameters.shallow_clone(),
+            _ => zeros(&[len], kind),
+        };
+        let gradients = zeros(&[len + STATISTICS], Kind::Float);
+        let actor = Mlp::new(&layout.actor, &parameters, &shadow, &gradients);
+        let critic = Mlp::new(&layout.critic, &parameters, &shadow, &gradients);
+        Self {
+            parameters,
+            shadow,
+            gradients,
+            actor,
+            critic,
+            adam: Adam::new(len),
+            layout,
+        }
+    }
+
+    /// Uniform within 1 / sqrt(inputs), the actor's last layer times its gain.
+    pub(super) fn initialize(&mut self, config: &PpoConfig, random: &mut Pcg64) {
+        let layout = self.layout.clone();
+        let flat = elements_mut::<f32>(&mut self.parameters);
+        for (spans, gain) in [
+            (&layout.actor, config.last_layer_gain),
+            (&layout.critic, 1.0),
+        ] {
+            for (index, span) in spans.iter().enumerate() {
+                let gain = if index + 1 == spans.len() { gain } else { 1.0 };
+                let bound = gain / (span.inputs as f32).sqrt();
+                for row in 0..span.outputs {
+                    for weight in &mut flat[span.offset + row * span.stride..][..span.inputs] {
+                        *weight = random.random_range(-bound..bound);
+                    }
+                }
+                for bias in &mut flat[span.bias_offset()..span.end()] {
+                    *bias = random.random_range(-bound..bound);
+                }
+            }
+        }
+        flat[layout.log_std].fill(config.initial_std.ln());
+        self.refresh_shadow();
+    }
+
+    pub(super) fn parameters(&self) -> &[f32] {
+        elements(&self.parameters)
+    }
+
+    /// Overwrites the parameters; `refresh_shadow` must follow.
+    pub(super) fn parameters_mut(&mut self) -> &mut [f32] {
+        elements_mut(&mut self.parameters)
+    }
+
+    pub(super) fn refresh_shadow(&mut self) {
+        if self.shadow.kind() != Kind::Float {
+            self.shadow.copy_(&self.parameters);
+        }
+    }
+
+    pub(super) fn log_std(&self) -> &[f32] {
+        &self.parameters()[self.layout.log_std.clone()]
+    }
+
+    /// Gradients, then statistics.
+    pub(super) fn gradients_mut(&mut self) -> &mut [f32] {
+        elements_mut(&mut self.gradients)
+    }
+
+    /// Norms of the gradients of actor and critic.
+    pub(super) fn gradient_norms(&self) -> [f32; 2] {
+        let gradients = elements::<f32>(&self.gradients);
+        [self.layout.actor_range(), self.layout.critic_range()].map(|range| {
+            // Sums of a few lanes: one running sum in float32 would lose digits, and wait for itself.
+            let mut lanes = [0.0_f32; 16];
+            for chunk in gradients[range].chunks(16) {
+                for (lane, g) in lanes.iter_mut().zip(chunk) {
+                    *lane += g * g;
+                }
+            }
+            lanes.iter().map(|&l| f64::from(l)).sum::<f64>().sqrt() as f32
+        })
+    }
+
+    /// One step of Adam with clipped gradients.
+    pub(super) fn step(
+        &mut self,
+        norms: [f32; 2],
+        config: &PpoConfig,
+        learning_rate: f32,
+        log_std: Range<f32>,
+    ) {
+        self.adam.begin_step();
+        let parameters = elements_mut::<f32>(&mut self.parameters);
+        let gradients = elements::<f32>(&self.gradients);
+        for (range, norm, limit) in [
+            (
+                self.layout.actor_range(),
+                norms[0],
+                config.actor_gradient_norm,
+            ),
+            (
+                self.layout.critic_range(),
+                norms[1],
+                config.critic_gradient_norm,
+            ),
+        ] {
+            let scale = if norm > limit { limit / norm } else { 1.0 };
+            let gradients = &gradients[range.clone()];
+            self.adam.apply(
+                range.start,
+                &mut parameters[range],
+                gradients,
+                scale,
+                learning_rate,
+            );
+        }
+        for value in &mut parameters[self.layout.log_std.clone()] {
+            *value = value.clamp(log_std.start, log_std.end);
+        }
+        self.refresh_shadow();
+    }
+}

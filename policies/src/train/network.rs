@@ -1,0 +1,247 @@
+//! A multilayer perceptron with its backward pass written out.
+//!
+//! Writing it out, rather than leaving it to autograd, keeps every intermediate in memory that is allocated once, gives the bias gradients and
+//! ELU's slope in one pass, and takes the loss gradients as plain numbers.
+
+use tch::{Kind, Tensor};
+
+use super::elementwise::{self, Bf16};
+use super::host_tensor::{elements, elements_mut, head, zeros};
+
+/// Inputs are padded with zeros to a multiple of this, which is what AMX tiles want. Padding weights are zero and stay zero.
+const INPUT_MULTIPLE: usize = 32;
+
+/// Width of the rows that `inputs` observation elements are stored in.
+pub(super) fn padded(inputs: usize) -> usize {
+    inputs.next_multiple_of(INPUT_MULTIPLE)
+}
+
+/// Where the layers of one network lie in the flat vector of all parameters.
+#[derive(Clone, Debug)]
+pub(super) struct Shape {
+    /// Inputs without padding.
+    pub(super) inputs: usize,
+    /// Outputs of each layer.
+    pub(super) outputs: Vec<usize>,
+}
+
+/// Ranges of one layer in the flat vector.
+#[derive(Clone, Debug)]
+pub(super) struct LayerSpan {
+    /// Inputs without padding.
+    pub(super) inputs: usize,
+    /// Width of a row of weights.
+    pub(super) stride: usize,
+    pub(super) outputs: usize,
+    /// Where the weights [outputs, stride] begin; the biases [outputs] follow.
+    pub(super) offset: usize,
+}
+
+impl LayerSpan {
+    pub(super) fn bias_offset(&self) -> usize {
+        self.offset + self.outputs * self.stride
+    }
+
+    pub(super) fn end(&self) -> usize {
+        self.bias_offset() + self.outputs
+    }
+}
+
+impl Shape {
+    pub(super) fn new(inputs: usize, hidden: &[usize], outputs: usize) -> Self {
+        let mut all = hidden.to_vec();
+        all.push(outputs);
+        Self {
+            inputs,
+            outputs: all,
+        }
+    }
+
+    /// The layers, the first one at `offset`.
+    pub(super) fn spans(&self, offset: usize) -> Vec<LayerSpan> {
+        let mut spans = Vec::new();
+        let (mut offset, mut inputs, mut stride) = (offset, self.inputs, padded(self.inputs));
+        for &outputs in &self.outputs {
+            let span = LayerSpan {
+                inputs,
+                stride,
+                outputs,
+                offset,
+            };
+            offset = span.end();
+            (inputs, stride) = (outputs, outputs);
+            spans.push(span);
+        }
+        spans
+    }
+}
+
+/// Views of one network's parameters, and of the gradients in the same order.
+pub(super) struct Mlp {
+    layers: Vec<Layer>,
+    /// Kind of all layers but the last, which is float32.
+    kind: Kind,
+}
+
+struct Layer {
+    /// [outputs, stride] and [outputs], of the kind the layer computes with.
+    weight: Tensor,
+    bias: Tensor,
+    /// [outputs, stride] and [outputs], float32.
+    weight_gradient: Tensor,
+    bias_gradient: Tensor,
+    /// Where torch writes the gradient when the layer does not compute in float32.
+    narrow_gradient: Option<Tensor>,
+}
+
+/// Memory for the intermediates of up to `capacity` rows. Actor and critic, having the same hidden layers, share one.
+pub(super) struct Workspace {
+    /// Outputs of the hidden layers [capacity, width].
+    hidden: Vec<Tensor>,
+    /// Gradients with respect to them.
+    hidden_gradient: Vec<Tensor>,
+    /// Last hidden layer in float32, if it is not already.
+    last: Option<Tensor>,
+    last_gradient: Option<Tensor>,
+}
+
+impl Workspace {
+    pub(super) fn new(capacity: usize, hidden: &[usize], kind: Kind) -> Self {
+        let buffers = || {
+            hidden
+                .iter()
+                .map(|&width| zeros(&[capacity, width], kind))
+                .collect()
+        };
+        let last = || {
+            (kind != Kind::Float).then(|| zeros(&[capacity, hidden[hidden.len() - 1]], Kind::Float))
+        };
+        Self {
+            hidden: buffers(),
+            hidden_gradient: buffers(),
+            last: last(),
+            last_gradient: last(),
+        }
+    }
+}
+
+impl Mlp {
+    /// Views into flat vectors: `parameters` and `gradients` are float32; `shadow` holds the parameters in the kind that hidden layers compute with.
+    pub(super) fn new(
+        spans: &[LayerSpan],
+        parameters: &Tensor,
+        shadow: &Tensor,
+        gradients: &Tensor,
+    ) -> Self {
+        let kind = shadow.kind();
+        let last = spans.len() - 1;
+        let layers = spans
+            .iter()
+            .enumerate()
+            .map(|(index, span)| {
+                let view = |flat: &Tensor| {
+                    let shape = [span.outputs as i64, span.stride as i64];
+                    let weight = flat.narrow(0, span.offset as i64, shape[0] * shape[1]);
+                    let bias = flat.narrow(0, span.bias_offset() as i64, shape[0]);
+                    (weight.view(shape), bias)
+                };
+                let (weight, bias) = view(if index == last { parameters } else { shadow });
+                let (weight_gradient, bias_gradient) = view(gradients);
+                let narrow = index != last && kind != Kind::Float;
+                Layer {
+                    weight,
+                    bias,
+                    weight_gradient,
+                    bias_gradient,
+                    narrow_gradient: narrow.then(|| zeros(&[span.outputs, span.stride], kind)),
+                }
+            })
+            .collect();
+        Self { layers, kind }
+    }
+
+    /// Writes the outputs for `input` [rows, stride] into `output` [rows, outputs] (float32); the workspace keeps what `backward` needs.
+    pub(super) fn forward(&self, input: &Tensor, output: &Tensor, work: &mut Workspace) {
+        let rows = input.size()[0] as usize;
+        let (last, hidden) = self.layers.split_last().expect("a network has layers");
+        let mut input = input.shallow_clone();
+        for (layer, buffer) in hidden.iter().zip(&work.hidden) {
+            let mut output = head(buffer, rows);
+            let _ = layer.bias.addmm_out(&output, &input, &layer.weight.tr());
+            match self.kind {
+                Kind::Float => elementwise::elu::<f32>(elements_mut(&mut output)),
+                _ => elementwise::elu::<Bf16>(elements_mut(&mut output)),
+            }
+            input = output;
+        }
+        if let Some(wide) = &work.last {
+            let mut wide = head(wide, rows);
+            wide.copy_(&input);
+            input = wide;
+        }
+        let _ = last.bias.addmm_out(output, &input, &last.weight.tr());
+    }
+
+    /// Writes the gradients of all parameters, given the gradient with respect to the outputs [rows, outputs] of the `forward` just done.
+    pub(super) fn backward(
+        &mut self,
+        input: &Tensor,
+        output_gradient: &Tensor,
+        work: &mut Workspace,
+    ) {
+        let rows = input.size()[0] as usize;
+        let (last, hidden) = self.layers.split_last_mut().expect("a network has layers");
+        let top = work.hidden.len() - 1;
+
+        let last_input = head(work.last.as_ref().unwrap_or(&work.hidden[top]), rows);
+        let _ = output_gradient
+            .tr()
+            .mm_out(&last.weight_gradient, &last_input);
+        last.bias_gradient.copy_(&output_gradient.sum_dim_intlist(
+            [0_i64].as_slice(),
+            false,
+            Kind::Float,
+        ));
+        let mut below = head(&work.hidden_gradient[top], rows);
+        if let Some(wide) = &work.last_gradient {
+            let wide = head(wide, rows);
+            let _ = output_gradient.mm_out(&wide, &last.weight);
+            below.copy_(&wide);
+        } else {
+            let _ = output_gradient.mm_out(&below, &last.weight);
+        }
+
+        for index in (0..hidden.len()).rev() {
+            let layer = &mut hidden[index];
+            let output = head(&work.hidden[index], rows);
+            let mut gradient = head(&work.hidden_gradient[index], rows);
+            let sums = elements_mut(&mut layer.bias_gradient);
+            match self.kind {
+                Kind::Float => elementwise::elu_backward::<f32>(
+                    elements_mut(&mut gradient),
+                    elements(&output),
+                    sums,
+                ),
+                _ => elementwise::elu_backward::<Bf16>(
+                    elements_mut(&mut gradient),
+                    elements(&output),
+                    sums,
+                ),
+            }
+            let layer_input = match index {
+                0 => input.shallow_clone(),
+                _ => head(&work.hidden[index - 1], rows),
+            };
+            if let Some(narrow) = &layer.narrow_gradient {
+                let _ = gradient.tr().mm_out(narrow, &layer_input);
+                layer.weight_gradient.copy_(narrow);
+            } else {
+                let _ = gradient.tr().mm_out(&layer.weight_gradient, &layer_input);
+            }
+            if index > 0 {
+                let below = head(&work.hidden_gradient[index - 1], rows);
+                let _ = gradient.mm_out(&below, &layer.weight);
+            }
+        }
+    }
+}

@@ -1,0 +1,506 @@
+//! One worker: its environments, its replica of the networks, its part of every rollout and minibatch.
+
+use std::time::Instant;
+
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_distr::StandardNormal;
+use rand_pcg::Pcg64;
+use tch::{Kind, Tensor};
+
+use super::communicator::{Communicator, LostWorker, ThreadCommunicator};
+use super::host_tensor::{elements, elements_mut, head, zeros};
+use super::loss::{PolicyBatch, ValueBatch, policy_loss, value_loss};
+use super::model::{Model, ParameterLayout, STATISTICS};
+use super::network::{Workspace, padded};
+use super::rollout::{Trajectories, estimate_advantages};
+use crate::algorithm::PpoConfig;
+use crate::vec_env::{Done, Scalar, StepOut, VecEnv};
+
+/// What is the same for all workers in an iteration.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) seed: u64,
+    pub(super) iteration: u64,
+    /// Before the iteration, over all environments.
+    pub(super) policy_steps: u64,
+}
+
+/// Statistics of an iteration. All but the times and the log are the same for all workers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct WorkerReport {
+    pub(super) policy_steps: u64,
+    pub(super) collect_s: f64,
+    pub(super) update_s: f64,
+    pub(super) reward: f32,
+    pub(super) explained_variance: f32,
+    /// Means over the minibatches that were not skipped.
+    pub(super) surrogate: f32,
+    pub(super) kl: f32,
+    pub(super) clipped: f32,
+    pub(super) value_loss: f32,
+    pub(super) actor_gradient_norm: f32,
+    pub(super) critic_gradient_norm: f32,
+    pub(super) skipped: u32,
+    pub(super) log: Vec<Scalar>,
+}
+
+pub(super) struct Worker {
+    pub(super) env: Box<dyn VecEnv>,
+    pub(super) communicator: ThreadCommunicator,
+    pub(super) model: Model,
+    pub(super) learning_rate: f32,
+    /// Minibatches skipped since the last one that was not.
+    pub(super) skipped_in_a_row: u32,
+    config: PpoConfig,
+    rollout: Rollout,
+    work: Workspace,
+    /// Observations of a minibatch [minibatch, stride].
+    batch: Tensor,
+    /// Outputs and their gradients [minibatch, action_dim], [minibatch, 1].
+    means: Tensor,
+    mean_gradient: Tensor,
+    values: Tensor,
+    value_gradient: Tensor,
+    log_std_gradient: Vec<f32>,
+}
+
+/// Time-major: row `t * num_envs + env`.
+struct Rollout {
+    /// What the environment wrote last [num_envs, observation_dim], float32.
+    observed: Tensor,
+    /// Last observations of episodes that the clock ended [num_envs, observation_dim].
+    terminal: Vec<f32>,
+    /// [(steps + 1) * num_envs, stride], of the kind that hidden layers compute with.
+    observations: Tensor,
+    /// [steps * num_envs, action_dim], float32.
+    means: Tensor,
+    actions: Vec<f32>,
+    rewards: Vec<f32>,
+    done: Vec<Done>,
+    /// [(steps + 1) * num_envs, 1], float32.
+    values: Tensor,
+    advantages: Vec<f32>,
+    returns: Vec<f32>,
+    log_std: Vec<f32>,
+    /// Rows with a time-out, and the observations [.., observation_dim] there.
+    timed_out: Vec<usize>,
+    timed_out_observations: Vec<f32>,
+    /// The order in which minibatches take rows.
+    order: Tensor,
+}
+
+/// What random numbers are for: each use has its own stream.
+#[derive(Clone, Copy)]
+pub(super) enum Purpose {
+    Parameters,
+    Actions,
+    Minibatches,
+}
+
+/// A stream for one use in one iteration of one worker. Nothing of it needs to be saved to resume.
+pub(super) fn random_stream(seed: u64, rank: usize, iteration: u64, purpose: Purpose) -> Pcg64 {
+    // SplitMix64's finalizer, once per input.
+    let mut state = 0_u64;
+    for input in [seed, rank as u64, iteration, purpose as u64] {
+        state = (state ^ input).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        state ^= state >> 31;
+    }
+    Pcg64::seed_from_u64(state)
+}
+
+impl Worker {
+    pub(super) fn new(
+        config: &PpoConfig,
+        kind: Kind,
+        env: Box<dyn VecEnv>,
+        communicator: ThreadCommunicator,
+        seed: u64,
+    ) -> Self {
+        let (n, observation_dim, action_dim) =
+            (env.num_envs(), env.observation_dim(), env.action_dim());
+        let steps = config.steps_per_rollout;
+        let rows = steps * n;
+        let minibatch = rows.div_ceil(config.minibatches);
+        let stride = padded(observation_dim);
+        let layout = ParameterLayout::new(observation_dim, &config.hidden, action_dim);
+        let mut model = Model::new(layout, kind);
+        model.initialize(config, &mut random_stream(seed, 0, 0, Purpose::Parameters));
+        let mut worker = Self {
+            communicator,
+            model,
+            learning_rate: config.learning_rate.start,
+            skipped_in_a_row: 0,
+            rollout: Rollout {
+                observed: zeros(&[n, observation_dim], Kind::Float),
+                terminal: vec![0.0; n * observation_dim],
+                observations: zeros(&[rows + n, stride], kind),
+                means: zeros(&[rows, action_dim], Kind::Float),
+                actions: vec![0.0; rows * action_dim],
+                rewards: vec![0.0; rows],
+                done: vec![Done::No; rows],
+                values: zeros(&[rows + n, 1], Kind::Float),
+                advantages: vec![0.0; rows],
+                returns: vec![0.0; rows],
+                log_std: vec![0.0; action_dim],
+                timed_out: Vec::new(),
+                timed_out_observations: Vec::new(),
+                order: zeros(&[rows], Kind::Int64),
+            },
+            work: Workspace::new(minibatch.max(n), &config.hidden, kind),
+            batch: zeros(&[minibatch, stride], kind),
+            means: zeros(&[minibatch, action_dim], Kind::Float),
+            mean_gradient: zeros(&[minibatch, action_dim], Kind::Float),
+            values: zeros(&[minibatch, 1], Kind::Float),
+            value_gradient: zeros(&[minibatch, 1], Kind::Float),
+            log_std_gradient: vec![0.0; action_dim],
+            config: config.clone(),
+            env,
+        };
+        worker
+            .env
+            .observe(elements_mut(&mut worker.rollout.observed));
+        worker
+    }
+
+    /// Observations that the next iteration begins with [num_envs, observation_dim].
+    pub(super) fn observed(&self) -> &[f32] {
+        elements(&self.rollout.observed)
+    }
+
+    pub(super) fn observed_mut(&mut self) -> &mut [f32] {
+        elements_mut(&mut self.rollout.observed)
+    }
+
+    /// Collects one rollout and learns from it.
+    pub(super) fn iterate(&mut self, plan: Plan) -> Result<WorkerReport, LostWorker> {
+        let mut report = WorkerReport::default();
+        let begin = Instant::now();
+        let n = self.env.num_envs();
+        let mut mean_envs = [n as f32];
+        self.communicator.all_reduce_mean(&mut mean_envs)?;
+        let all_envs = (f64::from(mean_envs[0]) * self.communicator.size() as f64).round() as u64;
+        // A worker with more environments counts more.
+        let share = n as f32 / mean_envs[0];
+        report.policy_steps = all_envs * self.config.steps_per_rollout as u64;
+
+        self.env.set_progress(plan.policy_steps / all_envs);
+        self.collect(&mut random_stream(
+            plan.seed,
+            self.communicator.rank(),
+            plan.iteration,
+            Purpose::Actions,
+        ));
+        report.log = self.env.take_log();
+        report.collect_s = begin.elapsed().as_secs_f64();
+
+        let begin = Instant::now();
+        self.evaluate();
+        self.prepare(share, &mut report)?;
+        self.update(plan, share, &mut report)?;
+        report.update_s = begin.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    fn collect(&mut self, random: &mut Pcg64) {
+        let (n, observation_dim, action_dim) = (
+            self.env.num_envs(),
+            self.env.observation_dim(),
+            self.env.action_dim(),
+        );
+        let rollout = &mut self.rollout;
+        rollout.log_std.copy_from_slice(self.model.log_std());
+        let std: Vec<f32> = rollout.log_std.iter().map(|l| l.exp()).collect();
+        rollout.timed_out.clear();
+        rollout.timed_out_observations.clear();
+        let rows_of = |tensor: &Tensor, step: usize| tensor.narrow(0, (step * n) as i64, n as i64);
+        let keep = |observations: &Tensor, step: usize, observed: &Tensor| {
+            rows_of(observations, step)
+                .narrow(1, 0, observation_dim as i64)
+                .copy_(observed);
+        };
+        keep(&rollout.observations, 0, &rollout.observed);
+        for step in 0..self.config.steps_per_rollout {
+            let mut means = rows_of(&rollout.means, step);
+            self.model.actor.forward(
+                &rows_of(&rollout.observations, step),
+                &means,
+                &mut self.work,
+            );
+            let actions = &mut rollout.actions[step * n * action_dim..][..n * action_dim];
+            for (actions, means) in actions
+                .chunks_exact_mut(action_dim)
+                .zip(elements_mut::<f32>(&mut means).chunks_exact(action_dim))
+            {
+                for ((action, mean), std) in actions.iter_mut().zip(means).zip(&std) {
+                    *action = mean + std * random.sample::<f32, _>(StandardNormal);
+                }
+            }
+            let rows = step * n..(step + 1) * n;
+            self.env.step(
+                actions,
+                StepOut {
+                    observations: elements_mut(&mut rollout.observed),
+                    rewards: &mut rollout.rewards[rows.clone()],
+                    done: &mut rollout.done[rows.clone()],
+                    terminal_observations: &mut rollout.terminal,
+                },
+            );
+            for (row, terminal) in rows.zip(rollout.terminal.chunks_exact(observation_dim)) {
+                if rollout.done[row] == Done::TimedOut {
+                    rollout.timed_out.push(row);
+                    rollout.timed_out_observations.extend_from_slice(terminal);
+                }
+            }
+            keep(&rollout.observations, step + 1, &rollout.observed);
+        }
+    }
+
+    /// Values of all observations of the rollout, then advantages and returns.
+    fn evaluate(&mut self) {
+        let (n, observation_dim) = (self.env.num_envs(), self.env.observation_dim());
+        let rollout = &mut self.rollout;
+        let rows = rollout.rewards.len() + n;
+        let chunk = self.batch.size()[0];
+        for begin in (0..rows as i64).step_by(chunk as usize) {
+            let len = chunk.min(rows as i64 - begin);
+            let observations = rollout.observations.narrow(0, begin, len);
+            self.model.critic.forward(
+                &observations,
+                &rollout.values.narrow(0, begin, len),
+                &mut self.work,
+            );
+        }
+        let mut terminal_values = Vec::with_capacity(rollout.timed_out.len());
+        for (rows, observations) in (rollout.timed_out.chunks(chunk as usize)).zip(
+            rollout
+                .timed_out_observations
+                .chunks(chunk as usize * observation_dim),
+        ) {
+            let observations =
+                Tensor::from_slice(observations).view([rows.len() as i64, observation_dim as i64]);
+            let input = head(&self.batch, rows.len());
+            let _ = input.shallow_clone().zero_();
+            input
+                .narrow(1, 0, observation_dim as i64)
+                .copy_(&observations);
+            let values = head(&self.values, rows.len());
+            self.model.critic.forward(&input, &values, &mut self.work);
+            terminal_values.extend(
+                rows.iter()
+                    .copied()
+                    .zip(elements::<f32>(&values).iter().copied()),
+            );
+        }
+        for reward in &mut rollout.rewards {
+            *reward *= self.config.reward_scale;
+        }
+        let values = elements::<f32>(&rollout.values);
+        estimate_advantages(
+            &Trajectories {
+                num_envs: n,
+                rewards: &rollout.rewards,
+                done: &rollout.done,
+                values,
+                terminal_values: &terminal_values,
+            },
+            self.config.gamma,
+            self.config.lambda,
+            &mut rollout.advantages,
+        );
+        for ((to_go, advantage), value) in rollout
+            .returns
+            .iter_mut()
+            .zip(&rollout.advantages)
+            .zip(values)
+        {
+            *to_go = advantage + value;
+        }
+    }
+
+    /// Normalizes the advantages over all workers; statistics of rewards and values.
+    fn prepare(&mut self, share: f32, report: &mut WorkerReport) -> Result<(), LostWorker> {
+        let rollout = &mut self.rollout;
+        let values = elements::<f32>(&rollout.values);
+        let count = rollout.rewards.len() as f64;
+        let mean = |of: &mut dyn Iterator<Item = f64>| share * (of.sum::<f64>() / count) as f32;
+        let mut means = [
+            mean(&mut rollout.advantages.iter().map(|&a| f64::from(a))),
+            mean(&mut rollout.returns.iter().map(|&r| f64::from(r))),
+            mean(&mut rollout.rewards.iter().map(|&r| f64::from(r))),
+        ];
+        self.communicator.all_reduce_mean(&mut means)?;
+        let squared = |values: &[f32], center: f32| {
+            mean(&mut values.iter().map(|&v| f64::from(v - center).powi(2)))
+        };
+        // The advantage is also what the values leave unexplained of the returns.
+        let mut variances = [
+            squared(&rollout.advantages, means[0]),
+            squared(&rollout.returns, means[1]),
+        ];
+        debug_assert_eq!(values.len(), rollout.rewards.len() + self.env.num_envs());
+        self.communicator.all_reduce_mean(&mut variances)?;
+        report.reward = means[2] / self.config.reward_scale;
+        report.explained_variance = 1.0 - variances[0] / variances[1].max(f32::MIN_POSITIVE);
+        let inverse_std = 1.0 / (variances[0].sqrt() + 1e-8);
+        for advantage in &mut rollout.advantages {
+            *advantage = (*advantage - means[0]) * inverse_std;
+        }
+        Ok(())
+    }
+
+    fn update(
+        &mut self,
+        plan: Plan,
+        share: f32,
+        report: &mut WorkerReport,
+    ) -> Result<(), LostWorker> {
+        let rows = self.rollout.rewards.len();
+        let minibatches = self.config.minibatches;
+        let mut random = random_stream(
+            plan.seed,
+            self.communicator.rank(),
+            plan.iteration,
+            Purpose::Minibatches,
+        );
+        for (i, row) in elements_mut::<i64>(&mut self.rollout.order)
+            .iter_mut()
+            .enumerate()
+        {
+            *row = i as i64;
+        }
+        let steps_after = plan.policy_steps + report.policy_steps;
+        let bound = self.config.std_bound.at(steps_after);
+        let log_std = self.config.min_std.ln()..bound.map_or(f32::INFINITY, f32::ln);
+        let mut counted = 0;
+        for _ in 0..self.config.epochs {
+            elements_mut::<i64>(&mut self.rollout.order).shuffle(&mut random);
+            for minibatch in 0..minibatches {
+                let begin = rows * minibatch / minibatches;
+                let end = rows * (minibatch + 1) / minibatches;
+                if begin == end {
+                    continue;
+                }
+                let [surrogate, kl, clipped, value_loss] = self.differentiate(begin, end, share)?;
+                let norms = self.model.gradient_norms();
+                if ![surrogate, kl, value_loss, norms[0], norms[1]]
+                    .iter()
+                    .all(|x| x.is_finite())
+                {
+                    report.skipped += 1;
+                    self.skipped_in_a_row += 1;
+                    continue;
+                }
+                self.skipped_in_a_row = 0;
+                self.learning_rate = adapted_rate(&self.config, self.learning_rate, kl);
+                self.model
+                    .step(norms, &self.config, self.learning_rate, log_std.clone());
+                counted += 1;
+                report.surrogate += surrogate;
+                report.kl += kl;
+                report.clipped += clipped;
+                report.value_loss += value_loss;
+                report.actor_gradient_norm += norms[0];
+                report.critic_gradient_norm += norms[1];
+            }
+        }
+        let inverse = 1.0 / counted.max(1) as f32;
+        for sum in [
+            &mut report.surrogate,
+            &mut report.kl,
+            &mut report.clipped,
+            &mut report.value_loss,
+            &mut report.actor_gradient_norm,
+            &mut report.critic_gradient_norm,
+        ] {
+            *sum *= inverse;
+        }
+        Ok(())
+    }
+
+    /// Gradients of both losses over the minibatch `order[begin..end]`, averaged over all workers, and the statistics with them.
+    fn differentiate(
+        &mut self,
+        begin: usize,
+        end: usize,
+        share: f32,
+    ) -> Result<[f32; STATISTICS], LostWorker> {
+        let rows = end - begin;
+        let rollout = &self.rollout;
+        let order = rollout.order.narrow(0, begin as i64, rows as i64);
+        let input = head(&self.batch, rows);
+        let _ = rollout.observations.index_select_out(&input, 0, &order);
+        let order = elements::<i64>(&order);
+
+        let means = head(&self.means, rows);
+        let mut mean_gradient = head(&self.mean_gradient, rows);
+        self.model.actor.forward(&input, &means, &mut self.work);
+        let policy = policy_loss(
+            &PolicyBatch {
+                rows: order,
+                actions: &rollout.actions,
+                old_means: elements(&rollout.means),
+                old_log_std: &rollout.log_std,
+                advantages: &rollout.advantages,
+                means: elements(&means),
+                log_std: self.model.log_std(),
+                clip: self.config.clip,
+                entropy: self.config.entropy,
+            },
+            elements_mut(&mut mean_gradient),
+            &mut self.log_std_gradient,
+        );
+        self.model
+            .actor
+            .backward(&input, &mean_gradient, &mut self.work);
+
+        let values = head(&self.values, rows);
+        let mut value_gradient = head(&self.value_gradient, rows);
+        self.model.critic.forward(&input, &values, &mut self.work);
+        let value_loss = value_loss(
+            &ValueBatch {
+                rows: order,
+                returns: &rollout.returns,
+                old_values: elements(&rollout.values),
+                values: elements(&values),
+                clip: self.config.value_clip.then_some(self.config.clip),
+            },
+            elements_mut(&mut value_gradient),
+        );
+        self.model
+            .critic
+            .backward(&input, &value_gradient, &mut self.work);
+
+        let (log_std, len) = (self.model.layout.log_std.clone(), self.model.layout.len());
+        let gradients = self.model.gradients_mut();
+        gradients[log_std].copy_from_slice(&self.log_std_gradient);
+        gradients[len..].copy_from_slice(&[
+            policy.surrogate,
+            policy.kl,
+            policy.clipped,
+            value_loss,
+        ]);
+        if share != 1.0 {
+            gradients.iter_mut().for_each(|g| *g *= share);
+        }
+        self.communicator.all_reduce_mean(gradients)?;
+        let mut statistics = [0.0; STATISTICS];
+        statistics.copy_from_slice(&gradients[len..]);
+        Ok(statistics)
+    }
+}
+
+/// The learning rate after a minibatch whose divergence was `kl`: a third less when more than twice the desired one, half more when less than half.
+pub fn adapted_rate(config: &PpoConfig, rate: f32, kl: f32) -> f32 {
+    if config.desired_kl == 0.0 {
+        rate
+    } else if kl > 2.0 * config.desired_kl {
+        (rate / 1.5).max(config.learning_rate.min)
+    } else if kl > 0.0 && kl < 0.5 * config.desired_kl {
+        (rate * 1.5).min(config.learning_rate.max)
+    } else {
+        rate
+    }
+}

@@ -1,0 +1,6 @@
+//! The learner on tasks small enough to know the answer.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod checkpoints;
+mod point_env;
+mod ppo;

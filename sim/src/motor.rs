@@ -2,7 +2,8 @@
 //!
 //! Once per physics step the law `stiffness * (target - position) - damping * velocity + offset + noise` is evaluated
 //! on the current state. Within the bounds of [`MotorConfig::torque_bounds_nm`] the law acts as it is, implicitly in
-//! position and velocity, so that it is stable for any gains; beyond them the bound acts as a constant torque.
+//! position and velocity, so that it is stable for any gains; beyond them the bound acts as a constant torque. A joint that
+//! an impact turns within the step may so exceed the bound for that step, as a real motor does by its back-EMF.
 
 use serde::{Deserialize, Serialize};
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use nalgebra::{Point3, UnitQuaternion, Vector3};
+use rand::RngExt;
 use robots::{ContactClass, Robot};
 use sim::{
-    engine::{EpisodeStart, PhysicsConfig},
+    engine::{EpisodeStart, PhysicsConfig, PhysicsState},
     obstacle::{Obstacle, ObstacleShape},
-    terrain::{HeightField, Terrain},
+    terrain::{HeightField, Terrain, TerrainConfig, TerrainLibrary},
 };
 
 use crate::support::{GRAVITY, Make, Single, assert_close, go1, hinge};
@@ -210,6 +211,56 @@ pub fn a_moving_cylinder_pushes(make: Make) {
         "{}",
         single.state.position_world.x
     );
+}
+
+/// Robots thrown about among obstacles, with targets all over the joints' range.
+pub fn tumbling_robots_stay_sound(make: Make) {
+    let robot = go1();
+    let library = TerrainLibrary::new(&TerrainConfig::default(), 10, 2);
+    let mut stream = sim::random::stream(8, 0);
+    let mut draw = |half: f32| half * (2.0 * stream.random::<f32>() - 1.0);
+    let count = 12;
+    let mut engine = make(&robot, &PhysicsConfig::default(), count);
+    let mut terrains = Vec::new();
+    for index in 0..count {
+        let mut start = EpisodeStart::standing(&robot);
+        start.terrain = library.draw(9, &mut sim::random::stream(9, index as u64));
+        start.position_world = Point3::new(draw(3.0), draw(3.0), 1.0);
+        start.linear_velocity_world = Vector3::new(draw(4.0), draw(4.0), draw(3.0));
+        start.angular_velocity_world = Vector3::new(draw(10.0), draw(10.0), draw(10.0));
+        start.obstacles = (0..8)
+            .map(|_| Obstacle::cylinder(draw(4.0), draw(4.0), 0.2, 0.6))
+            .collect();
+        engine.reset(index, &start).expect("scene");
+        terrains.push(start.terrain);
+    }
+    let mut state = PhysicsState::zero(&robot);
+    let mut deepest_m = 0.0_f32;
+    for step in 0..300 {
+        let standing = &robot.control.standing_position_rad;
+        let calm = step >= 200;
+        let targets: Vec<f32> = (0..count)
+            .flat_map(|_| standing)
+            .map(|position| position + draw(if calm { 0.0 } else { 1.0 }))
+            .collect();
+        engine.step(&targets);
+        for (index, terrain) in terrains.iter().enumerate() {
+            engine.read(index, &mut state);
+            assert!(state.is_finite(), "robot {index}, step {step}");
+            assert!(state.linear_velocity_world.norm() < 15.0);
+            let base =
+                nalgebra::Isometry3::from_parts(state.position_world.into(), state.orientation);
+            for foot in robot.foot_positions_base(&state.joint_position_rad) {
+                let foot = base * foot;
+                deepest_m = deepest_m.max(terrain.height_m(foot.x, foot.y) + 0.02 - foot.z);
+            }
+            if step == 299 {
+                let speed = state.linear_velocity_world.norm();
+                assert!(speed < 0.3, "robot {index} still moves at {speed} m/s");
+            }
+        }
+    }
+    assert!(deepest_m < 0.02, "a foot sank in by {deepest_m} m");
 }
 
 fn terrain_of(height_m: impl Fn(f32, f32) -> f32) -> Arc<Terrain> {

@@ -30,6 +30,7 @@ macro_rules! physics_of {
                     a_height_field_carries_the_robot,
                     a_height_field_stops_a_fall,
                     a_robot_walks_off_a_height_field_onto_flat_ground,
+                    tumbling_robots_stay_sound,
                     mirrored_inputs_give_mirrored_motion,
                     feet_have_no_other_class;
                 determinism: a_restored_engine_goes_on_bit_for_bit,

@@ -4,6 +4,8 @@ mod config;
 mod config_command;
 mod doctor;
 mod interrupt;
+#[allow(dead_code, unused_imports)]
+mod pictures;
 mod progress;
 mod repository;
 mod run_folder;

@@ -2,10 +2,13 @@
 
 pub mod engine;
 pub mod env;
+pub mod eval;
 pub mod motor;
 pub mod obstacle;
 pub mod random;
 pub mod rapier_engine;
 pub mod rays;
+pub mod sim_link;
 pub mod terrain;
+pub mod testbed;
 pub mod torque_noise;

@@ -1,0 +1,216 @@
+//! Every picture, drawn from invented episodes.
+
+use nalgebra::{Point3, UnitQuaternion};
+use policies::RaySpec;
+use robots::{ContactClass, Robot};
+use sim::{
+    eval::{Collision, EpisodeRecord, EvalReport, TraceStep},
+    testbed::{TestScene, TestbedConfig},
+};
+
+use super::*;
+
+/// A robot that trots along the passage, faster and faster.
+fn episode(index: u64, outcome: Outcome, robot: &Robot) -> EpisodeRecord {
+    let scene = TestScene::new(1, index, &TestbedConfig::default()).unwrap();
+    let goal = scene.goal.position_world;
+    let last = if outcome == Outcome::Collision {
+        130
+    } else {
+        220
+    };
+    let mut trace: Vec<TraceStep> = Vec::new();
+    for step in 0..=last {
+        let time_s = 0.02 * step as f32;
+        let share = (step as f32 / 200.0).powi(2).min(1.0);
+        let x = scene.start_world.x + share * (goal.x - scene.start_world.x);
+        let position = Point3::new(x, scene.passage.y_m(x), 0.3 + 0.01 * (25.0 * time_s).sin());
+        let moved = trace.last().map(|before| position - before.position_world);
+        let turn_in = (1.0 - time_s).max(0.0);
+        let yaw_rad = match moved {
+            Some(moved) if moved.xy().norm() > 1e-4 => {
+                moved.y.atan2(moved.x) * (1.0 - turn_in) + turn_in * scene.start_yaw_rad
+            }
+            _ => scene.start_yaw_rad,
+        };
+        let swing = |leg: usize| (16.0 * time_s + [0.0, 3.14, 3.14, 0.0][leg]).sin();
+        let joints = robot.control.standing_position_rad.iter().enumerate();
+        trace.push(TraceStep {
+            time_s,
+            position_world: position,
+            orientation: UnitQuaternion::from_euler_angles(0.0, 0.05, yaw_rad),
+            yaw_rad,
+            speed_mps: moved.map_or(0.0, |moved| moved.xy().norm() / 0.02),
+            goal_distance_m: (goal - position.xy()).norm(),
+            joint_position_rad: joints
+                .map(|(j, q)| q + if j % 3 > 0 { 0.25 * swing(j / 3) } else { 0.0 })
+                .collect(),
+            ray_distance_m: (0..11).map(|ray| 1.0 + 0.5 * ray as f32).collect(),
+        });
+    }
+    let end = trace[trace.len() - 1].clone();
+    EpisodeRecord {
+        scene,
+        outcome,
+        steps: last,
+        final_distance_m: end.goal_distance_m,
+        mean_speed_mps: 2.1,
+        peak_speed_mps: 3.4,
+        collision: (outcome == Outcome::Collision).then(|| Collision {
+            time_s: end.time_s,
+            class: ContactClass::Thigh,
+            body: "FL thigh".to_owned(),
+            position_world: end.position_world,
+        }),
+        trace,
+    }
+}
+
+fn report(reach: f64, collision: f64) -> EvalReport {
+    EvalReport {
+        robot: "go1".to_owned(),
+        method: "agile".to_owned(),
+        episodes: 2000,
+        seed: 1,
+        reach_rate: reach,
+        collision_rate: collision,
+        time_out_rate: 1.0 - reach - collision,
+        reach_ci95: [reach - 0.02, reach + 0.02],
+        collision_ci95: [collision - 0.018, collision + 0.018],
+        time_out_ci95: [0.005, 0.02],
+        mean_speed: 2.0,
+        peak_speed: 3.4,
+        steps_per_second: 1.0,
+    }
+}
+
+/// Bell-shaped numbers without chance.
+fn bell(middle: f32, width: f32, count: usize) -> Vec<f32> {
+    let phase = |i: usize, step: f32| (i as f32 * step).fract() - 0.5;
+    (0..count)
+        .map(|i| middle + width * (phase(i, 0.618) + phase(i, 0.414) + phase(i, 0.732)))
+        .collect()
+}
+
+/// The pictures lie in the target folder afterwards, for a look.
+fn save(image: &Image, name: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-pictures");
+    let path = folder.join(name);
+    image.save_png(&path).unwrap();
+    let decoder = png::Decoder::new(std::io::BufReader::new(fs::File::open(&path).unwrap()));
+    let info = decoder.read_info().unwrap().info().clone();
+    assert_eq!([info.width, info.height], [image.width, image.height]);
+}
+
+/// Whether some pixel has nearly this colour.
+fn shows(image: &Image, color: RGBColor) -> bool {
+    let near = |a: u8, b: u8| a.abs_diff(b) < 6;
+    let mut pixels = image.rgb.chunks_exact(3);
+    pixels.any(|p| near(p[0], color.0) && near(p[1], color.1) && near(p[2], color.2))
+}
+
+#[test]
+fn outcome_bars_show_one_and_several_evaluations() {
+    let one = [("agile".to_owned(), report(0.773, 0.217))];
+    let image = outcome_bars("go1, agile policy: 2000 episodes", &one).unwrap();
+    save(&image, "outcomes.png");
+    let two = [one[0].clone(), ("abs-n".to_owned(), report(0.791, 0.057))];
+    save(
+        &outcome_bars("Outcomes, 2000 episodes each", &two).unwrap(),
+        "outcomes-2.png",
+    );
+    assert!(
+        !shows(&image, SERIES[1]),
+        "a single evaluation is coloured by outcome"
+    );
+}
+
+#[test]
+fn speed_histograms_show_full_and_empty_evaluations() {
+    let speeds = |name: &str, count| Speeds {
+        name: name.to_owned(),
+        mean_mps: bell(2.1, 0.9, count),
+        peak_mps: bell(3.4, 0.8, count),
+    };
+    let image = speed_histograms("Speed on the way to the goal", &[speeds("a", 1500)]).unwrap();
+    save(&image, "speeds.png");
+    let both = [speeds("agile", 1500), speeds("standing", 0)];
+    save(
+        &speed_histograms("Speed on the way to the goal", &both).unwrap(),
+        "speeds-2.png",
+    );
+}
+
+#[test]
+fn episodes_are_seen_from_above() {
+    let robot = Robot::load("go1").unwrap();
+    let outcomes = [Outcome::Reach, Outcome::Collision, Outcome::TimeOut];
+    let records: Vec<_> = (0..12)
+        .map(|index| episode(index, outcomes[index as usize % 3], &robot))
+        .collect();
+    let sheet = contact_sheet("go1, agile policy", &records, 4, 0.65).unwrap();
+    save(&sheet, "episodes.png");
+    assert!(shows(&sheet, COLLISION), "the collision is marked");
+    save(
+        &top_view("Episode 1", &records[1], 0.65).unwrap(),
+        "episode.png",
+    );
+}
+
+#[test]
+fn an_episode_becomes_an_animation() {
+    let robot = Robot::load("go1").unwrap();
+    let record = episode(1, Outcome::Collision, &robot);
+    let film = Film {
+        title: "go1, episode 1".to_owned(),
+        robot: &robot,
+        record: &record,
+        rays: &RaySpec::default(),
+        reach_m: 0.65,
+    };
+    save(&film.draw_last_frame().unwrap(), "play.png");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-pictures/play.gif");
+    film.save_gif(&path).unwrap();
+    let mut decoder = gif::DecodeOptions::new()
+        .read_info(fs::File::open(path).unwrap())
+        .unwrap();
+    let mut hundredths = 0;
+    while let Some(frame) = decoder.read_next_frame().unwrap() {
+        hundredths += u32::from(frame.delay);
+    }
+    assert_eq!(
+        hundredths,
+        65 * 4 + 150,
+        "2.6 s at 25 frames per second, the last held"
+    );
+}
+
+#[test]
+fn learning_curves_show_every_scalar() {
+    let names = [
+        "episode/reach_rate",
+        "episode/collision_rate",
+        "curriculum/level",
+        "reward/agile",
+        "reward/soft_position",
+        "reward/torque",
+        "learner/kl",
+        "learner/learning_rate",
+        "learner/std",
+    ];
+    let run = |name: &str, lag: f64| Curves {
+        name: name.to_owned(),
+        scalars: (names.iter().enumerate())
+            .map(|(i, scalar)| {
+                let noise = |x: f64| ((x * 12.9898 + i as f64).sin() * 43758.5453).fract() * 0.1;
+                let value = |x: f64| 1.0 - (-x / lag).exp() + noise(x);
+                let points = (0..500).map(|k| (k as f64 * 61440.0, value(k as f64)));
+                (scalar.to_string(), points.collect())
+            })
+            .collect(),
+    };
+    let image = learning_curves("Learning", &[run("seed 1", 60.0), run("seed 2", 120.0)]).unwrap();
+    save(&image, "curves.png");
+    assert!(shows(&image, SERIES[0]) && shows(&image, SERIES[1]));
+    assert!(learning_curves("Empty", &[]).is_err());
+}

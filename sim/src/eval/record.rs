@@ -1,0 +1,169 @@
+//! What is kept of an evaluation: one record per episode, and their summary.
+
+use std::fmt;
+
+use nalgebra::{Point3, UnitQuaternion};
+use robots::{ContactClass, JointVec};
+use serde::{Deserialize, Serialize};
+
+use crate::testbed::TestScene;
+
+/// How an episode ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// At the goal at the end of the episode, and no collision.
+    Reach,
+    /// A body touched what it must not touch, or the robot fell.
+    Collision,
+    /// Neither.
+    TimeOut,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reach => "reach",
+            Self::Collision => "collision",
+            Self::TimeOut => "time-out",
+        })
+    }
+}
+
+/// The first collision of an episode.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Collision {
+    /// End of the policy step in which it happened, s.
+    pub time_s: f32,
+    /// Class of the body that touched.
+    pub class: ContactClass,
+    /// The body, e.g. `base`, `FL thigh`.
+    pub body: String,
+    /// Position of the base, m.
+    pub position_world: Point3<f32>,
+}
+
+/// One policy step of a traced episode.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TraceStep {
+    /// Time since the start of the episode, s.
+    pub time_s: f32,
+    /// Position of the base, m.
+    pub position_world: Point3<f32>,
+    /// Rotation from the base to the world frame.
+    pub orientation: UnitQuaternion<f32>,
+    /// Heading, rad.
+    pub yaw_rad: f32,
+    /// Horizontal speed of the base, m/s.
+    pub speed_mps: f32,
+    /// Distance to the goal, m.
+    pub goal_distance_m: f32,
+    /// Joint positions, rad.
+    pub joint_position_rad: JointVec,
+    /// Ray distances as the controller got them, m.
+    pub ray_distance_m: Vec<f32>,
+}
+
+/// One episode.
+#[derive(Clone, Debug)]
+pub struct EpisodeRecord {
+    /// What the robot met.
+    pub scene: TestScene,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Policy steps that were simulated; a collision ends the episode.
+    pub steps: usize,
+    /// Distance to the goal at the end, m.
+    pub final_distance_m: f32,
+    /// Mean horizontal speed of the base while farther from the goal than the reach distance, m/s.
+    pub mean_speed_mps: f32,
+    /// Largest horizontal speed of the base while farther from the goal than the reach distance, m/s.
+    pub peak_speed_mps: f32,
+    /// The collision, if there was one.
+    pub collision: Option<Collision>,
+    /// Every policy step, start included; empty unless the episode was traced.
+    pub trace: Vec<TraceStep>,
+}
+
+/// Summary of an evaluation. The first fields are the contract of `metrics.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvalReport {
+    /// Name of the robot.
+    pub robot: String,
+    /// Control method, e.g. `agile`.
+    pub method: String,
+    /// Number of episodes.
+    pub episodes: usize,
+    /// Seed of the episodes.
+    pub seed: u64,
+    /// Share of episodes that reached the goal without a collision.
+    pub reach_rate: f64,
+    /// Share of episodes with a collision.
+    pub collision_rate: f64,
+    /// Share of episodes with neither.
+    pub time_out_rate: f64,
+    /// Wilson 95% interval of the reach rate.
+    pub reach_ci95: [f64; 2],
+    /// Wilson 95% interval of the collision rate.
+    pub collision_ci95: [f64; 2],
+    /// Wilson 95% interval of the time-out rate.
+    pub time_out_ci95: [f64; 2],
+    /// Mean over reached episodes of the mean speed, m/s; 0 when none reached.
+    pub mean_speed: f64,
+    /// Mean over reached episodes of the peak speed, m/s; 0 when none reached.
+    pub peak_speed: f64,
+    /// Policy steps simulated per second of wall-clock time.
+    pub steps_per_second: f64,
+}
+
+impl EvalReport {
+    /// Summarizes episodes that took `wall_s` seconds to simulate.
+    pub fn new(
+        robot: &str,
+        method: &str,
+        seed: u64,
+        records: &[EpisodeRecord],
+        wall_s: f64,
+    ) -> Self {
+        let count = |outcome| records.iter().filter(|r| r.outcome == outcome).count();
+        let episodes = records.len();
+        let rate = |outcome| count(outcome) as f64 / episodes.max(1) as f64;
+        let ci95 = |outcome| wilson_ci95(count(outcome), episodes);
+        let over_reached = |value: fn(&EpisodeRecord) -> f32| {
+            let reached = records.iter().filter(|r| r.outcome == Outcome::Reach);
+            let sum: f64 = reached.map(|r| f64::from(value(r))).sum();
+            sum / count(Outcome::Reach).max(1) as f64
+        };
+        let steps: usize = records.iter().map(|r| r.steps).sum();
+        Self {
+            robot: robot.to_owned(),
+            method: method.to_owned(),
+            episodes,
+            seed,
+            reach_rate: rate(Outcome::Reach),
+            collision_rate: rate(Outcome::Collision),
+            time_out_rate: rate(Outcome::TimeOut),
+            reach_ci95: ci95(Outcome::Reach),
+            collision_ci95: ci95(Outcome::Collision),
+            time_out_ci95: ci95(Outcome::TimeOut),
+            mean_speed: over_reached(|r| r.mean_speed_mps),
+            peak_speed: over_reached(|r| r.peak_speed_mps),
+            steps_per_second: steps as f64 / wall_s.max(1e-9),
+        }
+    }
+}
+
+/// Wilson's 95% score interval of a rate (E. B. Wilson, 1927).
+pub fn wilson_ci95(hits: usize, of: usize) -> [f64; 2] {
+    if of == 0 {
+        return [0.0, 1.0];
+    }
+    // 97.5% quantile of the normal distribution.
+    const Z: f64 = 1.959_963_984_540_054;
+    let n = of as f64;
+    let p = hits as f64 / n;
+    let denominator = 1.0 + Z * Z / n;
+    let centre = (p + Z * Z / (2.0 * n)) / denominator;
+    let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt() / denominator;
+    [(centre - half).max(0.0), (centre + half).min(1.0)]
+}

@@ -1,0 +1,107 @@
+//! The simulated robot behind the interface of a real one.
+
+use std::convert::Infallible;
+
+use controller::{ControlInput, RobotLink};
+use policies::{Goal, GoalYaw, RaySpec};
+use robots::{JointTarget, JointVec, Robot};
+
+use crate::{
+    engine::PhysicsState,
+    obstacle::Obstacle,
+    random::{Stream, stream},
+    rays::{RayCaster, apply_illusion},
+};
+
+/// Force above which a foot sensor reports contact, N.
+const FOOT_CONTACT_N: f32 = 1.0;
+
+/// What a controller sees of one robot of an engine, without sensor noise, and what it commands. The engine is
+/// stepped by the caller: [`sense`](Self::sense), a cycle of the controller, a step to
+/// [`target_rad`](Self::target_rad), and again.
+#[derive(Clone, Debug)]
+pub struct SimLink {
+    rays: RayCaster,
+    /// Rays that end farther behind the goal than this are replaced; none with an honest scan.
+    illusion_margin_m: Option<f32>,
+    obstacles: Vec<Obstacle>,
+    goal: Goal,
+    duration_s: f32,
+    stream: Stream,
+    time_s: f32,
+    physics: PhysicsState,
+    target_rad: JointVec,
+}
+
+impl SimLink {
+    /// A link for one robot; `illusion_margin_m` is that of method section 3.
+    pub fn new(robot: &Robot, rays: &RaySpec, illusion_margin_m: Option<f32>) -> Self {
+        Self {
+            rays: RayCaster::new(rays),
+            illusion_margin_m,
+            obstacles: Vec::new(),
+            goal: Goal {
+                position_world: nalgebra::Point2::origin(),
+                heading_rad: 0.0,
+            },
+            duration_s: 0.0,
+            stream: stream(0, 0),
+            time_s: 0.0,
+            physics: PhysicsState::zero(robot),
+            target_rad: robot
+                .control
+                .standing_position_rad
+                .iter()
+                .copied()
+                .collect(),
+        }
+    }
+
+    /// Starts an episode; `seed` is that of the illusion.
+    pub fn reset(&mut self, obstacles: &[Obstacle], goal: Goal, duration_s: f32, seed: u64) {
+        self.obstacles = obstacles.to_vec();
+        self.goal = goal;
+        self.duration_s = duration_s;
+        self.stream = stream(seed, 0);
+    }
+
+    /// Takes over the state of the engine at a time of the episode.
+    pub fn sense(&mut self, physics: &PhysicsState, time_s: f32) {
+        self.physics.clone_from(physics);
+        self.time_s = time_s;
+    }
+
+    /// Time of the episode, s.
+    pub fn time_s(&self) -> f32 {
+        self.time_s
+    }
+
+    /// Joint positions last commanded, rad.
+    pub fn target_rad(&self) -> &[f32] {
+        &self.target_rad
+    }
+}
+
+impl RobotLink for SimLink {
+    type Error = Infallible;
+
+    fn read(&mut self, input: &mut ControlInput) -> Result<(), Infallible> {
+        self.physics
+            .write_robot_state(FOOT_CONTACT_N, &mut input.state);
+        self.rays
+            .cast(&input.state, &self.obstacles, self.time_s, &mut input.rays);
+        if let Some(margin_m) = self.illusion_margin_m {
+            let bound_m = GoalYaw::new(&input.state, &self.goal).distance_m() + margin_m;
+            apply_illusion(&mut input.rays, bound_m, &mut self.stream);
+        }
+        input.goal = self.goal;
+        input.time_left_s = self.duration_s - self.time_s;
+        Ok(())
+    }
+
+    /// Engines hold the robot's own gains, so only the positions are taken.
+    fn write(&mut self, target: &JointTarget) -> Result<(), Infallible> {
+        self.target_rad.clone_from(&target.position_rad);
+        Ok(())
+    }
+}

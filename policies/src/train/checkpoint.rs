@@ -30,6 +30,12 @@ pub enum CheckpointError {
         /// Why.
         source: io::Error,
     },
+    /// Another process could not write its part.
+    #[error("{}: not written, since another process failed to write its part", path.display())]
+    Elsewhere {
+        /// The checkpoint.
+        path: PathBuf,
+    },
     /// What is there is not such a checkpoint.
     #[error("{}: {what}", path.display())]
     Invalid {
@@ -239,12 +245,17 @@ impl Writer {
         });
     }
 
-    pub(super) fn finish(self) -> Result<PathBuf, CheckpointError> {
+    /// The checkpoint's path, if all processes wrote their parts.
+    pub(super) fn finish(self, everywhere: bool) -> Result<PathBuf, CheckpointError> {
         if self.result.is_err() {
             // Best effort: the next save removes it too.
             let _ = fs::remove_dir_all(&self.temporary);
         }
-        self.result.map(|()| self.target)
+        self.result?;
+        if !everywhere {
+            return Err(CheckpointError::Elsewhere { path: self.target });
+        }
+        Ok(self.target)
     }
 }
 

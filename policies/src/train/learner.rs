@@ -361,8 +361,8 @@ impl Learner {
             writer.learner(progress, &model.layout, model.parameters(), &model.adam);
             writer.publish(self.config.keep_checkpoints);
         }
-        communicator.agree(writer.is_ok())?;
-        Ok(writer.finish()?)
+        let everywhere = communicator.agree(writer.is_ok())?;
+        Ok(writer.finish(everywhere)?)
     }
 
     /// Goes on from a checkpoint: exactly, if it holds the environments of as many workers as this learner has; else with fresh episodes.
@@ -383,8 +383,10 @@ impl Learner {
                 observed,
             )?);
         }
-        let exact = environments.len() == self.workers.len()
-            && loaded.progress.workers == self.workers[0].communicator.size();
+        let exact = self.workers[0].communicator.agree(
+            environments.len() == self.workers.len()
+                && loaded.progress.workers == self.workers[0].communicator.size(),
+        )?;
         if exact {
             for (worker, state) in self.workers.iter_mut().zip(environments) {
                 let rank = worker.communicator.rank();

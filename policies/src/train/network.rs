@@ -245,3 +245,64 @@ impl Mlp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind, Tensor};
+
+    use super::*;
+
+    /// Parameters, gradients by `backward`, and gradients by autograd for the loss sum(output * direction).
+    fn gradients(kind: Kind) -> (Tensor, Tensor) {
+        tch::manual_seed(5);
+        let (inputs, hidden, outputs, rows) = (7, [24, 16], 3, 50);
+        let spans = Shape::new(inputs, &hidden, outputs).spans(0);
+        let len = spans[2].end() as i64;
+        let parameters = Tensor::randn([len], (Kind::Float, Device::Cpu)) * 0.3;
+        let shadow = parameters.to_kind(kind);
+        let written = Tensor::zeros([len], (Kind::Float, Device::Cpu));
+        let mut network = Mlp::new(&spans, &parameters, &shadow, &written);
+        let mut work = Workspace::new(rows + 10, &hidden, kind);
+        let input = Tensor::randn(
+            [rows as i64, padded(inputs) as i64],
+            (Kind::Float, Device::Cpu),
+        );
+        let direction = Tensor::randn([rows as i64, outputs as i64], (Kind::Float, Device::Cpu));
+        let output = zeros(&[rows, outputs], Kind::Float);
+        let narrow_input = input.to_kind(kind);
+        network.forward(&narrow_input, &output, &mut work);
+        network.backward(&narrow_input, &direction, &mut work);
+
+        let leaf = parameters.copy().set_requires_grad(true);
+        let mut x = input.shallow_clone();
+        for (index, span) in spans.iter().enumerate() {
+            let (rows, columns) = (span.outputs as i64, span.stride as i64);
+            let weight = leaf
+                .narrow(0, span.offset as i64, rows * columns)
+                .view([rows, columns]);
+            x = x.linear(
+                &weight,
+                Some(leaf.narrow(0, span.bias_offset() as i64, rows)),
+            );
+            if index + 1 < spans.len() {
+                x = x.elu();
+            }
+        }
+        let tolerance = if kind == Kind::Float { 1e-4 } else { 0.1 };
+        assert!((&x - &output).abs().max().double_value(&[]) < tolerance);
+        (x * direction).sum(Kind::Float).backward();
+        (written, leaf.grad())
+    }
+
+    fn relative_error(a: &Tensor, b: &Tensor) -> f64 {
+        ((a - b).norm() / b.norm()).double_value(&[])
+    }
+
+    #[test]
+    fn backward_agrees_with_autograd() {
+        let (written, autograd) = gradients(Kind::Float);
+        assert!(relative_error(&written, &autograd) < 1e-5);
+        let (written, autograd) = gradients(Kind::BFloat16);
+        assert!(relative_error(&written, &autograd) < 0.02);
+    }
+}

@@ -28,7 +28,12 @@ const EPISODE_STEPS: u32 = 16;
 
 impl PointEnv {
     pub fn new(num_envs: usize, seed: u64) -> Self {
-        let mut points: Vec<_> = (0..num_envs as u64)
+        Self::part(0..num_envs as u64, seed)
+    }
+
+    /// Some of the environments of one seed.
+    pub fn part(envs: std::ops::Range<u64>, seed: u64) -> Self {
+        let mut points: Vec<_> = envs
             .map(|i| Point {
                 position: 0.0,
                 age: 0,

@@ -11,7 +11,10 @@ use sim::{
     terrain::{HeightField, Terrain, TerrainConfig, TerrainLibrary},
 };
 
-use crate::support::{GRAVITY, Make, Single, assert_close, go1, hinge};
+use crate::{
+    flight::momenta,
+    support::{GRAVITY, Make, Single, assert_close, every_step, go1, hinge},
+};
 
 fn standing(make: Make, robot: &Robot, start: &EpisodeStart) -> Single {
     let mut single = Single::new(make, robot, &PhysicsConfig::default(), start);
@@ -87,6 +90,31 @@ pub fn sliding_begins_at_the_friction_angle(make: Make) {
         0.03 * expected,
         "acceleration far above",
     );
+}
+
+/// A robot lands sliding: gravity and the forces on its feet, friction included, are what changes its momentum.
+pub fn foot_forces_account_for_the_momentum(make: Make) {
+    let robot = go1();
+    let config = every_step(PhysicsConfig::default());
+    let mut start = EpisodeStart::standing(&robot);
+    start.position_world.z += 0.05;
+    start.linear_velocity_world = Vector3::new(1.5, -0.7, 0.0);
+    let mut single = Single::new(make, &robot, &config, &start);
+    let before = momenta(&robot, &single.state).0;
+    let weight = f64::from(robot.mass_kg()) * config.gravity_mps2.cast::<f64>();
+    let mut impulse = Vector3::zeros();
+    for step in 0..80 {
+        single.step(&robot.control.standing_position_rad);
+        let force = single.total_foot_force().cast::<f64>() + weight;
+        impulse += f64::from(config.step_s) * force;
+        let missing = momenta(&robot, &single.state).0 - before - impulse;
+        assert!(
+            missing.norm() < 0.02 * before.norm(),
+            "step {step}: {missing:?} of {before:?} is not accounted for"
+        );
+    }
+    let braked = impulse.xy().norm() / before.xy().norm();
+    assert!(braked > 0.3, "friction took {braked} of the momentum");
 }
 
 pub fn friction_stays_in_its_cone(make: Make) {

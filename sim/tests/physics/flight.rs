@@ -94,7 +94,7 @@ pub fn momentum_is_kept_in_flight(make: Make) {
 }
 
 /// Momentum, and angular momentum about the centre of mass, in the world frame.
-fn momenta(robot: &Robot, state: &PhysicsState) -> (Vector3<f64>, Vector3<f64>) {
+pub fn momenta(robot: &Robot, state: &PhysicsState) -> (Vector3<f64>, Vector3<f64>) {
     let base = Isometry3::from_parts(state.position_world.into(), state.orientation).cast::<f64>();
     let mut links = vec![(
         &robot.base.link,

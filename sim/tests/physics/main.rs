@@ -22,6 +22,7 @@ macro_rules! physics_of {
                     targets_arrive_after_the_delay;
                 contacts: standing_forces_sum_to_the_weight,
                     sliding_begins_at_the_friction_angle,
+                    foot_forces_account_for_the_momentum,
                     friction_stays_in_its_cone,
                     a_base_on_the_ground_is_felt,
                     a_thigh_against_a_bar_is_felt,

@@ -1,7 +1,9 @@
 //! The reference engine: one rapier multibody in reduced coordinates per robot, each in a world of its own.
 
+mod contacts;
 mod convert;
 mod model;
+mod motor;
 mod shapes;
 mod snapshot;
 mod terrain;

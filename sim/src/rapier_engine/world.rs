@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 
 use nalgebra::{Point3, Vector3};
 use rapier3d::prelude::*;
-use robots::{ContactClass, FootVec, JointVec};
+use robots::JointVec;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    contacts::Contacts,
     convert,
-    model::{ContactTag, JointModel, RobotModel, WORLD_GROUPS},
+    model::{RobotModel, WORLD_GROUPS},
+    motor::Motor,
     shapes::shape_and_pose,
     terrain::TerrainShapes,
 };
@@ -57,36 +59,6 @@ pub struct Episode {
     targets_rad: VecDeque<JointVec>,
     joint_torque_nm: JointVec,
     contacts: Contacts,
-}
-
-/// Contact forces of the last policy step.
-#[derive(Clone, Serialize, Deserialize)]
-struct Contacts {
-    foot_force_world: FootVec<Vector3<f32>>,
-    foot_horizontal_excess_n: f32,
-    base_force_n: f32,
-    thigh_force_n: FootVec<f32>,
-    calf_force_n: FootVec<f32>,
-}
-
-impl Contacts {
-    fn none(num_legs: usize) -> Self {
-        let zeros: FootVec<f32> = std::iter::repeat_n(0.0, num_legs).collect();
-        Self {
-            foot_force_world: std::iter::repeat_n(Vector3::zeros(), num_legs).collect(),
-            foot_horizontal_excess_n: 0.0,
-            base_force_n: 0.0,
-            thigh_force_n: zeros.clone(),
-            calf_force_n: zeros,
-        }
-    }
-
-    fn begin_policy_step(&mut self) {
-        self.foot_horizontal_excess_n = f32::NEG_INFINITY;
-        self.base_force_n = 0.0;
-        self.thigh_force_n.fill(0.0);
-        self.calf_force_n.fill(0.0);
-    }
 }
 
 impl World {
@@ -153,7 +125,11 @@ impl World {
             let positions_rad = self.actuate(model, config, step);
             self.advance(&model.parameters, config);
             self.measure_torques(model, config.step_s, &positions_rad);
-            self.measure_contacts(config.step_s);
+            self.episode.contacts.measure(
+                &self.bodies.narrow_phase,
+                &self.colliders,
+                config.step_s,
+            );
             self.episode.physics_step += 1;
         }
     }
@@ -230,37 +206,6 @@ impl World {
         }
     }
 
-    fn measure_contacts(&mut self, step_s: f32) {
-        let contacts = &mut self.episode.contacts;
-        contacts.foot_force_world.fill(Vector3::zeros());
-        for pair in self.bodies.narrow_phase.contact_pairs() {
-            let Some((robot_is_first, tag)) = robot_side(&self.colliders, pair) else {
-                continue;
-            };
-            let impulse_on_first = total_impulse(pair);
-            if impulse_on_first == Vector::ZERO {
-                continue;
-            }
-            let sign = if robot_is_first { 1.0 } else { -1.0 };
-            let force = convert::to_vector(impulse_on_first * (sign / step_s));
-            let force_n = force.norm();
-            let largest = match tag.class {
-                ContactClass::Base => &mut contacts.base_force_n,
-                ContactClass::Thigh => &mut contacts.thigh_force_n[tag.leg],
-                ContactClass::Calf => &mut contacts.calf_force_n[tag.leg],
-                ContactClass::Foot => {
-                    contacts.foot_force_world[tag.leg] += force;
-                    continue;
-                }
-            };
-            *largest = largest.max(force_n);
-        }
-        for force in &contacts.foot_force_world {
-            let excess_n = force.xy().norm() - 2.0 * force.z.abs();
-            contacts.foot_horizontal_excess_n = contacts.foot_horizontal_excess_n.max(excess_n);
-        }
-    }
-
     pub fn read(&self, model: &RobotModel, state: &mut PhysicsState) {
         let multibody = self.bodies.multibody();
         let pose = multibody.root().local_to_world();
@@ -280,77 +225,7 @@ impl World {
         state
             .joint_torque_nm
             .clone_from(&self.episode.joint_torque_nm);
-        let contacts = &self.episode.contacts;
-        state
-            .foot_force_world
-            .clone_from(&contacts.foot_force_world);
-        state.foot_horizontal_excess_n = contacts.foot_horizontal_excess_n;
-        state.base_force_n = contacts.base_force_n;
-        state.thigh_force_n.clone_from(&contacts.thigh_force_n);
-        state.calf_force_n.clone_from(&contacts.calf_force_n);
-    }
-}
-
-/// Impulse of normal force and friction on the first collider of a pair.
-fn total_impulse(pair: &ContactPair) -> Vector {
-    let mut impulse = Vector::ZERO;
-    for manifold in pair
-        .rigid()
-        .map_or(&[][..], RigidPairContacts::solver_manifolds)
-    {
-        // Points that the solver was not given still carry impulses of earlier steps.
-        for solver_contact in &manifold.data.solver_contacts {
-            let [point] = solver_contact.contact_indices();
-            let data = &manifold.points[point as usize].data;
-            impulse += data.warmstart_tangent_world - manifold.data.normal * data.impulse;
-        }
-    }
-    impulse
-}
-
-/// A motor in rapier's terms. Its spring and damper are part of the mass matrix, so the law of [`crate::motor`] is solved
-/// exactly together with the rest of the robot; rapier's joint motors would be one constraint each, swept once.
-struct Motor {
-    spring_stiffness: f32,
-    spring_rest_rad: f32,
-    damping: f32,
-}
-
-/// A spring so soft that it is nothing but the torque it is stretched to.
-const CONSTANT_TORQUE_STIFFNESS: f32 = 0.01;
-
-impl Motor {
-    fn new(
-        joint: &JointModel,
-        config: &PhysicsConfig,
-        target_rad: f32,
-        position_rad: f32,
-        velocity_radps: f32,
-        added_nm: f32,
-    ) -> Self {
-        let (lowest_nm, highest_nm) = config.motor.torque_bounds_nm(
-            joint.effort_limit_nm,
-            joint.velocity_limit_radps,
-            velocity_radps,
-        );
-        let (stiffness, damping) = (joint.motor_stiffness, joint.motor_damping);
-        let torque_nm =
-            stiffness * (target_rad - position_rad) - damping * velocity_radps + added_nm;
-        if stiffness > 0.0 && (lowest_nm..=highest_nm).contains(&torque_nm) {
-            return Self {
-                spring_stiffness: stiffness,
-                spring_rest_rad: target_rad + added_nm / stiffness,
-                damping,
-            };
-        }
-        let torque_nm = torque_nm.clamp(lowest_nm, highest_nm);
-        Self {
-            spring_stiffness: CONSTANT_TORQUE_STIFFNESS,
-            spring_rest_rad: position_rad
-                + config.step_s * velocity_radps
-                + torque_nm / CONSTANT_TORQUE_STIFFNESS,
-            damping: 0.0,
-        }
+        self.episode.contacts.read(state);
     }
 }
 
@@ -454,17 +329,6 @@ fn build(
         terrain,
     };
     (bodies, colliders)
-}
-
-/// Whether the robot's collider is the first of a pair, and what it counts as.
-fn robot_side(colliders: &ColliderSet, pair: &ContactPair) -> Option<(bool, ContactTag)> {
-    let tag = |handle| {
-        let collider: Option<&Collider> = colliders.get(handle);
-        collider.and_then(|collider| ContactTag::unpack(collider.user_data))
-    };
-    tag(pair.collider1)
-        .map(|tag| (true, tag))
-        .or_else(|| tag(pair.collider2).map(|tag| (false, tag)))
 }
 
 fn multibody_of(joints: &mut MultibodyJointSet, root: RigidBodyHandle) -> &mut Multibody {

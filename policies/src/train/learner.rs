@@ -13,10 +13,11 @@ use super::communicator::{Communicator, LostWorker, ThreadCommunicator};
 use super::host_tensor::{elements, elements_mut, zeros};
 use super::model::Model;
 use super::network::{Workspace, padded};
+use super::report::{IterationReport, merged};
 use super::worker::{Plan, Worker, WorkerReport};
 use crate::Linear;
 use crate::algorithm::{InvalidConfig, PpoConfig, Precision};
-use crate::vec_env::{Scalar, VecEnv};
+use crate::vec_env::VecEnv;
 
 /// Learning stops as diverged when all minibatches of this many iterations in a row had to be skipped.
 const LOST_ITERATIONS: usize = 2;
@@ -64,70 +65,6 @@ pub enum TrainError {
     /// A checkpoint could not be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-}
-
-/// One iteration in numbers.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct IterationReport {
-    /// Iterations done, this one included.
-    pub iteration: u64,
-    /// Policy steps done over all environments, this iteration's included.
-    pub policy_steps: u64,
-    /// Policy steps per second of this iteration.
-    pub steps_per_s: f64,
-    /// Share of the iteration spent collecting; the rest is the update.
-    pub collect_share: f64,
-    /// Mean reward per policy step, unscaled.
-    pub reward: f32,
-    /// Learning rate at the end.
-    pub learning_rate: f32,
-    /// Mean divergence from the policy that acted.
-    pub kl: f32,
-    /// Mean standard deviation of the actions.
-    pub std: f32,
-    /// Entropy of the actions.
-    pub entropy: f32,
-    /// Clipped surrogate loss.
-    pub surrogate_loss: f32,
-    /// Mean squared error of the values (of scaled rewards).
-    pub value_loss: f32,
-    /// Share of the variance of the returns that the values explain.
-    pub explained_variance: f32,
-    /// Share of ratios outside the clip.
-    pub clip_fraction: f32,
-    /// Gradient norm of the actor before clipping.
-    pub actor_gradient_norm: f32,
-    /// Gradient norm of the critic before clipping.
-    pub critic_gradient_norm: f32,
-    /// Minibatches skipped because a loss or gradient was not finite.
-    pub skipped_minibatches: u32,
-    /// What the environments logged, merged over the shards.
-    pub scalars: Vec<Scalar>,
-}
-
-impl IterationReport {
-    /// All of it as named scalars: the learner's under `learner/`, then the environments'.
-    pub fn all_scalars(&self) -> impl Iterator<Item = (String, f64)> + '_ {
-        let own = [
-            ("reward", f64::from(self.reward)),
-            ("learning_rate", f64::from(self.learning_rate)),
-            ("kl", f64::from(self.kl)),
-            ("std", f64::from(self.std)),
-            ("entropy", f64::from(self.entropy)),
-            ("surrogate_loss", f64::from(self.surrogate_loss)),
-            ("value_loss", f64::from(self.value_loss)),
-            ("explained_variance", f64::from(self.explained_variance)),
-            ("clip_fraction", f64::from(self.clip_fraction)),
-            ("actor_gradient_norm", f64::from(self.actor_gradient_norm)),
-            ("critic_gradient_norm", f64::from(self.critic_gradient_norm)),
-            ("skipped_minibatches", f64::from(self.skipped_minibatches)),
-            ("steps_per_s", self.steps_per_s),
-            ("collect_share", self.collect_share),
-        ];
-        own.into_iter()
-            .map(|(name, value)| (format!("learner/{name}"), value))
-            .chain(self.scalars.iter().map(|s| (s.name.clone(), s.value)))
-    }
 }
 
 /// What a checkpoint brought back.
@@ -505,25 +442,6 @@ fn collect_reports(results: Vec<Joined>) -> Result<Vec<WorkerReport>, TrainError
         }
     }
     lost.map_or(Ok(reports), |lost| Err(lost.into()))
-}
-
-/// Means over shards, weighted by count, in the order of first appearance.
-fn merged<'a>(scalars: impl Iterator<Item = &'a Scalar>) -> Vec<Scalar> {
-    let mut merged: Vec<Scalar> = Vec::new();
-    for scalar in scalars {
-        match merged.iter_mut().find(|m| m.name == scalar.name) {
-            Some(sum) => {
-                let count = sum.count + scalar.count;
-                if count > 0 {
-                    sum.value = (sum.value * sum.count as f64 + scalar.value * scalar.count as f64)
-                        / count as f64;
-                }
-                sum.count = count;
-            }
-            None => merged.push(scalar.clone()),
-        }
-    }
-    merged
 }
 
 fn compute_kind(precision: Precision) -> Kind {

@@ -14,13 +14,16 @@ mod learner;
 mod loss;
 mod model;
 mod network;
+mod random;
+mod report;
 mod rollout;
 mod worker;
 
 pub use adam::Adam;
 pub use communicator::{Communicator, LostWorker, ThreadCommunicator};
 pub use event_writer::EventWriter;
-pub use learner::{IterationReport, Learner, Resumed, TrainError};
+pub use learner::{Learner, Resumed, TrainError};
 pub use loss::{PolicyBatch, PolicyStatistics, ValueBatch, policy_loss, value_loss};
+pub use report::IterationReport;
 pub use rollout::{Trajectories, estimate_advantages};
 pub use worker::adapted_rate;

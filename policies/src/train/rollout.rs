@@ -1,6 +1,63 @@
 //! What a worker's environments went through in one iteration, and what follows from it.
 
+use tch::{Kind, Tensor};
+
+use super::host_tensor::zeros;
+use super::network::padded;
 use crate::vec_env::Done;
+
+/// One worker's memory of an iteration, allocated once. Time-major: row `step * num_envs + env`.
+pub(super) struct Rollout {
+    /// What the environment wrote last [num_envs, observation_dim], float32.
+    pub(super) observed: Tensor,
+    /// Last observations of episodes that the clock ended [num_envs, observation_dim].
+    pub(super) terminal: Vec<f32>,
+    /// [(steps + 1) * num_envs, stride], of the kind that hidden layers compute with.
+    pub(super) observations: Tensor,
+    /// [steps * num_envs, action_dim], float32.
+    pub(super) means: Tensor,
+    pub(super) actions: Vec<f32>,
+    pub(super) rewards: Vec<f32>,
+    pub(super) done: Vec<Done>,
+    /// [(steps + 1) * num_envs, 1], float32.
+    pub(super) values: Tensor,
+    pub(super) advantages: Vec<f32>,
+    pub(super) returns: Vec<f32>,
+    pub(super) log_std: Vec<f32>,
+    /// Rows with a time-out, and the observations [.., observation_dim] there.
+    pub(super) timed_out: Vec<usize>,
+    pub(super) timed_out_observations: Vec<f32>,
+    /// The order in which minibatches take rows.
+    pub(super) order: Tensor,
+}
+
+impl Rollout {
+    pub(super) fn new(
+        num_envs: usize,
+        steps: usize,
+        observation_dim: usize,
+        action_dim: usize,
+        kind: Kind,
+    ) -> Self {
+        let rows = steps * num_envs;
+        Self {
+            observed: zeros(&[num_envs, observation_dim], Kind::Float),
+            terminal: vec![0.0; num_envs * observation_dim],
+            observations: zeros(&[rows + num_envs, padded(observation_dim)], kind),
+            means: zeros(&[rows, action_dim], Kind::Float),
+            actions: vec![0.0; rows * action_dim],
+            rewards: vec![0.0; rows],
+            done: vec![Done::No; rows],
+            values: zeros(&[rows + num_envs, 1], Kind::Float),
+            advantages: vec![0.0; rows],
+            returns: vec![0.0; rows],
+            log_std: vec![0.0; action_dim],
+            timed_out: Vec::new(),
+            timed_out_observations: Vec::new(),
+            order: zeros(&[rows], Kind::Int64),
+        }
+    }
+}
 
 /// Inputs of generalized advantage estimation, time-major: element `t * num_envs + env`.
 pub struct Trajectories<'a> {

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
+use rand::RngExt;
 use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
 use tch::{Kind, Tensor};
@@ -13,7 +13,8 @@ use super::host_tensor::{elements, elements_mut, head, zeros};
 use super::loss::{PolicyBatch, ValueBatch, policy_loss, value_loss};
 use super::model::{Model, ParameterLayout, STATISTICS};
 use super::network::{Workspace, padded};
-use super::rollout::{Trajectories, estimate_advantages};
+use super::random::{Purpose, random_stream};
+use super::rollout::{Rollout, Trajectories, estimate_advantages};
 use crate::algorithm::PpoConfig;
 use crate::vec_env::{Done, Scalar, StepOut, VecEnv};
 
@@ -65,52 +66,6 @@ pub(super) struct Worker {
     log_std_gradient: Vec<f32>,
 }
 
-/// Time-major: row `t * num_envs + env`.
-struct Rollout {
-    /// What the environment wrote last [num_envs, observation_dim], float32.
-    observed: Tensor,
-    /// Last observations of episodes that the clock ended [num_envs, observation_dim].
-    terminal: Vec<f32>,
-    /// [(steps + 1) * num_envs, stride], of the kind that hidden layers compute with.
-    observations: Tensor,
-    /// [steps * num_envs, action_dim], float32.
-    means: Tensor,
-    actions: Vec<f32>,
-    rewards: Vec<f32>,
-    done: Vec<Done>,
-    /// [(steps + 1) * num_envs, 1], float32.
-    values: Tensor,
-    advantages: Vec<f32>,
-    returns: Vec<f32>,
-    log_std: Vec<f32>,
-    /// Rows with a time-out, and the observations [.., observation_dim] there.
-    timed_out: Vec<usize>,
-    timed_out_observations: Vec<f32>,
-    /// The order in which minibatches take rows.
-    order: Tensor,
-}
-
-/// What random numbers are for: each use has its own stream.
-#[derive(Clone, Copy)]
-pub(super) enum Purpose {
-    Parameters,
-    Actions,
-    Minibatches,
-}
-
-/// A stream for one use in one iteration of one worker. Nothing of it needs to be saved to resume.
-pub(super) fn random_stream(seed: u64, rank: usize, iteration: u64, purpose: Purpose) -> Pcg64 {
-    // SplitMix64's finalizer, once per input.
-    let mut state = 0_u64;
-    for input in [seed, rank as u64, iteration, purpose as u64] {
-        state = (state ^ input).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        state ^= state >> 31;
-    }
-    Pcg64::seed_from_u64(state)
-}
-
 impl Worker {
     pub(super) fn new(
         config: &PpoConfig,
@@ -133,22 +88,7 @@ impl Worker {
             model,
             learning_rate: config.learning_rate.start,
             skipped_in_a_row: 0,
-            rollout: Rollout {
-                observed: zeros(&[n, observation_dim], Kind::Float),
-                terminal: vec![0.0; n * observation_dim],
-                observations: zeros(&[rows + n, stride], kind),
-                means: zeros(&[rows, action_dim], Kind::Float),
-                actions: vec![0.0; rows * action_dim],
-                rewards: vec![0.0; rows],
-                done: vec![Done::No; rows],
-                values: zeros(&[rows + n, 1], Kind::Float),
-                advantages: vec![0.0; rows],
-                returns: vec![0.0; rows],
-                log_std: vec![0.0; action_dim],
-                timed_out: Vec::new(),
-                timed_out_observations: Vec::new(),
-                order: zeros(&[rows], Kind::Int64),
-            },
+            rollout: Rollout::new(n, steps, observation_dim, action_dim, kind),
             work: Workspace::new(minibatch.max(n), &config.hidden, kind),
             batch: zeros(&[minibatch, stride], kind),
             means: zeros(&[minibatch, action_dim], Kind::Float),
@@ -223,7 +163,7 @@ impl Worker {
         };
         keep(&rollout.observations, 0, &rollout.observed);
         for step in 0..self.config.steps_per_rollout {
-            let mut means = rows_of(&rollout.means, step);
+            let means = rows_of(&rollout.means, step);
             self.model.actor.forward(
                 &rows_of(&rollout.observations, step),
                 &means,
@@ -232,7 +172,7 @@ impl Worker {
             let actions = &mut rollout.actions[step * n * action_dim..][..n * action_dim];
             for (actions, means) in actions
                 .chunks_exact_mut(action_dim)
-                .zip(elements_mut::<f32>(&mut means).chunks_exact(action_dim))
+                .zip(elements::<f32>(&means).chunks_exact(action_dim))
             {
                 for ((action, mean), std) in actions.iter_mut().zip(means).zip(&std) {
                     *action = mean + std * random.sample::<f32, _>(StandardNormal);
@@ -323,7 +263,6 @@ impl Worker {
     /// Normalizes the advantages over all workers; statistics of rewards and values.
     fn prepare(&mut self, share: f32, report: &mut WorkerReport) -> Result<(), LostWorker> {
         let rollout = &mut self.rollout;
-        let values = elements::<f32>(&rollout.values);
         let count = rollout.rewards.len() as f64;
         let mean = |of: &mut dyn Iterator<Item = f64>| share * (of.sum::<f64>() / count) as f32;
         let mut means = [
@@ -340,7 +279,6 @@ impl Worker {
             squared(&rollout.advantages, means[0]),
             squared(&rollout.returns, means[1]),
         ];
-        debug_assert_eq!(values.len(), rollout.rewards.len() + self.env.num_envs());
         self.communicator.all_reduce_mean(&mut variances)?;
         report.reward = means[2] / self.config.reward_scale;
         report.explained_variance = 1.0 - variances[0] / variances[1].max(f32::MIN_POSITIVE);

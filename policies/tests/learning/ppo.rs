@@ -256,7 +256,7 @@ fn two_workers_compute_the_gradient_that_one_does_from_the_same_data() {
             .iterate()
             .unwrap()
     };
-    let one = run(&[0..64]);
+    let one = run(std::slice::from_ref(&(0..64)));
     for parts in [
         &[0..32, 32..64][..],
         &[0..48, 48..64],

@@ -54,9 +54,8 @@ fn bundle(robot: &Robot, rays: &RaySpec) -> Bundle {
         Provenance::default(),
     );
     Bundle {
-        robot: robot.name.clone(),
-        ray_spec: rays.clone(),
         agile: Some(agile),
+        ..Bundle::new(robot, rays)
     }
 }
 

@@ -2,6 +2,7 @@
 //! and where they come from.
 
 mod error;
+mod member;
 mod weights;
 
 use std::{fs, path::Path};
@@ -10,14 +11,11 @@ use robots::Robot;
 use serde::{Deserialize, Serialize};
 
 pub use error::BundleError;
+pub use member::{Member, Provenance, ReachAvoidMember};
 
 use crate::{
-    action::ActionMap,
-    file::write_atomic,
-    mlp::{Activation, Linear, Mlp},
-    observation::{Layout, Quantity},
-    policy::Policy,
-    rays::RaySpec,
+    file::write_atomic, mlp::Linear, observation::Layout, policy::Policy, rays::RaySpec,
+    reach_avoid::ReachAvoidValue,
 };
 
 /// Name of the manifest in a bundle folder.
@@ -34,69 +32,26 @@ pub struct Bundle {
     /// The agile policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agile: Option<Member>,
-}
-
-/// One network of a bundle.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Member {
-    /// What it observes, in order.
-    pub layout: Vec<Quantity>,
-    /// [`Layout::hash`] at the time of training.
-    pub layout_hash: String,
-    /// Joint target = default joint position + this * action, rad.
-    pub action_scale: f32,
-    /// Activation of the hidden layers; the output is linear.
-    pub activation: Activation,
-    /// Name of the safetensors file in the bundle folder, with float32 tensors `layers.<i>.weight` [outputs, inputs]
-    /// and `layers.<i>.bias` [outputs].
-    pub weights: String,
-    /// Where it comes from.
-    pub provenance: Provenance,
-    /// Contents of the weights file, first layer first.
-    #[serde(skip)]
-    pub layers: Vec<Linear>,
-}
-
-/// Where a network comes from.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Provenance {
-    /// Revision of the source, with `-dirty` where the work tree differed.
-    pub git_revision: String,
-    /// Seed of the training run.
-    pub seed: u64,
-    /// Policy steps that it learned from.
-    pub policy_steps: u64,
-    /// Day of the export.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub date: Option<String>,
-    /// Resolved configuration of the training run, TOML.
-    pub config: String,
-}
-
-impl Member {
-    /// An agile policy to be stored as `agile.safetensors`.
-    pub fn agile(
-        layout: &Layout,
-        action_scale: f32,
-        activation: Activation,
-        layers: Vec<Linear>,
-        provenance: Provenance,
-    ) -> Self {
-        Self {
-            layout: layout.quantities().collect(),
-            layout_hash: layout.hash(),
-            action_scale,
-            activation,
-            weights: "agile.safetensors".to_owned(),
-            provenance,
-            layers,
-        }
-    }
+    /// The recovery policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Member>,
+    /// The reach-avoid value of the agile policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reach_avoid: Option<ReachAvoidMember>,
 }
 
 impl Bundle {
+    /// A bundle without networks.
+    pub fn new(robot: &Robot, ray_spec: &RaySpec) -> Self {
+        Self {
+            robot: robot.name.clone(),
+            ray_spec: ray_spec.clone(),
+            agile: None,
+            recovery: None,
+            reach_avoid: None,
+        }
+    }
+
     /// Reads a bundle folder. That the networks fit a robot is checked when they are asked for.
     ///
     /// # Errors
@@ -123,15 +78,15 @@ impl Bundle {
                 path: path.clone(),
                 source,
             })?;
-        if let Some(member) = &mut bundle.agile {
-            if Path::new(&member.weights).file_name() != Some(member.weights.as_ref()) {
+        for (name, layers) in bundle.networks_mut() {
+            if Path::new(name).file_name() != Some(name.as_ref()) {
                 return Err(BundleError::WeightsName {
                     path,
-                    name: member.weights.clone(),
+                    name: name.to_owned(),
                 });
             }
-            let path = dir.join(&member.weights);
-            member.layers = weights::read(&read(&path)?)
+            let path = dir.join(name);
+            *layers = weights::read(&read(&path)?)
                 .map_err(|message| BundleError::Weights { path, message })?;
         }
         Ok(bundle)
@@ -157,9 +112,9 @@ impl Bundle {
             path: dir.to_owned(),
             source,
         })?;
-        if let Some(member) = &self.agile {
-            let path = dir.join(&member.weights);
-            let bytes = weights::encode(&member.layers).map_err(|message| BundleError::Encode {
+        for (name, layers) in self.networks() {
+            let path = dir.join(name);
+            let bytes = weights::encode(layers).map_err(|message| BundleError::Encode {
                 path: path.clone(),
                 message,
             })?;
@@ -174,80 +129,78 @@ impl Bundle {
     /// When the bundle has none, or it was made for another robot, another observation layout or another number of
     /// joints, or its weights are no network or not finite.
     pub fn agile(&self, robot: &Robot) -> Result<Policy, BundleError> {
-        let layout = Layout::agile(robot, &self.ray_spec);
-        self.policy("agile", self.agile.as_ref(), layout, robot)
+        let member = required(self.agile.as_ref(), "agile")?;
+        self.check_robot(robot)?;
+        member.policy("agile", Layout::agile(robot, &self.ray_spec), robot)
     }
 
-    fn policy(
-        &self,
-        name: &'static str,
-        member: Option<&Member>,
-        layout: Layout,
-        robot: &Robot,
-    ) -> Result<Policy, BundleError> {
-        let member = member.ok_or(BundleError::MissingMember(name))?;
-        if self.robot != robot.name {
-            return Err(BundleError::Robot {
-                bundle: self.robot.clone(),
-                robot: robot.name.clone(),
+    /// The recovery policy for this robot.
+    ///
+    /// # Errors
+    /// Those of [`agile`](Self::agile), and when its action scale is not that of the agile policy: the two take turns
+    /// and observe each other's last action.
+    pub fn recovery(&self, robot: &Robot) -> Result<Policy, BundleError> {
+        let member = required(self.recovery.as_ref(), "recovery")?;
+        self.check_robot(robot)?;
+        if let Some(agile) = &self.agile
+            && agile.action_scale != member.action_scale
+        {
+            return Err(BundleError::OtherActionScale {
+                recovery: member.action_scale,
+                agile: agile.action_scale,
             });
         }
-        check_layout(name, member, &layout)?;
-        if !(member.action_scale.is_finite() && member.action_scale > 0.0) {
-            return Err(BundleError::ActionScale {
-                name,
-                value: member.action_scale,
+        member.policy("recovery", Layout::recovery(robot, &self.ray_spec), robot)
+    }
+
+    /// The reach-avoid value of the agile policy, and the threshold below which it is safe.
+    ///
+    /// # Errors
+    /// When the bundle has none, or it was made for another robot, other rays or another agile policy, its threshold
+    /// is not in (-1, 1), or its weights are no network or not finite.
+    pub fn reach_avoid(&self, robot: &Robot) -> Result<(ReachAvoidValue, f32), BundleError> {
+        let member = required(self.reach_avoid.as_ref(), "reach_avoid")?;
+        let agile = required(self.agile.as_ref(), "agile")?;
+        self.check_robot(robot)?;
+        let value = member.value(&Layout::reach_avoid(robot, &self.ray_spec))?;
+        let found = agile.weights_hash()?;
+        if member.conditioned_on != found {
+            return Err(BundleError::OtherAgilePolicy {
+                conditioned_on: member.conditioned_on.clone(),
+                found,
             });
         }
-        let network = Mlp::new(&member.layers, member.activation, Activation::Identity).map_err(
-            |source| BundleError::Network {
-                file: member.weights.clone(),
-                source,
-            },
-        )?;
-        for (side, found, expected) in [
-            ("inputs", network.input_dim(), layout.dim()),
-            ("outputs", network.output_dim(), robot.num_joints()),
-        ] {
-            if found != expected {
-                let file = member.weights.clone();
-                return Err(BundleError::Width {
-                    file,
-                    side,
-                    found,
-                    expected,
-                });
-            }
+        Ok((value, member.threshold))
+    }
+
+    fn check_robot(&self, robot: &Robot) -> Result<(), BundleError> {
+        if self.robot == robot.name {
+            return Ok(());
         }
-        Ok(Policy::new(
-            layout,
-            network,
-            ActionMap::new(robot, member.action_scale),
-        ))
+        Err(BundleError::Robot {
+            bundle: self.robot.clone(),
+            robot: robot.name.clone(),
+        })
+    }
+
+    /// Name of the weights file and layers of every network that is there.
+    fn networks(&self) -> impl Iterator<Item = (&str, &[Linear])> {
+        let policies = self.agile.iter().chain(&self.recovery);
+        let policies = policies.map(|member| (member.weights.as_str(), member.layers.as_slice()));
+        let value = self.reach_avoid.iter();
+        policies.chain(value.map(|member| (member.weights.as_str(), member.layers.as_slice())))
+    }
+
+    fn networks_mut(&mut self) -> impl Iterator<Item = (&str, &mut Vec<Linear>)> {
+        let policies = self.agile.iter_mut().chain(&mut self.recovery);
+        let policies = policies.map(|member| (member.weights.as_str(), &mut member.layers));
+        let value = self.reach_avoid.iter_mut();
+        policies.chain(value.map(|member| (member.weights.as_str(), &mut member.layers)))
     }
 }
 
-fn check_layout(name: &'static str, member: &Member, layout: &Layout) -> Result<(), BundleError> {
-    if !layout.quantities().eq(member.layout.iter().copied()) {
-        let names = |quantities: &mut dyn Iterator<Item = Quantity>| {
-            let names: Vec<_> = quantities.map(|quantity| quantity.spec().name).collect();
-            names.join(", ")
-        };
-        return Err(BundleError::Layout {
-            name,
-            found: names(&mut member.layout.iter().copied()),
-            expected: names(&mut layout.quantities()),
-        });
-    }
-    let expected = layout.hash();
-    if member.layout_hash != expected {
-        return Err(BundleError::LayoutHash {
-            name,
-            found: member.layout_hash.clone(),
-            expected,
-        });
-    }
-    Ok(())
+fn required<'a, T>(member: Option<&'a T>, name: &'static str) -> Result<&'a T, BundleError> {
+    member.ok_or(BundleError::MissingMember(name))
 }
 
 #[cfg(test)]

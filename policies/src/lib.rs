@@ -17,9 +17,10 @@ pub mod train;
 pub mod vec_env;
 
 pub use action::{ACTION_CLIP, ActionMap, default_target};
-pub use bundle::{Bundle, BundleError, Member, Provenance};
+pub use bundle::{Bundle, BundleError, Member, Provenance, ReachAvoidMember};
 pub use command::{Goal, GoalYaw, Twist};
 pub use mlp::{Activation, Linear, Mlp, MlpError};
 pub use observation::{Layout, ObservationInput, Quantity};
 pub use policy::{NotFinite, Policy};
 pub use rays::{MAX_RAYS, RayScan, RaySpec, RaySpecError};
+pub use reach_avoid::ReachAvoidValue;

@@ -4,3 +4,6 @@ pub mod margins;
 mod value;
 
 pub use value::ReachAvoidValue;
+
+/// Values below this are safe (paper, section V-B).
+pub const DEFAULT_THRESHOLD: f32 = -0.05;

@@ -29,9 +29,8 @@ fn bundle(weight: &[(usize, usize, f32)]) -> Bundle {
         Provenance::default(),
     );
     Bundle {
-        robot: robot.name,
-        ray_spec,
         agile: Some(agile),
+        ..Bundle::new(&robot, &ray_spec)
     }
 }
 

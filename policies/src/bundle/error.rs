@@ -64,7 +64,7 @@ pub enum BundleError {
         message: String,
     },
     /// The bundle lacks the network that was asked for.
-    #[error("bundle has no [{0}] policy; train one or use another bundle")]
+    #[error("bundle has no [{0}] network; train one or use another bundle")]
     MissingMember(&'static str),
     /// The bundle was made for another robot.
     #[error("bundle is for robot `{bundle}`, but the robot is `{robot}`")]
@@ -105,6 +105,30 @@ pub enum BundleError {
         /// What it says.
         value: f32,
     },
+    /// The two policies cannot take turns.
+    #[error(
+        "[recovery] has action_scale {recovery}, must be {agile} like [agile], whose actions it observes"
+    )]
+    OtherActionScale {
+        /// Action scale of the recovery policy.
+        recovery: f32,
+        /// Action scale of the agile policy.
+        agile: f32,
+    },
+    /// The reach-avoid value tells the future of another policy.
+    #[error(
+        "[reach_avoid] was trained with the agile policy {conditioned_on}, but [agile] is {found}; train the value again \
+         with this agile policy"
+    )]
+    OtherAgilePolicy {
+        /// Hash of the policy it was trained with.
+        conditioned_on: String,
+        /// Hash of the policy in the bundle.
+        found: String,
+    },
+    /// Every value, or none, would be safe.
+    #[error("[reach_avoid] has threshold {0}, must be between -1 and 1, like the value")]
+    Threshold(f32),
     /// The layers do not make a network, or a weight is not finite.
     #[error("{file}: {source}")]
     Network {

@@ -4,6 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    Activation,
     command::{GoalYaw, Twist},
     observation::ObservationInput,
 };
@@ -38,17 +39,39 @@ fn bundle() -> Bundle {
         config: "[task]\nname = \"agile\"\n".to_owned(),
     };
     let layout = Layout::agile(&robot, &ray_spec);
+    let agile = Member::agile(&layout, 0.25, Activation::Elu, layers, provenance);
     Bundle {
-        robot: "go1".to_owned(),
-        agile: Some(Member::agile(
-            &layout,
-            0.25,
-            Activation::Elu,
-            layers,
-            provenance,
-        )),
-        ray_spec,
+        agile: Some(agile),
+        ..Bundle::new(&robot, &ray_spec)
     }
+}
+
+/// The same with a recovery policy that does nothing, and the value tanh(v_x - 1).
+fn whole_bundle() -> Bundle {
+    let (robot, ray_spec) = (go1(), RaySpec::default());
+    let zeros = |inputs: usize, outputs: usize| Linear {
+        weight: vec![0.0; inputs * outputs],
+        bias: vec![0.0; outputs],
+        inputs,
+    };
+    let mut bundle = bundle();
+    bundle.recovery = Some(Member::recovery(
+        &Layout::recovery(&robot, &ray_spec),
+        0.25,
+        Activation::Elu,
+        vec![zeros(49, 12)],
+        Provenance::default(),
+    ));
+    let mut value = zeros(19, 1);
+    (value.weight[0], value.bias[0]) = (1.0, -1.0);
+    let agile = bundle.agile.as_ref().unwrap();
+    bundle.reach_avoid = Some(ReachAvoidMember::new(
+        &Layout::reach_avoid(&robot, &ray_spec),
+        agile.weights_hash().unwrap(),
+        vec![value],
+        Provenance::default(),
+    ));
+    bundle
 }
 
 fn saved() -> (TempDir, PathBuf) {
@@ -235,7 +258,7 @@ fn a_member_that_is_not_there_is_named() {
     };
     empty.save(&dir).unwrap();
     let loaded = Bundle::load(&dir).unwrap();
-    assert_refused(loaded.agile(&go1()), &["no [agile] policy"]);
+    assert_refused(loaded.agile(&go1()), &["no [agile] network"]);
 }
 
 #[test]
@@ -329,4 +352,112 @@ fn tensors_of_another_type_shape_or_name_are_refused() {
         ],
         "unexpected tensor `std`",
     );
+}
+
+#[test]
+fn three_networks_are_loaded_as_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bundle = whole_bundle();
+    bundle.reach_avoid.as_mut().unwrap().threshold = -0.1;
+    bundle.save(folder.path()).unwrap();
+    let loaded = Bundle::load(folder.path()).unwrap();
+    assert_eq!(loaded, bundle);
+    let robot = go1();
+    assert_eq!(loaded.recovery(&robot).unwrap().layout().dim(), 49);
+    let (mut value, threshold) = loaded.reach_avoid(&robot).unwrap();
+    assert_eq!(threshold, -0.1);
+    let mut row = [0.0; 19];
+    row[0] = 1.25;
+    assert!((value.value(&row) - 0.25f32.tanh()).abs() < 1e-6);
+
+    // The hash is that of the file.
+    let bytes = fs::read(folder.path().join("agile.safetensors")).unwrap();
+    let hash: String = sha2::Digest::finalize(sha2::Digest::chain_update(
+        <sha2::Sha256 as sha2::Digest>::new(),
+        bytes,
+    ))
+    .iter()
+    .map(|byte| format!("{byte:02x}"))
+    .collect();
+    assert_eq!(loaded.reach_avoid.unwrap().conditioned_on, hash);
+}
+
+#[test]
+fn a_manifest_without_threshold_means_the_papers() {
+    let folder = tempfile::tempdir().unwrap();
+    whole_bundle().save(folder.path()).unwrap();
+    edit_manifest(folder.path(), "threshold = -0.05", "");
+    let loaded = Bundle::load(folder.path()).unwrap();
+    assert_eq!(loaded.reach_avoid.unwrap().threshold, -0.05);
+}
+
+#[test]
+fn a_value_that_does_not_fit_is_refused() {
+    let refused = |edit: fn(&mut Bundle), parts: &[&str]| {
+        let mut bundle = whole_bundle();
+        edit(&mut bundle);
+        assert_refused(bundle.reach_avoid(&go1()), parts);
+    };
+    fn value(bundle: &mut Bundle) -> &mut ReachAvoidMember {
+        bundle.reach_avoid.as_mut().unwrap()
+    }
+    refused(|b| b.robot = "go2".to_owned(), &["for robot `go2`"]);
+    refused(|b| b.reach_avoid = None, &["no [reach_avoid] network"]);
+    refused(|b| b.agile = None, &["no [agile] network"]);
+    refused(
+        |b| b.ray_spec.first_rad = -1.0,
+        &["[reach_avoid] has layout hash", "rays"],
+    );
+    refused(|b| b.ray_spec.count = 13, &["layout hash", "rays"]);
+    refused(
+        |b| b.agile.as_mut().unwrap().layers[1].bias[0] = 1e-3,
+        &["[reach_avoid] was trained with the agile policy", "train"],
+    );
+    for threshold in [-1.0, 1.0, 1.5, f32::NAN] {
+        let mut bundle = whole_bundle();
+        value(&mut bundle).threshold = threshold;
+        let expected = format!("threshold {threshold}, must be between -1 and 1");
+        assert_refused(bundle.reach_avoid(&go1()), &[&expected]);
+    }
+    refused(
+        |b| value(b).layers[0].weight[4] = f32::INFINITY,
+        &["reach_avoid.safetensors: layers.0.weight[4] is inf"],
+    );
+    refused(
+        |b| {
+            value(b).layers[0].inputs = 18;
+            value(b).layers[0].weight.truncate(18);
+        },
+        &["reach_avoid.safetensors: network has 18 inputs, must have 19"],
+    );
+    refused(
+        |b| {
+            value(b).layers[0].weight.extend([0.0; 19]);
+            value(b).layers[0].bias.push(0.0);
+        },
+        &["network has 2 outputs, must have 1"],
+    );
+}
+
+#[test]
+fn a_recovery_policy_that_does_not_fit_is_refused() {
+    let refused = |edit: fn(&mut Bundle), parts: &[&str]| {
+        let mut bundle = whole_bundle();
+        edit(&mut bundle);
+        assert_refused(bundle.recovery(&go1()), parts);
+    };
+    refused(|b| b.recovery = None, &["no [recovery] network"]);
+    refused(
+        |b| b.recovery.as_mut().unwrap().action_scale = 0.3,
+        &["[recovery] has action_scale 0.3, must be 0.25 like [agile]"],
+    );
+    refused(
+        |b| b.recovery.as_mut().unwrap().layout.swap(0, 1),
+        &["[recovery] observes [angular-velocity-base"],
+    );
+    // The rays are nothing to a policy that does not see them, and neither is the agile policy.
+    let mut other = whole_bundle();
+    other.ray_spec.max_m = 8.0;
+    other.agile = None;
+    assert!(other.recovery(&go1()).is_ok());
 }

@@ -1,6 +1,10 @@
 //! The safetensors file of one network.
 
+use std::fmt::Write as _;
+
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use sha2::{Digest, Sha256};
 
 use crate::mlp::Linear;
 
@@ -93,6 +97,16 @@ pub(super) fn encode(layers: &[Linear]) -> Result<Vec<u8>, String> {
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
         .map_err(|error| error.to_string())?;
     safetensors::serialize(views, None).map_err(|error| error.to_string())
+}
+
+/// SHA-256 of what [`encode`] gives, hexadecimal.
+pub(super) fn hash(layers: &[Linear]) -> Result<String, String> {
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(encode(layers)?) {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    Ok(hex)
 }
 
 fn weight_name(layer: usize) -> String {

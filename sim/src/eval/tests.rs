@@ -26,7 +26,6 @@ fn bundle(robot: &Robot, scale: f32) -> Bundle {
     let action_scale = robot.control.action_scale;
     let provenance = Provenance::default();
     Bundle {
-        robot: robot.name.clone(),
         agile: Some(Member::agile(
             &layout,
             action_scale,
@@ -34,7 +33,7 @@ fn bundle(robot: &Robot, scale: f32) -> Bundle {
             layers,
             provenance,
         )),
-        ray_spec,
+        ..Bundle::new(robot, &ray_spec)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `abs`: trains, evaluates and shows agile-but-safe policies for legged robots.
 
+mod bench;
 mod config;
 mod config_command;
 mod doctor;
@@ -9,6 +10,7 @@ mod pictures;
 mod progress;
 mod repository;
 mod run_folder;
+mod train;
 
 use std::{io, process::ExitCode};
 
@@ -33,6 +35,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Train(train::TrainCommand),
+    Bench(bench::BenchCommand),
     Config(config_command::ConfigCommand),
     Doctor(doctor::DoctorCommand),
 }
@@ -47,6 +51,8 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let result = match cli.command {
+        Command::Train(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Doctor(command) => command.run(),
     };

@@ -7,7 +7,6 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use policies::vec_env::Scalar;
 
 /// Between two reports where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -43,15 +42,8 @@ impl Progress {
         }
     }
 
-    /// After an iteration that took `policy_steps` from `policy_steps - new_steps`, in `seconds`.
-    pub fn iteration(
-        &mut self,
-        policy_steps: u64,
-        new_steps: u64,
-        seconds: f64,
-        scalars: &[Scalar],
-    ) {
-        let rate = new_steps as f64 / seconds.max(1e-9);
+    /// After an iteration: steps done in all, speed of this iteration, and named numbers to show.
+    pub fn iteration(&mut self, policy_steps: u64, rate: f64, scalars: &[(String, f64)]) {
         let mean = self
             .steps_per_second
             .map_or(rate, |mean| mean + RATE_WEIGHT * (rate - mean));
@@ -106,13 +98,13 @@ fn headline(policy_steps: u64, total_steps: u64, steps_per_second: f64) -> Strin
 }
 
 /// Scalars grouped by what stands before the `/`, terms that are zero left out.
-fn details(scalars: &[Scalar]) -> String {
+fn details(scalars: &[(String, f64)]) -> String {
     let mut text = String::new();
     let mut group = "";
     let mut column = 0;
-    for scalar in scalars.iter().filter(|scalar| scalar.value != 0.0) {
-        let (scalar_group, name) = scalar.name.split_once('/').unwrap_or(("", &scalar.name));
-        let entry = format!("{name} {}", number(scalar.value));
+    for (name, value) in scalars.iter().filter(|(_, value)| *value != 0.0) {
+        let (scalar_group, name) = name.split_once('/').unwrap_or(("", name));
+        let entry = format!("{name} {}", number(*value));
         if scalar_group != group || column + entry.len() > WIDTH || column == 0 {
             let label = if scalar_group == group && column > 0 {
                 ""
@@ -170,12 +162,8 @@ fn clock(seconds: f64) -> String {
 mod tests {
     use super::*;
 
-    fn scalar(name: &str, value: f64) -> Scalar {
-        Scalar {
-            name: name.to_owned(),
-            value,
-            count: 1,
-        }
+    fn scalar(name: &str, value: f64) -> (String, f64) {
+        (name.to_owned(), value)
     }
 
     #[test]

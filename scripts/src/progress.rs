@@ -54,16 +54,8 @@ impl Progress {
             bar.set_position(policy_steps);
             bar.set_message(format!("{head}\n{}", details(scalars)));
         } else if self.is_line_due(policy_steps) {
-            let percent = 100 * policy_steps / self.total_steps.max(1);
+            let percent = (100 * policy_steps / self.total_steps.max(1)).min(100);
             eprintln!("{percent:>3}%  {head}\n{}", details(scalars));
-        }
-    }
-
-    /// A line that stays above the bar.
-    pub fn note(&self, line: &str) {
-        match &self.bar {
-            Some(bar) => bar.println(line),
-            None => eprintln!("{line}"),
         }
     }
 
@@ -136,7 +128,7 @@ fn number(value: f64) -> String {
 }
 
 /// A large number with k or M.
-fn short(value: f64) -> String {
+pub fn short(value: f64) -> String {
     if value >= 1e6 {
         format!("{:.1}M", value / 1e6)
     } else if value >= 1e3 {
@@ -147,7 +139,7 @@ fn short(value: f64) -> String {
 }
 
 /// Hours, minutes and seconds.
-fn clock(seconds: f64) -> String {
+pub fn clock(seconds: f64) -> String {
     // Some days are as good as an eternity.
     let seconds = seconds.clamp(0.0, 1e6) as u64;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);

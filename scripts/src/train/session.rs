@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use crate::{
     config::Config,
     interrupt::Interrupt,
-    progress::Progress,
+    progress::{Progress, clock, short},
     run_folder::{RunFolder, git_revision},
 };
 
@@ -118,23 +118,19 @@ impl<'a> Session<'a> {
         }
         self.export_bundle(&learner)?;
 
-        let (state, steps) = (self.state(&learner), learner.policy_steps() as f64 / 1e6);
-        let minutes = begin.elapsed().as_secs_f64() / 60.0;
         let run = self.run.path().display();
-        eprintln!("{state} at {steps:.1}M steps after {minutes:.1} min in this session");
-        if learner.policy_steps() < total {
+        let is_done = learner.policy_steps() >= total;
+        eprintln!(
+            "{} after {} steps, {} of this session",
+            if is_done { "done" } else { "stopped" },
+            short(learner.policy_steps() as f64),
+            clock(begin.elapsed().as_secs_f64())
+        );
+        if !is_done {
             eprintln!("go on with   scripts/abs train --resume {run}");
         }
         eprintln!("evaluate     scripts/abs eval --bundle {run}/bundle");
         Ok(())
-    }
-
-    fn state(&self, learner: &Learner) -> &'static str {
-        if learner.policy_steps() < self.config.algorithm.total_policy_steps {
-            "stopped"
-        } else {
-            "done"
-        }
     }
 
     fn after_iteration(

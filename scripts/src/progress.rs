@@ -119,7 +119,7 @@ fn details(scalars: &[(String, f64)]) -> String {
 /// Three significant digits.
 fn number(value: f64) -> String {
     match value.abs() {
-        size if size >= 1e5 || size < 1e-3 => format!("{value:.2e}"),
+        size if !(1e-3..1e5).contains(&size) => format!("{value:.2e}"),
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
         size if size >= 1.0 => format!("{value:.2}"),

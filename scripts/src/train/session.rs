@@ -175,11 +175,8 @@ impl<'a> Session<'a> {
                 config: self.config.to_toml()?,
             },
         );
-        let bundle = Bundle {
-            robot: self.robot.name.clone(),
-            ray_spec: self.config.env.rays.clone(),
-            agile: Some(member),
-        };
+        let mut bundle = Bundle::new(&self.robot, &self.config.env.rays);
+        bundle.agile = Some(member);
         Ok(bundle.save(&self.run.bundle())?)
     }
 }

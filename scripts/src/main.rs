@@ -1,16 +1,18 @@
 //! `abs`: trains, evaluates and shows agile-but-safe policies for legged robots.
 
-mod bench;
 mod config;
 mod config_command;
 mod doctor;
+mod eval;
+mod events;
 mod interrupt;
-#[allow(dead_code, unused_imports)]
 mod pictures;
+mod play;
+mod plot;
+mod policy_args;
 mod progress;
 mod repository;
 mod run_folder;
-mod train;
 
 use std::{io, process::ExitCode};
 
@@ -35,8 +37,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Train(train::TrainCommand),
-    Bench(bench::BenchCommand),
+    Eval(eval::EvalCommand),
+    Play(play::PlayCommand),
+    Plot(plot::PlotCommand),
     Config(config_command::ConfigCommand),
     Doctor(doctor::DoctorCommand),
 }
@@ -51,8 +54,9 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let result = match cli.command {
-        Command::Train(command) => command.run(),
-        Command::Bench(command) => command.run(),
+        Command::Eval(command) => command.run(),
+        Command::Play(command) => command.run(),
+        Command::Plot(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Doctor(command) => command.run(),
     };

@@ -45,6 +45,15 @@ pub enum EngineKind {
     Batch,
 }
 
+impl std::fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Rapier => "rapier",
+            Self::Batch => "batch",
+        })
+    }
+}
+
 /// Builds an engine for `num_robots` robots.
 ///
 /// # Errors

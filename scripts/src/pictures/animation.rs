@@ -14,8 +14,8 @@ use sim::{
 };
 
 use super::{
-    Area, COLLISION, Chart, FAINT, GRID, INK, Image, REACH, Scale, TIME_OUT, centred, draw_title,
-    heat, left, outcome_color,
+    Area, COLLISION, Chart, FAINT, GRID, INK, Image, REACH, Scale, TIME_OUT, draw_title, heat,
+    outcome_color,
     palette::{self, Palette},
     right,
     robot_view::draw_robot,
@@ -90,10 +90,7 @@ impl Film<'_> {
         write_file(path, &bytes)
     }
 
-    /// A single frame, the last one, as a picture.
-    ///
-    /// # Errors
-    /// When plotters cannot draw.
+    #[cfg(test)]
     pub fn draw_last_frame(&self) -> Result<Image> {
         self.draw_frame(&Layout::new(self), self.record.trace.len() - 1)
     }

@@ -30,7 +30,7 @@ pub use self::{
     curves::{Curves, learning_curves},
     outcomes::outcome_bars,
     speeds::{Speeds, speed_histograms},
-    top_view::{contact_sheet, top_view},
+    top_view::{caption_of, contact_sheet, top_view},
 };
 
 /// Something to draw on.

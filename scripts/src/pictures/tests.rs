@@ -4,7 +4,8 @@ use nalgebra::{Point3, UnitQuaternion};
 use policies::RaySpec;
 use robots::{ContactClass, Robot};
 use sim::{
-    eval::{Collision, EpisodeRecord, EvalReport, TraceStep},
+    engine::EngineKind,
+    eval::{Collision, EpisodeRecord, EvalReport, Method, TraceStep},
     testbed::{TestScene, TestbedConfig},
 };
 
@@ -69,7 +70,8 @@ fn episode(index: u64, outcome: Outcome, robot: &Robot) -> EpisodeRecord {
 fn report(reach: f64, collision: f64) -> EvalReport {
     EvalReport {
         robot: "go1".to_owned(),
-        method: "agile".to_owned(),
+        method: Method::Agile,
+        engine: EngineKind::Rapier,
         episodes: 2000,
         seed: 1,
         reach_rate: reach,

@@ -6,7 +6,8 @@ use nalgebra::{Point3, UnitQuaternion};
 use robots::{ContactClass, JointVec};
 use serde::{Deserialize, Serialize};
 
-use crate::testbed::TestScene;
+use super::runner::Method;
+use crate::{engine::EngineKind, testbed::TestScene};
 
 /// How an episode ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,8 +91,10 @@ pub struct EpisodeRecord {
 pub struct EvalReport {
     /// Name of the robot.
     pub robot: String,
-    /// Control method, e.g. `agile`.
-    pub method: String,
+    /// What controlled it.
+    pub method: Method,
+    /// Physics engine.
+    pub engine: EngineKind,
     /// Number of episodes.
     pub episodes: usize,
     /// Seed of the episodes.
@@ -120,7 +123,8 @@ impl EvalReport {
     /// Summarizes episodes that took `wall_s` seconds to simulate.
     pub fn new(
         robot: &str,
-        method: &str,
+        method: Method,
+        engine: EngineKind,
         seed: u64,
         records: &[EpisodeRecord],
         wall_s: f64,
@@ -131,13 +135,15 @@ impl EvalReport {
         let ci95 = |outcome| wilson_ci95(count(outcome), episodes);
         let over_reached = |value: fn(&EpisodeRecord) -> f32| {
             let reached = records.iter().filter(|r| r.outcome == Outcome::Reach);
-            let sum: f64 = reached.map(|r| f64::from(value(r))).sum();
+            // Not `sum`, which is -0 of nothing.
+            let sum = reached.fold(0.0, |sum, r| sum + f64::from(value(r)));
             sum / count(Outcome::Reach).max(1) as f64
         };
         let steps: usize = records.iter().map(|r| r.steps).sum();
         Self {
             robot: robot.to_owned(),
-            method: method.to_owned(),
+            method,
+            engine,
             episodes,
             seed,
             reach_rate: rate(Outcome::Reach),

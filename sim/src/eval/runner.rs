@@ -126,6 +126,7 @@ pub enum EvalError {
 pub struct Evaluation<'a> {
     robot: &'a Robot,
     bundle: &'a Bundle,
+    method: Method,
     config: &'a EvalConfig,
     seed: u64,
     controller: Controller,
@@ -144,10 +145,10 @@ impl<'a> Evaluation<'a> {
         seed: u64,
     ) -> Result<Self, EvalError> {
         config.validate()?;
-        let Method::Agile = method;
         Ok(Self {
             robot,
             bundle,
+            method,
             config,
             seed,
             controller: Controller::new(robot, bundle, &config.safety)?,
@@ -166,8 +167,8 @@ impl<'a> Evaluation<'a> {
         let start = Instant::now();
         let records = self.run(&indices, false, progress)?;
         let wall_s = start.elapsed().as_secs_f64();
-        let method = Method::Agile.to_string();
-        let report = EvalReport::new(&self.robot.name, &method, self.seed, &records, wall_s);
+        let (name, engine) = (&self.robot.name, self.config.engine);
+        let report = EvalReport::new(name, self.method, engine, self.seed, &records, wall_s);
         Ok((report, records))
     }
 

@@ -1,0 +1,239 @@
+//! `abs eval`: the paper's test.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use policies::file::write_atomic;
+use robots::ContactClass;
+use serde::{Deserialize, Serialize};
+use sim::eval::{EpisodeRecord, EvalReport, Evaluation, Outcome};
+
+use crate::{
+    pictures::{Speeds, contact_sheet, outcome_bars, speed_histograms, top_view},
+    policy_args::{PolicyArgs, Subject},
+};
+
+/// Summary in an evaluation folder.
+pub const METRICS: &str = "metrics.json";
+/// One row per episode in an evaluation folder.
+pub const EPISODES: &str = "episodes.csv";
+/// Episodes on the contact sheet.
+const SHEET: usize = 12;
+
+/// Evaluate a policy on the paper's test: table, metrics.json, episodes.csv, pictures
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  abs eval                                            the policy that is shipped
+  abs eval --bundle runs/agile-go1-1-.../bundle --episodes 2000
+  abs eval --json --set eval.testbed.obstacles=0 | jq .reach_rate
+
+An episode depends on the seed and its number alone; the same flags give the same result with any
+number of threads.")]
+pub struct EvalCommand {
+    /// Number of episodes [default: 1000]
+    #[arg(long)]
+    episodes: Option<usize>,
+    /// Folder for the results [default: out/eval-<method>-<robot>-<seed>]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print metrics.json to standard output, and nothing else
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    policy: PolicyArgs,
+}
+
+/// A row of `episodes.csv`. Units are in the names; positions are of the base in the world frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpisodeRow {
+    episode: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    duration_s: f32,
+    final_distance_m: f32,
+    /// Mean speed on the way to the goal.
+    pub mean_speed_mps: f32,
+    /// Largest speed on the way to the goal.
+    pub peak_speed_mps: f32,
+    collision_body: Option<String>,
+    collision_class: Option<ContactClass>,
+    collision_x_m: Option<f32>,
+    collision_y_m: Option<f32>,
+    start_x_m: f32,
+    start_y_m: f32,
+    start_yaw_rad: f32,
+    goal_x_m: f32,
+    goal_y_m: f32,
+    friction: f32,
+}
+
+impl EvalCommand {
+    /// Runs the episodes and writes the results.
+    ///
+    /// # Errors
+    /// One line for a setting, bundle or folder that does not do.
+    pub fn run(&self) -> Result<()> {
+        let subject = self.policy.load(|config| {
+            config.eval.episodes = self.episodes.unwrap_or(config.eval.episodes);
+        })?;
+        let evaluation = subject.evaluation()?;
+        let out = self.out.clone().unwrap_or_else(|| {
+            let (method, robot, seed) = (subject.method, &subject.robot.name, subject.config.seed);
+            PathBuf::from(format!("out/eval-{method}-{robot}-{seed}"))
+        });
+        // Before the work, so that it is not done in vain.
+        let unwritable = || format!("cannot write to {}", out.display());
+        fs::create_dir_all(&out).with_context(unwritable)?;
+        tempfile::tempfile_in(&out).with_context(unwritable)?;
+
+        let bar = progress_bar(subject.config.eval.episodes);
+        let (report, records) = evaluation.report(&|| bar.inc(1))?;
+        bar.finish_and_clear();
+
+        let json = serde_json::to_string_pretty(&report)? + "\n";
+        let policy_step_s = subject.config.eval.physics.policy_step_s();
+        write(&out.join(EPISODES), &episodes_csv(&records, policy_step_s)?)?;
+        write_pictures(&out, &subject, &evaluation, &report, &records)?;
+        write(&out.join(METRICS), json.as_bytes())?;
+        let text = match self.json {
+            true => json,
+            false => table(&report) + &format!("results in {}\n", out.display()),
+        };
+        io::stdout().write_all(text.as_bytes())?;
+        Ok(())
+    }
+}
+
+fn progress_bar(episodes: usize) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(episodes as u64);
+    // The template is a constant; the default style is shown if it should be wrong.
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} episodes, ETA {eta}") {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomic(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn episodes_csv(records: &[EpisodeRecord], policy_step_s: f32) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for record in records {
+        let scene = &record.scene;
+        let collision = record.collision.as_ref();
+        writer.serialize(EpisodeRow {
+            episode: scene.index,
+            outcome: record.outcome,
+            duration_s: record.steps as f32 * policy_step_s,
+            final_distance_m: record.final_distance_m,
+            mean_speed_mps: record.mean_speed_mps,
+            peak_speed_mps: record.peak_speed_mps,
+            collision_body: collision.map(|c| c.body.clone()),
+            collision_class: collision.map(|c| c.class),
+            collision_x_m: collision.map(|c| c.position_world.x),
+            collision_y_m: collision.map(|c| c.position_world.y),
+            start_x_m: scene.start_world.x,
+            start_y_m: scene.start_world.y,
+            start_yaw_rad: scene.start_yaw_rad,
+            goal_x_m: scene.goal.position_world.x,
+            goal_y_m: scene.goal.position_world.y,
+            friction: scene.friction,
+        })?;
+    }
+    Ok(writer.into_inner()?)
+}
+
+/// Rates with their intervals, speeds, and what the paper has.
+fn table(report: &EvalReport) -> String {
+    let EvalReport {
+        robot,
+        method,
+        engine,
+        episodes,
+        seed,
+        ..
+    } = report;
+    let mut text = format!("{robot}, {method}, {engine}: {episodes} episodes, seed {seed}\n");
+    // Writing to a string cannot fail.
+    for (name, rate, [low, high]) in [
+        ("reach", report.reach_rate, report.reach_ci95),
+        ("collision", report.collision_rate, report.collision_ci95),
+        ("time-out", report.time_out_rate, report.time_out_ci95),
+    ] {
+        let [rate, low, high] = [rate, low, high].map(|share| 100.0 * share);
+        let _ = writeln!(text, "  {name:<12} {rate:>5.1} %    [{low:.1}, {high:.1}]");
+    }
+    for (name, speed) in [
+        ("mean speed", report.mean_speed),
+        ("peak speed", report.peak_speed),
+    ] {
+        let _ = writeln!(text, "  {name:<12} {speed:>5.2} m/s  over reached episodes");
+    }
+    let _ = writeln!(
+        text,
+        "  {:.0} policy steps per second",
+        report.steps_per_second
+    );
+    text
+}
+
+fn write_pictures(
+    out: &Path,
+    subject: &Subject,
+    evaluation: &Evaluation<'_>,
+    report: &EvalReport,
+    records: &[EpisodeRecord],
+) -> Result<()> {
+    let name = format!("{}, {}", report.robot, report.method);
+    let title = format!("{name}: {} episodes", report.episodes);
+    let bars = [(name.clone(), report.clone())];
+    outcome_bars(&title, &bars)?.save_png(&out.join("outcomes.png"))?;
+    let reached = records.iter().filter(|r| r.outcome == Outcome::Reach);
+    let speeds = Speeds {
+        name: name.clone(),
+        mean_mps: reached.clone().map(|r| r.mean_speed_mps).collect(),
+        peak_mps: reached.map(|r| r.peak_speed_mps).collect(),
+    };
+    let title = format!("{name}: speed on the way to the goal");
+    speed_histograms(&title, &[speeds])?.save_png(&out.join("speeds.png"))?;
+
+    // Paths are not kept while thousands of episodes run; the few that are shown run again.
+    let reach_m = f64::from(subject.config.eval.reach_m);
+    let first: Vec<u64> = records.iter().take(SHEET).map(|r| r.scene.index).collect();
+    let sheet = evaluation.run(&first, true, &|| ())?;
+    let title = format!(
+        "{name}: the first {} episodes of seed {}",
+        sheet.len(),
+        report.seed
+    );
+    contact_sheet(&title, &sheet, 3, reach_m)?.save_png(&out.join("episodes.png"))?;
+
+    for outcome in [Outcome::Reach, Outcome::Collision, Outcome::TimeOut] {
+        let path = out.join(format!("episode-{outcome}.png"));
+        let example = records.iter().find(|r| r.outcome == outcome);
+        let Some(example) = example else {
+            // That of an earlier evaluation would mislead.
+            if path.exists() {
+                fs::remove_file(&path)?;
+            }
+            continue;
+        };
+        let index = example.scene.index;
+        for record in evaluation.run(&[index], true, &|| ())? {
+            let title = format!("{name}, episode {index} of seed {}: {outcome}", report.seed);
+            top_view(&title, &record, reach_m)?.save_png(&path)?;
+        }
+    }
+    Ok(())
+}

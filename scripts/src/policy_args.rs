@@ -1,0 +1,98 @@
+//! Which policy is to be run on which robot, for the commands that run one.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use policies::Bundle;
+use robots::Robot;
+use sim::{
+    engine::EngineKind,
+    eval::{Evaluation, Method},
+};
+
+use crate::{
+    config::{Config, ConfigArgs},
+    repository,
+};
+
+/// Flags shared by `eval` and `play`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct PolicyArgs {
+    /// Folder of the policy bundle [default: the one that is shipped for the robot]
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    /// What controls the robot: agile
+    #[arg(long, default_value_t)]
+    method: Method,
+    /// Physics engine [default: rapier]
+    #[arg(long, value_enum)]
+    engine: Option<Engine>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Engine {
+    Rapier,
+    Batch,
+}
+
+/// A policy bundle, the robot that it is for, and the settings.
+pub struct Subject {
+    pub robot: Robot,
+    pub bundle: Bundle,
+    pub method: Method,
+    pub config: Config,
+}
+
+impl PolicyArgs {
+    /// Loads everything; `change` is the last word on the settings.
+    ///
+    /// # Errors
+    /// One line for a wrong setting, robot or bundle.
+    pub fn load(&self, change: impl FnOnce(&mut Config)) -> Result<Subject> {
+        let mut config = self.config.resolve()?;
+        if let Some(engine) = self.engine {
+            config.eval.engine = match engine {
+                Engine::Rapier => EngineKind::Rapier,
+                Engine::Batch => EngineKind::Batch,
+            };
+        }
+        change(&mut config);
+        let folder = match &self.bundle {
+            Some(folder) => folder.clone(),
+            None => repository::bundle(&config.robot),
+        };
+        let bundle = Bundle::load(&folder)?;
+        // A bundle knows its robot, so that only a robot of one's own has to be named.
+        if config.robot == Config::default().robot && self.config.robot.is_none() {
+            config.robot.clone_from(&bundle.robot);
+        }
+        let robot = Robot::load(&config.robot)?;
+        config.start_thread_pool()?;
+        Ok(Subject {
+            robot,
+            bundle,
+            method: self.method,
+            config,
+        })
+    }
+}
+
+impl Subject {
+    /// The evaluation of this policy.
+    ///
+    /// # Errors
+    /// One line that says what does not fit.
+    pub fn evaluation(&self) -> Result<Evaluation<'_>> {
+        let Self { robot, bundle, .. } = self;
+        let eval = &self.config.eval;
+        Ok(Evaluation::new(
+            robot,
+            bundle,
+            self.method,
+            eval,
+            self.config.seed,
+        )?)
+    }
+}

@@ -32,8 +32,8 @@ impl Interrupt {
         Ok(Self(requested))
     }
 
-    /// True after the first Ctrl-C.
-    pub fn requested(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// Becomes true at the first Ctrl-C.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.0
     }
 }

@@ -1,5 +1,6 @@
 //! `abs`: trains, evaluates and shows agile-but-safe policies for legged robots.
 
+mod bench;
 mod config;
 mod config_command;
 mod doctor;
@@ -13,6 +14,7 @@ mod policy_args;
 mod progress;
 mod repository;
 mod run_folder;
+mod train;
 
 use std::{io, process::ExitCode};
 
@@ -37,6 +39,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Train(train::TrainCommand),
+    Bench(bench::BenchCommand),
     Eval(eval::EvalCommand),
     Play(play::PlayCommand),
     Plot(plot::PlotCommand),
@@ -54,6 +58,8 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let result = match cli.command {
+        Command::Train(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Play(command) => command.run(),
         Command::Plot(command) => command.run(),

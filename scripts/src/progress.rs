@@ -7,7 +7,6 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use policies::vec_env::Scalar;
 
 /// Between two reports where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -43,15 +42,8 @@ impl Progress {
         }
     }
 
-    /// After an iteration that took `policy_steps` from `policy_steps - new_steps`, in `seconds`.
-    pub fn iteration(
-        &mut self,
-        policy_steps: u64,
-        new_steps: u64,
-        seconds: f64,
-        scalars: &[Scalar],
-    ) {
-        let rate = new_steps as f64 / seconds.max(1e-9);
+    /// After an iteration: steps done in all, speed of this iteration, and named numbers to show.
+    pub fn iteration(&mut self, policy_steps: u64, rate: f64, scalars: &[(String, f64)]) {
         let mean = self
             .steps_per_second
             .map_or(rate, |mean| mean + RATE_WEIGHT * (rate - mean));
@@ -62,16 +54,8 @@ impl Progress {
             bar.set_position(policy_steps);
             bar.set_message(format!("{head}\n{}", details(scalars)));
         } else if self.is_line_due(policy_steps) {
-            let percent = 100 * policy_steps / self.total_steps.max(1);
+            let percent = (100 * policy_steps / self.total_steps.max(1)).min(100);
             eprintln!("{percent:>3}%  {head}\n{}", details(scalars));
-        }
-    }
-
-    /// A line that stays above the bar.
-    pub fn note(&self, line: &str) {
-        match &self.bar {
-            Some(bar) => bar.println(line),
-            None => eprintln!("{line}"),
         }
     }
 
@@ -106,13 +90,13 @@ fn headline(policy_steps: u64, total_steps: u64, steps_per_second: f64) -> Strin
 }
 
 /// Scalars grouped by what stands before the `/`, terms that are zero left out.
-fn details(scalars: &[Scalar]) -> String {
+fn details(scalars: &[(String, f64)]) -> String {
     let mut text = String::new();
     let mut group = "";
     let mut column = 0;
-    for scalar in scalars.iter().filter(|scalar| scalar.value != 0.0) {
-        let (scalar_group, name) = scalar.name.split_once('/').unwrap_or(("", &scalar.name));
-        let entry = format!("{name} {}", number(scalar.value));
+    for (name, value) in scalars.iter().filter(|(_, value)| *value != 0.0) {
+        let (scalar_group, name) = name.split_once('/').unwrap_or(("", name));
+        let entry = format!("{name} {}", number(*value));
         if scalar_group != group || column + entry.len() > WIDTH || column == 0 {
             let label = if scalar_group == group && column > 0 {
                 ""
@@ -135,7 +119,7 @@ fn details(scalars: &[Scalar]) -> String {
 /// Three significant digits.
 fn number(value: f64) -> String {
     match value.abs() {
-        size if size >= 1e5 || size < 1e-3 => format!("{value:.2e}"),
+        size if !(1e-3..1e5).contains(&size) => format!("{value:.2e}"),
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
         size if size >= 1.0 => format!("{value:.2}"),
@@ -144,7 +128,7 @@ fn number(value: f64) -> String {
 }
 
 /// A large number with k or M.
-fn short(value: f64) -> String {
+pub fn short(value: f64) -> String {
     if value >= 1e6 {
         format!("{:.1}M", value / 1e6)
     } else if value >= 1e3 {
@@ -155,7 +139,7 @@ fn short(value: f64) -> String {
 }
 
 /// Hours, minutes and seconds.
-fn clock(seconds: f64) -> String {
+pub fn clock(seconds: f64) -> String {
     // Some days are as good as an eternity.
     let seconds = seconds.clamp(0.0, 1e6) as u64;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -170,12 +154,8 @@ fn clock(seconds: f64) -> String {
 mod tests {
     use super::*;
 
-    fn scalar(name: &str, value: f64) -> Scalar {
-        Scalar {
-            name: name.to_owned(),
-            value,
-            count: 1,
-        }
+    fn scalar(name: &str, value: f64) -> (String, f64) {
+        (name.to_owned(), value)
     }
 
     #[test]

@@ -19,7 +19,10 @@ use anyhow::{Context, Result, bail};
 use policies::file::write_atomic;
 use time::OffsetDateTime;
 
-use crate::{config::Config, repository};
+use crate::{
+    config::{Config, ConfigArgs},
+    repository,
+};
 
 const CONFIG: &str = "config.toml";
 
@@ -62,7 +65,7 @@ impl RunFolder {
         fs::create_dir_all(path).with_context(unwritable)?;
         write_atomic(&run.file("revision.txt"), git_revision().as_bytes())
             .with_context(unwritable)?;
-        write_atomic(&run.file(CONFIG), config.to_toml()?.as_bytes()).with_context(unwritable)?;
+        run.save_config(config)?;
         Ok(run)
     }
 
@@ -85,8 +88,21 @@ impl RunFolder {
     }
 
     /// The configuration of the run.
-    pub fn config_path(&self) -> PathBuf {
-        self.file(CONFIG)
+    ///
+    /// # Errors
+    /// When it cannot be read, or is of another version of this program.
+    pub fn config(&self) -> Result<Config> {
+        ConfigArgs::from_file(self.file(CONFIG)).resolve()
+    }
+
+    /// Replaces the configuration of the run.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save_config(&self, config: &Config) -> Result<()> {
+        let path = self.file(CONFIG);
+        write_atomic(&path, config.to_toml()?.as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Where checkpoints go.
@@ -146,8 +162,7 @@ mod tests {
             ..Config::default()
         };
         let run = RunFolder::create(&path, &config).unwrap();
-        let kept = fs::read_to_string(run.config_path()).unwrap();
-        assert_eq!(toml::from_str::<Config>(&kept).unwrap(), config);
+        assert_eq!(run.config().unwrap(), config);
         let error = RunFolder::create(&path, &config).unwrap_err();
         assert!(error.to_string().contains("holds a run already"), "{error}");
         RunFolder::open(&path).unwrap();

@@ -1,5 +1,6 @@
 //! The simulation in which the policies learn and are evaluated.
 
+pub mod batch;
 pub mod engine;
 pub mod env;
 pub mod eval;

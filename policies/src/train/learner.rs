@@ -158,6 +158,15 @@ impl Learner {
         &self.config
     }
 
+    /// Number format of the networks' products on this machine, never `Auto`.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        match compute_kind(self.config.precision) {
+            Kind::BFloat16 => Precision::Bf16,
+            _ => Precision::F32,
+        }
+    }
+
     /// Iterations done.
     #[must_use]
     pub fn iteration(&self) -> u64 {

@@ -1,0 +1,168 @@
+//! `abs bench`: how fast this machine simulates and learns.
+
+mod sim;
+#[cfg(feature = "train")]
+mod train;
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::config::{Config, ConfigArgs};
+
+/// Measure how fast this machine simulates and learns
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  abs bench sim                      both engines
+  abs bench sim --engine rapier --threads 1 --json
+  abs bench train --preset paper")]
+pub struct BenchCommand {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Physics alone, and the whole environment step
+    Sim(BenchArgs),
+    /// Learning: simulation, inference and update together
+    Train(BenchArgs),
+}
+
+#[derive(clap::Args)]
+struct BenchArgs {
+    /// Physics engine [default: all for `sim`, batch for `train`]
+    #[arg(long, value_parser = ["rapier", "batch"])]
+    engine: Option<String>,
+    /// Number of environments, over all threads
+    #[arg(long)]
+    num_envs: Option<usize>,
+    /// How long to measure each number, s
+    #[arg(long, default_value_t = 3.0, value_parser = positive_seconds)]
+    seconds: f64,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+fn positive_seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=3600.0).contains(&seconds) && seconds > 0.0 => Ok(seconds),
+        _ => Err("must be a number of seconds above 0".to_owned()),
+    }
+}
+
+impl BenchCommand {
+    /// Measures and prints.
+    ///
+    /// # Errors
+    /// One line for a configuration that does not do.
+    pub fn run(&self) -> Result<()> {
+        match &self.what {
+            What::Sim(args) => {
+                let engines: &[&str] = match &args.engine {
+                    Some(engine) => &[engine],
+                    None => &["rapier", "batch"],
+                };
+                let reports = engines
+                    .iter()
+                    .map(|engine| sim::measure(&args.config(engine)?, args.duration()))
+                    .collect::<Result<Vec<_>>>()?;
+                args.print(&reports)
+            }
+            What::Train(args) => {
+                let config = args.config(args.engine.as_deref().unwrap_or("batch"))?;
+                args.print(&[measure_training(&config, args.duration())?])
+            }
+        }
+    }
+}
+
+#[cfg(feature = "train")]
+use train::measure as measure_training;
+
+#[cfg(not(feature = "train"))]
+fn measure_training(_config: &Config, _duration: Duration) -> Result<Value> {
+    bail!(
+        "this program was built without libtorch; start it as scripts/abs bench train, which fetches it"
+    )
+}
+
+impl BenchArgs {
+    fn config(&self, engine: &str) -> Result<Config> {
+        let mut args = self.config.clone();
+        args.set("env.num_envs", self.num_envs);
+        args.set("env.engine", Some(engine));
+        let mut config = args.resolve()?;
+        config.env.validate()?;
+        config.algorithm.validate()?;
+        config.threads = config.num_threads();
+        if config.threads > config.env.num_envs {
+            bail!(
+                "{} threads cannot share {} environments; raise --num-envs or lower --threads",
+                config.threads,
+                config.env.num_envs
+            );
+        }
+        Ok(config)
+    }
+
+    fn duration(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+
+    /// One JSON object, or an array of them if there are several; or a line per field.
+    fn print<T: Serialize>(&self, reports: &[T]) -> Result<()> {
+        let values = reports
+            .iter()
+            .map(serde_json::to_value)
+            .collect::<Result<Vec<_>, _>>()?;
+        let text = if self.json {
+            match values.as_slice() {
+                [value] => serde_json::to_string_pretty(value)?,
+                values => serde_json::to_string_pretty(values)?,
+            }
+        } else {
+            values.iter().map(table).collect::<Vec<_>>().join("\n\n")
+        };
+        Ok(writeln!(io::stdout(), "{text}")?)
+    }
+}
+
+fn table(report: &Value) -> String {
+    let Some(fields) = report.as_object() else {
+        return report.to_string();
+    };
+    let width = fields.keys().map(String::len).max().unwrap_or(0);
+    fields
+        .iter()
+        .map(|(key, value)| {
+            let value = match value {
+                Value::String(text) => text.clone(),
+                Value::Number(number) => number
+                    .as_f64()
+                    .filter(|_| number.is_f64())
+                    .map_or_else(|| number.to_string(), three_digits),
+                other => other.to_string(),
+            };
+            format!("{:<width$}  {value}", key.replace('_', " "))
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn three_digits(value: f64) -> String {
+    match value.abs() {
+        size if size >= 1e6 => format!("{:.2} million", value / 1e6),
+        size if size >= 1e3 => format!("{:.1} thousand", value / 1e3),
+        _ => format!("{value:.3}"),
+    }
+}

@@ -1,0 +1,174 @@
+//! Speed of the simulation: physics with rays, and the whole environment step.
+
+use std::{
+    f32::consts::TAU,
+    panic,
+    sync::{Arc, Barrier},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use policies::{
+    rays::RayScan,
+    vec_env::{Done, StepOut, VecEnv},
+};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg32;
+use robots::{Robot, RobotState};
+use serde::Serialize;
+use sim::{
+    engine::{self, EngineKind, EpisodeStart, PhysicsState},
+    env::agile_shards,
+    obstacle::Obstacle,
+    rays::RayCaster,
+};
+
+use crate::config::Config;
+
+/// Policy steps after which the robots of the physics benchmark start again.
+const EPISODE_STEPS: usize = 450;
+const OBSTACLES: usize = 8;
+
+/// Results of `abs bench sim`.
+#[derive(Serialize)]
+pub struct SimReport {
+    robot: String,
+    engine: EngineKind,
+    threads: usize,
+    num_envs: usize,
+    /// Physics steps of single robots, among obstacles, rays included.
+    robot_steps_per_second: f64,
+    /// Policy steps of single environments: physics, observations, noise, rewards, resets, curriculum.
+    env_steps_per_second: f64,
+}
+
+/// Measures each speed for `duration`.
+pub fn measure(config: &Config, duration: Duration) -> Result<SimReport> {
+    let robot = Arc::new(Robot::load(&config.robot)?);
+    let physics = (0..config.threads)
+        .map(|worker| physics_worker(&robot, config, worker))
+        .collect::<Result<Vec<_>>>()?;
+    let robot_steps_per_second = total_rate(physics, duration);
+    let environments = agile_shards(&robot, &config.env, config.seed, config.threads)?
+        .into_iter()
+        .map(environment_worker)
+        .collect();
+    Ok(SimReport {
+        robot: robot.name.clone(),
+        engine: config.env.engine,
+        threads: config.threads,
+        num_envs: config.env.num_envs,
+        robot_steps_per_second,
+        env_steps_per_second: total_rate(environments, duration),
+    })
+}
+
+/// Does a piece of work and returns the number of steps that it was.
+type Work = Box<dyn FnMut() -> usize + Send>;
+
+/// Runs every worker in a thread of its own and adds up their steps per second.
+fn total_rate(workers: Vec<Work>, duration: Duration) -> f64 {
+    let barrier = &Barrier::new(workers.len());
+    thread::scope(|scope| {
+        let threads: Vec<_> = workers
+            .into_iter()
+            .map(|mut work| {
+                scope.spawn(move || {
+                    work();
+                    barrier.wait();
+                    let begin = Instant::now();
+                    let mut steps = 0;
+                    while begin.elapsed() < duration {
+                        steps += work();
+                    }
+                    steps as f64 / begin.elapsed().as_secs_f64()
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|e| panic::resume_unwind(e)))
+            .sum()
+    })
+}
+
+/// Robots that tread on the spot in a ring of cylinders.
+fn physics_worker(robot: &Arc<Robot>, config: &Config, worker: usize) -> Result<Work> {
+    let share = |worker: usize| worker * config.env.num_envs / config.threads;
+    let count = share(worker + 1) - share(worker);
+    let settings = &config.env.physics;
+    let mut engine = engine::build(config.env.engine, robot, settings, count)?;
+    let start = EpisodeStart {
+        obstacles: ring_of_cylinders(),
+        ..EpisodeStart::standing(robot)
+    };
+    for index in 0..count {
+        engine.reset(index, &start)?;
+    }
+
+    let rays = RayCaster::new(&config.env.rays);
+    let mut scan = RayScan::clear(&config.env.rays);
+    let mut physics = PhysicsState::zero(robot);
+    let mut state = RobotState::zero(robot.num_joints(), robot.num_feet());
+    let standing = robot.control.standing_position_rad.clone();
+    let mut targets = standing.repeat(count);
+    let (decimation, step_s) = (settings.decimation, settings.policy_step_s());
+    let mut step = 0;
+    Ok(Box::new(move || {
+        if step == EPISODE_STEPS {
+            step = 0;
+            for index in 0..count {
+                // The same start was accepted above.
+                let _ = engine.reset(index, &start);
+            }
+        }
+        let sway_rad = 0.1 * (TAU * step as f32 / 25.0).sin();
+        for row in targets.chunks_exact_mut(standing.len()) {
+            for (target, standing) in row.iter_mut().zip(&standing) {
+                *target = standing + sway_rad;
+            }
+        }
+        engine.step(&targets);
+        for index in 0..count {
+            engine.read(index, &mut physics);
+            physics.write_robot_state(1.0, &mut state);
+            rays.cast(&state, &start.obstacles, step as f32 * step_s, &mut scan);
+        }
+        step += 1;
+        count * decimation
+    }))
+}
+
+fn ring_of_cylinders() -> Vec<Obstacle> {
+    (0..OBSTACLES)
+        .map(|index| {
+            let (sin, cos) = (TAU * index as f32 / OBSTACLES as f32).sin_cos();
+            Obstacle::cylinder(2.0 * cos, 2.0 * sin, 0.4, 1.0)
+        })
+        .collect()
+}
+
+/// Environments driven by noise, as at the start of training.
+fn environment_worker(mut env: impl VecEnv + 'static) -> Work {
+    let (num_envs, dim) = (env.num_envs(), env.observation_dim());
+    let mut random = Pcg32::seed_from_u64(0);
+    let actions: Vec<f32> = (0..num_envs * env.action_dim())
+        .map(|_| random.random_range(-1.0..1.0))
+        .collect();
+    let mut observations = vec![0.0; num_envs * dim];
+    let mut terminal_observations = observations.clone();
+    let mut rewards = vec![0.0; num_envs];
+    let mut done = vec![Done::No; num_envs];
+    env.observe(&mut observations);
+    Box::new(move || {
+        let out = StepOut {
+            observations: &mut observations,
+            rewards: &mut rewards,
+            done: &mut done,
+            terminal_observations: &mut terminal_observations,
+        };
+        env.step(&actions, out);
+        num_envs
+    })
+}

@@ -1,0 +1,125 @@
+//! `abs train`: the command, up to the point where libtorch is needed.
+
+#[cfg(feature = "train")]
+mod session;
+
+#[cfg(not(feature = "train"))]
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use robots::Robot;
+use time::OffsetDateTime;
+
+use crate::{
+    config::{Config, ConfigArgs},
+    run_folder::RunFolder,
+};
+
+/// Train a policy
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  abs train agile --robot go1 --seed 1
+  abs train agile --preset paper --set algorithm.total_policy_steps=200_000_000
+  abs train --resume runs/agile-go1-1-20260131-235959
+  tensorboard --logdir runs
+
+Ctrl-C saves and stops; a second Ctrl-C kills.")]
+pub struct TrainCommand {
+    /// What to train
+    #[arg(value_enum, required_unless_present = "resume")]
+    task: Option<Task>,
+    /// Folder of the run [default: runs/<task>-<robot>-<seed>-<time>]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the run in this folder, exactly where it stopped
+    #[arg(
+        long,
+        value_name = "RUN",
+        conflicts_with_all = ["task", "out", "config", "preset", "robot", "seed"],
+    )]
+    resume: Option<PathBuf>,
+    /// Number of environments, over all workers
+    #[arg(long)]
+    num_envs: Option<usize>,
+    /// Physics engine [default: batch]
+    #[arg(long, value_parser = ["rapier", "batch"])]
+    engine: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// What can be trained.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Task {
+    /// Runs to a goal among obstacles
+    Agile,
+}
+
+impl Task {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Agile => "agile",
+        }
+    }
+}
+
+impl TrainCommand {
+    /// Trains until the configured number of steps is done or Ctrl-C comes.
+    ///
+    /// # Errors
+    /// One line for a configuration, robot or folder that does not do, and when training fails.
+    pub fn run(&self) -> Result<()> {
+        let mut args = self.config.clone();
+        args.set("env.num_envs", self.num_envs);
+        args.set("env.engine", self.engine.as_ref());
+        match &self.resume {
+            Some(path) => {
+                let run = RunFolder::open(path)?;
+                let (config, robot) = check(args.resolve_over(run.config()?)?)?;
+                resume(&run, &config, robot)
+            }
+            None => {
+                let (config, robot) = check(args.resolve()?)?;
+                let path = self.out.clone().unwrap_or_else(|| {
+                    let task = self.task.unwrap_or(Task::Agile).name();
+                    let now = OffsetDateTime::now_utc();
+                    RunFolder::default_path(task, &robot.name, config.seed, now)
+                });
+                begin(&path, &config, robot)
+            }
+        }
+    }
+}
+
+/// Finds what is wrong before anything is written. The number of workers becomes part of the configuration, because
+/// a run goes on exactly only with the same number.
+fn check(mut config: Config) -> Result<(Config, Robot)> {
+    config.env.validate()?;
+    config.algorithm.validate()?;
+    if config.threads == 0 {
+        config.threads = config.num_threads().min(config.env.num_envs);
+    }
+    let robot = Robot::load(&config.robot)?;
+    Ok((config, robot))
+}
+
+#[cfg(feature = "train")]
+pub use session::learner;
+#[cfg(feature = "train")]
+use session::{begin, resume};
+
+#[cfg(not(feature = "train"))]
+fn begin(_path: &Path, _config: &Config, _robot: Robot) -> Result<()> {
+    anyhow::bail!(NO_LIBTORCH)
+}
+
+#[cfg(not(feature = "train"))]
+fn resume(_run: &RunFolder, _config: &Config, _robot: Robot) -> Result<()> {
+    anyhow::bail!(NO_LIBTORCH)
+}
+
+#[cfg(not(feature = "train"))]
+const NO_LIBTORCH: &str =
+    "this program was built without libtorch; start it as scripts/abs train, which fetches it";

@@ -1,0 +1,194 @@
+//! A training from its first to its last iteration.
+
+use std::{ops::ControlFlow, path::Path, sync::Arc, time::Instant};
+
+use anyhow::{Context, Result, bail};
+use policies::{
+    Activation, Bundle, Layout, Linear, Member, Provenance,
+    train::{EventWriter, IterationReport, Learner, checkpoint},
+    vec_env::VecEnv,
+};
+use robots::Robot;
+use sim::env::agile_shards;
+use time::OffsetDateTime;
+
+use crate::{
+    config::Config,
+    interrupt::Interrupt,
+    progress::{Progress, clock, short},
+    run_folder::{RunFolder, git_revision},
+};
+
+struct Session<'a> {
+    run: &'a RunFolder,
+    config: &'a Config,
+    robot: Arc<Robot>,
+    git_revision: String,
+}
+
+/// Starts a new run.
+pub fn begin(path: &Path, config: &Config, robot: Robot) -> Result<()> {
+    let robot = Arc::new(robot);
+    // First, so that a mistake leaves no run folder behind.
+    let learner = learner(&dumping_into(path, config), &robot)?;
+    let run = RunFolder::create(path, config)?;
+    Session::new(&run, config, robot).train(learner)
+}
+
+/// Goes on with a run from its newest checkpoint.
+pub fn resume(run: &RunFolder, config: &Config, robot: Robot) -> Result<()> {
+    let robot = Arc::new(robot);
+    let mut learner = learner(&dumping_into(run.path(), config), &robot)?;
+    let Some(path) = checkpoint::latest(&run.checkpoints())? else {
+        bail!(
+            "{} holds no checkpoint to resume from",
+            run.path().display()
+        );
+    };
+    let resumed = learner.resume(&path)?;
+    run.save_config(config)?;
+    let exactly = match resumed.environments {
+        true => "",
+        false => ", with fresh episodes because the number of workers or environments has changed",
+    };
+    eprintln!("resuming from {}{exactly}", path.display());
+    Session::new(run, config, robot).train(learner)
+}
+
+/// The learner of a configuration, before its first iteration.
+pub fn learner(config: &Config, robot: &Arc<Robot>) -> Result<Learner> {
+    let shards = agile_shards(robot, &config.env, config.seed, config.num_threads())?;
+    let shards = shards
+        .into_iter()
+        .map(|shard| Box::new(shard) as Box<dyn VecEnv>)
+        .collect();
+    Ok(Learner::new(config.algorithm.clone(), shards, config.seed)?)
+}
+
+/// States that are not finite are left in the run folder for inspection.
+fn dumping_into(run: &Path, config: &Config) -> Config {
+    let mut config = config.clone();
+    let folder = &mut config.env.dump_dir;
+    folder.get_or_insert_with(|| run.join("not_finite"));
+    config
+}
+
+impl<'a> Session<'a> {
+    fn new(run: &'a RunFolder, config: &'a Config, robot: Arc<Robot>) -> Self {
+        Self {
+            run,
+            config,
+            robot,
+            git_revision: git_revision(),
+        }
+    }
+
+    fn train(&self, mut learner: Learner) -> Result<()> {
+        let begin = Instant::now();
+        let interrupt = Interrupt::listen("stopping after this iteration; Ctrl-C again to kill")?;
+        let mut events = EventWriter::create(self.run.path())
+            .with_context(|| format!("cannot write to {}", self.run.path().display()))?;
+        eprintln!(
+            "training in {} with {} workers; Ctrl-C saves and stops",
+            self.run.path().display(),
+            self.config.num_threads()
+        );
+
+        let total = self.config.algorithm.total_policy_steps;
+        let mut progress = Progress::new(total, learner.policy_steps());
+        let mut failure = None;
+        let outcome = learner.run(
+            Some(&self.run.checkpoints()),
+            interrupt.flag(),
+            |learner, report| match self.after_iteration(learner, report, &mut events) {
+                Ok(()) => {
+                    progress.iteration(report.policy_steps, report.steps_per_s, &shown(report));
+                    ControlFlow::Continue(())
+                }
+                Err(error) => {
+                    failure = Some(error);
+                    ControlFlow::Break(())
+                }
+            },
+        );
+        progress.finish();
+        outcome?;
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        self.export_bundle(&learner)?;
+
+        let run = self.run.path().display();
+        let is_done = learner.policy_steps() >= total;
+        eprintln!(
+            "{} after {} steps, {} of this session",
+            if is_done { "done" } else { "stopped" },
+            short(learner.policy_steps() as f64),
+            clock(begin.elapsed().as_secs_f64())
+        );
+        if !is_done {
+            eprintln!("go on with   scripts/abs train --resume {run}");
+        }
+        eprintln!("evaluate     scripts/abs eval --bundle {run}/bundle");
+        Ok(())
+    }
+
+    fn after_iteration(
+        &self,
+        learner: &Learner,
+        report: &IterationReport,
+        events: &mut EventWriter,
+    ) -> Result<()> {
+        events
+            .scalars(report.policy_steps, report.all_scalars())
+            .and_then(|()| events.flush())
+            .with_context(|| format!("cannot write to {}", self.run.path().display()))?;
+        if report
+            .iteration
+            .is_multiple_of(self.config.algorithm.checkpoint_interval)
+        {
+            self.export_bundle(learner)?;
+        }
+        Ok(())
+    }
+
+    fn export_bundle(&self, learner: &Learner) -> Result<()> {
+        let layers = learner
+            .actor_layers()
+            .into_iter()
+            .map(|layer| Linear {
+                weight: layer.weight,
+                bias: layer.bias,
+                inputs: layer.inputs,
+            })
+            .collect();
+        let member = Member::agile(
+            &Layout::agile(&self.robot, &self.config.env.rays),
+            self.robot.control.action_scale,
+            Activation::Elu,
+            layers,
+            Provenance {
+                git_revision: self.git_revision.clone(),
+                seed: self.config.seed,
+                policy_steps: learner.policy_steps(),
+                date: Some(OffsetDateTime::now_utc().date().to_string()),
+                config: self.config.to_toml()?,
+            },
+        );
+        let mut bundle = Bundle::new(&self.robot, &self.config.env.rays);
+        bundle.agile = Some(member);
+        Ok(bundle.save(&self.run.bundle())?)
+    }
+}
+
+/// What the progress shows of an iteration; TensorBoard has it all.
+fn shown(report: &IterationReport) -> Vec<(String, f64)> {
+    const LEARNER: [&str; 5] = ["reward", "std", "kl", "learning_rate", "explained_variance"];
+    report
+        .all_scalars()
+        .filter(|(name, _)| {
+            name.strip_prefix("learner/")
+                .is_none_or(|name| LEARNER.contains(&name))
+        })
+        .collect()
+}

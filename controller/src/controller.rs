@@ -7,8 +7,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     link::{ControlInput, RobotLink},
+    method::Method,
     safety::{Limited, SafetyConfig, SafetyConfigError, SafetyLimiter},
+    switch::{Decision, Switch, SwitchConfig, SwitchConfigError},
 };
+
+/// Settings of the [`Controller`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ControllerConfig {
+    /// The switch between the agile and the recovery policy.
+    pub switch: SwitchConfig,
+    /// Limits of every command.
+    pub safety: SafetyConfig,
+}
 
 /// What decided the last command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -16,6 +28,8 @@ use crate::{
 pub enum Mode {
     /// The agile policy runs to the goal.
     Agile,
+    /// The recovery policy follows a twist.
+    Recovery,
     /// No policy could be run: all joints are damped.
     Fallback,
 }
@@ -33,7 +47,7 @@ pub enum Fault {
         /// Number that the policy was trained with.
         expected: usize,
     },
-    /// A number of the observation or of the action is not finite.
+    /// A number of the observation, of the reach-avoid value or of the action is not finite.
     #[error(transparent)]
     NotFinite(#[from] NotFinite),
 }
@@ -41,59 +55,99 @@ pub enum Fault {
 /// Why there is no controller.
 #[derive(Debug, thiserror::Error)]
 pub enum ControllerError {
-    /// The bundle does not fit the robot.
+    /// The bundle does not fit the robot or the method.
     #[error(transparent)]
     Bundle(#[from] BundleError),
     /// A safety setting is out of range.
     #[error(transparent)]
     Safety(#[from] SafetyConfigError),
+    /// A setting of the switch is out of range.
+    #[error(transparent)]
+    Switch(#[from] SwitchConfigError),
 }
 
 /// Runs the policies of a bundle on one robot. Clones share the weights; a step allocates nothing and depends on
 /// nothing but the inputs since the last [`reset`](Self::reset).
 #[derive(Clone, Debug)]
 pub struct Controller {
-    agile: Policy,
+    networks: Networks,
     limiter: SafetyLimiter,
     num_feet: usize,
     num_joints: usize,
     num_rays: usize,
     /// The default posture with the robot's gains.
     default_target: JointTarget,
+    command: Twist,
+    /// The action applied last, by whichever policy: both act in the same scale, and it is part of the state that the
+    /// next one finds.
     previous_action: JointVec,
     previous_contact: FootVec<bool>,
     target: JointTarget,
     limited: Limited,
     fault: Option<Fault>,
+    value: Option<f32>,
+    twist: Option<Twist>,
+}
+
+/// The networks that a [`Method`] needs.
+#[derive(Clone, Debug)]
+enum Networks {
+    Agile(Policy),
+    Recovery(Policy),
+    Abs {
+        agile: Policy,
+        recovery: Policy,
+        switch: Switch,
+    },
 }
 
 impl Controller {
-    /// Prepares the policies of `bundle` for `robot`.
+    /// Prepares the networks of `bundle` that `method` needs for `robot`.
     ///
     /// # Errors
-    /// When the bundle does not fit the robot or a safety setting is out of range.
+    /// When the bundle lacks a network or does not fit the robot, or a setting is out of range.
     pub fn new(
         robot: &Robot,
         bundle: &Bundle,
-        safety: &SafetyConfig,
+        method: Method,
+        config: &ControllerConfig,
     ) -> Result<Self, ControllerError> {
+        config.switch.validate()?;
+        let networks = match method {
+            Method::Agile => Networks::Agile(bundle.agile(robot)?),
+            Method::Recovery => Networks::Recovery(bundle.recovery(robot)?),
+            Method::Abs => Networks::Abs {
+                agile: bundle.agile(robot)?,
+                recovery: bundle.recovery(robot)?,
+                switch: Switch::new(robot, bundle, &config.switch)?,
+            },
+        };
         let default_target = default_target(robot);
         Ok(Self {
-            agile: bundle.agile(robot)?,
-            limiter: SafetyLimiter::new(robot, safety)?,
+            networks,
+            limiter: SafetyLimiter::new(robot, &config.safety)?,
             num_feet: robot.num_feet(),
             num_joints: robot.num_joints(),
             num_rays: bundle.ray_spec.count,
             target: default_target.clone(),
             default_target,
+            command: Twist::default(),
             previous_action: std::iter::repeat_n(0.0, robot.num_joints()).collect(),
             previous_contact: FootVec::new(),
             limited: Limited::default(),
             fault: None,
+            value: None,
+            twist: None,
         })
     }
 
-    /// Starts an episode: no previous action, contact or target.
+    /// The twist to follow from the next step on with [`Method::Recovery`], zero at first; other methods have no use
+    /// for it.
+    pub fn set_command(&mut self, twist: Twist) {
+        self.command = twist;
+    }
+
+    /// Starts an episode: no previous action, contact, target or mode. The command stays.
     pub fn reset(&mut self) {
         self.forget();
         self.limiter.reset();
@@ -147,11 +201,21 @@ impl Controller {
 
     /// What decided the last command.
     pub fn mode(&self) -> Mode {
-        if self.fault.is_some() {
-            Mode::Fallback
-        } else {
-            Mode::Agile
+        match (self.fault, self.twist) {
+            (Some(_), _) => Mode::Fallback,
+            (None, Some(_)) => Mode::Recovery,
+            (None, None) => Mode::Agile,
         }
+    }
+
+    /// Reach-avoid value of the last step, if the method has one.
+    pub fn value(&self) -> Option<f32> {
+        self.value
+    }
+
+    /// Twist that the recovery policy followed in the last step, if it acted.
+    pub fn twist(&self) -> Option<Twist> {
+        self.twist
     }
 
     /// Why the last command was the fallback, if it was.
@@ -202,16 +266,38 @@ impl Controller {
         // The fallback may have changed the gains.
         self.target.clone_from(&self.default_target);
         let previous_action = self.previous_action.clone();
-        self.agile.act(
-            &ObservationInput {
-                state,
-                foot_contact: &foot_contact,
-                goal: GoalYaw::new(state, goal),
-                time_left_s,
-                twist: Twist::default(),
-                previous_action: &previous_action,
-                ray_distance_m: &rays.distance_m,
-            },
+        let mut input = ObservationInput {
+            state,
+            foot_contact: &foot_contact,
+            goal: GoalYaw::new(state, goal),
+            time_left_s,
+            twist: Twist::default(),
+            previous_action: &previous_action,
+            ray_distance_m: &rays.distance_m,
+        };
+        let policy = match &mut self.networks {
+            Networks::Agile(agile) => agile,
+            Networks::Recovery(recovery) => {
+                self.twist = Some(self.command);
+                recovery
+            }
+            Networks::Abs {
+                agile,
+                recovery,
+                switch,
+            } => {
+                let Decision {
+                    value,
+                    recovery: found,
+                } = switch.decide(&input)?;
+                self.value = Some(value);
+                self.twist = found.map(|found| found.twist);
+                if found.is_some() { recovery } else { agile }
+            }
+        };
+        input.twist = self.twist.unwrap_or_default();
+        policy.act(
+            &input,
             &mut self.previous_action,
             &mut self.target.position_rad,
         )?;
@@ -221,6 +307,11 @@ impl Controller {
     fn forget(&mut self) {
         self.previous_action.fill(0.0);
         self.previous_contact.clear();
+        self.value = None;
+        self.twist = None;
+        if let Networks::Abs { switch, .. } = &mut self.networks {
+            switch.reset();
+        }
     }
 }
 

@@ -32,7 +32,7 @@ impl Default for SafetyConfig {
 
 /// A setting that would not be safe.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("safety.{name} is {value}, must be {expected} and finite")]
+#[error("controller.safety.{name} is {value}, must be {expected} and finite")]
 pub struct SafetyConfigError {
     name: &'static str,
     value: f32,

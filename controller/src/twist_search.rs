@@ -1,13 +1,16 @@
 //! The search for a safe twist (method section 7).
 //!
-//! Minimizes the distance to the goal after a short time, subject to a reach-avoid value below the threshold: the
-//! constraint enters as a hinge, the objective is descended with a bounded number of projected gradient steps.
+//! Minimizes the squared distance to the goal after a short time, subject to a reach-avoid value below the threshold.
+//! The constraint enters as a hinge on the logit of the value, which has a slope even where the value is nearly 1 and
+//! the danger is greatest. The sum is descended by a fixed number of projected gradient steps of bounded length.
 
-use policies::{
-    command::{GoalYaw, Twist},
-    reach_avoid::ReachAvoidValue,
-};
+use policies::{GoalYaw, ReachAvoidValue, Twist};
 use serde::{Deserialize, Serialize};
+
+use crate::switch::SwitchConfigError;
+
+/// Most gradient steps that a search may be asked for.
+const MAX_STEPS: usize = 100;
 
 /// Settings of the twist search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,8 +41,52 @@ impl Default for TwistSearchConfig {
             constraint_weight: 10.0,
             goal_weight: 0.02,
             horizon_s: 0.05,
-            limit: Twist { vx_mps: 1.5, vy_mps: 0.3, yaw_rate_radps: 3.0 },
+            limit: Twist {
+                vx_mps: 1.5,
+                vy_mps: 0.3,
+                yaw_rate_radps: 3.0,
+            },
         }
+    }
+}
+
+impl TwistSearchConfig {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// The first that is out of range, named from `controller.switch`.
+    pub fn validate(&self) -> Result<(), SwitchConfigError> {
+        let error = |name, value, expected| {
+            Err(SwitchConfigError {
+                name,
+                value,
+                expected,
+            })
+        };
+        if !(1..=MAX_STEPS).contains(&self.steps) {
+            return error("search.steps", self.steps as f32, "1 to 100");
+        }
+        for (name, value) in [
+            ("search.step_size", self.step_size),
+            ("search.horizon_s", self.horizon_s),
+            ("search.constraint_weight", self.constraint_weight),
+            ("search.limit.vx_mps", self.limit.vx_mps),
+            ("search.limit.vy_mps", self.limit.vy_mps),
+            ("search.limit.yaw_rate_radps", self.limit.yaw_rate_radps),
+        ] {
+            if !(value > 0.0 && value.is_finite()) {
+                return error(name, value, "positive and finite");
+            }
+        }
+        for (name, value) in [
+            ("search.margin", self.margin),
+            ("search.goal_weight", self.goal_weight),
+        ] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return error(name, value, "0 or more and finite");
+            }
+        }
+        Ok(())
     }
 }
 
@@ -54,7 +101,7 @@ pub struct SafeTwist {
     pub safe: bool,
 }
 
-/// Where the twist stands in an observation of the value network.
+/// Where the twist stands in an observation of the reach-avoid value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TwistIndices {
     /// Index of v_x; v_y and v_z follow.
@@ -65,7 +112,11 @@ pub struct TwistIndices {
 
 impl TwistIndices {
     fn read(self, row: &[f32]) -> [f32; 3] {
-        [row[self.linear_velocity], row[self.linear_velocity + 1], row[self.angular_velocity + 2]]
+        [
+            row[self.linear_velocity],
+            row[self.linear_velocity + 1],
+            row[self.angular_velocity + 2],
+        ]
     }
 
     fn write(self, row: &mut [f32], [vx, vy, yaw_rate]: [f32; 3]) {
@@ -75,8 +126,7 @@ impl TwistIndices {
     }
 }
 
-/// The search with its memory. Its cost is bounded by `steps + 1` evaluations of the value and its gradient; it never
-/// allocates after construction.
+/// The search with its memory. It costs `steps + 1` evaluations of the value and its gradient.
 #[derive(Clone, Debug)]
 pub struct TwistSearch {
     config: TwistSearchConfig,
@@ -88,11 +138,16 @@ pub struct TwistSearch {
 impl TwistSearch {
     /// For observations of `dim` numbers.
     pub fn new(config: TwistSearchConfig, indices: TwistIndices, dim: usize) -> Self {
-        Self { config, indices, observation: vec![0.0; dim], gradient: vec![0.0; dim] }
+        Self {
+            config,
+            indices,
+            observation: vec![0.0; dim],
+            gradient: vec![0.0; dim],
+        }
     }
 
     /// Searches from the twist in `observation` (the current one). Of all iterates, returns the one nearest to the
-    /// goal among those below the threshold or, when there is none, the one of the lowest value.
+    /// goal among those below the threshold or, when there is none, the one of the lowest value. Never allocates.
     pub fn search(
         &mut self,
         value: &mut ReachAvoidValue,
@@ -102,32 +157,23 @@ impl TwistSearch {
     ) -> SafeTwist {
         let c = &self.config;
         let limit = [c.limit.vx_mps, c.limit.vy_mps, c.limit.yaw_rate_radps];
-        let clip = |twist: [f32; 3]| {
-            let mut clipped = twist;
-            for (x, limit) in clipped.iter_mut().zip(limit) {
-                *x = x.clamp(-limit, limit);
-            }
-            clipped
-        };
+        // The aim must stay a value that tanh can have.
+        let aim = (threshold - c.margin).max(-0.999).atanh();
         self.observation.copy_from_slice(observation);
-        let mut twist = clip(self.indices.read(observation));
+        let mut twist = clip(self.indices.read(observation), limit);
         let mut best: Option<(SafeTwist, f32)> = None;
         for step in 0..=c.steps {
             self.indices.write(&mut self.observation, twist);
-            let v = value.value_and_gradient(&self.observation, &mut self.gradient);
+            let logit = value.logit_and_gradient(&self.observation, &mut self.gradient);
             let (distance, mut slope) = goal_distance_squared(twist, goal, c.horizon_s);
-            let candidate = SafeTwist {
-                twist: Twist { vx_mps: twist[0], vy_mps: twist[1], yaw_rate_radps: twist[2] },
-                value: v,
-                safe: v < threshold,
-            };
-            let better = best.is_none_or(|(best, best_distance)| match (candidate.safe, best.safe) {
+            let found = SafeTwist::new(twist, logit.tanh(), threshold);
+            let better = best.is_none_or(|(best, best_distance)| match (found.safe, best.safe) {
                 (true, true) => distance < best_distance,
-                (false, false) => v < best.value,
+                (false, false) => found.value < best.value,
                 (safe, _) => safe,
             });
             if better {
-                best = Some((candidate, distance));
+                best = Some((found, distance));
             }
             if step == c.steps {
                 break;
@@ -135,24 +181,46 @@ impl TwistSearch {
             for x in &mut slope {
                 *x *= c.goal_weight;
             }
-            if v > threshold - c.margin {
-                for (x, dv) in slope.iter_mut().zip(self.indices.read(&self.gradient)) {
-                    *x += c.constraint_weight * dv;
+            if logit > aim {
+                for (x, derivative) in slope.iter_mut().zip(self.indices.read(&self.gradient)) {
+                    *x += c.constraint_weight * derivative;
                 }
             }
             let norm = slope.iter().map(|x| x * x).sum::<f32>().sqrt();
             let length = c.step_size / norm.max(1.0);
+            if !length.is_normal() {
+                // The slope has overflowed: there is no direction to go.
+                break;
+            }
             for (x, slope) in twist.iter_mut().zip(slope) {
                 *x -= length * slope;
             }
-            twist = clip(twist);
+            twist = clip(twist, limit);
         }
-        // The loop runs at least once, so that there is a best.
-        best.map_or(
-            SafeTwist { twist: Twist::default(), value: f32::NAN, safe: false },
-            |(best, _)| best,
-        )
+        // The first iterate is always taken.
+        best.map_or(SafeTwist::new([0.0; 3], 1.0, threshold), |(best, _)| best)
     }
+}
+
+impl SafeTwist {
+    fn new([vx_mps, vy_mps, yaw_rate_radps]: [f32; 3], value: f32, threshold: f32) -> Self {
+        Self {
+            twist: Twist {
+                vx_mps,
+                vy_mps,
+                yaw_rate_radps,
+            },
+            value,
+            safe: value < threshold,
+        }
+    }
+}
+
+fn clip(mut twist: [f32; 3], limit: [f32; 3]) -> [f32; 3] {
+    for (x, limit) in twist.iter_mut().zip(limit) {
+        *x = x.clamp(-limit, limit);
+    }
+    twist
 }
 
 /// Squared distance to the goal after `t` seconds at a constant twist, to second order in `t`, and its derivatives
@@ -171,21 +239,33 @@ fn goal_distance_squared([vx, vy, w]: [f32; 3], goal: &GoalYaw, t: f32) -> (f32,
 
 #[cfg(test)]
 mod tests {
-    use policies::mlp::Linear;
+    use policies::Linear;
 
     use super::*;
 
-    const INDICES: TwistIndices = TwistIndices { linear_velocity: 0, angular_velocity: 3 };
+    const INDICES: TwistIndices = TwistIndices {
+        linear_velocity: 0,
+        angular_velocity: 3,
+    };
 
     /// V = tanh(v_x - 0.5): safe below 0.45 m/s at threshold -0.05.
     fn speed_limit() -> ReachAvoidValue {
         let weight = vec![1.0, 0.0, 0.0, 0.0, 0.0, 0.0];
-        ReachAvoidValue::new(vec![Linear { weight, bias: vec![-0.5], inputs: 6 }]).unwrap()
+        ReachAvoidValue::new(vec![Linear {
+            weight,
+            bias: vec![-0.5],
+            inputs: 6,
+        }])
+        .unwrap()
     }
 
     #[test]
     fn distance_and_its_slope() {
-        let goal = GoalYaw { x_m: 2.0, y_m: -1.0, heading_error_rad: 0.0 };
+        let goal = GoalYaw {
+            x_m: 2.0,
+            y_m: -1.0,
+            heading_error_rad: 0.0,
+        };
         // x = 3 * 0.1 - 0.5 * 1 * 2 * 0.01 = 0.29, y = 0.1 + 0.5 * 3 * 2 * 0.01 = 0.13.
         let (squared, slope) = goal_distance_squared([3.0, 1.0, 2.0], &goal, 0.1);
         assert!((squared - (1.71f32.powi(2) + 1.13f32.powi(2))).abs() < 1e-5);
@@ -196,32 +276,94 @@ mod tests {
                 goal_distance_squared(twist, &goal, 0.1).0
             };
             let difference = (at(1e-2) - at(-1e-2)) / 2e-2;
-            assert!((slope[i] - difference).abs() < 1e-3, "{i}: {} {difference}", slope[i]);
+            assert!(
+                (slope[i] - difference).abs() < 1e-3,
+                "{i}: {} {difference}",
+                slope[i]
+            );
         }
     }
 
     #[test]
     fn it_brakes_just_enough() {
         let mut search = TwistSearch::new(TwistSearchConfig::default(), INDICES, 6);
-        let goal = GoalYaw { x_m: 5.0, y_m: 0.0, heading_error_rad: 0.0 };
+        let goal = GoalYaw {
+            x_m: 5.0,
+            y_m: 0.0,
+            heading_error_rad: 0.0,
+        };
         let fast = [3.0, 0.0, 0.0, 0.0, 0.0, 0.0];
         let found = search.search(&mut speed_limit(), &fast, &goal, -0.05);
         assert!(found.safe && found.value < -0.05, "{found:?}");
-        assert!(found.twist.vx_mps > -0.1 && found.twist.vx_mps < 0.45, "{found:?}");
-        assert_eq!((found.twist.vy_mps.abs() < 0.2, found.twist.yaw_rate_radps), (true, 0.0));
+        assert!(
+            found.twist.vx_mps > -0.1 && found.twist.vx_mps < 0.45,
+            "{found:?}"
+        );
+        assert_eq!(
+            (found.twist.vy_mps.abs() < 0.2, found.twist.yaw_rate_radps),
+            (true, 0.0)
+        );
+    }
+
+    #[test]
+    fn it_finds_the_way_down_from_where_the_value_is_flat() {
+        // V = tanh(20 (1 - w_z)): 1 to the last bit at rest, safe when turning left.
+        let weight = vec![0.0, 0.0, 0.0, 0.0, 0.0, -20.0];
+        let linear = Linear {
+            weight,
+            bias: vec![20.0],
+            inputs: 6,
+        };
+        let mut value = ReachAvoidValue::new(vec![linear]).unwrap();
+        let mut search = TwistSearch::new(TwistSearchConfig::default(), INDICES, 6);
+        let goal = GoalYaw {
+            x_m: 5.0,
+            y_m: 0.0,
+            heading_error_rad: 0.0,
+        };
+        assert_eq!(value.value(&[0.0; 6]), 1.0);
+        let found = search.search(&mut value, &[0.0; 6], &goal, -0.05);
+        assert!(found.safe && found.twist.yaw_rate_radps > 1.0, "{found:?}");
+    }
+
+    #[test]
+    fn an_overflowing_slope_leaves_the_current_twist() {
+        let weight = vec![f32::MAX, f32::MAX, 0.0, 0.0, 0.0, 0.0];
+        let linear = Linear {
+            weight,
+            bias: vec![1.0],
+            inputs: 6,
+        };
+        let mut value = ReachAvoidValue::new(vec![linear]).unwrap();
+        let mut search = TwistSearch::new(TwistSearchConfig::default(), INDICES, 6);
+        let goal = GoalYaw::default();
+        let found = search.search(&mut value, &[0.0; 6], &goal, -0.05);
+        assert_eq!((found.twist, found.safe), (Twist::default(), false));
     }
 
     #[test]
     fn it_stays_in_the_box_and_reports_when_nothing_is_safe() {
         // V = tanh(1 - 0.1 v_x): even the fastest allowed speed is unsafe, and the best.
         let weight = vec![-0.1, 0.0, 0.0, 0.0, 0.0, 0.0];
-        let mut value =
-            ReachAvoidValue::new(vec![Linear { weight, bias: vec![1.0], inputs: 6 }]).unwrap();
+        let mut value = ReachAvoidValue::new(vec![Linear {
+            weight,
+            bias: vec![1.0],
+            inputs: 6,
+        }])
+        .unwrap();
         let mut search = TwistSearch::new(TwistSearchConfig::default(), INDICES, 6);
-        let goal = GoalYaw { x_m: -5.0, y_m: 3.0, heading_error_rad: 0.0 };
+        let goal = GoalYaw {
+            x_m: -5.0,
+            y_m: 3.0,
+            heading_error_rad: 0.0,
+        };
         let found = search.search(&mut value, &[0.0, 9.0, 0.0, 0.0, 0.0, -9.0], &goal, -0.05);
         assert!(!found.safe);
-        let Twist { vx_mps, vy_mps, yaw_rate_radps } = found.twist;
+        let Twist {
+            vx_mps,
+            vy_mps,
+            yaw_rate_radps,
+        } = found.twist;
         assert!(vx_mps.abs() <= 1.5 && vy_mps.abs() <= 0.3 && yaw_rate_radps.abs() <= 3.0);
         assert!(vx_mps > 0.5, "the value falls with v_x: {found:?}");
     }

@@ -5,8 +5,8 @@ use std::{
     cell::Cell,
 };
 
-use controller::{ControlInput, Controller, Mode, SafetyConfig};
-use policies::{Activation, Bundle, Layout, Linear, Member, Provenance, RaySpec};
+use controller::{ControlInput, Controller, ControllerConfig, Method, Mode};
+use policies::{Activation, Bundle, Layout, Linear, Member, Provenance, RaySpec, ReachAvoidMember};
 use robots::Robot;
 
 struct Counting;
@@ -33,28 +33,48 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+fn layers(widths: &[usize]) -> Vec<Linear> {
+    let layer = |pair: &[usize]| Linear {
+        weight: (0..pair[0] * pair[1])
+            .map(|k| 0.05 * (k as f32).sin())
+            .collect(),
+        bias: vec![0.0; pair[1]],
+        inputs: pair[0],
+    };
+    widths.windows(2).map(layer).collect()
+}
+
 fn bundle(robot: &Robot, rays: &RaySpec) -> Bundle {
-    let widths = [61, 512, 256, 128, 12];
-    let layers = widths
-        .windows(2)
-        .map(|pair| Linear {
-            weight: (0..pair[0] * pair[1])
-                .map(|k| 0.05 * (k as f32).sin())
-                .collect(),
-            bias: vec![0.0; pair[1]],
-            inputs: pair[0],
-        })
-        .collect();
-    let layout = Layout::agile(robot, rays);
+    let provenance = Provenance::default;
     let agile = Member::agile(
-        &layout,
+        &Layout::agile(robot, rays),
         0.25,
         Activation::Elu,
-        layers,
-        Provenance::default(),
+        layers(&[61, 512, 256, 128, 12]),
+        provenance(),
+    );
+    let recovery = Member::recovery(
+        &Layout::recovery(robot, rays),
+        0.25,
+        Activation::Elu,
+        layers(&[49, 512, 256, 128, 12]),
+        provenance(),
+    );
+    // The value rises with v_x and little else.
+    let mut value = layers(&[19, 64, 64, 1]);
+    for (unit, row) in value[0].weight.chunks_exact_mut(19).enumerate() {
+        row[0] = if unit % 2 == 0 { 1.0 } else { -1.0 };
+    }
+    let reach_avoid = ReachAvoidMember::new(
+        &Layout::reach_avoid(robot, rays),
+        agile.weights_hash().unwrap(),
+        value,
+        provenance(),
     );
     Bundle {
         agile: Some(agile),
+        recovery: Some(recovery),
+        reach_avoid: Some(reach_avoid),
         ..Bundle::new(robot, rays)
     }
 }
@@ -62,30 +82,58 @@ fn bundle(robot: &Robot, rays: &RaySpec) -> Bundle {
 #[test]
 fn steps_and_faults_allocate_nothing() {
     let (robot, rays) = (Robot::load("go1").unwrap(), RaySpec::default());
-    let mut controller =
-        Controller::new(&robot, &bundle(&robot, &rays), &SafetyConfig::default()).unwrap();
+    let bundle = bundle(&robot, &rays);
+    let mut config = ControllerConfig::default();
+    // Where this value network changes its sign does not matter, only that both policies act.
     let mut input = ControlInput::new(&robot, &rays);
-    let mut faults = 0;
+    let mut value_at = |vx_mps: f32| {
+        let mut controller = Controller::new(&robot, &bundle, Method::Abs, &config).unwrap();
+        input.state.linear_velocity_base.x = vx_mps;
+        controller.step(&input.state, &input.rays, &input.goal, 9.0);
+        controller.value().unwrap()
+    };
+    config.switch.threshold = Some(0.5 * (value_at(0.0) + value_at(3.0)));
 
-    let before = ALLOCATIONS.get();
-    for cycle in 0..200 {
-        input.time_left_s = if cycle % 10 == 7 {
-            f32::NAN
-        } else {
-            9.0 - 0.02 * cycle as f32
-        };
-        input.state.joint_position_rad[cycle % 12] = 0.1 * (cycle as f32).sin();
-        controller.step(&input.state, &input.rays, &input.goal, input.time_left_s);
-        faults += usize::from(controller.mode() == Mode::Fallback);
-        if cycle == 100 {
-            controller.reset();
+    for (method, modes) in [
+        (Method::Agile, vec![Mode::Agile, Mode::Fallback]),
+        (Method::Recovery, vec![Mode::Recovery, Mode::Fallback]),
+        (
+            Method::Abs,
+            vec![Mode::Agile, Mode::Recovery, Mode::Fallback],
+        ),
+    ] {
+        let mut controller = Controller::new(&robot, &bundle, method, &config).unwrap();
+        let mut input = ControlInput::new(&robot, &rays);
+        let mut counts = [0; 3];
+
+        let before = ALLOCATIONS.get();
+        for cycle in 0..200 {
+            input.state.angular_velocity_base.z = if cycle % 10 == 7 { f32::NAN } else { 0.1 };
+            input.state.linear_velocity_base.x = if cycle % 4 < 2 { 0.0 } else { 3.0 };
+            input.time_left_s = 9.0 - 0.02 * cycle as f32;
+            input.state.joint_position_rad[cycle % 12] = 0.1 * (cycle as f32).sin();
+            controller.step(&input.state, &input.rays, &input.goal, input.time_left_s);
+            counts[match controller.mode() {
+                Mode::Agile => 0,
+                Mode::Recovery => 1,
+                Mode::Fallback => 2,
+            }] += 1;
+            if cycle == 100 {
+                controller.reset();
+            }
+        }
+        assert_eq!(ALLOCATIONS.get() - before, 0, "{method}");
+        assert_eq!(counts[2], 20);
+        for (mode, count) in [Mode::Agile, Mode::Recovery, Mode::Fallback]
+            .iter()
+            .zip(counts)
+        {
+            assert_eq!(modes.contains(mode), count > 0, "{method} {counts:?}");
         }
     }
-    let allocations = ALLOCATIONS.get() - before;
-    assert_eq!(faults, 20);
-    assert_eq!(allocations, 0);
 
     // The counter does count.
+    let before = ALLOCATIONS.get();
     drop(std::hint::black_box(vec![1, 2, 3]));
     assert_eq!(ALLOCATIONS.get() - before, 1);
 }

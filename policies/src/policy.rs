@@ -24,6 +24,9 @@ pub enum NotFinite {
     /// In the output of the network.
     #[error("action is not finite")]
     Action,
+    /// In the output of the reach-avoid value.
+    #[error("reach-avoid value is not finite")]
+    Value,
 }
 
 impl Policy {

@@ -42,7 +42,11 @@ fn element(quantity: Quantity) -> usize {
 }
 
 fn controller(weight: &[(usize, usize, f32)]) -> Controller {
-    Controller::new(&go1(), &bundle(weight), &SafetyConfig::default()).unwrap()
+    agile(&bundle(weight))
+}
+
+fn agile(bundle: &Bundle) -> Controller {
+    Controller::new(&go1(), bundle, Method::Agile, &ControllerConfig::default()).unwrap()
 }
 
 /// Standing at the origin in the default posture, the goal 2 m ahead and 1 m to the left.
@@ -216,7 +220,7 @@ fn a_policy_that_overflows_gives_the_fallback() {
     second.weight[0] = f32::MAX;
     second.weight[1] = f32::MIN;
     agile.layers = vec![first, second];
-    let mut controller = Controller::new(&go1(), &bundle, &SafetyConfig::default()).unwrap();
+    let mut controller = self::agile(&bundle);
     step(&mut controller, &input());
     assert_eq!(
         controller.fault(),
@@ -300,12 +304,14 @@ fn a_cycle_reads_steps_and_writes() {
 fn what_does_not_fit_makes_no_controller() {
     let mut other = bundle(&[]);
     other.robot = "go2".to_owned();
-    let error = Controller::new(&go1(), &other, &SafetyConfig::default()).unwrap_err();
-    assert!(error.to_string().contains("for robot `go2`"), "{error}");
-    let safety = SafetyConfig {
-        effort_factor: 0.0,
-        ..SafetyConfig::default()
+    let error = |bundle: &Bundle, config: &ControllerConfig| {
+        let controller = Controller::new(&go1(), bundle, Method::Agile, config);
+        controller.unwrap_err().to_string()
     };
-    let error = Controller::new(&go1(), &bundle(&[]), &safety).unwrap_err();
-    assert!(error.to_string().contains("effort_factor"), "{error}");
+    let message = error(&other, &ControllerConfig::default());
+    assert!(message.contains("for robot `go2`"), "{message}");
+    let mut config = ControllerConfig::default();
+    config.safety.effort_factor = 0.0;
+    let message = error(&bundle(&[]), &config);
+    assert!(message.contains("effort_factor"), "{message}");
 }

@@ -200,28 +200,28 @@ fn settings_out_of_range_are_named() {
                 cycle_s: 0.0,
                 ..ok.clone()
             },
-            "safety.cycle_s is 0, must be positive",
+            "controller.safety.cycle_s is 0, must be positive",
         ),
         (
             SafetyConfig {
                 velocity_factor: f32::INFINITY,
                 ..ok.clone()
             },
-            "safety.velocity_factor is inf",
+            "controller.safety.velocity_factor is inf",
         ),
         (
             SafetyConfig {
                 effort_factor: 0.5,
                 ..ok.clone()
             },
-            "safety.effort_factor is 0.5, must be at least 1",
+            "controller.safety.effort_factor is 0.5, must be at least 1",
         ),
         (
             SafetyConfig {
                 fallback_damping_nms: f32::NAN,
                 ..ok.clone()
             },
-            "safety.fallback_damping_nms is NaN",
+            "controller.safety.fallback_damping_nms is NaN",
         ),
     ] {
         let message = SafetyLimiter::new(&robot, &config).unwrap_err().to_string();

@@ -48,22 +48,7 @@ impl ReachAvoidValue {
     /// # Panics
     /// When the length of the input is wrong.
     pub fn value(&mut self, input: &[f32]) -> f32 {
-        assert_eq!(input.len(), self.input_dim(), "length of the value's input");
-        let last = self.layers.len() - 1;
-        for (index, layer) in self.layers.iter().enumerate() {
-            let (before, rest) = self.activations.split_at_mut(index);
-            let input = before.last().map_or(input, Vec::as_slice);
-            let rows = layer.weight.chunks_exact(layer.inputs).zip(&layer.bias);
-            for (out, (row, bias)) in rest[0].iter_mut().zip(rows) {
-                let sum = bias + dot(row, input);
-                *out = if index == last {
-                    sum.tanh()
-                } else {
-                    sum.max(0.0)
-                };
-            }
-        }
-        self.activations[last][0]
+        self.logit(input).tanh()
     }
 
     /// Value and its derivatives by the inputs [input_dim].
@@ -71,9 +56,22 @@ impl ReachAvoidValue {
     /// # Panics
     /// When the length of a slice is wrong.
     pub fn value_and_gradient(&mut self, input: &[f32], gradient: &mut [f32]) -> f32 {
-        let value = self.value(input);
+        let value = self.logit_and_gradient(input, gradient).tanh();
+        for derivative in gradient {
+            *derivative *= 1.0 - value * value;
+        }
+        value
+    }
+
+    /// What the output's tanh is taken of, and its derivatives by the inputs [input_dim]. It rises and falls with the
+    /// value, and still has a slope where the value is flat near -1 and 1.
+    ///
+    /// # Panics
+    /// When the length of a slice is wrong.
+    pub fn logit_and_gradient(&mut self, input: &[f32], gradient: &mut [f32]) -> f32 {
+        let logit = self.logit(input);
         let last = self.layers.len() - 1;
-        self.derivatives[last][0] = 1.0 - value * value;
+        self.derivatives[last][0] = 1.0;
         for index in (0..=last).rev() {
             let layer = &self.layers[index];
             let (before, rest) = self.derivatives.split_at_mut(index);
@@ -96,7 +94,23 @@ impl ReachAvoidValue {
                 }
             }
         }
-        value
+        logit
+    }
+
+    fn logit(&mut self, input: &[f32]) -> f32 {
+        assert_eq!(input.len(), self.input_dim(), "length of the value's input");
+        let last = self.layers.len() - 1;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let (before, rest) = self.activations.split_at_mut(index);
+            let input = before.last().map_or(input, Vec::as_slice);
+            let rows = layer.weight.chunks_exact(layer.inputs).zip(&layer.bias);
+            for (out, (row, bias)) in rest[0].iter_mut().zip(rows) {
+                let sum = bias + dot(row, input);
+                // Not `max`, which would make 0 of NaN.
+                *out = if index < last && sum < 0.0 { 0.0 } else { sum };
+            }
+        }
+        self.activations[last][0]
     }
 }
 
@@ -184,6 +198,21 @@ mod tests {
                 gradient[i]
             );
         }
+    }
+
+    #[test]
+    fn the_logit_has_a_slope_where_the_value_is_flat() {
+        let (mut flat, mut steep) = ([0.0; 2], [0.0; 2]);
+        let input = [30.0, 0.0];
+        assert_eq!(small().value_and_gradient(&input, &mut flat), 1.0);
+        assert_eq!(flat, [0.0; 2]);
+        assert_eq!(small().logit_and_gradient(&input, &mut steep), 30.5);
+        assert_eq!(steep, [1.0, -1.0]);
+    }
+
+    #[test]
+    fn nan_passes_through() {
+        assert!(small().value(&[f32::NAN, 0.0]).is_nan());
     }
 
     #[test]

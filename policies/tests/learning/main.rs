@@ -4,3 +4,4 @@
 mod checkpoints;
 mod point_env;
 mod ppo;
+mod value_gradient;

@@ -151,7 +151,15 @@ impl<'a> Evaluation<'a> {
             method,
             config,
             seed,
-            controller: Controller::new(robot, bundle, &config.safety)?,
+            controller: Controller::new(
+                robot,
+                bundle,
+                controller::Method::Agile,
+                &controller::ControllerConfig {
+                    safety: config.safety.clone(),
+                    ..Default::default()
+                },
+            )?,
         })
     }
 

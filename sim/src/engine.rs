@@ -8,7 +8,8 @@ use robots::{FootVec, JointVec, Robot, RobotState};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    motor::MotorConfig, obstacle::Obstacle, rapier_engine::RapierEngine, terrain::Terrain,
+    batch::BatchEngine, motor::MotorConfig, obstacle::Obstacle, rapier_engine::RapierEngine,
+    terrain::Terrain,
 };
 
 /// Physics of a fixed number of independent robots, stepped together on the calling thread.
@@ -66,10 +67,7 @@ pub fn build(
 ) -> Result<Box<dyn Engine>, EngineError> {
     match kind {
         EngineKind::Rapier => Ok(Box::new(RapierEngine::new(robot, config, num_robots)?)),
-        EngineKind::Batch => Err(EngineError::UnsupportedRobot {
-            robot: robot.name.clone(),
-            reason: "the batch engine is not linked in yet".into(),
-        }),
+        EngineKind::Batch => Ok(Box::new(BatchEngine::new(robot, config, num_robots)?)),
     }
 }
 

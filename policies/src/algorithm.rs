@@ -295,11 +295,33 @@ impl PpoConfig {
 
 /// A field of the config outside its range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("algorithm.{field} = {value}: must be {right}")]
+#[error("{section}.{field} = {value}: must be {right}")]
 pub struct InvalidConfig {
+    section: &'static str,
     field: &'static str,
     value: String,
     right: &'static str,
+}
+
+impl InvalidConfig {
+    /// The error, unless `ok`.
+    pub(crate) fn unless(
+        ok: bool,
+        section: &'static str,
+        field: &'static str,
+        value: impl ToString,
+        right: &'static str,
+    ) -> Result<(), Self> {
+        if ok {
+            return Ok(());
+        }
+        Err(Self {
+            section,
+            field,
+            value: value.to_string(),
+            right,
+        })
+    }
 }
 
 fn check(
@@ -308,14 +330,7 @@ fn check(
     ok: bool,
     right: &'static str,
 ) -> Result<(), InvalidConfig> {
-    if ok {
-        return Ok(());
-    }
-    Err(InvalidConfig {
-        field,
-        value: value.to_string(),
-        right,
-    })
+    InvalidConfig::unless(ok, "algorithm", field, value, right)
 }
 
 #[cfg(test)]

@@ -1,8 +1,14 @@
 //! The reach-avoid value (method section 7): will the agile policy reach its goal without a collision?
 
+mod config;
 pub mod margins;
+mod report;
+mod rollouts;
 mod value;
 
+pub use config::{ReachAvoidConfig, TargetKind};
+pub use report::{CalibrationBin, Outcome, ValueReport};
+pub use rollouts::{Rollouts, RolloutsError};
 pub use value::ReachAvoidValue;
 
 /// Values below this are safe (paper, section V-B).

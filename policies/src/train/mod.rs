@@ -1,4 +1,4 @@
-//! Training with libtorch (feature `train`): PPO on many workers, checkpoints, TensorBoard events.
+//! Training with libtorch (feature `train`): PPO on many workers, the reach-avoid value, checkpoints, TensorBoard events.
 //!
 //! Each worker is one thread with its own environments, its own replica of the networks and its own rollout. Workers collect without waiting
 //! for each other and meet once per minibatch, where gradients are averaged through a [`Communicator`]; each then takes the same step, so that
@@ -15,6 +15,7 @@ mod loss;
 mod model;
 mod network;
 mod random;
+mod reach_avoid;
 mod report;
 mod rollout;
 mod worker;
@@ -24,6 +25,7 @@ pub use communicator::{Communicator, LostWorker, ThreadCommunicator};
 pub use event_writer::EventWriter;
 pub use learner::{Learner, Resumed, TrainError};
 pub use loss::{PolicyBatch, PolicyStatistics, ValueBatch, policy_loss, value_loss};
+pub use reach_avoid::{ValueError, ValueLearner, ValueProgress};
 pub use report::IterationReport;
 pub use rollout::{Trajectories, estimate_advantages};
 pub use worker::adapted_rate;

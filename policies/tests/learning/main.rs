@@ -4,4 +4,5 @@
 mod checkpoints;
 mod point_env;
 mod ppo;
+mod value;
 mod value_gradient;

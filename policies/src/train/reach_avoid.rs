@@ -21,8 +21,8 @@ use crate::reach_avoid::{ReachAvoidConfig, Rollouts, TargetKind, margins};
 
 /// Optimizer steps between two reports.
 const REPORT_INTERVAL: u64 = 100;
-/// Smallest standard deviation by which an observation is divided.
-const MIN_STD: f32 = 1e-2;
+/// Observations that vary less are not learned from.
+const MIN_STD: f32 = 1e-4;
 
 /// Fits a value network to roll-outs. Its course depends on the config, the roll-outs and the seed alone.
 pub struct ValueLearner<'a> {
@@ -522,7 +522,10 @@ fn moments(rollouts: &Rollouts, rows: usize) -> (Vec<f32>, Vec<f32>) {
     let moments = sums.into_iter().map(|[sum, squares]| {
         let mean = sum / count;
         let variance = (squares / count - mean * mean).max(0.0);
-        (mean as f32, (variance.sqrt() as f32).max(MIN_STD))
+        let std = variance.sqrt() as f32;
+        // Divided by infinity, the observation is zero and so is its weight in the stored network.
+        let std = if std < MIN_STD { f32::INFINITY } else { std };
+        (mean as f32, std)
     });
     moments.unzip()
 }

@@ -130,6 +130,15 @@ fn the_stored_network_is_the_learned_one() {
 }
 
 #[test]
+fn what_never_varies_has_no_weight() {
+    let mut rollouts = rollouts(40, 7);
+    rollouts.zero(&[1]);
+    let mut value = ReachAvoidValue::new(learned(&config(TargetKind::Course), &rollouts)).unwrap();
+    let (one, other) = (value.value(&[1.0, 0.0, 2.0]), value.value(&[1.0, 9.0, 2.0]));
+    assert!(one.is_finite() && one == other, "{one} {other}");
+}
+
+#[test]
 fn a_resumed_learning_ends_as_one_that_never_stopped() {
     let rollouts = rollouts(60, 5);
     let folder = tempfile::tempdir().unwrap();

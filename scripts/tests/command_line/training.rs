@@ -1,0 +1,179 @@
+//! `abs train`.
+
+use crate::assert_refused;
+
+/// Three iterations, over in a moment.
+const TINY: [&str; 12] = [
+    "--engine",
+    "rapier",
+    "--num-envs",
+    "4",
+    "--threads",
+    "2",
+    "--set",
+    "algorithm.hidden=[16]",
+    "--set",
+    "algorithm.steps_per_rollout=8",
+    "--set",
+    "algorithm.total_policy_steps=96",
+];
+
+fn with_tiny<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    [&["train"], arguments, &TINY].concat()
+}
+
+#[test]
+fn what_cannot_be_trained_is_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run").to_str().unwrap().to_owned();
+    let refused = |flags: &[&str], parts: &[&str]| {
+        assert_refused(&[&["train", "agile", "--out", &out], flags].concat(), parts);
+        assert!(!folder.path().join("run").exists(), "{flags:?}");
+    };
+    refused(&["--num-envs", "0"], &["env.num_envs", "at least 1"]);
+    refused(&["--robot", "go9"], &["`go9`", "go1", "go2"]);
+    refused(
+        &["--set", "algorithm.gamma=2"],
+        &["algorithm.gamma", "[0, 1)"],
+    );
+    refused(
+        &["--set", "algorithm.epochs=0"],
+        &["algorithm.epochs", "at least 1"],
+    );
+    assert_refused(&["train", "--resume", &out], &[&out, "not a run"]);
+    assert_refused(
+        &["train", "--resume", &out, "--seed", "3"],
+        &["--resume", "--seed"],
+    );
+    assert_refused(&["train"], &["<TASK>"]);
+    assert_refused(&["train", "flying"], &["flying", "agile"]);
+}
+
+#[cfg(not(feature = "train"))]
+#[test]
+fn without_libtorch_training_says_how_to_get_it() {
+    assert_refused(&with_tiny(&["agile"]), &["libtorch", "scripts/abs train"]);
+}
+
+#[cfg(feature = "train")]
+mod with_libtorch {
+    use std::{
+        fs,
+        path::Path,
+        process::{Command, Stdio},
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use policies::Bundle;
+    use robots::Robot;
+
+    use super::with_tiny;
+    use crate::{abs, assert_refused};
+
+    #[track_caller]
+    fn train(arguments: &[&str]) {
+        let outcome = abs(arguments);
+        assert!(outcome.success, "{}", outcome.stderr);
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_run_keeps_all_that_belongs_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        let out = run.to_str().unwrap();
+        train(&with_tiny(&["agile", "--out", out, "--seed", "7"]));
+
+        let files = names(&run);
+        assert!(files[3].starts_with("events.out.tfevents"), "{files:?}");
+        assert_eq!(files[..3], ["bundle", "checkpoints", "config.toml"]);
+        assert_eq!(files[4..], ["revision.txt"]);
+        assert_eq!(names(&run.join("checkpoints")), ["checkpoint-3"]);
+
+        let bundle = Bundle::load(&run.join("bundle")).unwrap();
+        bundle.agile(&Robot::load("go1").unwrap()).unwrap();
+        let provenance = bundle.agile.unwrap().provenance;
+        assert_eq!((provenance.seed, provenance.policy_steps), (7, 96));
+        let config = fs::read_to_string(run.join("config.toml")).unwrap();
+        assert_eq!(provenance.config, config);
+
+        // Another run does not go there; nor does one where there can be no folder.
+        assert_refused(
+            &with_tiny(&["agile", "--out", out]),
+            &["holds a run already", "--resume"],
+        );
+        let file = run.join("config.toml/run");
+        let file = file.to_str().unwrap();
+        assert_refused(
+            &with_tiny(&["agile", "--out", file]),
+            &["cannot write", file],
+        );
+    }
+
+    #[test]
+    fn a_resumed_run_ends_with_the_same_policy() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let (whole, parts) = (at("whole"), at("parts"));
+        train(&with_tiny(&["agile", "--out", &whole]));
+        // The last of several --set wins, but those of `with_tiny` stand at the end: 32 steps are one iteration.
+        let mut first = with_tiny(&["agile", "--out", &parts]);
+        first.extend(["--set", "algorithm.total_policy_steps=32"]);
+        train(&first);
+        let weights = |run: &str| fs::read(format!("{run}/bundle/agile.safetensors")).unwrap();
+        assert_ne!(weights(&whole), weights(&parts));
+        train(&[
+            "train",
+            "--resume",
+            &parts,
+            "--set",
+            "algorithm.total_policy_steps=96",
+        ]);
+        assert_eq!(weights(&whole), weights(&parts));
+    }
+
+    #[test]
+    fn ctrl_c_saves_and_stops() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        let mut arguments = with_tiny(&["agile", "--out", run.to_str().unwrap()]);
+        arguments.extend(["--set", "algorithm.total_policy_steps=1_000_000_000"]);
+        arguments.extend(["--set", "algorithm.checkpoint_interval=1_000_000"]);
+        let process = Command::new(env!("CARGO_BIN_EXE_abs"))
+            .args(&arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let events_are_there =
+            || run.exists() && names(&run).iter().any(|n| n.starts_with("events"));
+        let begin = Instant::now();
+        while !events_are_there() {
+            assert!(begin.elapsed() < Duration::from_secs(60), "does not begin");
+            thread::sleep(Duration::from_millis(20));
+        }
+        let pid = process.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let output = process.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{stderr}");
+        assert!(stderr.contains("stopped after"), "{stderr}");
+        assert!(stderr.contains("--resume"), "{stderr}");
+        assert_eq!(names(&run.join("checkpoints")).len(), 1);
+        Bundle::load(&run.join("bundle")).unwrap();
+    }
+}

@@ -83,32 +83,44 @@ impl EvalCommand {
         let subject = self.policy.load(|config| {
             config.eval.episodes = self.episodes.unwrap_or(config.eval.episodes);
         })?;
-        let evaluation = subject.evaluation()?;
         let out = self.out.clone().unwrap_or_else(|| {
             let (method, robot, seed) = (subject.method, &subject.robot.name, subject.config.seed);
             PathBuf::from(format!("out/eval-{method}-{robot}-{seed}"))
         });
-        // Before the work, so that it is not done in vain.
-        let unwritable = || format!("cannot write to {}", out.display());
-        fs::create_dir_all(&out).with_context(unwritable)?;
-        tempfile::tempfile_in(&out).with_context(unwritable)?;
-
-        let bar = progress_bar(subject.config.eval.episodes);
-        let (report, records) = evaluation.report(&|| bar.inc(1))?;
-        bar.finish_and_clear();
-
-        let json = serde_json::to_string_pretty(&report)? + "\n";
-        let policy_step_s = subject.config.eval.physics.policy_step_s();
-        write(&out.join(EPISODES), &episodes_csv(&records, policy_step_s)?)?;
-        write_pictures(&out, &subject, &evaluation, &report, &records)?;
-        write(&out.join(METRICS), json.as_bytes())?;
+        let report = evaluate(&subject, &out)?;
         let text = match self.json {
-            true => json,
+            true => to_json(&report)?,
             false => table(&report) + &format!("results in {}\n", out.display()),
         };
         io::stdout().write_all(text.as_bytes())?;
         Ok(())
     }
+}
+
+/// Runs the episodes and writes the results into the folder `out`.
+///
+/// # Errors
+/// One line for a setting, bundle or folder that does not do.
+pub fn evaluate(subject: &Subject, out: &Path) -> Result<EvalReport> {
+    let evaluation = subject.evaluation()?;
+    // Before the work, so that it is not done in vain.
+    let unwritable = || format!("cannot write to {}", out.display());
+    fs::create_dir_all(out).with_context(unwritable)?;
+    tempfile::tempfile_in(out).with_context(unwritable)?;
+
+    let bar = progress_bar(subject.config.eval.episodes);
+    let (report, records) = evaluation.report(&|| bar.inc(1))?;
+    bar.finish_and_clear();
+
+    let policy_step_s = subject.config.eval.physics.policy_step_s();
+    write(&out.join(EPISODES), &episodes_csv(&records, policy_step_s)?)?;
+    write_pictures(out, subject, &evaluation, &report, &records)?;
+    write(&out.join(METRICS), to_json(&report)?.as_bytes())?;
+    Ok(report)
+}
+
+fn to_json(report: &EvalReport) -> Result<String> {
+    Ok(serde_json::to_string_pretty(report)? + "\n")
 }
 
 fn progress_bar(episodes: usize) -> ProgressBar {
@@ -154,8 +166,8 @@ fn episodes_csv(records: &[EpisodeRecord], policy_step_s: f32) -> Result<Vec<u8>
     Ok(writer.into_inner()?)
 }
 
-/// Rates with their intervals, speeds, and what the paper has.
-fn table(report: &EvalReport) -> String {
+/// Rates with their intervals, and speeds.
+pub fn table(report: &EvalReport) -> String {
     let EvalReport {
         robot,
         method,

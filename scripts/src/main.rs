@@ -3,6 +3,7 @@
 mod bench;
 mod config;
 mod config_command;
+mod demo;
 mod doctor;
 mod eval;
 mod events;
@@ -39,11 +40,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Train(train::TrainCommand),
-    Bench(bench::BenchCommand),
+    Demo(demo::DemoCommand),
     Eval(eval::EvalCommand),
     Play(play::PlayCommand),
     Plot(plot::PlotCommand),
+    Train(train::TrainCommand),
+    Bench(bench::BenchCommand),
     Config(config_command::ConfigCommand),
     Doctor(doctor::DoctorCommand),
 }
@@ -58,11 +60,12 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let result = match cli.command {
-        Command::Train(command) => command.run(),
-        Command::Bench(command) => command.run(),
+        Command::Demo(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Play(command) => command.run(),
         Command::Plot(command) => command.run(),
+        Command::Train(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Doctor(command) => command.run(),
     };

@@ -1,12 +1,13 @@
 //! `abs play`: one episode as an animated GIF.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use sim::eval::EpisodeRecord;
 
 use crate::{
     pictures::{Film, caption_of},
-    policy_args::PolicyArgs,
+    policy_args::{PolicyArgs, Subject},
 };
 
 /// Show one episode of the test as an animated GIF, from above and from the side
@@ -33,21 +34,30 @@ impl PlayCommand {
     /// One line for a setting, bundle or file that does not do.
     pub fn run(&self) -> Result<()> {
         let subject = self.policy.load(|_| ())?;
-        let records = subject.evaluation()?.run(&[self.episode], true, &|| ())?;
-        let record = records.first().context("the episode was not simulated")?;
-        let film = Film {
-            title: format!(
-                "{}, {}, episode {} of seed {}",
-                subject.robot.name, subject.method, self.episode, subject.config.seed
-            ),
-            robot: &subject.robot,
-            record,
-            rays: &subject.bundle.ray_spec,
-            reach_m: subject.config.eval.reach_m.into(),
-        };
-        film.save_gif(&self.out)?;
-        println!("episode {}", caption_of(record));
+        let record = film(&subject, self.episode, &self.out)?;
+        println!("episode {}", caption_of(&record));
         println!("{}", self.out.display());
         Ok(())
     }
+}
+
+/// Simulates one episode and writes its animation to `out`.
+///
+/// # Errors
+/// One line for a setting, bundle or file that does not do.
+pub fn film(subject: &Subject, episode: u64, out: &Path) -> Result<EpisodeRecord> {
+    let mut records = subject.evaluation()?.run(&[episode], true, &|| ())?;
+    let record = records.pop().context("the episode was not simulated")?;
+    let film = Film {
+        title: format!(
+            "{}, {}, episode {episode} of seed {}",
+            subject.robot.name, subject.method, subject.config.seed
+        ),
+        robot: &subject.robot,
+        record: &record,
+        rays: &subject.bundle.ray_spec,
+        reach_m: subject.config.eval.reach_m.into(),
+    };
+    film.save_gif(out)?;
+    Ok(record)
 }

@@ -28,8 +28,6 @@ pub(super) struct State<L, const N: usize> {
     pub joint_position: PerJoint<L, N>,
     pub joint_velocity: PerJoint<L, N>,
     pub joint_torque: PerJoint<L, N>,
-    /// Impulses of the last step along the contact frames of the feet.
-    pub foot_impulse: [V3<L>; MAX_FEET],
     /// Since the start of the episode.
     pub physics_steps: L,
 
@@ -58,7 +56,6 @@ impl<L: Lanes, const N: usize> State<L, N> {
             joint_position: joints,
             joint_velocity: joints,
             joint_torque: joints,
-            foot_impulse: [zero3(); MAX_FEET],
             physics_steps: zero,
             friction: zero,
             base_inertia: Inertia {
@@ -93,7 +90,6 @@ impl<L: Lanes, const N: usize> State<L, N> {
             .chain(&mut self.velocity_world)
             .chain(&mut self.omega_base)
             .chain(joints.into_iter().flatten().flatten())
-            .chain(self.foot_impulse.iter_mut().flatten())
             .chain([
                 &mut self.physics_steps,
                 &mut self.friction,
@@ -114,6 +110,8 @@ pub(super) struct Block<L, const N: usize> {
     pub state: State<L, N>,
     /// Joint targets of this policy step and of earlier ones that a delay may ask for.
     pub targets: Vec<PerJoint<L, N>>,
+    /// Impulses of the last step on each sphere that may touch the ground, along its contact frame.
+    pub sphere_impulse: Vec<V3<L>>,
     pub has_noise: bool,
     pub noise_seeds: Vec<u64>,
     pub scene: Scene<L>,
@@ -126,6 +124,7 @@ impl<L: Lanes, const N: usize> Block<L, N> {
         let mut block = Self {
             state: State::zero(),
             targets: vec![[[L::zero(); N]; MAX_FEET]],
+            sphere_impulse: vec![zero3(); model.num_spheres()],
             has_noise: false,
             noise_seeds: vec![0; L::LANES],
             scene: Scene::new(),
@@ -151,7 +150,7 @@ impl<L: Lanes, const N: usize> Block<L, N> {
                 .div_ceil(model.decimation)
                 + 1,
         );
-        for number in self.state.numbers() {
+        for number in self.numbers() {
             number.as_mut_slice()[lane] = 0.0;
         }
 
@@ -253,6 +252,13 @@ impl<L: Lanes, const N: usize> Block<L, N> {
         self.has_noise = widths.any(|&width| width != 0.0);
     }
 
+    /// The numbers of the state and of the contacts, in the order of snapshots.
+    pub fn numbers(&mut self) -> impl Iterator<Item = &mut L> {
+        self.state
+            .numbers()
+            .chain(self.sphere_impulse.iter_mut().flatten())
+    }
+
     /// Sets the joint targets of one robot for the coming policy step, after `begin_targets`.
     pub fn set_targets(&mut self, lane: usize, targets_rad: &[f32]) {
         for (at, &target) in targets_rad.iter().enumerate() {
@@ -287,12 +293,18 @@ impl<L: Lanes, const N: usize> Block<L, N> {
         let mut thighs = [zero3(); MAX_FEET];
         let mut calves = [zero3(); MAX_FEET];
         let mut any_body = false;
+        for k in num_legs..self.sphere_impulse.len() {
+            self.sphere_impulse[k] = zero3();
+        }
         for contact in contacts {
             let force = scale(contact.impulse_base(), inverse_step);
-            if let Some(foot) = contact.foot {
-                self.state.foot_impulse[foot] = contact.impulse;
-                feet[foot] = force;
-                continue;
+            if let Some(sphere) = contact.sphere {
+                // Adding zero drops the sign of zeros, as in the step.
+                self.sphere_impulse[sphere] = add(contact.impulse, zero3());
+                if sphere < num_legs {
+                    feet[sphere] = force;
+                    continue;
+                }
             }
             any_body = true;
             let Body::Leg(leg) = contact.body else {
@@ -314,7 +326,7 @@ impl<L: Lanes, const N: usize> Block<L, N> {
             base = add(base, select3(below_thigh, force, none));
         }
         for l in 0..num_legs {
-            let force = rotate(rotation, feet[l]);
+            let force = add(rotate(rotation, feet[l]), zero3());
             let across = (force[0] * force[0] + force[1] * force[1]).sqrt();
             let excess = across - (force[2] + force[2]).abs();
             self.state.foot_excess = self.state.foot_excess.max(excess);

@@ -3,7 +3,8 @@
 //! A contact has three rows, along its normal and two tangents. A row's Jacobian `j` (base 6, one leg n) is whitened to
 //! `w = K^-1 j^T` (see [`super::dynamics`]), so its velocity is `w . z`, its impulse `p` acts as `z += p w`, and its
 //! inverse effective mass is `w . w`; no matrix between contacts is built. Each sweep solves the normal, then both
-//! tangents as an exact 2 x 2 block projected onto the friction disc. A gap may close within the step, not more;
+//! tangents: as an exact 2 x 2 block where that sticks, else by a scalar step projected onto the friction disc, whose fixed
+//! point is friction against the slip. A gap may close within the step, not more;
 //! penetration is pushed out at a bounded speed.
 
 use super::{
@@ -35,8 +36,8 @@ pub(super) enum Body {
 #[derive(Clone, Copy)]
 pub(super) struct Contact<L, const N: usize> {
     pub body: Body,
-    /// The number of this contact's foot if it is always the foot's and is warm-started.
-    pub foot: Option<usize>,
+    /// The number of the sphere that touches the ground, feet first. Such contacts are warm-started.
+    pub sphere: Option<usize>,
     /// Class of the touching shape, one number per lane.
     pub class: L,
     /// Normal and tangents in base axes.
@@ -50,6 +51,7 @@ pub(super) struct Contact<L, const N: usize> {
     normal_softness: L,
     normal_inverse: L,
     tangent_inverse: [L; 3],
+    tangent_step: L,
     friction: L,
 }
 
@@ -59,7 +61,7 @@ pub(super) struct Site<'a, L: Lanes, const N: usize> {
     /// The leg and for each of its joints 1 where the joint moves the point, else 0.
     pub leg: Option<(&'a Leg<L, N>, [L; N])>,
     pub class: L,
-    pub foot: Option<usize>,
+    pub sphere: Option<usize>,
 }
 
 /// The solver's view of a step.
@@ -130,7 +132,7 @@ impl<L: Lanes, const N: usize> Contact<L, N> {
         let inverse_determinant = (t11 * t22 - t12 * t12).recip();
         Self {
             body: site.body,
-            foot: site.foot,
+            sphere: site.sphere,
             class: site.class,
             frame,
             impulse: [zero; 3],
@@ -144,6 +146,7 @@ impl<L: Lanes, const N: usize> Contact<L, N> {
                 -t12 * inverse_determinant,
                 t11 * inverse_determinant,
             ],
+            tangent_step: L::splat(2.0) * (t11 + t22).recip(),
             friction: terms.friction,
         }
     }
@@ -151,9 +154,10 @@ impl<L: Lanes, const N: usize> Contact<L, N> {
     /// Starts from the impulses of the step before.
     #[inline(always)]
     pub fn warm_start(&mut self, impulse: [L; 3], z_base: &mut [L; 6], z_legs: &mut [[L; N]]) {
-        self.impulse = impulse;
+        let is_awake = self.bias[0].lt(L::splat(0.5 * NEVER_MPS));
+        self.impulse = select3(is_awake, impulse, zero3());
         for k in 0..3 {
-            self.apply(k, impulse[k], z_base, z_legs);
+            self.apply(k, self.impulse[k], z_base, z_legs);
         }
     }
 
@@ -171,11 +175,20 @@ impl<L: Lanes, const N: usize> Contact<L, N> {
             self.velocity(2, z_base, z_legs),
         ];
         let [i11, i12, i22] = self.tangent_inverse;
-        let t1 = old[1] - (i11 * slip[0] + i12 * slip[1]);
-        let t2 = old[2] - (i12 * slip[0] + i22 * slip[1]);
-        let length2 = t1 * t1 + t2 * t2 + L::splat(1e-20);
-        let shrink = (self.friction * normal * length2.rsqrt()).min(L::splat(1.0));
-        let (t1, t2) = (t1 * shrink, t2 * shrink);
+        let limit = self.friction * normal;
+        let stick = [
+            old[1] - (i11 * slip[0] + i12 * slip[1]),
+            old[2] - (i12 * slip[0] + i22 * slip[1]),
+        ];
+        let slides = (limit * limit).lt(stick[0] * stick[0] + stick[1] * stick[1]);
+        let slide = [
+            old[1] - slip[0] * self.tangent_step,
+            old[2] - slip[1] * self.tangent_step,
+        ];
+        let length2 = slide[0] * slide[0] + slide[1] * slide[1] + L::splat(1e-20);
+        let shrink = (limit * length2.rsqrt()).min(L::splat(1.0));
+        let t1 = L::select(slides, slide[0] * shrink, stick[0]);
+        let t2 = L::select(slides, slide[1] * shrink, stick[1]);
         self.apply(1, t1 - old[1], z_base, z_legs);
         self.apply(2, t2 - old[2], z_base, z_legs);
         self.impulse = [normal, t1, t2];

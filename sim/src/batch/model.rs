@@ -147,6 +147,18 @@ impl<const N: usize> Model<N> {
     }
 }
 
+impl<const N: usize> Model<N> {
+    /// Number of spheres that may touch the ground: feet, then those of the base, then those of the legs' links.
+    pub fn num_spheres(&self) -> usize {
+        let on_legs = self
+            .legs
+            .iter()
+            .flatten()
+            .map(|joint| joint.link.ground_spheres.len());
+        self.feet.len() + self.base.ground_spheres.len() + on_legs.sum::<usize>()
+    }
+}
+
 /// The coordinate axis nearest to `axis`, and the rotation from it to `axis`.
 fn principal_axis(axis: &Vector3<f32>) -> (usize, Rotation3<f32>) {
     let k = axis.iamax();

@@ -41,7 +41,8 @@ pub(super) fn save<L: Lanes, const N: usize>(blocks: &[Block<L, N>], num_robots:
             noise_seed: block.noise_seeds[lane],
             numbers: state
                 .numbers()
-                .map(|number| number.as_slice()[lane])
+                .map(|number| at(number))
+                .chain(block.sphere_impulse.iter().flatten().map(at))
                 .collect(),
             targets_rad: block
                 .targets
@@ -76,7 +77,7 @@ pub(super) fn load<L: Lanes, const N: usize>(
             .get(robot.terrain)
             .ok_or_else(|| unfit(format!("it has no terrain {}", robot.terrain)))?;
         let (numbers, targets) = (
-            block.state.numbers().count(),
+            block.numbers().count(),
             block.targets[0].iter().flatten().count(),
         );
         if robot.numbers.len() != numbers
@@ -95,7 +96,7 @@ pub(super) fn load<L: Lanes, const N: usize>(
             },
         )?;
         block.noise_seeds[lane] = robot.noise_seed;
-        for (number, value) in block.state.numbers().zip(robot.numbers) {
+        for (number, value) in block.numbers().zip(robot.numbers) {
             number.as_mut_slice()[lane] = value;
         }
         block.deepen_history(robot.targets_rad.len());

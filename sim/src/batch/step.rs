@@ -14,7 +14,7 @@ use super::{
     geometry::{BaseObstacle, Touch},
     joints,
     lanes::{Kernel, Lanes},
-    model::{LinkModel, Model, Sphere},
+    model::{Model, Sphere},
     scene::NEAREST,
     vector::*,
 };
@@ -34,15 +34,8 @@ pub(super) struct Scratch<L, const N: usize> {
 
 impl<L: Lanes, const N: usize> Scratch<L, N> {
     pub fn new(model: &Model<N>) -> Self {
-        let spheres = |link: &LinkModel| link.ground_spheres.len();
-        let on_legs: usize = model
-            .legs
-            .iter()
-            .flatten()
-            .map(|joint| spheres(&joint.link))
-            .sum();
         let on_obstacles = NEAREST * (model.legs.len() + model.base.patches.len());
-        let capacity = model.feet.len() + spheres(&model.base) + on_legs + on_obstacles;
+        let capacity = model.num_spheres() + on_obstacles;
         Self {
             legs: vec![Leg::zero(); model.legs.len()],
             contacts: Vec::with_capacity(capacity),
@@ -133,8 +126,8 @@ fn physics_step<L: Lanes, const N: usize>(
 
     find_contacts(model, block, scratch, &base, &rotation);
     for contact in scratch.contacts.iter_mut() {
-        if let Some(foot) = contact.foot {
-            contact.warm_start(block.state.foot_impulse[foot], &mut z_base, &mut z_legs);
+        if let Some(sphere) = contact.sphere {
+            contact.warm_start(block.sphere_impulse[sphere], &mut z_base, &mut z_legs);
         }
     }
     for _ in 0..SWEEPS {
@@ -197,6 +190,7 @@ fn find_contacts<L: Lanes, const N: usize>(
         rotation,
         terms: &terms,
         margin,
+        num_feet: model.feet.len(),
     };
     let origin = zero3();
     let up = [rotation[0][2], rotation[1][2], rotation[2][2]];
@@ -211,11 +205,12 @@ fn find_contacts<L: Lanes, const N: usize>(
             body: Body::Leg(l),
             leg: Some((leg, [one; N])),
             class: class(foot),
-            foot: Some(l),
+            sphere: Some(l),
         };
         let near = ground.near(dot(up, center), foot.radius_m);
         ground.push(&site, center, foot.radius_m, near, contacts);
     }
+    let mut number = model.feet.len();
     for sphere in &model.base.ground_spheres {
         let center = splat3(sphere.center);
         let near = ground.near(dot(up, center), sphere.radius_m);
@@ -224,10 +219,11 @@ fn find_contacts<L: Lanes, const N: usize>(
                 body: Body::Base,
                 leg: None,
                 class: class(sphere),
-                foot: None,
+                sphere: Some(number),
             };
             ground.push(&site, center, sphere.radius_m, near, contacts);
         }
+        number += 1;
     }
     for l in 0..model.legs.len() {
         let leg = &legs[l];
@@ -253,10 +249,11 @@ fn find_contacts<L: Lanes, const N: usize>(
                         body: Body::Leg(l),
                         leg: Some((leg, moves)),
                         class: class(sphere),
-                        foot: None,
+                        sphere: Some(number),
                     };
                     ground.push(&site, center, sphere.radius_m, near, contacts);
                 }
+                number += 1;
             }
         }
     }
@@ -286,7 +283,7 @@ fn find_contacts<L: Lanes, const N: usize>(
                     body: Body::Base,
                     leg: None,
                     class: L::splat(patch.class as u8 as f32),
-                    foot: None,
+                    sphere: None,
                 };
                 let [t1, t2] = tangents(touch.normal);
                 let frame = [touch.normal, t1, t2];
@@ -322,7 +319,7 @@ fn find_contacts<L: Lanes, const N: usize>(
                     body: Body::Leg(l),
                     leg: Some((leg, moves)),
                     class: best_class,
-                    foot: None,
+                    sphere: None,
                 };
                 let [t1, t2] = tangents(best.normal);
                 let frame = [best.normal, t1, t2];
@@ -341,6 +338,7 @@ struct GroundContacts<'a, L: Lanes, const N: usize> {
     rotation: &'a Rotation<L>,
     terms: &'a StepTerms<L>,
     margin: L,
+    num_feet: usize,
 }
 
 impl<L: Lanes, const N: usize> GroundContacts<'_, L, N> {
@@ -367,7 +365,8 @@ impl<L: Lanes, const N: usize> GroundContacts<'_, L, N> {
         let (ground_height, normal) = block.scene.ground(at[0], at[1]);
         let gap = (at[2] - ground_height) * normal[2] - L::splat(radius_m);
         let active = L::and(near, gap.lt(self.margin));
-        if site.foot.is_none() && !L::any(active) {
+        let is_foot = site.sphere.is_some_and(|number| number < self.num_feet);
+        if !is_foot && !L::any(active) {
             return;
         }
         let row = |k: usize| {

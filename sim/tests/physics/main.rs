@@ -54,3 +54,6 @@ macro_rules! physics_of {
 physics_of!(rapier, |robot, config, num_robots| {
     Box::new(sim::rapier_engine::RapierEngine::new(robot, config, num_robots).expect("robot"))
 });
+physics_of!(batch, |robot, config, num_robots| {
+    Box::new(sim::batch::BatchEngine::new(robot, config, num_robots).expect("robot"))
+});

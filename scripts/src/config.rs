@@ -12,6 +12,8 @@ use toml::{Table, Value};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// What is trained.
+    pub task: Task,
     /// Name of a robot that is shipped, or path of a robot folder.
     pub robot: String,
     /// Seed of every random stream.
@@ -30,12 +32,33 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            task: Task::Agile,
             robot: "go1".into(),
             seed: 1,
             threads: 0,
             env: EnvConfig::default(),
             algorithm: PpoConfig::default(),
             eval: EvalConfig::default(),
+        }
+    }
+}
+
+/// What can be learned by reinforcement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// Runs to a goal among obstacles
+    Agile,
+    /// Tracks a twist from a violent state
+    Recovery,
+}
+
+impl Task {
+    /// Name in run folders.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Agile => "agile",
+            Self::Recovery => "recovery",
         }
     }
 }
@@ -128,6 +151,21 @@ impl ConfigArgs {
 }
 
 impl Config {
+    /// The defaults for a task.
+    pub fn for_task(task: Task) -> Self {
+        let mut config = Self {
+            task,
+            ..Self::default()
+        };
+        if task == Task::Recovery {
+            config.env.num_envs = 4096;
+            config.algorithm.total_policy_steps = 40_000_000;
+            config.algorithm.std_bound.start = 10_000_000;
+            config.algorithm.std_bound.end = 30_000_000;
+        }
+        config
+    }
+
     /// All settings as TOML.
     ///
     /// # Errors

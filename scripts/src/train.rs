@@ -12,7 +12,7 @@ use robots::Robot;
 use time::OffsetDateTime;
 
 use crate::{
-    config::{Config, ConfigArgs},
+    config::{Config, ConfigArgs, Task},
     run_folder::RunFolder,
 };
 
@@ -21,6 +21,7 @@ use crate::{
 #[command(after_help = "\
 Examples:
   abs train agile --robot go1 --seed 1
+  abs train recovery --robot go1
   abs train agile --preset paper --set algorithm.total_policy_steps=200_000_000
   abs train --resume runs/agile-go1-1-20260131-235959
   tensorboard --logdir runs
@@ -50,21 +51,6 @@ pub struct TrainCommand {
     config: ConfigArgs,
 }
 
-/// What can be trained.
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Task {
-    /// Runs to a goal among obstacles
-    Agile,
-}
-
-impl Task {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Agile => "agile",
-        }
-    }
-}
-
 impl TrainCommand {
     /// Trains until the configured number of steps is done or Ctrl-C comes.
     ///
@@ -81,11 +67,11 @@ impl TrainCommand {
                 resume(&run, &config, robot)
             }
             None => {
-                let (config, robot) = check(args.resolve()?)?;
+                let task = self.task.unwrap_or(Task::Agile);
+                let (config, robot) = check(args.resolve_over(Config::for_task(task))?)?;
                 let path = self.out.clone().unwrap_or_else(|| {
-                    let task = self.task.unwrap_or(Task::Agile).name();
                     let now = OffsetDateTime::now_utc();
-                    RunFolder::default_path(task, &robot.name, config.seed, now)
+                    RunFolder::default_path(config.task.name(), &robot.name, config.seed, now)
                 });
                 begin(&path, &config, robot)
             }

@@ -9,11 +9,11 @@ use policies::{
     vec_env::VecEnv,
 };
 use robots::Robot;
-use sim::env::agile_shards;
+use sim::env::{agile_shards, recovery_shards};
 use time::OffsetDateTime;
 
 use crate::{
-    config::Config,
+    config::{Config, Task},
     interrupt::Interrupt,
     progress::{Progress, clock, short},
     run_folder::{RunFolder, git_revision},
@@ -57,12 +57,19 @@ pub fn resume(run: &RunFolder, config: &Config, robot: Robot) -> Result<()> {
 
 /// The learner of a configuration, before its first iteration.
 pub fn learner(config: &Config, robot: &Arc<Robot>) -> Result<Learner> {
-    let shards = agile_shards(robot, &config.env, config.seed, config.num_threads())?;
-    let shards = shards
+    let (env, seed, workers) = (&config.env, config.seed, config.num_threads());
+    let shards = match config.task {
+        Task::Agile => boxed(agile_shards(robot, env, seed, workers)?),
+        Task::Recovery => boxed(recovery_shards(robot, env, seed, workers)?),
+    };
+    Ok(Learner::new(config.algorithm.clone(), shards, config.seed)?)
+}
+
+fn boxed<E: VecEnv + 'static>(shards: Vec<E>) -> Vec<Box<dyn VecEnv>> {
+    shards
         .into_iter()
         .map(|shard| Box::new(shard) as Box<dyn VecEnv>)
-        .collect();
-    Ok(Learner::new(config.algorithm.clone(), shards, config.seed)?)
+        .collect()
 }
 
 /// States that are not finite are left in the run folder for inspection.
@@ -162,21 +169,28 @@ impl<'a> Session<'a> {
                 inputs: layer.inputs,
             })
             .collect();
-        let member = Member::agile(
-            &Layout::agile(&self.robot, &self.config.env.rays),
-            self.robot.control.action_scale,
-            Activation::Elu,
-            layers,
-            Provenance {
-                git_revision: self.git_revision.clone(),
-                seed: self.config.seed,
-                policy_steps: learner.policy_steps(),
-                date: Some(OffsetDateTime::now_utc().date().to_string()),
-                config: self.config.to_toml()?,
-            },
-        );
-        let mut bundle = Bundle::new(&self.robot, &self.config.env.rays);
-        bundle.agile = Some(member);
+        let provenance = Provenance {
+            git_revision: self.git_revision.clone(),
+            seed: self.config.seed,
+            policy_steps: learner.policy_steps(),
+            date: Some(OffsetDateTime::now_utc().date().to_string()),
+            config: self.config.to_toml()?,
+        };
+        let (robot, rays) = (&self.robot, &self.config.env.rays);
+        let scale = robot.control.action_scale;
+        let mut bundle = Bundle::new(robot, rays);
+        match self.config.task {
+            Task::Agile => {
+                let layout = Layout::agile(robot, rays);
+                let member = Member::agile(&layout, scale, Activation::Elu, layers, provenance);
+                bundle.agile = Some(member);
+            }
+            Task::Recovery => {
+                let layout = Layout::recovery(robot, rays);
+                let member = Member::recovery(&layout, scale, Activation::Elu, layers, provenance);
+                bundle.recovery = Some(member);
+            }
+        }
         Ok(bundle.save(&self.run.bundle())?)
     }
 }

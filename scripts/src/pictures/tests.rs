@@ -1,5 +1,7 @@
 //! Every picture, drawn from invented episodes.
 
+use std::f32::consts::PI;
+
 use nalgebra::{Point3, UnitQuaternion};
 use policies::RaySpec;
 use robots::{ContactClass, Robot};
@@ -34,7 +36,7 @@ fn episode(index: u64, outcome: Outcome, robot: &Robot) -> EpisodeRecord {
             }
             _ => scene.start_yaw_rad,
         };
-        let swing = |leg: usize| (16.0 * time_s + [0.0, 3.14, 3.14, 0.0][leg]).sin();
+        let swing = |leg: usize| (16.0 * time_s + [0.0, PI, PI, 0.0][leg]).sin();
         let joints = robot.control.standing_position_rad.iter().enumerate();
         trace.push(TraceStep {
             time_s,

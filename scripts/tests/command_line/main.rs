@@ -69,3 +69,14 @@ fn usage_errors_are_one_line() {
     assert_refused(&["config", "--seed", "-1"], &["-1"]);
     assert_refused(&["config", "--threads", "two"], &["--threads"]);
 }
+
+#[test]
+fn causes_are_named_once() {
+    let outcome = abs(&["eval", "--bundle", "nowhere"]);
+    assert_eq!(
+        outcome.stderr.matches("No such file").count(),
+        1,
+        "{}",
+        outcome.stderr
+    );
+}

@@ -451,11 +451,11 @@ impl<T: Task> VecEnv for Env<T> {
         }
         self.engine.step(&self.targets_rad);
         let dim = self.observation_dim();
-        for index in 0..self.slots.len() {
+        for (index, old_action) in old_actions.iter().enumerate() {
             let range = index * dim..(index + 1) * dim;
             let row = &mut out.observations[range.clone()];
             let terminal_row = &mut out.terminal_observations[range];
-            let (reward, done) = self.finish_step(index, &old_actions[index], row, terminal_row);
+            let (reward, done) = self.finish_step(index, old_action, row, terminal_row);
             out.rewards[index] = reward;
             out.done[index] = done;
         }

@@ -1,5 +1,7 @@
 //! The vectorized environment: reproducibility, exact resumption, and the observation that it gives.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::sync::Arc;
 
 use policies::vec_env::{Done, StepOut, VecEnv};
@@ -90,7 +92,7 @@ fn the_course_does_not_depend_on_the_shards() {
     }
 }
 
-const ENGINES: [EngineKind; 1] = [EngineKind::Rapier];
+const ENGINES: [EngineKind; 2] = [EngineKind::Rapier, EngineKind::Batch];
 
 #[test]
 fn an_environment_restored_from_its_state_goes_on_bit_for_bit() {

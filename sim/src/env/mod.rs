@@ -11,6 +11,7 @@ mod log;
 pub mod randomization;
 pub mod recovery;
 pub mod rewards;
+mod shards;
 pub mod task;
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use nalgebra::{Point3, UnitQuaternion};
 use policies::{
     action::ActionMap,
-    observation::{Layout, ObservationInput, Quantity},
+    observation::{ObservationInput, Quantity},
     rays::RayScan,
     vec_env::{Done, Scalar, StepOut, VecEnv},
 };
@@ -27,11 +28,10 @@ use robots::{FootVec, JointVec, Robot, RobotState};
 use serde::{Deserialize, Serialize};
 
 pub use self::config::{ConfigError, CurriculumConfig, EnvConfig, NoiseConfig, uniform};
+pub use self::shards::{EnvError, agile_shards, recovery_shards};
 use self::{
-    agile::AgileTask,
     history::History,
     log::Log,
-    recovery::RecoveryTask,
     rewards::{CONTACT_FORCE_N, SoftLimits, StepContext},
     task::{EpisodePlan, LevelChange, Task},
 };
@@ -85,86 +85,6 @@ struct Slot<E> {
     action: JointVec,
     previous_joint_velocity_radps: JointVec,
     previous_foot_contact: FootVec<bool>,
-}
-
-/// Builds the environments of the agile task, split into one [`Env`] per worker thread.
-///
-/// # Errors
-/// One line for a setting out of range or a robot that the engine cannot hold.
-pub fn agile_shards(
-    robot: &Arc<Robot>,
-    config: &EnvConfig,
-    seed: u64,
-    workers: usize,
-) -> Result<Vec<Env<AgileTask>>, EnvError> {
-    config.validate()?;
-    let layout = Layout::agile(robot, &config.rays);
-    shards(robot, config, seed, workers, || {
-        AgileTask::new(config.agile.clone(), layout.clone(), Robot::clone(robot))
-    })
-}
-
-/// Builds the environments of the recovery task, split into one [`Env`] per worker thread.
-///
-/// # Errors
-/// As [`agile_shards`].
-pub fn recovery_shards(
-    robot: &Arc<Robot>,
-    config: &EnvConfig,
-    seed: u64,
-    workers: usize,
-) -> Result<Vec<Env<RecoveryTask>>, EnvError> {
-    config.validate()?;
-    let layout = Layout::recovery(robot, &config.rays);
-    shards(robot, config, seed, workers, || {
-        RecoveryTask::new(config.recovery.clone(), layout.clone(), Robot::clone(robot))
-    })
-}
-
-fn shards<T: Task>(
-    robot: &Arc<Robot>,
-    config: &EnvConfig,
-    seed: u64,
-    workers: usize,
-    task: impl Fn() -> T,
-) -> Result<Vec<Env<T>>, EnvError> {
-    if workers == 0 || workers > config.num_envs {
-        return Err(EnvError::Workers {
-            workers,
-            num_envs: config.num_envs,
-        });
-    }
-    let terrains = Arc::new(TerrainLibrary::new(
-        &config.terrain,
-        config.curriculum.levels,
-        seed,
-    ));
-    let bound = |worker: usize| worker * config.num_envs / workers;
-    (0..workers)
-        .map(|worker| {
-            let range = bound(worker)..bound(worker + 1);
-            Env::new(robot, config, seed, range, Arc::clone(&terrains), task())
-        })
-        .collect()
-}
-
-/// Why environments could not be built.
-#[derive(Debug, thiserror::Error)]
-pub enum EnvError {
-    /// A setting is out of range.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The engine refused the robot.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// More threads than environments, or none.
-    #[error("{workers} workers cannot share {num_envs} environments; use 1 to {num_envs}")]
-    Workers {
-        /// Threads asked for.
-        workers: usize,
-        /// Environments there are.
-        num_envs: usize,
-    },
 }
 
 impl<T: Task> Env<T> {

@@ -1,0 +1,220 @@
+use nalgebra::Point3;
+use policies::rays::RaySpec;
+use robots::{JointVec, RobotState};
+
+use super::{super::rewards::SoftLimits, *};
+use crate::{engine::PhysicsState, random::stream};
+
+/// Weighted reward terms of a go1 at the origin, facing x, with the goal at (x, y), heading 0.
+struct Case {
+    goal: [f32; 2],
+    speed_mps: f32,
+    time_left_s: f32,
+    base_force_n: f32,
+}
+
+impl Case {
+    fn judge(&self) -> (AgileEpisode, Judgement, Vec<f32>) {
+        let robot = Robot::load("go1").unwrap();
+        let task = task(&robot);
+        let mut physics = PhysicsState::zero(&robot);
+        physics.joint_position_rad = robot
+            .control
+            .standing_position_rad
+            .iter()
+            .copied()
+            .collect();
+        physics.joint_position_rad[0] += 0.3;
+        physics.linear_velocity_world.x = self.speed_mps;
+        physics.base_force_n = self.base_force_n;
+        physics.position_world = Point3::new(0.0, 0.0, 0.3);
+        let mut state = RobotState::zero(12, 4);
+        physics.write_robot_state(1.0, &mut state);
+        let mut episode = AgileEpisode {
+            goal: Goal {
+                position_world: self.goal.into(),
+                heading_rad: 0.0,
+            },
+            duration_s: 8.0,
+            collided: false,
+        };
+        let mut terms = vec![0.0; task.term_names().len()];
+        let velocity: JointVec = [0.0; 12].into_iter().collect();
+        let judgement = task.judge(
+            &mut episode,
+            &StepContext {
+                limits: &SoftLimits::new(&robot),
+                step_s: 0.02,
+                time_s: 8.0 - self.time_left_s,
+                physics: &physics,
+                state: &state,
+                standing_position_rad: &robot.control.standing_position_rad,
+                action: &[0.0; 12],
+                previous_action: &[0.0; 12],
+                previous_joint_velocity_radps: &velocity,
+            },
+            &mut terms,
+        );
+        (episode, judgement, terms)
+    }
+
+    #[track_caller]
+    fn expect(&self, term: &str, expected: f32) {
+        let (_, _, terms) = self.judge();
+        let index = AgileRewards::NAMES
+            .iter()
+            .position(|name| *name == term)
+            .unwrap();
+        assert!(
+            (terms[index] - expected).abs() < 1e-4,
+            "{term}: {} != {expected}",
+            terms[index]
+        );
+    }
+}
+
+fn task(robot: &Robot) -> AgileTask {
+    let layout = Layout::agile(robot, &RaySpec::default());
+    AgileTask::new(AgileConfig::default(), layout, robot.clone())
+}
+
+const RUNNING: Case = Case {
+    goal: [3.0, 4.0],
+    speed_mps: 2.25,
+    time_left_s: 5.0,
+    base_force_n: 0.0,
+};
+
+#[test]
+fn running_towards_the_goal_pays_for_speed_only() {
+    RUNNING.expect("agile", 10.0 * 2.25 / 4.5);
+    for term in [
+        "soft_position",
+        "tight_position",
+        "heading",
+        "stall",
+        "stand",
+        "base_contact",
+    ] {
+        RUNNING.expect(term, 0.0);
+    }
+    // Facing away: cos(bearing) = -0.8.
+    Case {
+        goal: [-4.0, 3.0],
+        ..RUNNING
+    }
+    .expect("agile", 0.0);
+    Case {
+        goal: [-4.0, 3.0],
+        speed_mps: 0.0,
+        ..RUNNING
+    }
+    .expect("stall", -20.0);
+    Case {
+        goal: [4.0, 3.0],
+        speed_mps: 0.0,
+        ..RUNNING
+    }
+    .expect("stall", 0.0);
+}
+
+#[test]
+fn the_last_seconds_pay_for_the_pose() {
+    // d = 1.5: 1/(1+0.75^2) over 2 s.
+    let near = Case {
+        goal: [0.9, 1.2],
+        time_left_s: 1.5,
+        ..RUNNING
+    };
+    near.expect("soft_position", 60.0 / 2.0 / 1.5625);
+    near.expect("tight_position", 0.0);
+    near.expect("heading", 30.0 / 2.0);
+    let there = Case {
+        goal: [0.3, 0.0],
+        time_left_s: 0.5,
+        ..RUNNING
+    };
+    there.expect("tight_position", 60.0 / (1.0 + 0.36));
+    there.expect("agile", 10.0);
+    there.expect("stand", -10.0 * 0.3);
+    Case {
+        goal: [0.3, 0.0],
+        time_left_s: 1.5,
+        ..RUNNING
+    }
+    .expect("stand", 0.0);
+}
+
+#[test]
+fn base_contact_ends_the_episode_and_costs_more_at_the_goal() {
+    let fall = Case {
+        base_force_n: 50.0,
+        ..RUNNING
+    };
+    fall.expect("base_contact", -100.0);
+    let (episode, judgement, _) = fall.judge();
+    assert!(episode.collided);
+    assert_eq!(judgement.done, Done::Terminated);
+    assert_eq!(judgement.end.unwrap().level, LevelChange::Down);
+    Case {
+        goal: [0.3, 0.0],
+        time_left_s: 0.5,
+        ..fall
+    }
+    .expect("base_contact", -500.0);
+}
+
+#[test]
+fn the_level_follows_the_final_distance() {
+    for (distance, change) in [
+        (0.4, LevelChange::Up),
+        (1.0, LevelChange::Stay),
+        (2.5, LevelChange::Down),
+    ] {
+        let (_, judgement, _) = Case {
+            goal: [distance, 0.0],
+            time_left_s: 0.0,
+            ..RUNNING
+        }
+        .judge();
+        assert_eq!(judgement.end.unwrap().level, change);
+    }
+    assert!(RUNNING.judge().1.end.is_none());
+}
+
+#[test]
+fn episodes_are_drawn_within_the_ranges_of_the_method() {
+    let robot = Robot::load("go1").unwrap();
+    let task = task(&robot);
+    let mut stream = stream(3, 0);
+    let mut cylinders = [0; 10];
+    for draw in 0..2000 {
+        let level = draw % 10;
+        let plan = task.plan(level, &mut stream);
+        let goal = plan.episode.goal.position_world;
+        assert!((1.5..=7.5).contains(&goal.x) && (-2.0..=2.0).contains(&goal.y));
+        assert!((7.0..=9.0).contains(&plan.episode.duration_s));
+        cylinders[level] += plan.obstacles.len();
+        let start = Point2::from(plan.start_xy_m);
+        for obstacle in &plan.obstacles {
+            let centre = obstacle.position_world.xy();
+            assert!((centre - start).norm() >= 1.1);
+            assert!((centre - goal).norm() > 0.4 * 1.1 + 0.314);
+        }
+        for (q, default) in plan
+            .joint_position_rad
+            .iter()
+            .zip(&robot.control.default_position_rad)
+        {
+            assert!((q - default).abs() <= 0.5 * default.abs() + 1e-6);
+        }
+    }
+    // 8 cylinders, each present with probability 0.1 + 0.1 * level; 200 draws per level.
+    for (level, count) in cylinders.iter().enumerate() {
+        let expected = 160.0 * (1 + level) as f32;
+        assert!(
+            (*count as f32 - expected).abs() < 0.06 * 1600.0,
+            "level {level}: {count}"
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! Splitting the environments over worker threads.
+
+use std::sync::Arc;
+
+use policies::observation::Layout;
+use robots::Robot;
+
+use super::{ConfigError, Env, EnvConfig, agile::AgileTask, recovery::RecoveryTask, task::Task};
+use crate::{engine::EngineError, terrain::TerrainLibrary};
+
+/// Builds the environments of the agile task, split into one [`Env`] per worker thread.
+///
+/// # Errors
+/// One line for a setting out of range or a robot that the engine cannot hold.
+pub fn agile_shards(
+    robot: &Arc<Robot>,
+    config: &EnvConfig,
+    seed: u64,
+    workers: usize,
+) -> Result<Vec<Env<AgileTask>>, EnvError> {
+    config.validate()?;
+    let layout = Layout::agile(robot, &config.rays);
+    shards(robot, config, seed, workers, || {
+        AgileTask::new(config.agile.clone(), layout.clone(), Robot::clone(robot))
+    })
+}
+
+/// Builds the environments of the recovery task, split into one [`Env`] per worker thread.
+///
+/// # Errors
+/// As [`agile_shards`].
+pub fn recovery_shards(
+    robot: &Arc<Robot>,
+    config: &EnvConfig,
+    seed: u64,
+    workers: usize,
+) -> Result<Vec<Env<RecoveryTask>>, EnvError> {
+    config.validate()?;
+    let layout = Layout::recovery(robot, &config.rays);
+    shards(robot, config, seed, workers, || {
+        RecoveryTask::new(config.recovery.clone(), layout.clone(), Robot::clone(robot))
+    })
+}
+
+fn shards<T: Task>(
+    robot: &Arc<Robot>,
+    config: &EnvConfig,
+    seed: u64,
+    workers: usize,
+    task: impl Fn() -> T,
+) -> Result<Vec<Env<T>>, EnvError> {
+    if workers == 0 || workers > config.num_envs {
+        return Err(EnvError::Workers {
+            workers,
+            num_envs: config.num_envs,
+        });
+    }
+    let terrains = Arc::new(TerrainLibrary::new(
+        &config.terrain,
+        config.curriculum.levels,
+        seed,
+    ));
+    let bound = |worker: usize| worker * config.num_envs / workers;
+    (0..workers)
+        .map(|worker| {
+            let range = bound(worker)..bound(worker + 1);
+            Env::new(robot, config, seed, range, Arc::clone(&terrains), task())
+        })
+        .collect()
+}
+
+/// Why environments could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvError {
+    /// A setting is out of range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The engine refused the robot.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// More threads than environments, or none.
+    #[error("{workers} workers cannot share {num_envs} environments; use 1 to {num_envs}")]
+    Workers {
+        /// Threads asked for.
+        workers: usize,
+        /// Environments there are.
+        num_envs: usize,
+    },
+}

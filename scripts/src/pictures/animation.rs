@@ -15,7 +15,7 @@ use sim::{
 
 use super::{
     Area, COLLISION, Chart, FAINT, GRID, INK, Image, REACH, Scale, TIME_OUT, draw_title, heat,
-    outcome_color,
+    outcome_text_color,
     palette::{self, Palette},
     right,
     robot_view::draw_robot,
@@ -131,7 +131,7 @@ impl Film<'_> {
                 Some(collision) => format!("{} touched", collision.body),
                 None => self.record.outcome.to_string(),
             };
-            (outcome, outcome_color(self.record.outcome))
+            (outcome, outcome_text_color(self.record.outcome))
         } else {
             (format!("{:.1} m/s", now.speed_mps), INK)
         };

@@ -127,6 +127,9 @@ fn value_range<'a>(points: impl Iterator<Item = &'a (f64, f64)>) -> [f64; 2] {
     let (Some(&first), Some(&last)) = (values.first(), values.last()) else {
         return [0.0, 1.0];
     };
+    if first == 0.0 && last == 0.0 {
+        return [0.0, 1.0];
+    }
     let cut = if values.len() >= 200 {
         values.len() / 200
     } else {
@@ -147,7 +150,7 @@ fn value_range<'a>(points: impl Iterator<Item = &'a (f64, f64)>) -> [f64; 2] {
     let margin = if low < high {
         0.06 * (high - low)
     } else {
-        0.5 * low.abs().max(1e-6)
+        0.5 * low.abs()
     };
     let low = if low == 0.0 { low } else { low - margin };
     [low, high + margin]

@@ -100,6 +100,13 @@ fn outcome_color(outcome: Outcome) -> RGBColor {
     }
 }
 
+/// The colour of an outcome, dark enough for text.
+fn outcome_text_color(outcome: Outcome) -> RGBColor {
+    let RGBColor(red, green, blue) = outcome_color(outcome);
+    let [red, green, blue] = [red, green, blue].map(|channel| (u16::from(channel) * 3 / 4) as u8);
+    RGBColor(red, green, blue)
+}
+
 /// A finished picture, 8-bit RGB rows.
 pub struct Image {
     width: u32,

@@ -17,24 +17,33 @@ pub struct Palette {
 impl Palette {
     /// The colours that must be exact, then those that are frequent in the samples.
     pub fn new(exact: &[[u8; 3]], samples: &[Image]) -> Self {
-        let mut counts = vec![0_u32; 1 << (3 * BITS)];
+        // Number and sum of the pixels that round to the same colour.
+        let mut buckets = vec![(0_u32, [0_u32; 3]); 1 << (3 * BITS)];
         for pixel in samples.iter().flat_map(|image| image.rgb.chunks_exact(3)) {
-            counts[bucket(pixel)] += 1;
+            let (count, sum) = &mut buckets[bucket(pixel)];
+            *count += 1;
+            for (sum, channel) in sum.iter_mut().zip(pixel) {
+                *sum += u32::from(*channel);
+            }
         }
-        let mut frequent: Vec<usize> = (0..counts.len()).filter(|b| counts[*b] > 0).collect();
-        frequent.sort_by_key(|bucket| std::cmp::Reverse(counts[*bucket]));
+        let typical = |bucket: usize| match buckets[bucket] {
+            (0, _) => middle(bucket),
+            (count, sum) => sum.map(|sum| (sum / count) as u8),
+        };
+        let mut frequent: Vec<usize> = (0..buckets.len()).filter(|b| buckets[*b].0 > 0).collect();
+        frequent.sort_by_key(|bucket| std::cmp::Reverse(buckets[*bucket].0));
         let mut colors = exact.to_vec();
-        colors.extend(frequent.into_iter().map(middle));
+        colors.extend(frequent.into_iter().map(typical));
         colors.truncate(usize::from(TRANSPARENT));
         let distance = |a: [u8; 3], b: [u8; 3]| -> i32 {
             (0..3)
                 .map(|i| (i32::from(a[i]) - i32::from(b[i])).pow(2))
                 .sum()
         };
-        let nearest = (0..counts.len())
+        let nearest = (0..buckets.len())
             .map(|bucket| {
-                let middle = middle(bucket);
-                let index = (0..colors.len()).min_by_key(|i| distance(colors[*i], middle));
+                let wanted = typical(bucket);
+                let index = (0..colors.len()).min_by_key(|i| distance(colors[*i], wanted));
                 index.unwrap_or_default() as u8
             })
             .collect();

@@ -13,7 +13,7 @@ use sim::{
 
 use super::{
     Area, Chart, FAINT, GRID, INK, Image, REACH, Scale, centred, draw_axes, draw_title, heat, left,
-    outcome_color, round_up,
+    outcome_color, outcome_text_color, round_up,
 };
 
 /// Part of the ground that is shown.
@@ -119,7 +119,7 @@ pub fn contact_sheet(
         for (index, record) in records.iter().enumerate() {
             let left_edge = 16.0 + (index % columns) as f64 * (cell + gap);
             let top = 36.0 + (index / columns) as f64 * (cell_height + gap);
-            let color = outcome_color(record.outcome);
+            let color = outcome_text_color(record.outcome);
             let style = left(scale.font(11.0, color));
             let at = (scale.px(left_edge), scale.px(top + 8.0));
             area.draw(&Text::new(caption_of(record), at, style))?;
@@ -331,7 +331,11 @@ fn star(centre: Point2<f32>, radius: f64) -> Vec<(f64, f64)> {
     let (x, y) = to_chart(centre);
     let corner = |i: u32| {
         let angle = TAU * (0.25 + f64::from(i) / 10.0);
-        let radius = if i % 2 == 0 { radius } else { 0.42 * radius };
+        let radius = if i.is_multiple_of(2) {
+            radius
+        } else {
+            0.42 * radius
+        };
         (x + radius * angle.cos(), y + radius * angle.sin())
     };
     (0..10).map(corner).collect()

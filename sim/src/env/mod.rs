@@ -57,6 +57,7 @@ pub struct Env<T: Task> {
     rays: RayCaster,
     sees_rays: bool,
     limits: SoftLimits,
+    first_joints: Vec<usize>,
     noise_half_width: Vec<f32>,
     slots: Vec<Slot<T::Episode>>,
     /// Copy of what was last observed, so that observing again draws no new noise.
@@ -133,6 +134,10 @@ impl<T: Task> Env<T> {
             rays: RayCaster::new(&config.rays),
             sees_rays: layout.range(Quantity::LogRays).is_some(),
             limits: SoftLimits::new(robot),
+            first_joints: robot
+                .legs_with_joint_range()
+                .map(|(_, range)| range.start)
+                .collect(),
             noise_half_width,
             slots,
             observations: vec![0.0; num_envs * dim],
@@ -289,6 +294,7 @@ impl<T: Task> Env<T> {
                 physics: &self.physics,
                 state: &self.state,
                 standing_position_rad: &self.robot.control.standing_position_rad,
+                first_joints: &self.first_joints,
                 action: &slot.action,
                 previous_action: old_action,
                 previous_joint_velocity_radps: &slot.previous_joint_velocity_radps,

@@ -55,6 +55,8 @@ pub struct StepContext<'a> {
     pub state: &'a RobotState,
     /// Standing pose, rad.
     pub standing_position_rad: &'a [f32],
+    /// Index of the first joint of each leg.
+    pub first_joints: &'a [usize],
     /// Action of this step.
     pub action: &'a [f32],
     /// Action of the step before.
@@ -153,6 +155,9 @@ reward_terms! {
         torque_limit = -20.0,
         /// No foot in contact, after the first half second.
         fly = -20.0,
+        /// Squared distance of the first joint of each leg (the hip) to the standing pose: wide steps touch obstacles
+        /// that the rays no longer see. Not in the paper.
+        abduction = 0.0,
     }
 }
 
@@ -250,6 +255,14 @@ fn excess(values: &[f32], limits: &[f32]) -> f32 {
         .zip(limits)
         .map(|(value, limit)| (value.abs() - limit).max(0.0))
         .sum()
+}
+
+fn abduction(context: &StepContext) -> f32 {
+    let hips = context.first_joints.iter();
+    hips.map(|&hip| {
+        (context.physics.joint_position_rad[hip] - context.standing_position_rad[hip]).powi(2)
+    })
+    .sum()
 }
 
 fn fly(context: &StepContext) -> f32 {

@@ -21,6 +21,7 @@ fn value(term: fn(&StepContext) -> f32, change: impl Fn(&mut PhysicsState)) -> f
         physics: &physics,
         state: &state,
         standing_position_rad: &robot.control.standing_position_rad,
+        first_joints: &[0, 3, 6, 9],
         action: &[0.5; 12],
         previous_action: &[0.25; 12],
         previous_joint_velocity_radps: &previous_velocity,
@@ -111,6 +112,16 @@ fn soft_position_limits_are_at_95_percent_of_the_range() {
 }
 
 #[test]
+fn abduction_counts_the_hips() {
+    // The standing hips are at zero.
+    let spread = |p: &mut PhysicsState| {
+        p.joint_position_rad[0] = 0.3;
+        p.joint_position_rad[9] = -0.4;
+    };
+    close(value(abduction, spread), 0.25);
+}
+
+#[test]
 fn flying_is_having_no_foot_on_the_ground() {
     close(value(fly, |_| {}), 0.0);
     close(
@@ -139,6 +150,7 @@ fn weights_multiply_and_keep_the_order_of_the_names() {
         physics: &physics,
         state: &state,
         standing_position_rad: &robot.control.standing_position_rad,
+        first_joints: &[0, 3, 6, 9],
         action: &[0.0; 12],
         previous_action: &[0.0; 12],
         previous_joint_velocity_radps: &velocity,

@@ -47,6 +47,8 @@ pub struct AgileConfig {
     pub level_up_m: f32,
     /// Final distance above which the level falls, m.
     pub level_down_m: f32,
+    /// End the episode at the first collision, not only when the base touches something (the paper: false).
+    pub end_on_collision: bool,
     /// Weights of the task rewards.
     pub rewards: AgileRewards,
     /// Weights of the regularizers.
@@ -105,6 +107,7 @@ impl Default for AgileConfig {
             reach_m: 0.65,
             level_up_m: 0.5,
             level_down_m: 2.0,
+            end_on_collision: false,
             rewards: AgileRewards::default(),
             regularizers: Regularizers::default(),
         }
@@ -332,7 +335,8 @@ impl Task for AgileTask {
         let falls = step.base_touches();
         // Half a step of tolerance: the last step ends at the duration up to rounding.
         let time_out = context.time_left_s < 0.5 * step.step_s;
-        if !falls && !time_out {
+        let ends = falls || (self.config.end_on_collision && episode.collided);
+        if !ends && !time_out {
             return Judgement {
                 done: Done::No,
                 end: None,

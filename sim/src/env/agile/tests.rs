@@ -11,12 +11,15 @@ struct Case {
     speed_mps: f32,
     time_left_s: f32,
     base_force_n: f32,
+    calf_force_n: f32,
+    end_on_collision: bool,
 }
 
 impl Case {
     fn judge(&self) -> (AgileEpisode, Judgement, Vec<f32>) {
         let robot = Robot::load("go1").unwrap();
-        let task = task(&robot);
+        let mut task = task(&robot);
+        task.config.end_on_collision = self.end_on_collision;
         let mut physics = PhysicsState::zero(&robot);
         physics.joint_position_rad = robot
             .control
@@ -27,6 +30,7 @@ impl Case {
         physics.joint_position_rad[0] += 0.3;
         physics.linear_velocity_world.x = self.speed_mps;
         physics.base_force_n = self.base_force_n;
+        physics.calf_force_n[2] = self.calf_force_n;
         physics.position_world = Point3::new(0.0, 0.0, 0.3);
         let mut state = RobotState::zero(12, 4);
         physics.write_robot_state(1.0, &mut state);
@@ -51,8 +55,7 @@ impl Case {
                 standing_position_rad: &robot.control.standing_position_rad,
                 first_joints: &[0, 3, 6, 9],
                 action: &[0.0; 12],
-                previous_first_joints: &[0, 3, 6, 9],
-                action: &[0.0; 12],
+                previous_action: &[0.0; 12],
                 previous_joint_velocity_radps: &velocity,
             },
             &mut terms,
@@ -85,6 +88,8 @@ const RUNNING: Case = Case {
     speed_mps: 2.25,
     time_left_s: 5.0,
     base_force_n: 0.0,
+    calf_force_n: 0.0,
+    end_on_collision: false,
 };
 
 #[test]
@@ -164,6 +169,22 @@ fn base_contact_ends_the_episode_and_costs_more_at_the_goal() {
         ..fall
     }
     .expect("base_contact", -500.0);
+}
+
+#[test]
+fn a_touched_calf_ends_the_episode_only_on_request() {
+    let touch = Case {
+        calf_force_n: 5.0,
+        ..RUNNING
+    };
+    let (episode, judgement, _) = touch.judge();
+    assert!(episode.collided);
+    assert_eq!(judgement.done, Done::No);
+    let strict = Case {
+        end_on_collision: true,
+        ..touch
+    };
+    assert_eq!(strict.judge().1.done, Done::Terminated);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! After its construction the controller allocates nothing, neither in good steps nor in faults.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::{
     alloc::{GlobalAlloc, Layout as MemoryLayout, System},
     cell::Cell,

@@ -27,7 +27,7 @@ pub enum Activation {
 pub struct Linear {
     /// Weights [outputs, inputs], row by row.
     pub weight: Vec<f32>,
-    /// Biases [outputs].
+    /// Biases \[outputs\].
     pub bias: Vec<f32>,
     /// Number of inputs.
     pub inputs: usize,

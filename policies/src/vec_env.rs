@@ -16,9 +16,9 @@ pub enum Done {
 pub struct StepOut<'a> {
     /// Next observations [num_envs, observation_dim]; of the new episode where one ended.
     pub observations: &'a mut [f32],
-    /// Rewards [num_envs].
+    /// Rewards \[num_envs\].
     pub rewards: &'a mut [f32],
-    /// Ends of episodes [num_envs].
+    /// Ends of episodes \[num_envs\].
     pub done: &'a mut [Done],
     /// Last observations of the old episode [num_envs, observation_dim], written only in rows that are `TimedOut`.
     pub terminal_observations: &'a mut [f32],

@@ -40,7 +40,7 @@ pub struct EvalCommand {
     /// Number of episodes [default: 1000]
     #[arg(long)]
     episodes: Option<usize>,
-    /// Folder for the results [default: out/eval-<method>-<robot>-<seed>]
+    /// Folder for the results [default: out/eval-METHOD-ROBOT-SEED]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print metrics.json to standard output, and nothing else

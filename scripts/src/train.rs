@@ -31,7 +31,7 @@ pub struct TrainCommand {
     /// What to train
     #[arg(value_enum, required_unless_present = "resume")]
     task: Option<Task>,
-    /// Folder of the run [default: runs/<task>-<robot>-<seed>-<time>]
+    /// Folder of the run [default: runs/TASK-ROBOT-SEED-TIME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Go on with the run in this folder, exactly where it stopped

@@ -25,7 +25,7 @@ pub struct Member {
     /// Activation of the hidden layers; the output is linear.
     pub activation: Activation,
     /// Name of the safetensors file in the bundle folder, with float32 tensors `layers.<i>.weight` [outputs, inputs]
-    /// and `layers.<i>.bias` [outputs].
+    /// and `layers.<i>.bias` \[outputs\].
     pub weights: String,
     /// Where it comes from.
     pub provenance: Provenance,

@@ -57,7 +57,7 @@ impl Rollouts {
         self.episodes.len()
     }
 
-    /// Appends an episode: observations [steps, dim] and goal distances [steps], m. If `collided`, the last step is in
+    /// Appends an episode: observations [steps, dim] and goal distances \[steps\], m. If `collided`, the last step is in
     /// collision. An episode without steps is left out.
     ///
     /// # Panics
@@ -103,7 +103,7 @@ impl Rollouts {
         }
     }
 
-    /// Observation [dim] of a row.
+    /// Observation \[dim\] of a row.
     pub fn observation(&self, row: usize) -> &[f32] {
         &self.observations[row * self.dim..(row + 1) * self.dim]
     }
@@ -114,7 +114,7 @@ impl Rollouts {
         &self.observations[rows.start * self.dim..rows.end * self.dim]
     }
 
-    /// Distances to the goal [rows] of an episode, m.
+    /// Distances to the goal \[rows\] of an episode, m.
     pub fn goal_distances_m(&self, episode: usize) -> &[f32] {
         &self.goal_distance_m[self.rows(episode)]
     }
@@ -129,7 +129,7 @@ impl Rollouts {
         self.episodes[episode].collided
     }
 
-    /// Target margins l [rows] and failure margins zeta [rows] of an episode.
+    /// Target margins l \[rows\] and failure margins zeta \[rows\] of an episode.
     pub fn margins(&self, episode: usize, softened: bool) -> [Vec<f32>; 2] {
         let distances_m = self.goal_distances_m(episode);
         [
@@ -160,8 +160,8 @@ impl Rollouts {
         outcomes
     }
 
-    /// As a safetensors file: `observations` [rows, dim], `goal_distance_m` [rows], `episode_rows` and
-    /// `episode_collided` [episodes]. `origin` tells which roll-outs these are.
+    /// As a safetensors file: `observations` [rows, dim], `goal_distance_m` \[rows\], `episode_rows` and
+    /// `episode_collided` \[episodes\]. `origin` tells which roll-outs these are.
     ///
     /// # Errors
     /// When there are too many rows for the format.

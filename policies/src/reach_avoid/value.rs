@@ -43,7 +43,7 @@ impl ReachAvoidValue {
         self.layers[0].inputs
     }
 
-    /// Value in (-1, 1) of an observation [input_dim].
+    /// Value in (-1, 1) of an observation \[input_dim\].
     ///
     /// # Panics
     /// When the length of the input is wrong.
@@ -51,7 +51,7 @@ impl ReachAvoidValue {
         self.logit(input).tanh()
     }
 
-    /// Value and its derivatives by the inputs [input_dim].
+    /// Value and its derivatives by the inputs \[input_dim\].
     ///
     /// # Panics
     /// When the length of a slice is wrong.
@@ -63,7 +63,7 @@ impl ReachAvoidValue {
         value
     }
 
-    /// What the output's tanh is taken of, and its derivatives by the inputs [input_dim]. It rises and falls with the
+    /// What the output's tanh is taken of, and its derivatives by the inputs \[input_dim\]. It rises and falls with the
     /// value, and still has a slope where the value is flat near -1 and 1.
     ///
     /// # Panics

@@ -8,13 +8,13 @@ pub struct PolicyBatch<'a> {
     pub actions: &'a [f32],
     /// Means they were drawn around [rollout, action_dim].
     pub old_means: &'a [f32],
-    /// Logarithm of the standard deviation they were drawn with [action_dim].
+    /// Logarithm of the standard deviation they were drawn with \[action_dim\].
     pub old_log_std: &'a [f32],
-    /// Normalized advantages [rollout].
+    /// Normalized advantages \[rollout\].
     pub advantages: &'a [f32],
     /// Present means [rows, action_dim].
     pub means: &'a [f32],
-    /// Present logarithm of the standard deviation [action_dim].
+    /// Present logarithm of the standard deviation \[action_dim\].
     pub log_std: &'a [f32],
     /// Clip of the probability ratio.
     pub clip: f32,
@@ -33,7 +33,7 @@ pub struct PolicyStatistics {
     pub clipped: f32,
 }
 
-/// Clipped surrogate loss minus the entropy bonus; writes the gradients with respect to means [rows, action_dim] and log_std [action_dim].
+/// Clipped surrogate loss minus the entropy bonus; writes the gradients with respect to means [rows, action_dim] and log_std \[action_dim\].
 pub fn policy_loss(
     batch: &PolicyBatch<'_>,
     mean_gradient: &mut [f32],
@@ -104,17 +104,17 @@ pub fn policy_loss(
 pub struct ValueBatch<'a> {
     /// Which rows of the rollout the minibatch holds.
     pub rows: &'a [i64],
-    /// Returns [rollout].
+    /// Returns \[rollout\].
     pub returns: &'a [f32],
-    /// Values when the rollout was collected [rollout].
+    /// Values when the rollout was collected \[rollout\].
     pub old_values: &'a [f32],
-    /// Present values [rows].
+    /// Present values \[rows\].
     pub values: &'a [f32],
     /// How far a value may move from the old one before its gain no longer counts.
     pub clip: Option<f32>,
 }
 
-/// Mean squared error of the values, the larger of the clipped and the plain one if `clip`; writes the gradient with respect to them [rows].
+/// Mean squared error of the values, the larger of the clipped and the plain one if `clip`; writes the gradient with respect to them \[rows\].
 pub fn value_loss(batch: &ValueBatch<'_>, gradient: &mut [f32]) -> f32 {
     let share = 1.0 / batch.rows.len() as f32;
     let mut loss = 0.0_f64;

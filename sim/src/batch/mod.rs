@@ -1,13 +1,13 @@
 //! A batched physics engine for floating-base robots with legs of equal length: many robots side by side, one per lane
 //! of the processor's vector registers. It exists for training; the rapier engine is the reference.
 //!
-//! Physics: reduced coordinates, semi-implicit Euler ([`step`]); composite-rigid-body and Newton-Euler recursions and a
-//! block Cholesky factorization ([`dynamics`]); implicit motors and joint stops ([`joints`]); whitened contact rows solved
-//! by projected Gauss-Seidel ([`contacts`]). The robot's spheres, capsules and boxes meet the ground with their corner
+//! Physics: reduced coordinates, semi-implicit Euler (`step`); composite-rigid-body and Newton-Euler recursions and a
+//! block Cholesky factorization (`dynamics`); implicit motors and joint stops (`joints`); whitened contact rows solved
+//! by projected Gauss-Seidel (`contacts`). The robot's spheres, capsules and boxes meet the ground with their corner
 //! spheres and obstacles (cylinders, boxes) with the deepest point of each leg and of the two faces of each trunk box.
 //!
 //! A robot's result depends on its own start and targets only: not on its lane, its neighbours, the number of threads or
-//! the lane type ([`lanes`]).
+//! the lane type (`lanes`).
 
 #![allow(
     clippy::needless_range_loop,

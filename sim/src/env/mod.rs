@@ -1,7 +1,7 @@
 //! The vectorized training environment behind the learner's [`VecEnv`] contract.
 //!
 //! Order of a policy step: action, decimation x (actuate, physics step), terminations, rewards, resets,
-//! observations. One [`Env`] is stepped by one thread; [`shards`] splits the environments over several, and an
+//! observations. One [`Env`] is stepped by one thread; `shards` splits the environments over several, and an
 //! environment's course depends on the seed and its index alone, not on the shard it is in.
 
 pub mod agile;

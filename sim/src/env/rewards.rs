@@ -1,6 +1,6 @@
 //! Rewards: each term is one function with its weight in the config, and each is logged.
 //!
-//! [`reward_terms!`] turns a list of `name = default weight` into the config struct, the list of names and the
+//! `reward_terms!` turns a list of `name = default weight` into the config struct, the list of names and the
 //! evaluation; the functions of the same names stand beside it. All totals are multiplied by the policy step.
 
 use nalgebra::Vector3;

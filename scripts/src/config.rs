@@ -159,9 +159,12 @@ impl Config {
         };
         if task == Task::Recovery {
             config.env.num_envs = 4096;
-            config.algorithm.total_policy_steps = 40_000_000;
-            config.algorithm.std_bound.start = 10_000_000;
-            config.algorithm.std_bound.end = 30_000_000;
+            // What turned, where the paper's balance learned to stand still.
+            config.env.recovery.one_sided_vx = false;
+            config.env.recovery.rewards.yaw_rate = -1.0;
+            config.algorithm.total_policy_steps = 60_000_000;
+            config.algorithm.std_bound.start = 25_000_000;
+            config.algorithm.std_bound.end = 55_000_000;
         }
         config
     }

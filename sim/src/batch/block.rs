@@ -4,7 +4,7 @@ use nalgebra::{Point3, Quaternion, UnitQuaternion, Vector3};
 use robots::{ContactClass, MAX_FEET};
 
 use super::{
-    contacts::{Body, Contact},
+    contacts::Contact,
     dynamics::Inertia,
     lanes::Lanes,
     model::Model,
@@ -307,10 +307,7 @@ impl<L: Lanes, const N: usize> Block<L, N> {
                 }
             }
             any_body = true;
-            let Body::Leg(leg) = contact.body else {
-                base = add(base, force);
-                continue;
-            };
+            let leg = contact.leg;
             // Classes in order: base 0, thigh 1, calf 2, foot 3.
             let (below_thigh, below_calf, below_foot) = (
                 contact.class.lt(L::splat(ContactClass::Thigh as u8 as f32)),

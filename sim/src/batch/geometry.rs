@@ -17,6 +17,16 @@ pub(super) struct Touch<L> {
 }
 
 impl<L: Lanes> Touch<L> {
+    /// Farther than any.
+    #[inline(always)]
+    pub fn far() -> Self {
+        Self {
+            gap: L::splat(1e9),
+            point: zero3(),
+            normal: splat3([0.0, 0.0, 1.0]),
+        }
+    }
+
     /// The nearer of two.
     #[inline(always)]
     pub fn select(mask: L::Mask, a: &Self, b: &Self) -> Self {
@@ -50,7 +60,7 @@ impl<L: Lanes> BaseObstacle<L> {
         position: V3<L>,
         time_s: L,
     ) -> Self {
-        let at = add_scaled(obstacle.center, time_s, obstacle.velocity);
+        let at = obstacle.center_at(time_s);
         let is_box = L::zero().lt(obstacle.is_box);
         let is_low = L::zero().lt(obstacle.is_low);
         let any_box = L::any(is_box);
@@ -143,34 +153,38 @@ impl<L: Lanes> BaseObstacle<L> {
     #[inline(always)]
     pub fn touch(&self, patch: &Patch, frame: &Rotation<L>, origin: V3<L>) -> Touch<L> {
         let center = add(origin, rotate(frame, splat3(patch.center)));
-        let u2 = patch.u[0] * patch.u[0] + patch.u[1] * patch.u[1] + patch.u[2] * patch.u[2];
-        if u2 == 0.0 {
-            return self.touch_at(center, patch.radius_m);
-        }
-        let v2 = patch.v[0] * patch.v[0] + patch.v[1] * patch.v[1] + patch.v[2] * patch.v[2];
-        let u = rotate(frame, splat3(patch.u));
-        let v = if v2 > 0.0 {
-            rotate(frame, splat3(patch.v))
-        } else {
-            zero3()
-        };
-        let (mut s, mut t) = self.nearest_to_axis(sub(center, self.center), u, v, u2, v2);
-        if self.any_box {
-            let (box_s, box_t) = self.nearest_to_box(center, u, v, u2, v2);
-            s = L::select(self.is_box, box_s, s);
-            t = L::select(self.is_box, box_t, t);
-        }
-        let mut best = self.touch_at(add_scaled(add_scaled(center, s, u), t, v), patch.radius_m);
-        if self.any_low {
-            // A flat face meets an end or a corner first.
-            let corners = if v2 > 0.0 { 4 } else { 2 };
-            for corner in 0..corners {
-                let s = L::splat(if corner & 1 == 0 { -1.0 } else { 1.0 });
-                let t = L::splat(if corner & 2 == 0 { -1.0 } else { 1.0 });
-                let end = self.touch_at(add_scaled(add_scaled(center, s, u), t, v), patch.radius_m);
-                let deeper = L::and(self.is_low, end.gap.lt(best.gap));
-                best = Touch::select(deeper, &end, &best);
+        let (mut u, mut v) = (zero3(), zero3());
+        let (mut s, mut t) = (L::zero(), L::zero());
+        let mut corners = 0;
+        if patch.u2 > 0.0 {
+            u = rotate(frame, splat3(patch.u));
+            corners = 2;
+            if patch.v2 > 0.0 {
+                v = rotate(frame, splat3(patch.v));
+                corners = 4;
             }
+            (s, t) = self.nearest_to_axis(sub(center, self.center), u, v, patch);
+            if self.any_box {
+                let (box_s, box_t) = self.nearest_to_box(center, u, v, patch);
+                s = L::select(self.is_box, box_s, s);
+                t = L::select(self.is_box, box_t, t);
+            }
+        }
+        if !self.any_low {
+            corners = 0;
+        }
+        let mut best = Touch::far();
+        for candidate in 0..=corners {
+            let point = add_scaled(add_scaled(center, s, u), t, v);
+            let touch = self.touch_at(point, patch.radius_m);
+            let mut better = touch.gap.lt(best.gap);
+            if candidate > 0 {
+                better = L::and(self.is_low, better);
+            }
+            best = Touch::select(better, &touch, &best);
+            // A flat face meets an end or a corner first.
+            s = L::splat(if candidate & 1 == 0 { -1.0 } else { 1.0 });
+            t = L::splat(if candidate & 2 == 0 { -1.0 } else { 1.0 });
         }
         best
     }
@@ -189,19 +203,19 @@ impl<L: Lanes> BaseObstacle<L> {
     /// Coordinates in [-1, 1] of the point of a patch at `center` from the obstacle that is nearest to its axis: a
     /// quadratic function, minimized by turns.
     #[inline(always)]
-    fn nearest_to_axis(&self, center: V3<L>, u: V3<L>, v: V3<L>, u2: f32, v2: f32) -> (L, L) {
+    fn nearest_to_axis(&self, center: V3<L>, u: V3<L>, v: V3<L>, patch: &Patch) -> (L, L) {
         let axis = self.axes[2];
         let (center_a, u_a) = (dot(center, axis), dot(u, axis));
         // A segment along the axis is equally near everywhere: its middle is preferred.
         let soft = 1.001;
-        let uu = (L::splat(u2 * soft) - u_a * u_a).recip();
+        let uu = (L::splat(patch.u2 * soft) - u_a * u_a).recip();
         let u_center = dot(center, u) - center_a * u_a;
         let one = L::splat(1.0);
         let mut s = (-u_center * uu).clamp(-one, one);
         let mut t = L::zero();
-        if v2 > 0.0 {
+        if patch.v2 > 0.0 {
             let v_a = dot(v, axis);
-            let vv = (L::splat(v2 * soft) - v_a * v_a).recip();
+            let vv = (L::splat(patch.v2 * soft) - v_a * v_a).recip();
             let v_center = dot(center, v) - center_a * v_a;
             let uv = -u_a * v_a;
             for _ in 0..2 {
@@ -214,10 +228,10 @@ impl<L: Lanes> BaseObstacle<L> {
 
     /// The same for a box, by projections to and fro (J. von Neumann 1933).
     #[inline(always)]
-    fn nearest_to_box(&self, center: V3<L>, u: V3<L>, v: V3<L>, u2: f32, v2: f32) -> (L, L) {
+    fn nearest_to_box(&self, center: V3<L>, u: V3<L>, v: V3<L>, patch: &Patch) -> (L, L) {
         let one = L::splat(1.0);
-        let inverse_u2 = L::splat(1.0 / u2);
-        let inverse_v2 = L::splat(if v2 > 0.0 { 1.0 / v2 } else { 0.0 });
+        let inverse_u2 = L::splat(1.0 / patch.u2);
+        let inverse_v2 = L::splat(if patch.v2 > 0.0 { 1.0 / patch.v2 } else { 0.0 });
         let (mut s, mut t) = (L::zero(), L::zero());
         for _ in 0..3 {
             let core = self.core_point(add_scaled(add_scaled(center, s, u), t, v));

@@ -26,7 +26,7 @@ pub(super) trait Lanes:
     /// Number of lanes.
     const LANES: usize;
     /// One truth value per robot.
-    type Mask: Copy;
+    type Mask: Copy + Send;
 
     /// Runs a kernel with the instructions of this lane type. Only where the processor has them.
     fn run<K: Kernel>(kernel: K);

@@ -17,6 +17,7 @@
 mod block;
 mod contacts;
 mod dynamics;
+mod encounters;
 mod geometry;
 mod joints;
 mod lanes;

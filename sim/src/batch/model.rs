@@ -17,8 +17,6 @@ pub(super) struct Model<const N: usize> {
     pub base: LinkModel,
     pub legs: Vec<[JointModel; N]>,
     pub feet: Vec<Sphere>,
-    /// No part of the robot is farther than this from the base origin, m.
-    pub reach_m: f32,
     pub step_s: f32,
     pub decimation: usize,
     pub gravity_mps2: [f32; 3],
@@ -56,6 +54,8 @@ pub(super) struct LinkModel {
     pub ground_spheres: Vec<Sphere>,
     /// What may touch obstacles, feet included.
     pub patches: Vec<Patch>,
+    /// No patch is farther than this from the link's origin, m.
+    pub reach_m: f32,
 }
 
 /// A ball on a link.
@@ -70,6 +70,9 @@ pub(super) struct Patch {
     pub center: [f32; 3],
     pub u: [f32; 3],
     pub v: [f32; 3],
+    /// Their squared lengths.
+    pub u2: f32,
+    pub v2: f32,
     pub radius_m: f32,
     pub class: ContactClass,
 }
@@ -86,13 +89,11 @@ impl<const N: usize> Model<N> {
                 robot.legs.len()
             )));
         }
-        let (mut legs, mut feet, mut reach_m) = (Vec::new(), Vec::new(), 0.0_f32);
+        let (mut legs, mut feet) = (Vec::new(), Vec::new());
         let base = LinkModel::new(&robot.base.link, Rotation3::identity());
-        reach_m = reach_m.max(base.reach_m());
         for (index, leg) in robot.legs.iter().enumerate() {
             let mut joints = Vec::new();
             let mut parent_turn = Rotation3::identity();
-            let mut leg_length_m = 0.0;
             for (number, joint) in leg.joints.iter().enumerate() {
                 let at = index * N + number;
                 let (axis, turn) = principal_axis(&joint.axis);
@@ -100,8 +101,6 @@ impl<const N: usize> Model<N> {
                     parent_turn.inverse() * joint.origin.rotation.to_rotation_matrix() * turn;
                 let origin = parent_turn.inverse() * joint.origin.translation.vector;
                 let link = LinkModel::new(&joint.link, turn);
-                leg_length_m += origin.norm();
-                reach_m = reach_m.max(leg_length_m + link.reach_m());
                 joints.push(JointModel {
                     origin: origin.into(),
                     turn: (from_parent.angle() > 1e-6).then(|| (*from_parent.matrix()).into()),
@@ -120,7 +119,6 @@ impl<const N: usize> Model<N> {
                 parent_turn = turn;
             }
             let foot = parent_turn.inverse() * leg.foot.position;
-            reach_m = reach_m.max(leg_length_m + foot.coords.norm() + leg.foot.radius);
             feet.push(Sphere {
                 center: foot.coords.into(),
                 radius_m: leg.foot.radius,
@@ -138,7 +136,6 @@ impl<const N: usize> Model<N> {
             base,
             legs,
             feet,
-            reach_m,
             step_s: config.step_s,
             decimation: config.decimation,
             gravity_mps2: config.gravity_mps2.into(),
@@ -200,6 +197,8 @@ impl LinkModel {
                         center: at(center),
                         u: along(u),
                         v: along(v),
+                        u2: u.norm_squared(),
+                        v2: v.norm_squared(),
                         radius_m,
                         class,
                     });
@@ -237,6 +236,9 @@ impl LinkModel {
                 }
             }
         }
+        let norm = |v: &[f32; 3]| Vector3::from(*v).norm();
+        let patch_reach_m = |p: &Patch| norm(&p.center) + norm(&p.u) + norm(&p.v) + p.radius_m;
+        let reach_m = patches.iter().map(patch_reach_m).fold(0.0, f32::max);
         Self {
             mass_kg: link.mass_kg,
             com: (back * link.com).coords.into(),
@@ -249,15 +251,8 @@ impl LinkModel {
                 inertia[(1, 2)],
             ],
             ground_spheres,
+            reach_m,
             patches,
         }
-    }
-
-    fn reach_m(&self) -> f32 {
-        let norm = |v: &[f32; 3]| Vector3::from(*v).norm();
-        self.patches
-            .iter()
-            .map(|p| norm(&p.center) + norm(&p.u) + norm(&p.v) + p.radius_m)
-            .fold(0.0, f32::max)
     }
 }

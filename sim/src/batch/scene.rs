@@ -35,7 +35,6 @@ pub(super) struct Scene<L> {
     nearest: [SceneObstacle<L>; NEAREST],
     /// Index of `nearest` in `obstacles`, one number per lane; -1 where none was copied yet.
     nearest_index: [L; NEAREST],
-    nearest_distance: [L; NEAREST],
 }
 
 /// Ground parameters; a plane is a field of one cell of size zero.
@@ -77,6 +76,12 @@ impl<L: Lanes> SceneObstacle<L> {
             is_box: L::zero(),
             is_low: L::zero(),
         }
+    }
+
+    /// Position of the centre, `time_s` after the start.
+    #[inline(always)]
+    pub fn center_at(&self, time_s: L) -> V3<L> {
+        add_scaled(self.center, time_s, self.velocity)
     }
 
     fn set_lane(&mut self, lane: usize, from: &Self, from_lane: usize) {
@@ -148,7 +153,6 @@ impl<L: Lanes> Scene<L> {
             obstacle_count: vec![0; L::LANES],
             nearest: [SceneObstacle::nowhere(); NEAREST],
             nearest_index: [L::splat(-1.0); NEAREST],
-            nearest_distance: [L::splat(NOWHERE_M); NEAREST],
         }
     }
 
@@ -207,8 +211,8 @@ impl<L: Lanes> Scene<L> {
         let mut index = [L::zero(); NEAREST];
         for k in 0..self.obstacles.len() {
             let obstacle = &self.obstacles[k];
-            let at = add_scaled(obstacle.center, time_s, obstacle.velocity);
-            let mut d = geometry::distance_bound(obstacle, sub(position, at));
+            let mut d =
+                geometry::distance_bound(obstacle, sub(position, obstacle.center_at(time_s)));
             let mut i = L::splat(k as f32);
             for slot in 0..NEAREST {
                 let nearer = d.lt(distance[slot]);
@@ -219,7 +223,6 @@ impl<L: Lanes> Scene<L> {
                 i = L::select(nearer, old_i, i);
             }
         }
-        self.nearest_distance = distance;
         let count = NEAREST.min(self.obstacles.len());
         for slot in 0..count {
             let changed = (index[slot] - self.nearest_index[slot]).abs();
@@ -236,10 +239,10 @@ impl<L: Lanes> Scene<L> {
         }
     }
 
-    /// The `slot`-th nearest obstacle and how far it is from the base origin, if any lane has one.
+    /// The `slot`-th nearest obstacle at the start of the policy step, if any lane has one.
     #[inline(always)]
-    pub fn nearest(&self, slot: usize) -> Option<(&SceneObstacle<L>, L)> {
-        (slot < self.obstacles.len()).then_some((&self.nearest[slot], self.nearest_distance[slot]))
+    pub fn nearest(&self, slot: usize) -> Option<&SceneObstacle<L>> {
+        (slot < self.obstacles.len()).then_some(&self.nearest[slot])
     }
 
     /// Whether all ground is the plane z = 0.

@@ -123,3 +123,35 @@ pub(super) fn add_point_inertia<L: Lanes>(j: &Sym3<L>, m: L, c: V3<L>) -> Sym3<L
         j[5] - mc[1] * c[2],
     ]
 }
+
+/// Two directions that complete a unit vector to a right-handed basis (Duff et al. 2017).
+#[inline(always)]
+pub(super) fn tangents<L: Lanes>(n: V3<L>) -> [V3<L>; 2] {
+    let one = L::splat(1.0);
+    let sign = L::select(n[2].lt(L::zero()), -one, one);
+    let a = -(sign + n[2]).recip();
+    let b = n[0] * n[1] * a;
+    [
+        [one + sign * n[0] * n[0] * a, sign * b, -(sign * n[0])],
+        [b, sign + n[1] * n[1] * a, -n[1]],
+    ]
+}
+
+#[inline(always)]
+pub(super) fn identity<L: Lanes>() -> Rotation<L> {
+    [
+        splat3([1.0, 0.0, 0.0]),
+        splat3([0.0, 1.0, 0.0]),
+        splat3([0.0, 0.0, 1.0]),
+    ]
+}
+
+/// Rows of a rotation matrix.
+#[inline(always)]
+pub(super) fn transposed<L: Lanes>(r: &Rotation<L>) -> Rotation<L> {
+    [
+        [r[0][0], r[1][0], r[2][0]],
+        [r[0][1], r[1][1], r[2][1]],
+        [r[0][2], r[1][2], r[2][2]],
+    ]
+}

@@ -1,15 +1,18 @@
 //! `abs bench`: how fast this machine simulates and learns.
 
 mod sim;
+mod switch;
 #[cfg(feature = "train")]
 mod train;
 
 use std::{
     io::{self, Write},
+    path::PathBuf,
     time::Duration,
 };
 
 use anyhow::{Result, bail};
+use policies::Bundle;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -21,7 +24,8 @@ use crate::config::{Config, ConfigArgs};
 Examples:
   abs bench sim                      both engines
   abs bench sim --engine rapier --threads 1 --json
-  abs bench train --preset paper")]
+  abs bench train --preset paper
+  abs bench switch --json")]
 pub struct BenchCommand {
     #[command(subcommand)]
     what: What,
@@ -33,6 +37,23 @@ enum What {
     Sim(BenchArgs),
     /// Learning: simulation, inference and update together
     Train(BenchArgs),
+    /// One control cycle through reach-avoid value, twist search and recovery policy, on one core
+    Switch(SwitchArgs),
+}
+
+#[derive(clap::Args)]
+struct SwitchArgs {
+    /// Folder of a bundle with the three networks [default: random networks of the paper's sizes]
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    /// How long to measure each number, s
+    #[arg(long, default_value_t = 1.0, value_parser = positive_seconds)]
+    seconds: f64,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 #[derive(clap::Args)]
@@ -76,11 +97,18 @@ impl BenchCommand {
                     .iter()
                     .map(|engine| sim::measure(&args.config(engine)?, args.duration()))
                     .collect::<Result<Vec<_>>>()?;
-                args.print(&reports)
+                print(&reports, args.json)
             }
             What::Train(args) => {
                 let config = args.config(args.engine.as_deref().unwrap_or("batch"))?;
-                args.print(&[measure_training(&config, args.duration())?])
+                print(&[measure_training(&config, args.duration())?], args.json)
+            }
+            What::Switch(args) => {
+                let config = args.config.resolve()?;
+                let bundle = args.bundle.as_deref().map(Bundle::load).transpose()?;
+                let duration = Duration::from_secs_f64(args.seconds);
+                let report = switch::measure(&config, bundle.as_ref(), duration)?;
+                print(&[report], args.json)
             }
         }
     }
@@ -118,23 +146,23 @@ impl BenchArgs {
     fn duration(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
     }
+}
 
-    /// One JSON object, or an array of them if there are several; or a line per field.
-    fn print<T: Serialize>(&self, reports: &[T]) -> Result<()> {
-        let values = reports
-            .iter()
-            .map(serde_json::to_value)
-            .collect::<Result<Vec<_>, _>>()?;
-        let text = if self.json {
-            match values.as_slice() {
-                [value] => serde_json::to_string_pretty(value)?,
-                values => serde_json::to_string_pretty(values)?,
-            }
-        } else {
-            values.iter().map(table).collect::<Vec<_>>().join("\n\n")
-        };
-        Ok(writeln!(io::stdout(), "{text}")?)
-    }
+/// One JSON object, or an array of them if there are several; or a line per field.
+fn print<T: Serialize>(reports: &[T], json: bool) -> Result<()> {
+    let values = reports
+        .iter()
+        .map(serde_json::to_value)
+        .collect::<Result<Vec<_>, _>>()?;
+    let text = if json {
+        match values.as_slice() {
+            [value] => serde_json::to_string_pretty(value)?,
+            values => serde_json::to_string_pretty(values)?,
+        }
+    } else {
+        values.iter().map(table).collect::<Vec<_>>().join("\n\n")
+    };
+    Ok(writeln!(io::stdout(), "{text}")?)
 }
 
 fn table(report: &Value) -> String {
@@ -145,18 +173,28 @@ fn table(report: &Value) -> String {
     fields
         .iter()
         .map(|(key, value)| {
-            let value = match value {
-                Value::String(text) => text.clone(),
-                Value::Number(number) => number
-                    .as_f64()
-                    .filter(|_| number.is_f64())
-                    .map_or_else(|| number.to_string(), three_digits),
-                other => other.to_string(),
-            };
+            let value = shown(value);
             format!("{:<width$}  {value}", key.replace('_', " "))
         })
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number
+            .as_f64()
+            .filter(|_| number.is_f64())
+            .map_or_else(|| number.to_string(), three_digits),
+        Value::Object(fields) => {
+            let parts = fields
+                .iter()
+                .map(|(key, value)| format!("{key} {}", shown(value)));
+            parts.collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
 }
 
 fn three_digits(value: f64) -> String {

@@ -3,6 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use controller::ControllerConfig;
 use policies::algorithm::PpoConfig;
 use serde::{Deserialize, Serialize};
 use sim::{env::EnvConfig, eval::EvalConfig};
@@ -25,6 +26,8 @@ pub struct Config {
     pub env: EnvConfig,
     /// Learning.
     pub algorithm: PpoConfig,
+    /// What runs on the robot: switch and safety limits.
+    pub controller: ControllerConfig,
     /// The paper's test.
     pub eval: EvalConfig,
 }
@@ -38,6 +41,7 @@ impl Default for Config {
             threads: 0,
             env: EnvConfig::default(),
             algorithm: PpoConfig::default(),
+            controller: ControllerConfig::default(),
             eval: EvalConfig::default(),
         }
     }

@@ -50,7 +50,7 @@ impl DemoCommand {
              {out}/speeds.png     how fast it ran\n\
              {out}/episodes.png   the first episodes from above, and one of each outcome beside it\n\
              {out}/play.gif       the first episode, moving\n\
-             {out}/metrics.json, {out}/episodes.csv\n",
+             {out}/metrics.json, {out}/episodes.csv, {out}/steps.csv, {out}/play.csv\n",
             eval::table(&report)
         );
         io::stdout().write_all(text.as_bytes())?;

@@ -1,5 +1,10 @@
 //! `abs eval`: the paper's test.
 
+mod recovery;
+mod step_log;
+
+pub use step_log::steps_csv;
+
 use std::{
     fmt::Write as _,
     fs,
@@ -7,12 +12,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use policies::file::write_atomic;
+use policies::{Twist, file::write_atomic};
 use robots::ContactClass;
 use serde::{Deserialize, Serialize};
-use sim::eval::{EpisodeRecord, EvalReport, Evaluation, Outcome};
+use sim::eval::{EpisodeRecord, EvalReport, Evaluation, Method, Outcome};
 
 use crate::{
     pictures::{Speeds, contact_sheet, outcome_bars, speed_histograms, top_view},
@@ -23,15 +28,21 @@ use crate::{
 pub const METRICS: &str = "metrics.json";
 /// One row per episode in an evaluation folder.
 pub const EPISODES: &str = "episodes.csv";
+/// One row per policy step of the episodes that are shown.
+const STEPS: &str = "steps.csv";
 /// Episodes on the contact sheet.
 const SHEET: usize = 12;
 
-/// Evaluate a policy on the paper's test: table, metrics.json, episodes.csv, pictures
+/// Evaluate a bundle on the paper's test: table, metrics.json, episodes.csv, steps.csv, pictures
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   abs eval                                            the policy that is shipped
   abs eval --bundle runs/agile-go1-1-.../bundle --episodes 2000
+  abs eval --method agile                             the agile policy without the switch
+  abs eval --method recovery                          twists from a grid, and braking
+  abs eval --method recovery --command 1.0,0,-0.5     one twist: v_x, v_y in m/s, w_z in rad/s
+  abs eval --set controller.switch.threshold=-0.1
   abs eval --json --set eval.testbed.obstacles=0 | jq .reach_rate
 
 An episode depends on the seed and its number alone; the same flags give the same result with any
@@ -40,6 +51,9 @@ pub struct EvalCommand {
     /// Number of episodes [default: 1000]
     #[arg(long)]
     episodes: Option<usize>,
+    /// With --method recovery: follow this twist alone
+    #[arg(long, value_name = "VX,VY,WZ", allow_hyphen_values = true, value_parser = recovery::parse_command)]
+    command: Option<Twist>,
     /// Folder for the results [default: out/eval-METHOD-ROBOT-SEED]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -72,6 +86,24 @@ pub struct EpisodeRow {
     goal_x_m: f32,
     goal_y_m: f32,
     friction: f32,
+    /// Share of the policy steps in which the recovery policy acted.
+    recovery_fraction: f32,
+    /// It collided although the agile policy was in control 0.5 s before.
+    false_safe: bool,
+}
+
+impl EpisodeRow {
+    /// The same for two evaluations of the same episode.
+    pub fn scene_key(&self) -> (u64, [u32; 5]) {
+        let numbers = [
+            self.start_x_m,
+            self.start_y_m,
+            self.start_yaw_rad,
+            self.goal_x_m,
+            self.goal_y_m,
+        ];
+        (self.episode, numbers.map(f32::to_bits))
+    }
 }
 
 impl EvalCommand {
@@ -87,6 +119,18 @@ impl EvalCommand {
             let (method, robot, seed) = (subject.method, &subject.robot.name, subject.config.seed);
             PathBuf::from(format!("out/eval-{method}-{robot}-{seed}"))
         });
+        if subject.method == Method::Recovery {
+            ensure!(
+                self.episodes.is_none(),
+                "--episodes is for the methods that run to a goal; set eval.recovery.trials"
+            );
+            return recovery::run(&subject, self.command, &out, self.json);
+        }
+        ensure!(
+            self.command.is_none(),
+            "--command is for --method recovery; the method is {}",
+            subject.method
+        );
         let report = evaluate(&subject, &out)?;
         let text = match self.json {
             true => to_json(&report)?,
@@ -103,12 +147,9 @@ impl EvalCommand {
 /// One line for a setting, bundle or folder that does not do.
 pub fn evaluate(subject: &Subject, out: &Path) -> Result<EvalReport> {
     let evaluation = subject.evaluation()?;
-    // Before the work, so that it is not done in vain.
-    let unwritable = || format!("cannot write to {}", out.display());
-    fs::create_dir_all(out).with_context(unwritable)?;
-    tempfile::tempfile_in(out).with_context(unwritable)?;
+    make_folder(out)?;
 
-    let bar = progress_bar(subject.config.eval.episodes);
+    let bar = progress_bar(subject.config.eval.episodes, "episodes");
     let (report, records) = evaluation.report(&|| bar.inc(1))?;
     bar.finish_and_clear();
 
@@ -123,13 +164,22 @@ fn to_json(report: &EvalReport) -> Result<String> {
     Ok(serde_json::to_string_pretty(report)? + "\n")
 }
 
-fn progress_bar(episodes: usize) -> ProgressBar {
+/// Before the work, so that it is not done in vain.
+fn make_folder(out: &Path) -> Result<()> {
+    let unwritable = || format!("cannot write to {}", out.display());
+    fs::create_dir_all(out).with_context(unwritable)?;
+    tempfile::tempfile_in(out).with_context(unwritable)?;
+    Ok(())
+}
+
+fn progress_bar(count: usize, what: &str) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new(episodes as u64);
-    // The template is a constant; the default style is shown if it should be wrong.
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} episodes, ETA {eta}") {
+    let bar = ProgressBar::new(count as u64);
+    let template = format!("{{bar:40}} {{pos}}/{{len}} {what}, ETA {{eta}}");
+    // The default style is shown if it should be wrong.
+    if let Ok(style) = ProgressStyle::with_template(&template) {
         bar.set_style(style.progress_chars("=> "));
     }
     bar
@@ -161,6 +211,8 @@ fn episodes_csv(records: &[EpisodeRecord], policy_step_s: f32) -> Result<Vec<u8>
             goal_x_m: scene.goal.position_world.x,
             goal_y_m: scene.goal.position_world.y,
             friction: scene.friction,
+            recovery_fraction: record.recovery_steps as f32 / record.steps.max(1) as f32,
+            false_safe: record.false_safe,
         })?;
     }
     Ok(writer.into_inner()?)
@@ -191,6 +243,27 @@ pub fn table(report: &EvalReport) -> String {
         ("peak speed", report.peak_speed),
     ] {
         let _ = writeln!(text, "  {name:<12} {speed:>5.2} m/s  over reached episodes");
+    }
+    if let Some(switch) = &report.switch {
+        for (name, share, of) in [
+            (
+                "recovery",
+                switch.recovery_fraction,
+                "of the policy steps".to_owned(),
+            ),
+            (
+                "safe",
+                switch.recovery_episode_safe_rate,
+                format!("of {} episodes with recovery", switch.recovery_episodes),
+            ),
+            (
+                "false safe",
+                switch.false_safe_rate,
+                "of the episodes".to_owned(),
+            ),
+        ] {
+            let _ = writeln!(text, "  {name:<12} {:>5.1} %    {of}", 100.0 * share);
+        }
     }
     let _ = writeln!(
         text,
@@ -229,6 +302,7 @@ fn write_pictures(
         sheet.len(),
         report.seed
     );
+    write(&out.join(STEPS), &steps_csv(&sheet)?)?;
     contact_sheet(&title, &sheet, 3, reach_m)?.save_png(&out.join("episodes.png"))?;
 
     for outcome in [Outcome::Reach, Outcome::Collision, Outcome::TimeOut] {

@@ -1,6 +1,7 @@
 //! `abs`: trains, evaluates and shows agile-but-safe policies for legged robots.
 
 mod bench;
+mod compare;
 mod config;
 mod config_command;
 mod demo;
@@ -15,6 +16,7 @@ mod policy_args;
 mod progress;
 mod repository;
 mod run_folder;
+mod stored_evaluation;
 mod train;
 
 use std::{io, process::ExitCode};
@@ -43,6 +45,7 @@ enum Command {
     Demo(demo::DemoCommand),
     Eval(eval::EvalCommand),
     Play(play::PlayCommand),
+    Compare(compare::CompareCommand),
     Plot(plot::PlotCommand),
     Train(train::TrainCommand),
     Bench(bench::BenchCommand),
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Play(command) => command.run(),
+        Command::Compare(command) => command.run(),
         Command::Plot(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Bench(command) => command.run(),

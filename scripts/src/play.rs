@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use policies::file::write_atomic;
 use sim::eval::EpisodeRecord;
 
 use crate::{
+    eval::steps_csv,
     pictures::{Film, caption_of},
     policy_args::{PolicyArgs, Subject},
 };
@@ -15,7 +17,10 @@ use crate::{
 #[command(after_help = "\
 Examples:
   abs play --episode 3 --out play.gif       episode 3 of `abs eval`, with the policy that is shipped
-  abs play --bundle runs/agile-go1-1-.../bundle --seed 2")]
+  abs play --method agile --episode 3       the same episode without the switch
+  abs play --bundle runs/agile-go1-1-.../bundle --seed 2
+
+Beside the animation lies a CSV file of the same name with every policy step: mode, value, twist.")]
 pub struct PlayCommand {
     /// Number of the episode, as in episodes.csv
     #[arg(long, default_value_t = 0)]
@@ -41,7 +46,7 @@ impl PlayCommand {
     }
 }
 
-/// Simulates one episode and writes its animation to `out`.
+/// Simulates one episode and writes its animation to `out`, and every policy step to a CSV file beside it.
 ///
 /// # Errors
 /// One line for a setting, bundle or file that does not do.
@@ -57,7 +62,11 @@ pub fn film(subject: &Subject, episode: u64, out: &Path) -> Result<EpisodeRecord
         record: &record,
         rays: &subject.bundle.ray_spec,
         reach_m: subject.config.eval.reach_m.into(),
+        threshold: subject.threshold(),
     };
     film.save_gif(out)?;
+    let log = out.with_extension("csv");
+    write_atomic(&log, &steps_csv(std::slice::from_ref(&record))?)
+        .with_context(|| format!("cannot write {}", log.display()))?;
     Ok(record)
 }

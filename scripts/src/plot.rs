@@ -1,17 +1,14 @@
 //! `abs plot`: learning curves of runs, and evaluations side by side.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use sim::eval::{EvalReport, Outcome};
+use anyhow::{Result, bail};
 
 use crate::{
-    eval::{EPISODES, EpisodeRow, METRICS},
+    eval::METRICS,
     events,
-    pictures::{Curves, Speeds, learning_curves, outcome_bars, speed_histograms},
+    pictures::{Curves, learning_curves, outcome_bars, speed_histograms},
+    stored_evaluation::{StoredEvaluation, name_of},
 };
 
 /// Draw the learning curves of runs, or evaluations side by side
@@ -30,12 +27,6 @@ pub struct PlotCommand {
     out: Option<PathBuf>,
 }
 
-/// An evaluation, read back from its folder.
-struct Stored {
-    report: EvalReport,
-    rows: Vec<EpisodeRow>,
-}
-
 impl PlotCommand {
     /// Reads the folders and writes the pictures.
     ///
@@ -49,9 +40,8 @@ impl PlotCommand {
         };
         let (mut runs, mut evaluations) = (Vec::new(), Vec::new());
         for folder in &self.folders {
-            let name = name_of(folder);
             if folder.join(METRICS).is_file() {
-                evaluations.push((name, read_evaluation(folder)?));
+                evaluations.push(StoredEvaluation::read(folder)?);
             } else {
                 let scalars = events::read(folder)?;
                 if scalars.is_empty() {
@@ -60,7 +50,10 @@ impl PlotCommand {
                         folder.display()
                     );
                 }
-                runs.push(Curves { name, scalars });
+                runs.push(Curves {
+                    name: name_of(folder),
+                    scalars,
+                });
             }
         }
         let mut pictures = Vec::new();
@@ -72,11 +65,9 @@ impl PlotCommand {
             pictures.push(("curves.png", learning_curves(&title, &runs)?));
         }
         if !evaluations.is_empty() {
-            let bars: Vec<_> = (evaluations.iter())
-                .map(|(name, stored)| (name.clone(), stored.report.clone()))
-                .collect();
+            let bars: Vec<_> = evaluations.iter().map(StoredEvaluation::named).collect();
             pictures.push(("outcomes.png", outcome_bars("Outcomes", &bars)?));
-            let speeds: Vec<_> = evaluations.iter().map(|(name, e)| e.speeds(name)).collect();
+            let speeds: Vec<_> = evaluations.iter().map(StoredEvaluation::speeds).collect();
             let title = "Speed on the way to the goal";
             pictures.push(("speeds.png", speed_histograms(title, &speeds)?));
         }
@@ -87,32 +78,4 @@ impl PlotCommand {
         }
         Ok(())
     }
-}
-
-impl Stored {
-    fn speeds(&self, name: &str) -> Speeds {
-        let reached = self.rows.iter().filter(|row| row.outcome == Outcome::Reach);
-        Speeds {
-            name: name.to_owned(),
-            mean_mps: reached.clone().map(|row| row.mean_speed_mps).collect(),
-            peak_mps: reached.map(|row| row.peak_speed_mps).collect(),
-        }
-    }
-}
-
-fn read_evaluation(folder: &Path) -> Result<Stored> {
-    let metrics = folder.join(METRICS);
-    let text = fs::read_to_string(&metrics)
-        .with_context(|| format!("cannot read {}", metrics.display()))?;
-    let report = serde_json::from_str(&text).with_context(|| metrics.display().to_string())?;
-    let episodes = folder.join(EPISODES);
-    let rows = csv::Reader::from_path(&episodes)
-        .and_then(|mut reader| reader.deserialize().collect())
-        .with_context(|| format!("cannot read {}", episodes.display()))?;
-    Ok(Stored { report, rows })
-}
-
-fn name_of(folder: &Path) -> String {
-    let name = folder.file_name().unwrap_or(folder.as_os_str());
-    name.to_string_lossy().into_owned()
 }

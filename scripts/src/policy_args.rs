@@ -7,7 +7,7 @@ use policies::Bundle;
 use robots::Robot;
 use sim::{
     engine::EngineKind,
-    eval::{Evaluation, Method},
+    eval::{Evaluation, Method, RecoveryEvaluation},
 };
 
 use crate::{
@@ -21,9 +21,9 @@ pub struct PolicyArgs {
     /// Folder of the policy bundle [default: the one that is shipped for the robot]
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
-    /// What controls the robot: agile
-    #[arg(long, default_value_t)]
-    method: Method,
+    /// What controls the robot: agile, abs or recovery [default: abs where the bundle has all three networks]
+    #[arg(long)]
+    method: Option<Method>,
     /// Physics engine [default: rapier]
     #[arg(long, value_enum)]
     engine: Option<Engine>,
@@ -72,10 +72,19 @@ impl PolicyArgs {
         config.start_thread_pool()?;
         Ok(Subject {
             robot,
+            method: self.method.unwrap_or_else(|| default_method(&bundle)),
             bundle,
-            method: self.method,
             config,
         })
+    }
+}
+
+/// The most that a bundle can do.
+fn default_method(bundle: &Bundle) -> Method {
+    match (&bundle.agile, &bundle.recovery, &bundle.reach_avoid) {
+        (Some(_), Some(_), Some(_)) => Method::Abs,
+        (None, Some(_), _) => Method::Recovery,
+        _ => Method::Agile,
     }
 }
 
@@ -86,13 +95,49 @@ impl Subject {
     /// One line that says what does not fit.
     pub fn evaluation(&self) -> Result<Evaluation<'_>> {
         let Self { robot, bundle, .. } = self;
-        let eval = &self.config.eval;
+        let Config {
+            eval,
+            controller,
+            seed,
+            ..
+        } = &self.config;
         Ok(Evaluation::new(
             robot,
             bundle,
             self.method,
             eval,
-            self.config.seed,
+            controller,
+            *seed,
+        )?)
+    }
+
+    /// Values below this are safe; none for methods without switch.
+    pub fn threshold(&self) -> Option<f32> {
+        if self.method != Method::Abs {
+            return None;
+        }
+        let bundled = self
+            .bundle
+            .reach_avoid
+            .as_ref()
+            .map(|value| value.threshold);
+        self.config.controller.switch.threshold.or(bundled)
+    }
+
+    /// The test of the recovery policy alone.
+    ///
+    /// # Errors
+    /// One line that says what does not fit.
+    pub fn recovery_evaluation(&self) -> Result<RecoveryEvaluation<'_>> {
+        let Config {
+            eval,
+            controller,
+            seed,
+            ..
+        } = &self.config;
+        let (robot, bundle) = (&self.robot, &self.bundle);
+        Ok(RecoveryEvaluation::new(
+            robot, bundle, eval, controller, *seed,
         )?)
     }
 }

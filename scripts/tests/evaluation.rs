@@ -4,11 +4,11 @@
 
 use std::{fs, path::Path, process::Command};
 
-use policies::{Activation, Bundle, Layout, Linear, Member, Provenance, RaySpec};
+use policies::{Activation, Bundle, Layout, Linear, Member, Provenance, RaySpec, ReachAvoidMember};
 use robots::Robot;
 use serde_json::Value;
 
-/// A bundle for go1 whose weights are numbers without order.
+/// A bundle of all networks for go1 whose weights are numbers without order.
 fn save_bundle(folder: &Path, scale: f32) {
     let robot = Robot::load("go1").unwrap();
     let ray_spec = RaySpec::default();
@@ -21,11 +21,26 @@ fn save_bundle(folder: &Path, scale: f32) {
         bias: vec![0.0; outputs],
     };
     let layers = vec![layer(layout.dim(), 16), layer(16, robot.num_joints())];
-    let scale = robot.control.action_scale;
-    let provenance = Provenance::default();
-    let member = Member::agile(&layout, scale, Activation::Elu, layers, provenance);
+    let action_scale = robot.control.action_scale;
+    let provenance = Provenance::default;
+    let agile = Member::agile(&layout, action_scale, Activation::Elu, layers, provenance());
+    let layout = Layout::recovery(&robot, &ray_spec);
+    let layers = vec![layer(layout.dim(), 16), layer(16, robot.num_joints())];
+    let recovery = Member::recovery(&layout, action_scale, Activation::Elu, layers, provenance());
+    let layout = Layout::reach_avoid(&robot, &ray_spec);
+    // tanh(2 - log2 of the ray ahead): safe where there is more than about 4 m of free way.
+    let mut value = Linear {
+        inputs: layout.dim(),
+        weight: vec![0.0; layout.dim()],
+        bias: vec![2.0],
+    };
+    value.weight[13] = -1.0;
+    let conditioned_on = agile.weights_hash().unwrap();
+    let value = ReachAvoidMember::new(&layout, conditioned_on, vec![value], provenance());
     let bundle = Bundle {
-        agile: Some(member),
+        agile: Some(agile),
+        recovery: Some(recovery),
+        reach_avoid: Some(value),
         ..Bundle::new(&robot, &ray_spec)
     };
     bundle.save(folder).unwrap();
@@ -114,6 +129,115 @@ fn an_evaluation_keeps_its_contract() {
 }
 
 #[test]
+fn abs_runs_the_same_episodes_and_is_compared_with_agile() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (bundle, agile, abs_out) = (at("bundle"), at("agile"), at("abs"));
+    save_bundle(bundle.as_ref(), 0.3);
+    let eval = |flags: &[&str]| {
+        let common = [
+            "eval",
+            "--bundle",
+            &bundle,
+            "--episodes",
+            "6",
+            "--seed",
+            "2",
+        ];
+        abs(&[&common[..], &["--set", "eval.episode_s=1.0"], flags].concat())
+    };
+    eval(&["--method", "agile", "--out", &agile]);
+    // A bundle with all networks is evaluated with all of them.
+    let table = eval(&["--out", &abs_out]);
+    assert!(table.contains("of the policy steps"), "{table}");
+
+    let written = metrics(abs_out.as_ref());
+    assert_eq!(written["method"], "abs");
+    let number = |key: &str| written[key].as_f64().unwrap();
+    assert!(number("recovery_fraction") > 0.0 && number("recovery_fraction") < 1.0);
+    assert!(number("recovery_episodes") >= 1.0 && number("recovery_episodes") <= 6.0);
+    for key in ["recovery_episode_safe_rate", "false_safe_rate"] {
+        assert!((0.0..=1.0).contains(&number(key)), "{key}");
+    }
+    assert!(metrics(agile.as_ref()).get("recovery_fraction").is_none());
+
+    // The log has every decision.
+    let mut steps = csv::Reader::from_path(Path::new(&abs_out).join("steps.csv")).unwrap();
+    let column = |name: &str, header: &csv::StringRecord| {
+        header.iter().position(|column| column == name).unwrap()
+    };
+    let header = steps.headers().unwrap().clone();
+    let [mode, value, twist] = ["mode", "value", "twist_vx_mps"].map(|name| column(name, &header));
+    let mut recovered = 0;
+    for row in steps.records() {
+        let row = row.unwrap();
+        let value: f32 = row[value].parse().unwrap();
+        let expected = if value < -0.05 { "agile" } else { "recovery" };
+        assert_eq!(&row[mode], expected);
+        assert_eq!(row[twist].is_empty(), expected == "agile");
+        recovered += usize::from(expected == "recovery");
+    }
+    assert!(recovered > 0);
+
+    let pictures = at("compare");
+    let table = abs(&["compare", &agile, &abs_out, "--out", &pictures, "--paper"]);
+    assert!(table.contains("of 6 common episodes"), "{table}");
+    for picture in ["outcomes.png", "tradeoff.png", "speeds.png"] {
+        assert!(Path::new(&pictures).join(picture).is_file(), "{picture}");
+    }
+
+    let film = at("film.gif");
+    let flags = [
+        "--episode",
+        "1",
+        "--set",
+        "eval.episode_s=0.4",
+        "--out",
+        &film,
+    ];
+    abs(&[&["play", "--bundle", &bundle][..], &flags].concat());
+    let log = fs::read_to_string(Path::new(&film).with_extension("csv")).unwrap();
+    assert!(log.lines().count() > 2, "{log}");
+}
+
+#[test]
+fn recovery_is_tested_on_twists() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (bundle, out) = (at("bundle"), at("out"));
+    save_bundle(bundle.as_ref(), 0.0);
+    let eval = |flags: &[&str]| {
+        let common = ["eval", "--bundle", &bundle, "--method", "recovery"];
+        let short = ["--set", "eval.recovery.trial_s=0.4", "--out", &out];
+        abs(&[&common[..], &short, flags].concat())
+    };
+    let table = eval(&["--set", "eval.recovery.trials=1"]);
+    assert!(
+        table.contains("survival") && table.contains("78 cases"),
+        "{table}"
+    );
+    let written = metrics(out.as_ref());
+    assert_eq!(written["method"], "recovery");
+    assert_eq!(written["cases"].as_array().unwrap().len(), 5 * 3 * 5 + 3);
+    // A robot that only stands may fall where it is to brake.
+    let falls = |case: &Value| case["falls"].as_u64().unwrap();
+    assert!(
+        written["cases"].as_array().unwrap()[..75]
+            .iter()
+            .all(|case| falls(case) == 0)
+    );
+    assert!(Path::new(&out).join("tracking.png").is_file());
+
+    eval(&["--command", "-1.0,0,0.5"]);
+    let written = metrics(out.as_ref());
+    let case = &written["cases"][0];
+    assert_eq!(case["command"]["vx_mps"], -1.0);
+    assert_eq!(case["falls"], 0);
+    // It settles from the standing into the default posture meanwhile.
+    assert!((written["mean_vx_error"].as_f64().unwrap() - 1.0).abs() < 0.4);
+}
+
+#[test]
 fn play_writes_an_animation() {
     let folder = tempfile::tempdir().unwrap();
     let (bundle, film) = (
@@ -158,6 +282,19 @@ fn what_cannot_be_evaluated_is_named_in_one_line() {
     assert_refused(&eval(&["--episodes", "0"]), "`eval.episodes` is 0");
     assert_refused(&eval(&["--method", "fly"]), "there is no method `fly`");
     assert_refused(&eval(&["--robot", "go2"]), "go2");
+    assert_refused(&eval(&["--command", "1,0,0"]), "is for --method recovery");
+    assert_refused(
+        &eval(&["--method", "recovery", "--command", "1,0"]),
+        "must be three numbers",
+    );
+    assert_refused(
+        &eval(&["--set", "controller.switch.threshold=1.5"]),
+        "controller.switch.threshold is 1.5, must be between -1 and 1",
+    );
+    assert_refused(
+        &eval(&["--set", "controller.switch.search.limit.vy_mps=0"]),
+        "controller.switch.search.limit.vy_mps is 0, must be positive",
+    );
     assert_refused(
         &eval(&["--set", "eval.testbed.obstacle=3"]),
         "eval.testbed.obstacles",

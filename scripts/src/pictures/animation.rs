@@ -9,16 +9,17 @@ use policies::RaySpec;
 use rayon::prelude::*;
 use robots::Robot;
 use sim::{
-    eval::{EpisodeRecord, TraceStep},
+    eval::{EpisodeRecord, Mode, TraceStep},
     obstacle::{Obstacle, ObstacleShape},
 };
 
 use super::{
-    Area, COLLISION, Chart, FAINT, GRID, INK, Image, REACH, Scale, TIME_OUT, draw_title, heat,
-    outcome_text_color,
+    Area, COLLISION, Chart, FAINT, GRID, INK, Image, REACH, RECOVERY, Scale, TIME_OUT, draw_title,
+    heat, outcome_text_color,
     palette::{self, Palette},
     right,
     robot_view::draw_robot,
+    switch_view::{draw_recovery, draw_twist, draw_value_strip},
     top_view::{View, draw_cross, draw_metre_grid, draw_path, draw_scene, to_chart, top_speed_mps},
     write_file,
 };
@@ -31,6 +32,7 @@ const WIDTH: f64 = 860.0;
 const MARGIN: f64 = 12.0;
 const HEADER: f64 = 38.0;
 const SIDE_HEIGHT: f64 = 236.0;
+const STRIP_HEIGHT: f64 = 64.0;
 const RAY: RGBColor = RGBColor(222, 120, 31);
 
 /// What an animation needs beside the episode.
@@ -45,6 +47,8 @@ pub struct Film<'a> {
     pub rays: &'a RaySpec,
     /// Distance that counts as reached, m.
     pub reach_m: f64,
+    /// Values below this are safe; none without a switch, which is then not shown.
+    pub threshold: Option<f32>,
 }
 
 impl Film<'_> {
@@ -119,7 +123,13 @@ impl Film<'_> {
             };
             self.draw_from_above(&box_of(HEADER, layout.top_height), scale, layout, step)?;
             let side_top = HEADER + layout.top_height + MARGIN;
-            self.draw_from_the_side(&box_of(side_top, SIDE_HEIGHT), scale, layout, step)
+            self.draw_from_the_side(&box_of(side_top, SIDE_HEIGHT), scale, layout, step)?;
+            if let Some(threshold) = self.threshold {
+                let strip = box_of(side_top + SIDE_HEIGHT + MARGIN, STRIP_HEIGHT);
+                draw_value_strip(&strip, scale, &self.record.trace, step, threshold)?;
+                draw_frame_line(&strip, scale)?;
+            }
+            Ok(())
         })
     }
 
@@ -141,6 +151,15 @@ impl Film<'_> {
             (150.0, format!("{:.1} m to go", now.goal_distance_m), INK),
             (MARGIN, text, color),
         ];
+        if self.threshold.is_some() {
+            let (text, color) = match now.mode {
+                Mode::Recovery => ("recovery", RECOVERY),
+                Mode::Agile => ("agile", INK),
+                Mode::Fallback => ("fallback", COLLISION),
+            };
+            let at = (scale.px(WIDTH - 330.0), scale.px(19.0));
+            area.draw(&Text::new(text, at, right(scale.font(15.0, color))))?;
+        }
         for (from_right, text, color) in columns {
             let at = (scale.px(WIDTH - from_right), scale.px(19.0));
             area.draw(&Text::new(text, at, right(scale.font(15.0, color))))?;
@@ -168,13 +187,9 @@ impl Film<'_> {
             self.reach_m,
         )?;
         self.draw_rays(&mut chart, scale, layout.view, now)?;
-        draw_path(
-            &mut chart,
-            scale,
-            &self.record.trace[..=step],
-            layout.top_mps,
-            2.4,
-        )?;
+        let past = &self.record.trace[..=step];
+        draw_recovery(&mut chart, scale, past, 6.2)?;
+        draw_path(&mut chart, scale, past, layout.top_mps, 2.4)?;
         let is_far = |_: Point3<f32>| false;
         draw_robot(
             &mut chart,
@@ -184,6 +199,7 @@ impl Film<'_> {
             &|p| to_chart(p.xy()),
             &is_far,
         )?;
+        draw_twist(&mut chart, scale, now)?;
         if let (Some(collision), true) =
             (&self.record.collision, step + 1 == self.record.trace.len())
         {
@@ -293,7 +309,8 @@ impl Layout {
     fn new(film: &Film<'_>) -> Self {
         let view = View::around([film.record]);
         let top_height = ((WIDTH - 2.0 * MARGIN) * view.aspect()).round();
-        let height = HEADER + top_height + MARGIN + SIDE_HEIGHT + MARGIN;
+        let strip = film.threshold.map_or(0.0, |_| STRIP_HEIGHT + MARGIN);
+        let height = HEADER + top_height + MARGIN + SIDE_HEIGHT + MARGIN + strip;
         let mut passed_m = vec![0.0];
         for pair in film.record.trace.windows(2) {
             let moved = pair[1].position_world.xy() - pair[0].position_world.xy();
@@ -376,7 +393,9 @@ fn changed_part(shown: &[u8], image: &[u8], width: u16, height: u16) -> gif::Fra
 
 /// Colours of thin things, which a count of pixels would miss.
 fn exact_colors() -> Vec<[u8; 3]> {
-    let named = [WHITE, INK, FAINT, GRID, REACH, COLLISION, TIME_OUT, RAY];
+    let named = [
+        WHITE, INK, FAINT, GRID, REACH, COLLISION, TIME_OUT, RAY, RECOVERY,
+    ];
     let heats = (0..=32).map(|i| heat(f64::from(i) / 32.0));
     named
         .into_iter()

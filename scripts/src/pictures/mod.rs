@@ -9,7 +9,10 @@ mod outcomes;
 mod palette;
 mod robot_view;
 mod speeds;
+mod switch_view;
 mod top_view;
+mod tracking;
+mod tradeoff;
 
 use std::{fs, path::Path, sync::Once};
 
@@ -31,6 +34,8 @@ pub use self::{
     outcomes::outcome_bars,
     speeds::{Speeds, speed_histograms},
     top_view::{caption_of, contact_sheet, top_view},
+    tracking::twist_tracking,
+    tradeoff::speed_against_collision,
 };
 
 /// Something to draw on.
@@ -49,6 +54,8 @@ const GRID: RGBColor = RGBColor(226, 229, 234);
 const REACH: RGBColor = RGBColor(42, 142, 120);
 const COLLISION: RGBColor = RGBColor(200, 62, 77);
 const TIME_OUT: RGBColor = RGBColor(233, 168, 52);
+/// Where the recovery policy acts, and what it is asked for.
+const RECOVERY: RGBColor = RGBColor(160, 86, 164);
 /// Colours of runs that stand side by side, told apart by colour-blind readers too.
 const SERIES: [RGBColor; 6] = [
     RGBColor(44, 105, 176),

@@ -3,15 +3,22 @@
 use std::f32::consts::PI;
 
 use nalgebra::{Point3, UnitQuaternion};
-use policies::RaySpec;
+use policies::{RaySpec, Twist};
 use robots::{ContactClass, Robot};
 use sim::{
     engine::EngineKind,
-    eval::{Collision, EpisodeRecord, EvalReport, Method, TraceStep},
+    eval::{
+        CaseReport, Collision, EpisodeRecord, EvalReport, Method, Mode, RecoveryReport, TraceStep,
+    },
     testbed::{TestScene, TestbedConfig},
 };
 
 use super::*;
+
+/// The policy steps in which the invented robots recover.
+fn recovers(step: usize) -> bool {
+    step % 126 < 63
+}
 
 /// A robot that trots along the passage, faster and faster.
 fn episode(index: u64, outcome: Outcome, robot: &Robot) -> EpisodeRecord {
@@ -49,6 +56,17 @@ fn episode(index: u64, outcome: Outcome, robot: &Robot) -> EpisodeRecord {
                 .map(|(j, q)| q + if j % 3 > 0 { 0.25 * swing(j / 3) } else { 0.0 })
                 .collect(),
             ray_distance_m: (0..11).map(|ray| 1.0 + 0.5 * ray as f32).collect(),
+            mode: if recovers(step) {
+                Mode::Recovery
+            } else {
+                Mode::Agile
+            },
+            value: Some((0.05 * step as f32).sin()),
+            twist: recovers(step).then_some(Twist {
+                vx_mps: 1.0,
+                vy_mps: 0.1,
+                yaw_rate_radps: -1.5,
+            }),
         });
     }
     let end = trace[trace.len() - 1].clone();
@@ -59,6 +77,8 @@ fn episode(index: u64, outcome: Outcome, robot: &Robot) -> EpisodeRecord {
         final_distance_m: end.goal_distance_m,
         mean_speed_mps: 2.1,
         peak_speed_mps: 3.4,
+        recovery_steps: (0..last).filter(|step| recovers(*step)).count(),
+        false_safe: false,
         collision: (outcome == Outcome::Collision).then(|| Collision {
             time_s: end.time_s,
             class: ContactClass::Thigh,
@@ -85,6 +105,7 @@ fn report(reach: f64, collision: f64) -> EvalReport {
         mean_speed: 2.0,
         peak_speed: 3.4,
         steps_per_second: 1.0,
+        switch: None,
     }
 }
 
@@ -130,6 +151,60 @@ fn outcome_bars_show_one_and_several_evaluations() {
 }
 
 #[test]
+fn speed_stands_against_collision() {
+    let evaluations = [
+        ("agile".to_owned(), report(0.773, 0.217)),
+        ("abs".to_owned(), report(0.791, 0.057)),
+    ];
+    for (paper, name) in [(false, "tradeoff.png"), (true, "tradeoff-paper.png")] {
+        let title = "Speed against collision";
+        let image = speed_against_collision(title, &evaluations, paper).unwrap();
+        save(&image, name);
+        assert!(shows(&image, SERIES[0]) && shows(&image, SERIES[1]));
+    }
+}
+
+#[test]
+fn tracking_shows_cases_and_falls() {
+    let case = |vx_mps: f32, falls| CaseReport {
+        start_vx_mps: 0.0,
+        command: Twist {
+            vx_mps,
+            vy_mps: 0.2 * vx_mps,
+            yaw_rate_radps: 2.0 * vx_mps,
+        },
+        trials: 4,
+        falls,
+        mean_vx_mps: Some(0.9 * f64::from(vx_mps)),
+        mean_vy_mps: Some(0.15 * f64::from(vx_mps)),
+        mean_yaw_rate_radps: (falls < 4).then_some(1.8 * f64::from(vx_mps)),
+        worst_tilt_rad: 0.1,
+        stopping_distance_m: None,
+    };
+    let cases = [-1.5, -0.5, 0.0, 0.5, 1.5].map(|vx_mps| case(vx_mps, 0));
+    let report = RecoveryReport {
+        robot: "go1".to_owned(),
+        method: Method::Recovery,
+        engine: EngineKind::Rapier,
+        episodes: 28,
+        seed: 1,
+        survival_rate: 0.9,
+        mean_vx_error: 0.1,
+        mean_vy_error: 0.1,
+        mean_velocity_error: 0.1,
+        mean_yaw_rate_error: 0.1,
+        cases: cases
+            .into_iter()
+            .chain([case(1.0, 1), case(-1.0, 4)])
+            .collect(),
+    };
+    save(
+        &twist_tracking("go1, recovery policy", &report).unwrap(),
+        "tracking.png",
+    );
+}
+
+#[test]
 fn speed_histograms_show_full_and_empty_evaluations() {
     let speeds = |name: &str, count| Speeds {
         name: name.to_owned(),
@@ -171,8 +246,11 @@ fn an_episode_becomes_an_animation() {
         record: &record,
         rays: &RaySpec::default(),
         reach_m: 0.65,
+        threshold: Some(-0.05),
     };
-    save(&film.draw_last_frame().unwrap(), "play.png");
+    let frame = film.draw_last_frame().unwrap();
+    save(&frame, "play.png");
+    assert!(shows(&frame, RECOVERY), "recovery is marked");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-pictures/play.gif");
     film.save_gif(&path).unwrap();
     let mut decoder = gif::DecodeOptions::new()

@@ -12,8 +12,8 @@ use sim::{
 };
 
 use super::{
-    Area, Chart, FAINT, GRID, INK, Image, REACH, Scale, centred, draw_axes, draw_title, heat, left,
-    outcome_color, outcome_text_color, round_up,
+    Area, Chart, FAINT, GRID, INK, Image, REACH, RECOVERY, Scale, centred, draw_axes, draw_title,
+    heat, left, outcome_color, outcome_text_color, right, round_up, switch_view::draw_recovery,
 };
 
 /// Part of the ground that is shown.
@@ -92,6 +92,14 @@ pub fn top_view(title: &str, record: &EpisodeRecord, reach_m: f64) -> Result<Ima
             .build_cartesian_2d(view.x_m[0]..view.x_m[1], view.y_m[0]..view.y_m[1])?;
         draw_axes(&mut chart, scale, ["x / m", "y / m"], [10, 6])?;
         draw_episode(&mut chart, scale, record, [reach_m, top_mps, 3.2])?;
+        if record.recovery_steps > 0 {
+            let at = (
+                area.dim_in_pixel().0 as i32 - scale.px(82.0),
+                scale.px(19.0),
+            );
+            let style = right(scale.font(11.5, RECOVERY));
+            area.draw(&Text::new("wide: recovery acts", at, style))?;
+        }
         let x = area.dim_in_pixel().0 as i32 - scale.px(66.0);
         draw_color_bar(area, scale, x, [40.0, 40.0 + plot_height - 6.0], top_mps)
     })
@@ -186,6 +194,7 @@ fn draw_episode(
 ) -> Result<()> {
     let end_s = record.trace.last().map_or(0.0, |step| step.time_s);
     draw_scene(chart, scale, &record.scene, end_s, reach_m)?;
+    draw_recovery(chart, scale, &record.trace, 2.6 * width)?;
     draw_path(chart, scale, &record.trace, top_mps, width)?;
     if let Some(collision) = &record.collision {
         draw_cross(chart, scale, collision.position_world.xy(), 2.0 * width)?;

@@ -7,7 +7,7 @@ use super::record::{Collision, Outcome};
 use crate::engine::PhysicsState;
 
 /// Force on base, thigh or calf that counts as collision, N.
-const CONTACT_N: f32 = 1.0;
+pub(super) const CONTACT_N: f32 = 1.0;
 /// Horizontal force on a foot beyond twice the vertical one that counts as collision, N.
 const FOOT_EXCESS_N: f32 = 10.0;
 

@@ -3,10 +3,15 @@
 
 mod judge;
 mod record;
+mod recovery;
 mod runner;
 
-pub use record::{Collision, EpisodeRecord, EvalReport, Outcome, TraceStep, wilson_ci95};
-pub use runner::{EvalConfig, EvalError, Evaluation, Method};
+pub use controller::{Method, Mode};
+pub use record::{
+    Collision, EpisodeRecord, EvalReport, Outcome, SwitchReport, TraceStep, wilson_ci95,
+};
+pub use recovery::{CaseReport, RecoveryEvaluation, RecoveryReport, RecoveryTestConfig};
+pub use runner::{EvalConfig, EvalError, Evaluation};
 
 #[cfg(test)]
 mod tests;

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use controller::{Method, Mode};
 use nalgebra::{Point3, UnitQuaternion};
+use policies::Twist;
 use robots::{ContactClass, JointVec};
 use serde::{Deserialize, Serialize};
 
-use super::runner::Method;
 use crate::{engine::EngineKind, testbed::TestScene};
 
 /// How an episode ended.
@@ -63,6 +64,12 @@ pub struct TraceStep {
     pub joint_position_rad: JointVec,
     /// Ray distances as the controller got them, m.
     pub ray_distance_m: Vec<f32>,
+    /// What decided the command.
+    pub mode: Mode,
+    /// Reach-avoid value, if the method has one.
+    pub value: Option<f32>,
+    /// Twist that the recovery policy followed, if it acted.
+    pub twist: Option<Twist>,
 }
 
 /// One episode.
@@ -80,6 +87,10 @@ pub struct EpisodeRecord {
     pub mean_speed_mps: f32,
     /// Largest horizontal speed of the base while farther from the goal than the reach distance, m/s.
     pub peak_speed_mps: f32,
+    /// Policy steps in which the recovery policy acted.
+    pub recovery_steps: usize,
+    /// It collided although the agile policy was in control 0.5 s before (or at the start, if that was later).
+    pub false_safe: bool,
     /// The collision, if there was one.
     pub collision: Option<Collision>,
     /// Every policy step, start included; empty unless the episode was traced.
@@ -117,6 +128,41 @@ pub struct EvalReport {
     pub peak_speed: f64,
     /// Policy steps simulated per second of wall-clock time.
     pub steps_per_second: f64,
+    /// What the switch did; nothing for methods without one.
+    #[serde(flatten)]
+    pub switch: Option<SwitchReport>,
+}
+
+/// How the switch between agile and recovery policy was used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SwitchReport {
+    /// Share of the policy steps of all episodes in which the recovery policy acted.
+    pub recovery_fraction: f64,
+    /// Number of episodes in which it acted at all.
+    pub recovery_episodes: usize,
+    /// Share of those that ended without a collision; 1 when there was none.
+    pub recovery_episode_safe_rate: f64,
+    /// Share of all episodes that collided although the agile policy was in control, because the value was below the
+    /// threshold, 0.5 s before the collision (or at the start, if that was later).
+    pub false_safe_rate: f64,
+}
+
+impl SwitchReport {
+    fn new(records: &[EpisodeRecord]) -> Self {
+        let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
+        let steps = records.iter().map(|r| r.steps).sum();
+        let recovery_steps = records.iter().map(|r| r.recovery_steps).sum();
+        let recovered = || records.iter().filter(|r| r.recovery_steps > 0);
+        let recovery_episodes = recovered().count();
+        let collided = recovered().filter(|r| r.outcome == Outcome::Collision);
+        let false_safe = records.iter().filter(|r| r.false_safe).count();
+        Self {
+            recovery_fraction: share(recovery_steps, steps),
+            recovery_episodes,
+            recovery_episode_safe_rate: 1.0 - share(collided.count(), recovery_episodes),
+            false_safe_rate: share(false_safe, records.len()),
+        }
+    }
 }
 
 impl EvalReport {
@@ -155,6 +201,7 @@ impl EvalReport {
             mean_speed: over_reached(|r| r.mean_speed_mps),
             peak_speed: over_reached(|r| r.peak_speed_mps),
             steps_per_second: steps as f64 / wall_s.max(1e-9),
+            switch: (method == Method::Abs).then(|| SwitchReport::new(records)),
         }
     }
 }

@@ -1,6 +1,8 @@
-use std::{fmt, str::FromStr, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
-use controller::{ControlInput, Controller, ControllerError, Fault, RobotLink, SafetyConfig};
+use controller::{
+    ControlInput, Controller, ControllerConfig, ControllerError, Fault, Method, Mode, RobotLink,
+};
 use nalgebra::{Point3, UnitQuaternion, Vector3};
 use policies::Bundle;
 use rayon::prelude::*;
@@ -10,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     judge::Judge,
     record::{Collision, EpisodeRecord, EvalReport, TraceStep},
+    recovery::RecoveryTestConfig,
 };
 use crate::{
     engine::{
@@ -19,6 +22,9 @@ use crate::{
     terrain::Terrain,
     testbed::{TestScene, TestbedConfig, TestbedError},
 };
+
+/// How long before a collision the switch must have seen it coming, s.
+const FALSE_SAFE_S: f32 = 0.5;
 
 /// Settings of the evaluation. The defaults are the paper's test.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,8 +46,8 @@ pub struct EvalConfig {
     pub physics: PhysicsConfig,
     /// Scenes.
     pub testbed: TestbedConfig,
-    /// The controller's safety limiter.
-    pub safety: SafetyConfig,
+    /// The test of the recovery policy alone.
+    pub recovery: RecoveryTestConfig,
 }
 
 impl Default for EvalConfig {
@@ -55,35 +61,7 @@ impl Default for EvalConfig {
             engine: EngineKind::Rapier,
             physics: PhysicsConfig::default(),
             testbed: TestbedConfig::default(),
-            safety: SafetyConfig::default(),
-        }
-    }
-}
-
-/// What controls the robot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Method {
-    /// The agile policy alone.
-    #[default]
-    Agile,
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Agile => f.write_str("agile"),
-        }
-    }
-}
-
-impl FromStr for Method {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "agile" => Ok(Self::Agile),
-            _ => Err(format!("there is no method `{name}`, take `agile`")),
+            recovery: RecoveryTestConfig::default(),
         }
     }
 }
@@ -101,6 +79,11 @@ pub enum EvalError {
         /// What would be right.
         expected: &'static str,
     },
+    /// The recovery policy knows no goal.
+    #[error(
+        "method `recovery` follows a twist and has no episodes with a goal, take `agile` or `abs`"
+    )]
+    NoGoal,
     /// The scenes are impossible.
     #[error("eval.testbed: {0}")]
     Testbed(#[from] TestbedError),
@@ -133,7 +116,7 @@ pub struct Evaluation<'a> {
 }
 
 impl<'a> Evaluation<'a> {
-    /// Checks the settings, and that the bundle fits the robot.
+    /// Checks the settings, and that the bundle fits the robot. The method is one that runs to a goal.
     ///
     /// # Errors
     /// One line that says what does not fit.
@@ -142,24 +125,20 @@ impl<'a> Evaluation<'a> {
         bundle: &'a Bundle,
         method: Method,
         config: &'a EvalConfig,
+        controller: &ControllerConfig,
         seed: u64,
     ) -> Result<Self, EvalError> {
         config.validate()?;
+        if method == Method::Recovery {
+            return Err(EvalError::NoGoal);
+        }
         Ok(Self {
             robot,
             bundle,
             method,
             config,
             seed,
-            controller: Controller::new(
-                robot,
-                bundle,
-                controller::Method::Agile,
-                &controller::ControllerConfig {
-                    safety: config.safety.clone(),
-                    ..Default::default()
-                },
-            )?,
+            controller: Controller::new(robot, bundle, method, controller)?,
         })
     }
 
@@ -249,6 +228,8 @@ struct Episode {
     scene: TestScene,
     judge: Judge,
     steps: usize,
+    /// What decided each policy step.
+    modes: Vec<Mode>,
     trace: Vec<TraceStep>,
 }
 
@@ -323,6 +304,7 @@ impl<'a> Batch<'a> {
             judge: Judge::new(scene.goal.position_world, config.reach_m),
             scene,
             steps: 0,
+            modes: Vec::with_capacity(config.steps()),
             trace: Vec::new(),
         });
         Ok(())
@@ -355,14 +337,20 @@ impl<'a> Batch<'a> {
         if self.traced {
             // What the controller would have seen next.
             let Ok(()) = seat.link.read(&mut seat.input);
-            episode.trace.push(trace_step(&seat.input, time_s));
+            episode
+                .trace
+                .push(trace_step(&seat.input, &seat.controller, time_s));
         }
+        let false_safe_steps = (FALSE_SAFE_S / config.physics.policy_step_s()).round() as usize;
         let record = EpisodeRecord {
             outcome: episode.judge.outcome(),
             steps: episode.steps,
             final_distance_m: episode.judge.distance_m,
             mean_speed_mps: episode.judge.mean_speed_mps(),
             peak_speed_mps: episode.judge.peak_speed_mps,
+            recovery_steps: count_recovery(&episode.modes),
+            false_safe: episode.judge.collision.is_some()
+                && was_safe(&episode.modes, false_safe_steps),
             collision: episode.judge.collision,
             scene: episode.scene,
             trace: episode.trace,
@@ -387,13 +375,27 @@ impl Seat {
             });
         }
         if traced {
-            episode.trace.push(trace_step(&self.input, time_s));
+            episode
+                .trace
+                .push(trace_step(&self.input, &self.controller, time_s));
         }
+        episode.modes.push(self.controller.mode());
         Ok(())
     }
 }
 
-fn trace_step(input: &ControlInput, time_s: f32) -> TraceStep {
+fn count_recovery(modes: &[Mode]) -> usize {
+    let recovery = modes.iter().filter(|mode| **mode == Mode::Recovery);
+    recovery.count()
+}
+
+/// Whether the agile policy acted `steps` before the last step, or at the start of a shorter episode.
+fn was_safe(modes: &[Mode], steps: usize) -> bool {
+    let before = modes.len().saturating_sub(1 + steps);
+    modes.get(before) == Some(&Mode::Agile)
+}
+
+fn trace_step(input: &ControlInput, controller: &Controller, time_s: f32) -> TraceStep {
     let state = &input.state;
     let velocity_world = state.orientation * state.linear_velocity_base;
     TraceStep {
@@ -405,7 +407,27 @@ fn trace_step(input: &ControlInput, time_s: f32) -> TraceStep {
         goal_distance_m: (state.position_world.xy() - input.goal.position_world).norm(),
         joint_position_rad: state.joint_position_rad.clone(),
         ray_distance_m: input.rays.distance_m.to_vec(),
+        mode: controller.mode(),
+        value: controller.value(),
+        twist: controller.twist(),
     }
+}
+
+/// The error of a setting that is not ok.
+pub(super) fn setting(
+    ok: bool,
+    key: &'static str,
+    value: f64,
+    expected: &'static str,
+) -> Result<(), EvalError> {
+    if ok {
+        return Ok(());
+    }
+    Err(EvalError::Setting {
+        key,
+        value: value.to_string(),
+        expected,
+    })
 }
 
 impl EvalConfig {
@@ -414,14 +436,6 @@ impl EvalConfig {
     /// # Errors
     /// The first that is out of range.
     pub fn validate(&self) -> Result<(), EvalError> {
-        let setting = |ok: bool, key, value: f64, expected| match ok {
-            true => Ok(()),
-            false => Err(EvalError::Setting {
-                key,
-                value: value.to_string(),
-                expected,
-            }),
-        };
         setting(
             self.episodes > 0,
             "episodes",
@@ -453,11 +467,27 @@ impl EvalConfig {
             self.episode_s.into(),
             "at least one policy step",
         )?;
+        self.recovery.validate()?;
         Ok(self.testbed.validate()?)
     }
 
     /// Policy steps of an episode.
     pub fn steps(&self) -> usize {
         (self.episode_s / self.physics.policy_step_s()).round() as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_episode_was_safe_if_the_agile_policy_acted_in_time() {
+        let (a, r) = (Mode::Agile, Mode::Recovery);
+        assert!(was_safe(&[r, a, r, r], 2));
+        assert!(!was_safe(&[a, r, a, a], 2));
+        // Shorter than that: the start counts.
+        assert!(was_safe(&[a, r], 25) && !was_safe(&[r, a], 25) && !was_safe(&[], 25));
+        assert_eq!(count_recovery(&[r, a, r]), 2);
     }
 }

@@ -1,14 +1,17 @@
-use policies::{Activation, Bundle, Layout, Linear, Member, Provenance, RaySpec};
+use controller::ControllerConfig;
+use policies::{
+    Activation, Bundle, Layout, Linear, Member, Provenance, RaySpec, ReachAvoidMember, Twist,
+};
 use rand::RngExt;
 use robots::Robot;
 
 use super::*;
-use crate::random::stream;
+use crate::{engine::EngineKind, random::stream};
 
-/// A network of random weights; `scale` zero is a robot that holds its default posture.
+/// Networks of random weights; `scale` zero is a robot that holds its default posture, in every mode. The value is
+/// tanh(2 - log2 of the ray ahead): safe where there is more than about 4 m of free way.
 fn bundle(robot: &Robot, scale: f32) -> Bundle {
     let ray_spec = RaySpec::default();
-    let layout = Layout::agile(robot, &ray_spec);
     let mut stream = stream(5, 0);
     let mut layer = |inputs: usize, outputs: usize| {
         let mut draw = |count| -> Vec<f32> {
@@ -22,17 +25,27 @@ fn bundle(robot: &Robot, scale: f32) -> Bundle {
             bias: draw(outputs),
         }
     };
-    let layers = vec![layer(layout.dim(), 32), layer(32, robot.num_joints())];
     let action_scale = robot.control.action_scale;
-    let provenance = Provenance::default();
+    let provenance = Provenance::default;
+    let layout = Layout::agile(robot, &ray_spec);
+    let layers = vec![layer(layout.dim(), 32), layer(32, robot.num_joints())];
+    let agile = Member::agile(&layout, action_scale, Activation::Elu, layers, provenance());
+    let layout = Layout::recovery(robot, &ray_spec);
+    let layers = vec![layer(layout.dim(), 32), layer(32, robot.num_joints())];
+    let recovery = Member::recovery(&layout, action_scale, Activation::Elu, layers, provenance());
+    let layout = Layout::reach_avoid(robot, &ray_spec);
+    let mut value = Linear {
+        inputs: layout.dim(),
+        weight: vec![0.0; layout.dim()],
+        bias: vec![2.0],
+    };
+    value.weight[13] = -1.0;
+    let conditioned_on = agile.weights_hash().unwrap();
+    let value = ReachAvoidMember::new(&layout, conditioned_on, vec![value], provenance());
     Bundle {
-        agile: Some(Member::agile(
-            &layout,
-            action_scale,
-            Activation::Elu,
-            layers,
-            provenance,
-        )),
+        agile: Some(agile),
+        recovery: Some(recovery),
+        reach_avoid: Some(value),
         ..Bundle::new(robot, &ray_spec)
     }
 }
@@ -46,9 +59,19 @@ fn short(episodes: usize, episode_s: f32) -> EvalConfig {
 }
 
 fn evaluate(scale: f32, config: &EvalConfig, threads: usize) -> (EvalReport, Vec<EpisodeRecord>) {
+    evaluate_method(Method::Agile, scale, config, threads)
+}
+
+fn evaluate_method(
+    method: Method,
+    scale: f32,
+    config: &EvalConfig,
+    threads: usize,
+) -> (EvalReport, Vec<EpisodeRecord>) {
     let robot = Robot::load("go1").unwrap();
     let bundle = bundle(&robot, scale);
-    let evaluation = Evaluation::new(&robot, &bundle, Method::Agile, config, 3).unwrap();
+    let controller = ControllerConfig::default();
+    let evaluation = Evaluation::new(&robot, &bundle, method, config, &controller, 3).unwrap();
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()
@@ -110,7 +133,9 @@ fn results_do_not_depend_on_threads_or_neighbours() {
 
     let robot = Robot::load("go1").unwrap();
     let bundle = bundle(&robot, 1.0);
-    let evaluation = Evaluation::new(&robot, &bundle, Method::Agile, &config, 3).unwrap();
+    let controller = ControllerConfig::default();
+    let evaluation =
+        Evaluation::new(&robot, &bundle, Method::Agile, &config, &controller, 3).unwrap();
     let alone = evaluation.run(&[7, 2], true, &|| ()).unwrap();
     assert_eq!(
         key(&alone),
@@ -171,4 +196,168 @@ fn settings_out_of_range_are_named() {
     );
     assert!(error(|c| c.episode_s = 0.001).contains("at least one policy step"));
     assert!(error(|c| c.testbed.radius_m = 0.0).contains("`radius_m` is 0"));
+}
+
+#[test]
+fn agile_and_abs_run_the_same_episodes_and_differ_where_the_switch_acts() {
+    let (config, robot) = (short(4, 1.0), Robot::load("go1").unwrap());
+    let bundle = bundle(&robot, 0.3);
+    let run = |method, threshold| {
+        let mut controller = ControllerConfig::default();
+        controller.switch.threshold = threshold;
+        let evaluation = Evaluation::new(&robot, &bundle, method, &config, &controller, 3).unwrap();
+        evaluation.run(&[0, 1, 2, 3], true, &|| ()).unwrap()
+    };
+    let path = |record: &EpisodeRecord| -> Vec<_> {
+        record
+            .trace
+            .iter()
+            .map(|step| step.position_world)
+            .collect()
+    };
+    let agile = run(Method::Agile, None);
+    for (threshold, recovers) in [(0.9999, false), (-0.9999, true)] {
+        for (abs, agile) in run(Method::Abs, Some(threshold)).iter().zip(&agile) {
+            assert_eq!(abs.scene.goal, agile.scene.goal);
+            assert_eq!(abs.scene.noise_seed, agile.scene.noise_seed);
+            assert_eq!(path(abs) == path(agile), !recovers);
+            assert_eq!(abs.recovery_steps, if recovers { abs.steps } else { 0 });
+            assert_eq!(abs.trace.len(), abs.steps + 1);
+            for step in &abs.trace {
+                assert_eq!(step.mode == Mode::Recovery, recovers);
+                assert_eq!(step.twist.is_some(), recovers);
+            }
+        }
+    }
+    for record in &agile {
+        assert!(record.recovery_steps == 0 && record.trace[0].value.is_none());
+    }
+}
+
+#[test]
+fn every_decision_in_the_trace_is_the_one_that_its_value_asks_for() {
+    let (report, records) = evaluate_method(Method::Abs, 0.3, &short(8, 1.0), 2);
+    let switch = report.switch.unwrap();
+    let steps: usize = records.iter().map(|r| r.steps).sum();
+    let recovery: usize = records.iter().map(|r| r.recovery_steps).sum();
+    assert_eq!(switch.recovery_fraction, recovery as f64 / steps as f64);
+    assert!(recovery > 0 && recovery < steps, "{switch:?}");
+
+    let robot = Robot::load("go1").unwrap();
+    let (bundle, config) = (bundle(&robot, 0.3), short(8, 1.0));
+    let controller = ControllerConfig::default();
+    let evaluation =
+        Evaluation::new(&robot, &bundle, Method::Abs, &config, &controller, 3).unwrap();
+    for (traced, record) in (evaluation
+        .run(&[0, 1, 2, 3, 4, 5, 6, 7], true, &|| ())
+        .unwrap())
+    .iter()
+    .zip(&records)
+    {
+        let mut counted = 0;
+        for step in &traced.trace[..traced.steps] {
+            let value = step.value.unwrap();
+            assert!((value - (2.0 - step.ray_distance_m[5].log2()).tanh()).abs() < 1e-5);
+            let expected = if value < -0.05 {
+                Mode::Agile
+            } else {
+                Mode::Recovery
+            };
+            assert_eq!(step.mode, expected);
+            counted += usize::from(step.mode == Mode::Recovery);
+        }
+        assert_eq!(counted, record.recovery_steps);
+    }
+}
+
+#[test]
+fn the_switch_is_summarized_by_its_definitions() {
+    let (_, mut records) = evaluate_method(Method::Abs, 0.0, &short(4, 0.4), 2);
+    let set = |record: &mut EpisodeRecord, outcome, recovery_steps, false_safe| {
+        (record.outcome, record.recovery_steps, record.false_safe) =
+            (outcome, recovery_steps, false_safe);
+    };
+    set(&mut records[0], Outcome::Reach, 5, false);
+    set(&mut records[1], Outcome::Collision, 10, false);
+    set(&mut records[2], Outcome::Collision, 0, true);
+    set(&mut records[3], Outcome::TimeOut, 0, false);
+    let of = |method| {
+        let report = EvalReport::new("go1", method, EngineKind::Rapier, 3, &records, 1.0);
+        serde_json::to_value(report).unwrap()
+    };
+    let abs = of(Method::Abs);
+    assert_eq!(abs["method"], "abs");
+    assert_eq!(abs["recovery_fraction"], 15.0 / 80.0);
+    assert_eq!(abs["recovery_episodes"], 2);
+    assert_eq!(abs["recovery_episode_safe_rate"], 0.5);
+    assert_eq!(abs["false_safe_rate"], 0.25);
+    let agile = of(Method::Agile);
+    assert!(agile.get("recovery_fraction").is_none());
+    for json in [abs, agile] {
+        let back: EvalReport = serde_json::from_value(json.clone()).unwrap();
+        assert_eq!(serde_json::to_value(back).unwrap(), json);
+    }
+}
+
+#[test]
+fn recovery_has_no_goal_to_run_to() {
+    let robot = Robot::load("go1").unwrap();
+    let (bundle, config) = (bundle(&robot, 0.0), short(1, 1.0));
+    let controller = ControllerConfig::default();
+    let error = Evaluation::new(&robot, &bundle, Method::Recovery, &config, &controller, 3)
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("follows a twist"), "{error}");
+}
+
+/// A robot that stands and does nothing follows the stop command alone.
+#[test]
+fn a_standing_robot_has_the_errors_of_standing() {
+    let robot = Robot::load("go1").unwrap();
+    let bundle = bundle(&robot, 0.0);
+    let recovery = RecoveryTestConfig {
+        trial_s: 1.0,
+        trials: 2,
+        vx_mps: vec![0.0, 1.5],
+        vy_mps: vec![0.0],
+        yaw_rate_radps: vec![-3.0, 0.0],
+        braking_mps: vec![0.5],
+        ..RecoveryTestConfig::default()
+    };
+    let config = EvalConfig {
+        recovery,
+        ..EvalConfig::default()
+    };
+    let controller = ControllerConfig::default();
+    let evaluation = RecoveryEvaluation::new(&robot, &bundle, &config, &controller, 1).unwrap();
+    let report = evaluation.report(None, &|| ()).unwrap();
+    assert_eq!((report.episodes, evaluation.trials(None)), (10, 10));
+    assert_eq!(report.survival_rate, 1.0, "{report:?}");
+    let close = |found: f64, expected: f64| {
+        assert!(
+            (found - expected).abs() < 0.05,
+            "{found}, expected {expected}: {report:?}"
+        );
+    };
+    // Four of five cases are from rest: two ask for 1.5 m/s, two for -3 rad/s.
+    close(report.mean_vx_error, 2.0 * 1.5 / 5.0);
+    close(report.mean_yaw_rate_error, 2.0 * 3.0 / 5.0);
+    close(report.mean_vy_error, 0.0);
+    let braking = &report.cases[4];
+    assert_eq!(braking.start_vx_mps, 0.5);
+    let way_m = braking.stopping_distance_m.unwrap();
+    assert!(way_m > 0.005 && way_m < 0.3, "{way_m}");
+    assert!(
+        report.cases[..4]
+            .iter()
+            .all(|case| case.stopping_distance_m.is_none())
+    );
+
+    let command = Twist {
+        vx_mps: 1.0,
+        ..Twist::default()
+    };
+    let one = evaluation.report(Some(command), &|| ()).unwrap();
+    assert_eq!((one.cases.len(), one.episodes), (1, 2));
+    close(one.mean_velocity_error, 1.0);
 }

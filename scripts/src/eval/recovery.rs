@@ -1,0 +1,121 @@
+//! `abs eval --method recovery`: how well twists are followed, and how soon the robot stops.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{self, Write as _},
+    path::Path,
+};
+
+use anyhow::Result;
+use policies::Twist;
+use sim::eval::RecoveryReport;
+
+use super::{METRICS, make_folder, progress_bar, write};
+use crate::{pictures::twist_tracking, policy_args::Subject};
+
+/// `1.0,0,-0.5` as v_x, v_y in m/s and w_z in rad/s.
+pub fn parse_command(text: &str) -> Result<Twist, String> {
+    let numbers: Option<Vec<f32>> = text
+        .split(',')
+        .map(|part| part.trim().parse().ok().filter(|x: &f32| x.is_finite()))
+        .collect();
+    match numbers.as_deref() {
+        Some(&[vx_mps, vy_mps, yaw_rate_radps]) => Ok(Twist {
+            vx_mps,
+            vy_mps,
+            yaw_rate_radps,
+        }),
+        _ => Err("must be three numbers, e.g. 1.0,0,-0.5".to_owned()),
+    }
+}
+
+/// Runs one command, or the grid and braking, and writes the results.
+pub fn run(subject: &Subject, command: Option<Twist>, out: &Path, json: bool) -> Result<()> {
+    let evaluation = subject.recovery_evaluation()?;
+    make_folder(out)?;
+    let bar = progress_bar(evaluation.trials(command), "trials");
+    let report = evaluation.report(command, &|| bar.inc(1))?;
+    bar.finish_and_clear();
+
+    let metrics = serde_json::to_string_pretty(&report)? + "\n";
+    write(&out.join(METRICS), metrics.as_bytes())?;
+    let picture = out.join("tracking.png");
+    if command.is_none() {
+        let title = format!("{}, recovery policy: velocity over command", report.robot);
+        twist_tracking(&title, &report)?.save_png(&picture)?;
+    } else if picture.exists() {
+        // That of an earlier evaluation would mislead.
+        fs::remove_file(&picture)?;
+    }
+    let text = match json {
+        true => metrics,
+        false => table(&report) + &format!("results in {}\n", out.display()),
+    };
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+fn table(report: &RecoveryReport) -> String {
+    let mut text = format!(
+        "{}, recovery, {}: {} cases, {} trials, seed {}\n",
+        report.robot,
+        report.engine,
+        report.cases.len(),
+        report.episodes,
+        report.seed
+    );
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "  survival   {:>6.1} %", 100.0 * report.survival_rate);
+    for (name, error, unit) in [
+        ("v error", report.mean_velocity_error, "m/s"),
+        ("v_x error", report.mean_vx_error, "m/s"),
+        ("v_y error", report.mean_vy_error, "m/s"),
+        ("w_z error", report.mean_yaw_rate_error, "rad/s"),
+    ] {
+        let _ = writeln!(text, "  {name:<10} {error:>6.3} {unit}");
+    }
+    let _ = writeln!(
+        text,
+        "  start v_x | command v_x  v_y  w_z | mean v_x  v_y  w_z | worst tilt | falls | stops in"
+    );
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.2}"));
+    for case in &report.cases {
+        let Twist {
+            vx_mps,
+            vy_mps,
+            yaw_rate_radps,
+        } = case.command;
+        let stops = case.stopping_distance_m;
+        let _ = writeln!(
+            text,
+            "  {:>9.1} | {vx_mps:>11.2} {vy_mps:>4.1} {yaw_rate_radps:>4.1} | {:>8} {:>4} {:>4} | {:>6.1} deg | {:>2}/{:<2} | {}",
+            case.start_vx_mps,
+            number(case.mean_vx_mps),
+            number(case.mean_vy_mps),
+            number(case.mean_yaw_rate_radps),
+            case.worst_tilt_rad.to_degrees(),
+            case.falls,
+            case.trials,
+            stops.map_or_else(|| "-".to_owned(), |way_m| format!("{way_m:.2} m")),
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_three_numbers() {
+        let twist = parse_command("1.5, -0.3,2").unwrap();
+        assert_eq!(
+            [twist.vx_mps, twist.vy_mps, twist.yaw_rate_radps],
+            [1.5, -0.3, 2.0]
+        );
+        for wrong in ["", "1,2", "1,2,3,4", "1,a,3", "1,NaN,3", "1,inf,3"] {
+            assert!(parse_command(wrong).unwrap_err().contains("three numbers"));
+        }
+    }
+}

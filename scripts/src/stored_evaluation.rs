@@ -1,0 +1,64 @@
+//! An evaluation, read back from its folder.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+use sim::eval::{EvalReport, Outcome};
+
+use crate::{
+    eval::{EPISODES, EpisodeRow, METRICS},
+    pictures::Speeds,
+};
+
+/// What `abs eval` left.
+pub struct StoredEvaluation {
+    /// Name of the folder.
+    pub name: String,
+    /// `metrics.json`.
+    pub report: EvalReport,
+    /// `episodes.csv`.
+    pub rows: Vec<EpisodeRow>,
+}
+
+impl StoredEvaluation {
+    /// Reads a folder.
+    ///
+    /// # Errors
+    /// One line for a file that is missing or of another kind.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let metrics = folder.join(METRICS);
+        let text = fs::read_to_string(&metrics)
+            .with_context(|| format!("cannot read {}", metrics.display()))?;
+        let report = serde_json::from_str(&text).with_context(|| metrics.display().to_string())?;
+        let episodes = folder.join(EPISODES);
+        let rows = csv::Reader::from_path(&episodes)
+            .and_then(|mut reader| reader.deserialize().collect())
+            .with_context(|| format!("cannot read {}", episodes.display()))?;
+        Ok(Self {
+            name: name_of(folder),
+            report,
+            rows,
+        })
+    }
+
+    /// Name and report, as pictures want them.
+    pub fn named(&self) -> (String, EvalReport) {
+        (self.name.clone(), self.report.clone())
+    }
+
+    /// Speeds of the episodes that reached.
+    pub fn speeds(&self) -> Speeds {
+        let reached = self.rows.iter().filter(|row| row.outcome == Outcome::Reach);
+        Speeds {
+            name: self.name.clone(),
+            mean_mps: reached.clone().map(|row| row.mean_speed_mps).collect(),
+            peak_mps: reached.map(|row| row.peak_speed_mps).collect(),
+        }
+    }
+}
+
+/// The last part of a path.
+pub fn name_of(folder: &Path) -> String {
+    let name = folder.file_name().unwrap_or(folder.as_os_str());
+    name.to_string_lossy().into_owned()
+}

@@ -5,6 +5,7 @@ mod judge;
 mod record;
 mod runner;
 
+pub(crate) use judge::touching_body;
 pub use record::{Collision, EpisodeRecord, EvalReport, Outcome, TraceStep, wilson_ci95};
 pub use runner::{EvalConfig, EvalError, Evaluation, Method};
 

@@ -50,13 +50,13 @@ impl PlotCommand {
         let (mut runs, mut evaluations) = (Vec::new(), Vec::new());
         for folder in &self.folders {
             let name = name_of(folder);
-            if folder.join(METRICS).is_file() {
+            if folder.join(EPISODES).is_file() {
                 evaluations.push((name, read_evaluation(folder)?));
             } else {
                 let scalars = events::read(folder)?;
                 if scalars.is_empty() {
                     bail!(
-                        "{} holds neither {METRICS} nor TensorBoard events",
+                        "{} holds neither {EPISODES} nor TensorBoard events",
                         folder.display()
                     );
                 }

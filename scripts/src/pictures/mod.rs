@@ -10,6 +10,11 @@ mod palette;
 mod robot_view;
 mod speeds;
 mod top_view;
+#[cfg_attr(
+    not(feature = "train"),
+    expect(dead_code, reason = "drawn at the end of training")
+)]
+mod value;
 
 use std::{fs, path::Path, sync::Once};
 

@@ -37,6 +37,8 @@ pub use self::{
     speeds::{Speeds, speed_histograms},
     top_view::{caption_of, contact_sheet, top_view},
 };
+#[cfg(any(feature = "train", test))]
+pub use self::value::{ValuePlane, reliability, value_planes};
 
 /// Something to draw on.
 type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;

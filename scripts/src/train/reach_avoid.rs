@@ -15,7 +15,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use policies::{
     Bundle, Layout, Provenance, Quantity,
     bundle::ReachAvoidMember,

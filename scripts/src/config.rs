@@ -2,11 +2,14 @@
 
 use std::{fs, path::PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use controller::ControllerConfig;
-use policies::algorithm::PpoConfig;
+use policies::{
+    algorithm::PpoConfig,
+    reach_avoid::{DEFAULT_THRESHOLD, ReachAvoidConfig},
+};
 use serde::{Deserialize, Serialize};
-use sim::{env::EnvConfig, eval::EvalConfig};
+use sim::{env::EnvConfig, eval::EvalConfig, reach_avoid::RolloutConfig};
 use toml::{Table, Value};
 
 /// All settings. Every field is a TOML key, and a `--set key=value` on the command line.
@@ -30,6 +33,25 @@ pub struct Config {
     pub controller: ControllerConfig,
     /// The paper's test.
     pub eval: EvalConfig,
+    /// The reach-avoid value.
+    pub reach_avoid: ReachAvoidSettings,
+}
+
+/// How the reach-avoid value is learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReachAvoidSettings {
+    /// Values below this are safe; the bundle keeps it. In (-1, 1).
+    pub threshold: f32,
+    /// Learn from the measured v_z, w_x and w_y; if not, from zeros, which is what the switch shows the value by default.
+    pub measured_twist: bool,
+    /// Folder of roll-outs to learn from; those that are missing in it are recorded. Without it they are recorded in
+    /// the run folder, and removed at the end.
+    pub rollout_folder: Option<PathBuf>,
+    /// The network and how it learns.
+    pub learning: ReachAvoidConfig,
+    /// The episodes that it learns from.
+    pub rollouts: RolloutConfig,
 }
 
 impl Default for Config {
@@ -43,11 +65,41 @@ impl Default for Config {
             algorithm: PpoConfig::default(),
             controller: ControllerConfig::default(),
             eval: EvalConfig::default(),
+            reach_avoid: ReachAvoidSettings::default(),
         }
     }
 }
 
-/// What can be learned by reinforcement.
+impl Default for ReachAvoidSettings {
+    fn default() -> Self {
+        Self {
+            threshold: DEFAULT_THRESHOLD,
+            measured_twist: false,
+            rollout_folder: None,
+            learning: ReachAvoidConfig::default(),
+            rollouts: RolloutConfig::default(),
+        }
+    }
+}
+
+impl ReachAvoidSettings {
+    /// Checks all settings.
+    ///
+    /// # Errors
+    /// One line that names the key and what would be right.
+    pub fn validate(&self) -> Result<()> {
+        // NaN is no threshold either.
+        ensure!(
+            self.threshold > -1.0 && self.threshold < 1.0,
+            "reach_avoid.threshold is {}, must be between -1 and 1, like the value",
+            self.threshold
+        );
+        self.learning.validate()?;
+        Ok(self.rollouts.validate()?)
+    }
+}
+
+/// What can be learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Task {
@@ -55,6 +107,8 @@ pub enum Task {
     Agile,
     /// Tracks a twist from a violent state
     Recovery,
+    /// Tells whether the agile policy will reach its goal without a collision
+    ReachAvoid,
 }
 
 impl Task {
@@ -63,6 +117,7 @@ impl Task {
         match self {
             Self::Agile => "agile",
             Self::Recovery => "recovery",
+            Self::ReachAvoid => "reach-avoid",
         }
     }
 }

@@ -40,20 +40,19 @@ impl PlotCommand {
         };
         let (mut runs, mut evaluations) = (Vec::new(), Vec::new());
         for folder in &self.folders {
-            if folder.join(METRICS).is_file() {
-                evaluations.push(StoredEvaluation::read(folder)?);
-            } else {
-                let scalars = events::read(folder)?;
-                if scalars.is_empty() {
-                    bail!(
-                        "{} holds neither {METRICS} nor TensorBoard events",
-                        folder.display()
-                    );
-                }
+            let scalars = events::read(folder)?;
+            if !scalars.is_empty() {
                 runs.push(Curves {
                     name: name_of(folder),
                     scalars,
                 });
+            } else if folder.join(METRICS).is_file() {
+                evaluations.push(StoredEvaluation::read(folder)?);
+            } else {
+                bail!(
+                    "{} holds neither {METRICS} nor TensorBoard events",
+                    folder.display()
+                );
             }
         }
         let mut pictures = Vec::new();

@@ -17,6 +17,7 @@ const WIDTH: usize = 100;
 
 /// Shows the progress of one training on standard error.
 pub struct Progress {
+    unit: &'static str,
     total_steps: u64,
     bar: Option<ProgressBar>,
     steps_per_second: Option<f64>,
@@ -26,6 +27,11 @@ pub struct Progress {
 impl Progress {
     /// A training of `total_steps` policy steps, of which `done_steps` are done.
     pub fn new(total_steps: u64, done_steps: u64) -> Self {
+        Self::counting("steps", total_steps, done_steps)
+    }
+
+    /// Work of `total_steps` of some unit, of which `done_steps` are done.
+    pub fn counting(unit: &'static str, total_steps: u64, done_steps: u64) -> Self {
         let bar = io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total_steps).with_position(done_steps);
             // The template is a constant; the default style is shown if it should be wrong.
@@ -35,6 +41,7 @@ impl Progress {
             bar
         });
         Self {
+            unit,
             total_steps,
             bar,
             steps_per_second: None,
@@ -49,7 +56,7 @@ impl Progress {
             .map_or(rate, |mean| mean + RATE_WEIGHT * (rate - mean));
         self.steps_per_second = Some(mean);
 
-        let head = headline(policy_steps, self.total_steps, mean);
+        let head = headline(self.unit, policy_steps, self.total_steps, mean);
         if let Some(bar) = &self.bar {
             bar.set_position(policy_steps);
             bar.set_message(format!("{head}\n{}", details(scalars)));
@@ -78,10 +85,10 @@ impl Progress {
     }
 }
 
-fn headline(policy_steps: u64, total_steps: u64, steps_per_second: f64) -> String {
+fn headline(unit: &str, policy_steps: u64, total_steps: u64, steps_per_second: f64) -> String {
     let remaining = total_steps.saturating_sub(policy_steps) as f64;
     format!(
-        "{} of {} steps, {} steps/s, ETA {}",
+        "{} of {} {unit}, {} {unit}/s, ETA {}",
         short(policy_steps as f64),
         short(total_steps as f64),
         short(steps_per_second),
@@ -161,7 +168,7 @@ mod tests {
     #[test]
     fn the_headline_tells_steps_rate_and_remaining_time() {
         assert_eq!(
-            headline(20_000_000, 80_000_000, 40_000.0),
+            headline("steps", 20_000_000, 80_000_000, 40_000.0),
             "20.0M of 80.0M steps, 40.0k steps/s, ETA 25:00"
         );
         assert_eq!(clock(3725.9), "1:02:05");

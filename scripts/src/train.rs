@@ -1,6 +1,8 @@
 //! `abs train`: the command, up to the point where libtorch is needed.
 
 #[cfg(feature = "train")]
+mod reach_avoid;
+#[cfg(feature = "train")]
 mod session;
 
 #[cfg(not(feature = "train"))]
@@ -13,6 +15,7 @@ use time::OffsetDateTime;
 
 use crate::{
     config::{Config, ConfigArgs, Task},
+    repository,
     run_folder::RunFolder,
 };
 
@@ -22,6 +25,7 @@ use crate::{
 Examples:
   abs train agile --robot go1 --seed 1
   abs train recovery --robot go1
+  abs train reach-avoid --bundle runs/agile-go1-1-20260131-235959/bundle
   abs train agile --preset paper --set algorithm.total_policy_steps=200_000_000
   abs train --resume runs/agile-go1-1-20260131-235959
   tensorboard --logdir runs
@@ -41,6 +45,9 @@ pub struct TrainCommand {
         conflicts_with_all = ["task", "out", "config", "preset", "robot", "seed"],
     )]
     resume: Option<PathBuf>,
+    /// For reach-avoid: the bundle whose agile policy is rolled out [default: the one that is shipped for the robot]
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    bundle: Option<PathBuf>,
     /// Number of environments, over all workers
     #[arg(long)]
     num_envs: Option<usize>,
@@ -60,11 +67,15 @@ impl TrainCommand {
         let mut args = self.config.clone();
         args.set("env.num_envs", self.num_envs);
         args.set("env.engine", self.engine.as_ref());
+        args.set("reach_avoid.rollouts.engine", self.engine.as_ref());
         match &self.resume {
             Some(path) => {
                 let run = RunFolder::open(path)?;
                 let (config, robot) = check(args.resolve_over(run.config()?)?)?;
-                resume(&run, &config, robot)
+                match config.task {
+                    Task::Agile | Task::Recovery => resume(&run, &config, robot),
+                    Task::ReachAvoid => resume_reach_avoid(&run, &config, &robot),
+                }
             }
             None => {
                 let task = self.task.unwrap_or(Task::Agile);
@@ -73,7 +84,14 @@ impl TrainCommand {
                     let now = OffsetDateTime::now_utc();
                     RunFolder::default_path(config.task.name(), &robot.name, config.seed, now)
                 });
-                begin(&path, &config, robot)
+                match config.task {
+                    Task::Agile | Task::Recovery => begin(&path, &config, robot),
+                    Task::ReachAvoid => {
+                        let bundle = self.bundle.clone();
+                        let bundle = bundle.unwrap_or_else(|| repository::bundle(&robot.name));
+                        begin_reach_avoid(&path, &config, &robot, &bundle)
+                    }
+                }
             }
         }
     }
@@ -84,6 +102,7 @@ impl TrainCommand {
 fn check(mut config: Config) -> Result<(Config, Robot)> {
     config.env.validate()?;
     config.algorithm.validate()?;
+    config.reach_avoid.validate()?;
     if config.threads == 0 {
         config.threads = config.num_threads().min(config.env.num_envs);
     }
@@ -91,6 +110,8 @@ fn check(mut config: Config) -> Result<(Config, Robot)> {
     Ok((config, robot))
 }
 
+#[cfg(feature = "train")]
+use reach_avoid::{begin as begin_reach_avoid, resume as resume_reach_avoid};
 #[cfg(feature = "train")]
 pub use session::learner;
 #[cfg(feature = "train")]
@@ -103,6 +124,16 @@ fn begin(_path: &Path, _config: &Config, _robot: Robot) -> Result<()> {
 
 #[cfg(not(feature = "train"))]
 fn resume(_run: &RunFolder, _config: &Config, _robot: Robot) -> Result<()> {
+    anyhow::bail!(NO_LIBTORCH)
+}
+
+#[cfg(not(feature = "train"))]
+fn begin_reach_avoid(_path: &Path, _config: &Config, _robot: &Robot, _bundle: &Path) -> Result<()> {
+    anyhow::bail!(NO_LIBTORCH)
+}
+
+#[cfg(not(feature = "train"))]
+fn resume_reach_avoid(_run: &RunFolder, _config: &Config, _robot: &Robot) -> Result<()> {
     anyhow::bail!(NO_LIBTORCH)
 }
 

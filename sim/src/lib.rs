@@ -9,6 +9,7 @@ pub mod obstacle;
 pub mod random;
 pub mod rapier_engine;
 pub mod rays;
+pub mod reach_avoid;
 pub mod sim_link;
 pub mod terrain;
 pub mod testbed;

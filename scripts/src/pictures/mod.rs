@@ -13,6 +13,11 @@ mod switch_view;
 mod top_view;
 mod tracking;
 mod tradeoff;
+#[cfg_attr(
+    not(feature = "train"),
+    expect(dead_code, reason = "drawn at the end of training")
+)]
+mod value;
 
 use std::{fs, path::Path, sync::Once};
 
@@ -28,6 +33,8 @@ use plotters::{
 use policies::file::write_atomic;
 use sim::eval::Outcome;
 
+#[cfg(any(feature = "train", test))]
+pub use self::value::{ValuePlane, reliability, value_planes};
 pub use self::{
     animation::Film,
     curves::{Curves, learning_curves},

@@ -296,3 +296,48 @@ fn learning_curves_show_every_scalar() {
     assert!(shows(&image, SERIES[0]) && shows(&image, SERIES[1]));
     assert!(learning_curves("Empty", &[]).is_err());
 }
+
+#[test]
+fn a_value_is_shown_around_obstacles_and_against_what_happened() {
+    use policies::{
+        Layout, Linear,
+        reach_avoid::{ReachAvoidValue, Rollouts, ValueReport},
+    };
+    let robot = Robot::load("go1").unwrap();
+    let rays = RaySpec::default();
+    let layout = Layout::reach_avoid(&robot, &rays);
+    // Speed is bad, and so is a short ray ahead.
+    let mut weight = vec![0.0; 19];
+    (weight[0], weight[13]) = (0.5, -1.0);
+    let layers = vec![Linear {
+        weight,
+        bias: vec![0.3],
+        inputs: 19,
+    }];
+    let mut plane = ValuePlane {
+        value: ReachAvoidValue::new(layers).unwrap(),
+        layout,
+        robot: &robot,
+        rays: &rays,
+        threshold: -0.05,
+    };
+    let image = value_planes("go1: reach-avoid value", &mut plane).unwrap();
+    save(&image, "value.png");
+    assert!(shows(&image, REACH), "the goal");
+
+    let mut rollouts = Rollouts::new(1);
+    for (index, value) in bell(0.0, 1.2, 3000).into_iter().enumerate() {
+        let reaches = (index % 97) as f32 / 97.0 > 0.5 * (1.0 + value);
+        let distance_m = if reaches { 0.1 } else { 3.0 };
+        rollouts.push_episode(&[value], &[distance_m], !reaches && index % 5 > 0);
+    }
+    let layers = [Linear {
+        weight: vec![1.0],
+        bias: vec![0.0],
+        inputs: 1,
+    }];
+    let report = ValueReport::new(&layers, &rollouts, 0..3000, -0.05, 0.02).unwrap();
+    let image = reliability("go1: predicted value against what happened", &report).unwrap();
+    save(&image, "reliability.png");
+    assert!(shows(&image, SERIES[0]));
+}

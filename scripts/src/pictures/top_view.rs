@@ -211,17 +211,9 @@ pub fn draw_scene(
     reach_m: f64,
 ) -> Result<()> {
     for obstacle in &scene.obstacles {
-        let outline = footprint(obstacle, time_s);
-        chart.draw_series([Polygon::new(outline.clone(), RGBColor(176, 182, 191))])?;
-        let closed: Vec<_> = outline.iter().chain(outline.first()).copied().collect();
-        chart.draw_series([PathElement::new(closed, scale.line(0.8, FAINT))])?;
+        draw_obstacle(chart, scale, obstacle, time_s)?;
     }
-    let goal = scene.goal.position_world;
-    chart.draw_series([Polygon::new(circle(goal, reach_m), REACH.mix(0.16))])?;
-    let mut ring = circle(goal, reach_m);
-    ring.extend(ring.first().copied());
-    chart.draw_series([PathElement::new(ring, scale.line(0.9, REACH))])?;
-    chart.draw_series([Polygon::new(star(goal, 0.2), REACH)])?;
+    draw_goal(chart, scale, scene.goal.position_world, reach_m)?;
 
     // Half a robot's length, to show its heading.
     let forward = Vector2::new(scene.start_yaw_rad.cos(), scene.start_yaw_rad.sin());
@@ -233,6 +225,35 @@ pub fn draw_scene(
         scene.start_world - forward * 0.2 - aside * 0.15,
     ];
     chart.draw_series([Polygon::new(corners.map(to_chart).to_vec(), INK)])?;
+    Ok(())
+}
+
+/// An obstacle at a time of the episode.
+pub fn draw_obstacle(
+    chart: &mut Chart<'_, '_>,
+    scale: Scale,
+    obstacle: &Obstacle,
+    time_s: f32,
+) -> Result<()> {
+    let outline = footprint(obstacle, time_s);
+    chart.draw_series([Polygon::new(outline.clone(), RGBColor(176, 182, 191))])?;
+    let closed: Vec<_> = outline.iter().chain(outline.first()).copied().collect();
+    chart.draw_series([PathElement::new(closed, scale.line(0.8, FAINT))])?;
+    Ok(())
+}
+
+/// A goal, and where it counts as reached.
+pub fn draw_goal(
+    chart: &mut Chart<'_, '_>,
+    scale: Scale,
+    goal: Point2<f32>,
+    reach_m: f64,
+) -> Result<()> {
+    chart.draw_series([Polygon::new(circle(goal, reach_m), REACH.mix(0.16))])?;
+    let mut ring = circle(goal, reach_m);
+    ring.extend(ring.first().copied());
+    chart.draw_series([PathElement::new(ring, scale.line(0.9, REACH))])?;
+    chart.draw_series([Polygon::new(star(goal, 0.2), REACH)])?;
     Ok(())
 }
 

@@ -61,6 +61,7 @@ pub fn learner(config: &Config, robot: &Arc<Robot>) -> Result<Learner> {
     let shards = match config.task {
         Task::Agile => boxed(agile_shards(robot, env, seed, workers)?),
         Task::Recovery => boxed(recovery_shards(robot, env, seed, workers)?),
+        Task::ReachAvoid => bail!("the reach-avoid value is not learned by reinforcement"),
     };
     Ok(Learner::new(config.algorithm.clone(), shards, config.seed)?)
 }
@@ -190,6 +191,8 @@ impl<'a> Session<'a> {
                 let member = Member::recovery(&layout, scale, Activation::Elu, layers, provenance);
                 bundle.recovery = Some(member);
             }
+            // Has a session of its own.
+            Task::ReachAvoid => {}
         }
         Ok(bundle.save(&self.run.bundle())?)
     }

@@ -37,6 +37,14 @@ fn what_cannot_be_trained_is_refused_before_anything_is_written() {
         &["algorithm.gamma", "[0, 1)"],
     );
     refused(
+        &["--set", "reach_avoid.threshold=1"],
+        &["reach_avoid.threshold", "between -1 and 1"],
+    );
+    refused(
+        &["--set", "reach_avoid.rollouts.thrown_share=0.9"],
+        &["running_share + thrown_share"],
+    );
+    refused(
         &["--set", "algorithm.epochs=0"],
         &["algorithm.epochs", "at least 1"],
     );
@@ -175,5 +183,97 @@ mod with_libtorch {
         assert!(stderr.contains("--resume"), "{stderr}");
         assert_eq!(names(&run.join("checkpoints")).len(), 1);
         Bundle::load(&run.join("bundle")).unwrap();
+    }
+
+    /// A value of the shipped policy, learned in a moment.
+    fn tiny_value<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+        const TINY: [&str; 7] = [
+            "reach_avoid.rollouts.episodes=40",
+            "reach_avoid.rollouts.agile.episode_s=[0.4,0.5]",
+            "reach_avoid.rollouts.run_up_s=[0.1,0.2]",
+            "reach_avoid.learning.hidden=[8]",
+            "reach_avoid.learning.batch_size=32",
+            "reach_avoid.learning.epochs=2",
+            "threads=2",
+        ];
+        let sets = TINY.iter().flat_map(|set| ["--set", set]);
+        [&["train", "reach-avoid"], arguments]
+            .concat()
+            .into_iter()
+            .chain(sets)
+            .collect()
+    }
+
+    #[test]
+    fn a_value_run_leaves_bundle_figures_and_pictures() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        let out = run.to_str().unwrap();
+        train(&tiny_value(&["--out", out]));
+        let files = names(&run);
+        for file in [
+            "bundle",
+            "checkpoints",
+            "config.toml",
+            "metrics.json",
+            "reliability.png",
+            "value.png",
+        ] {
+            assert!(files.iter().any(|name| name == file), "{file}: {files:?}");
+        }
+        assert!(!files.contains(&"rollouts".to_owned()), "{files:?}");
+        let text = fs::read_to_string(run.join("metrics.json")).unwrap();
+        let metrics: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(metrics["recorded_episodes"], 40);
+        assert_eq!(metrics["episodes"], 4, "a tenth is held out");
+        assert_eq!(metrics["calibration"].as_array().unwrap().len(), 20);
+        let rate = metrics["rates"]["false_safe_rate"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&rate));
+
+        let bundle = Bundle::load(&run.join("bundle")).unwrap();
+        let (_, threshold) = bundle.reach_avoid(&Robot::load("go1").unwrap()).unwrap();
+        assert_eq!(threshold, -0.05);
+
+        // Done again from its end: the same value.
+        let weights = || fs::read(run.join("bundle/reach_avoid.safetensors")).unwrap();
+        let before = weights();
+        train(&["train", "--resume", out]);
+        assert_eq!(weights(), before);
+        // And from its beginning.
+        fs::remove_dir_all(run.join("checkpoints")).unwrap();
+        train(&["train", "--resume", out]);
+        assert_eq!(weights(), before);
+    }
+
+    #[test]
+    fn ctrl_c_keeps_the_roll_outs() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        let mut arguments = tiny_value(&["--out", run.to_str().unwrap()]);
+        arguments.extend(["--set", "reach_avoid.rollouts.episodes=1_000_000"]);
+        let process = Command::new(env!("CARGO_BIN_EXE_abs"))
+            .args(&arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let rollouts = run.join("rollouts");
+        let begin = Instant::now();
+        while !rollouts.exists() || names(&rollouts).is_empty() {
+            assert!(begin.elapsed() < Duration::from_secs(60), "does not begin");
+            thread::sleep(Duration::from_millis(20));
+        }
+        let pid = process.id().to_string();
+        let kill = Command::new("kill").args(["-INT", &pid]).status();
+        assert!(kill.unwrap().success());
+        let output = process.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{stderr}");
+        assert!(stderr.contains("--resume"), "{stderr}");
+        assert!(!names(&rollouts).is_empty());
+        // Those of another policy, seed or configuration are refused.
+        let run = run.to_str().unwrap();
+        let other = ["--set", "reach_avoid.rollouts.clearance_m=0.6"];
+        let outcome = abs(&[&["train", "--resume", run][..], &other].concat());
+        assert!(outcome.stderr.contains("remove it"), "{}", outcome.stderr);
     }
 }

@@ -75,7 +75,10 @@ impl Judge {
 }
 
 /// The first body that touched something other than the ground under its feet; every leg counts.
-fn touching_body(robot: &Robot, physics: &PhysicsState) -> Option<(ContactClass, String)> {
+pub(crate) fn touching_body(
+    robot: &Robot,
+    physics: &PhysicsState,
+) -> Option<(ContactClass, String)> {
     if physics.base_force_n > CONTACT_N {
         return Some((ContactClass::Base, "base".to_owned()));
     }

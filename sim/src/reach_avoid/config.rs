@@ -1,0 +1,186 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    engine::{EngineKind, PhysicsConfig},
+    env::{
+        ConfigError, EnvConfig,
+        agile::{AgileConfig, ObstacleConfig},
+        randomization::RandomizationConfig,
+    },
+    testbed::{TestbedConfig, TestbedError},
+};
+
+/// Settings of the roll-outs. Ranges are [low, high].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RolloutConfig {
+    /// Number of episodes.
+    pub episodes: usize,
+    /// Physics engine.
+    pub engine: EngineKind,
+    /// Physics step, decimation, gravity, motors.
+    pub physics: PhysicsConfig,
+    /// Replace rays that end behind the goal (method section 3, illusion).
+    pub illusion: bool,
+    /// How far behind the goal a ray must end to be replaced, m.
+    pub illusion_margin_m: f32,
+    /// Share of the scenes that are drawn as in the test. The others are drawn as in training, with all cylinders.
+    pub testbed_share: f32,
+    /// Scenes as in the test.
+    pub testbed: TestbedConfig,
+    /// Scenes as in training; rewards and levels have no use here.
+    pub agile: AgileConfig,
+    /// Physics of the scenes as in training, at level 1. Encoders are exact.
+    pub randomization: RandomizationConfig,
+    /// Share of the episodes that begin anywhere among the obstacles, and not where scenes begin.
+    pub anywhere_share: f32,
+    /// Least distance from an obstacle where episodes begin anywhere, m.
+    pub clearance_m: f32,
+    /// Share of the episodes that begin running.
+    pub running_share: f32,
+    /// For how long the robot has run when such an episode begins, s.
+    pub run_up_s: [f32; 2],
+    /// Share of the episodes that begin in the standing pose, moving at a random twist.
+    pub thrown_share: f32,
+    /// Forward velocity of such a start, m/s. A standing robot that is thrown at more than 2 m/s often falls, of which
+    /// the value should not be told; faster starts are those that run.
+    pub thrown_vx_mps: [f32; 2],
+    /// Velocity to the left of such a start, drawn from +/- this, m/s.
+    pub thrown_vy_mps: f32,
+    /// Turning rate of such a start, drawn from +/- this, rad/s.
+    pub thrown_yaw_rate_radps: f32,
+    /// Heading of a start in motion, drawn from the bearing of the goal +/- this, rad.
+    pub moving_heading_rad: f32,
+}
+
+impl Default for RolloutConfig {
+    fn default() -> Self {
+        Self {
+            episodes: 60_000,
+            engine: EngineKind::Batch,
+            physics: PhysicsConfig::default(),
+            illusion: true,
+            illusion_margin_m: 0.3,
+            testbed_share: 0.5,
+            testbed: TestbedConfig::default(),
+            agile: AgileConfig {
+                obstacles: ObstacleConfig {
+                    presence_base: 1.0,
+                    presence_per_level: 0.0,
+                    ..ObstacleConfig::default()
+                },
+                ..AgileConfig::default()
+            },
+            randomization: RandomizationConfig {
+                torque_noise_per_level_nm: 0.5,
+                joint_bias_rad: [0.0; 2],
+                ..RandomizationConfig::default()
+            },
+            anywhere_share: 0.5,
+            clearance_m: 0.5,
+            running_share: 0.45,
+            run_up_s: [0.3, 3.0],
+            thrown_share: 0.25,
+            thrown_vx_mps: [-1.0, 2.0],
+            thrown_vy_mps: 0.5,
+            thrown_yaw_rate_radps: 3.0,
+            moving_heading_rad: 1.5,
+        }
+    }
+}
+
+/// A setting that no roll-out can be made with.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum RolloutConfigError {
+    /// A setting is out of range.
+    #[error("`reach_avoid.rollouts.{key}` is {value}, must be {expected}")]
+    Setting {
+        /// Key in the configuration.
+        key: &'static str,
+        /// What it is.
+        value: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// Scenes as in training are impossible.
+    #[error("reach_avoid.rollouts, as in training: {0}")]
+    Training(#[from] ConfigError),
+    /// Scenes as in the test are impossible.
+    #[error("reach_avoid.rollouts.testbed: {0}")]
+    Testbed(#[from] TestbedError),
+}
+
+impl RolloutConfig {
+    /// Checks all settings.
+    ///
+    /// # Errors
+    /// The first that is out of range.
+    pub fn validate(&self) -> Result<(), RolloutConfigError> {
+        EnvConfig {
+            physics: self.physics.clone(),
+            agile: self.agile.clone(),
+            randomization: self.randomization.clone(),
+            ..EnvConfig::default()
+        }
+        .validate()?;
+        let check = |ok: bool, key, value: String, expected| match ok {
+            true => Ok(()),
+            false => Err(RolloutConfigError::Setting {
+                key,
+                value,
+                expected,
+            }),
+        };
+        let episodes = self.episodes;
+        check(episodes > 1, "episodes", episodes.to_string(), "at least 2")?;
+        for (key, share) in [
+            ("testbed_share", self.testbed_share),
+            ("anywhere_share", self.anywhere_share),
+            ("running_share", self.running_share),
+            ("thrown_share", self.thrown_share),
+        ] {
+            let ok = (0.0..=1.0).contains(&share);
+            check(ok, key, share.to_string(), "between 0 and 1")?;
+        }
+        let moving = self.running_share + self.thrown_share;
+        check(
+            moving <= 1.0,
+            "running_share + thrown_share",
+            moving.to_string(),
+            "at most 1",
+        )?;
+        for (key, value) in [
+            ("illusion_margin_m", self.illusion_margin_m),
+            ("clearance_m", self.clearance_m),
+            ("thrown_vy_mps", self.thrown_vy_mps),
+            ("thrown_yaw_rate_radps", self.thrown_yaw_rate_radps),
+            ("moving_heading_rad", self.moving_heading_rad),
+        ] {
+            let ok = value >= 0.0 && value.is_finite();
+            check(ok, key, value.to_string(), "zero or more")?;
+        }
+        for (key, range, lowest) in [
+            ("run_up_s", self.run_up_s, 0.0),
+            ("thrown_vx_mps", self.thrown_vx_mps, f32::NEG_INFINITY),
+        ] {
+            let [low, high] = range;
+            let ok = low >= lowest && low <= high && high.is_finite() && low.is_finite();
+            check(ok, key, format!("[{low}, {high}]"), "[low, high]")?;
+        }
+        let longest = self.run_up_s[1];
+        check(
+            longest < self.agile.episode_s[0],
+            "run_up_s",
+            format!("{:?}", self.run_up_s),
+            "shorter than `agile.episode_s`",
+        )?;
+        let bias = self.randomization.joint_bias_rad;
+        check(
+            bias == [0.0; 2],
+            "randomization.joint_bias_rad",
+            format!("{bias:?}"),
+            "[0, 0]: encoders are exact",
+        )?;
+        Ok(self.testbed.validate()?)
+    }
+}

@@ -1,0 +1,334 @@
+use std::ops::Range;
+
+use controller::{
+    ControlInput, Controller, ControllerConfig, ControllerError, Fault, Method, RobotLink,
+};
+use nalgebra::Point2;
+use policies::{Bundle, GoalYaw, Layout, ObservationInput, Twist, reach_avoid::Rollouts};
+use rayon::prelude::*;
+use robots::Robot;
+
+use super::{
+    RolloutConfig, RolloutConfigError,
+    plan::{EpisodePlan, Plan, Planner},
+};
+use crate::{
+    engine::{self, Engine, EngineError, EngineKind, PhysicsState},
+    eval::touching_body,
+    sim_link::SimLink,
+    testbed::TestbedError,
+};
+
+/// Records episodes of a bundle's agile policy.
+pub struct RolloutRecorder<'a> {
+    robot: &'a Robot,
+    bundle: &'a Bundle,
+    config: &'a RolloutConfig,
+    seed: u64,
+    controller: Controller,
+    layout: Layout,
+}
+
+/// Why episodes cannot be recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum RolloutError {
+    /// A setting is out of range.
+    #[error(transparent)]
+    Config(#[from] RolloutConfigError),
+    /// A scene cannot be drawn.
+    #[error("reach_avoid.rollouts.testbed: {0}")]
+    Testbed(#[from] TestbedError),
+    /// The bundle does not fit the robot.
+    #[error(transparent)]
+    Controller(#[from] ControllerError),
+    /// The engine cannot hold the robot or a scene.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The policy cannot be run.
+    #[error("episode {episode} at {time_s:.2} s: {fault}")]
+    Fault {
+        /// Number of the episode.
+        episode: u64,
+        /// Time in the episode, s.
+        time_s: f32,
+        /// What the controller said.
+        fault: Fault,
+    },
+}
+
+impl<'a> RolloutRecorder<'a> {
+    /// Checks the settings, and that the bundle fits the robot.
+    ///
+    /// # Errors
+    /// One line that says what does not fit.
+    pub fn new(
+        robot: &'a Robot,
+        bundle: &'a Bundle,
+        config: &'a RolloutConfig,
+        seed: u64,
+    ) -> Result<Self, RolloutError> {
+        config.validate()?;
+        let controller = ControllerConfig::default();
+        Ok(Self {
+            controller: Controller::new(robot, bundle, Method::Agile, &controller)?,
+            layout: Layout::reach_avoid(robot, &bundle.ray_spec),
+            robot,
+            bundle,
+            config,
+            seed,
+        })
+    }
+
+    /// What a row observes.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Records episodes on all threads of the current rayon pool, in order; each depends on the seed and its number
+    /// alone. An episode in which the simulation fails is left out.
+    ///
+    /// # Errors
+    /// A scene that cannot be drawn or held by the engine, or a policy whose output is not finite.
+    pub fn record(&self, episodes: Range<u64>) -> Result<Rollouts, RolloutError> {
+        // rapier gains nothing from stepping robots together, and one robot never waits for another.
+        let (robots, per_batch) = match self.config.engine {
+            EngineKind::Rapier => (1, 4),
+            EngineKind::Batch => (64, 512),
+        };
+        let planner = Planner::new(self.robot, &self.bundle.ray_spec, self.config);
+        let episodes: Vec<u64> = episodes.collect();
+        let recorded: Vec<Rollouts> = episodes
+            .par_chunks(per_batch)
+            .map(|episodes| Batch::new(self, &planner, robots.min(episodes.len()))?.run(episodes))
+            .collect::<Result<_, RolloutError>>()?;
+        let mut all = Rollouts::new(self.layout.dim());
+        for rollouts in &recorded {
+            all.append(rollouts);
+        }
+        Ok(all)
+    }
+}
+
+/// Some robots of one engine; each takes the next episode when its own has ended.
+struct Batch<'a> {
+    job: &'a RolloutRecorder<'a>,
+    planner: &'a Planner<'a>,
+    engine: Box<dyn Engine>,
+    seats: Vec<Seat>,
+    physics: PhysicsState,
+}
+
+/// A robot of the engine and its episode.
+struct Seat {
+    controller: Controller,
+    link: SimLink,
+    input: ControlInput,
+    episode: Option<Episode>,
+}
+
+struct Episode {
+    number: u64,
+    /// Place in the result.
+    place: usize,
+    plan: EpisodePlan,
+    /// False during the run-up.
+    recording: bool,
+    /// Policy steps since the run-up or the recording began.
+    steps: usize,
+    recorded: Recorded,
+}
+
+#[derive(Default)]
+struct Recorded {
+    observations: Vec<f32>,
+    goal_distance_m: Vec<f32>,
+    collided: bool,
+}
+
+impl<'a> Batch<'a> {
+    fn new(
+        job: &'a RolloutRecorder<'a>,
+        planner: &'a Planner<'a>,
+        robots: usize,
+    ) -> Result<Self, RolloutError> {
+        let RolloutRecorder { robot, config, .. } = job;
+        let rays = &job.bundle.ray_spec;
+        let margin_m = config.illusion.then_some(config.illusion_margin_m);
+        let seats = (0..robots).map(|_| Seat {
+            controller: job.controller.clone(),
+            link: SimLink::new(robot, rays, margin_m),
+            input: ControlInput::new(robot, rays),
+            episode: None,
+        });
+        Ok(Self {
+            engine: engine::build(config.engine, robot, &config.physics, robots)?,
+            seats: seats.collect(),
+            physics: PhysicsState::zero(robot),
+            job,
+            planner,
+        })
+    }
+
+    fn run(mut self, numbers: &[u64]) -> Result<Rollouts, RolloutError> {
+        let mut recorded: Vec<Recorded> = Vec::new();
+        recorded.resize_with(numbers.len(), Recorded::default);
+        let mut waiting = numbers.iter().copied().enumerate();
+        let mut targets_rad = Vec::new();
+        loop {
+            for seat in 0..self.seats.len() {
+                if self.seats[seat].episode.is_none()
+                    && let Some((place, number)) = waiting.next()
+                {
+                    self.begin(seat, place, number)?;
+                }
+            }
+            if self.seats.iter().all(|seat| seat.episode.is_none()) {
+                break;
+            }
+            targets_rad.clear();
+            for seat in &mut self.seats {
+                // A seat without episode stands by with its last target.
+                seat.control(&self.job.layout)?;
+                targets_rad.extend_from_slice(seat.link.target_rad());
+            }
+            self.engine.step(&targets_rad);
+            for seat in 0..self.seats.len() {
+                if let Some(episode) = self.follow(seat)? {
+                    recorded[episode.place] = episode.recorded;
+                }
+            }
+        }
+        let mut rollouts = Rollouts::new(self.job.layout.dim());
+        for episode in recorded {
+            rollouts.push_episode(
+                &episode.observations,
+                &episode.goal_distance_m,
+                episode.collided,
+            );
+        }
+        Ok(rollouts)
+    }
+
+    fn begin(&mut self, index: usize, place: usize, number: u64) -> Result<(), RolloutError> {
+        let plan = self.planner.plan(self.job.seed, number)?;
+        let seat = &mut self.seats[index];
+        seat.controller.reset();
+        let first = plan
+            .run_up
+            .as_ref()
+            .map_or(&plan.recorded, |(run_up, _)| run_up);
+        self.engine.reset(index, &first.start)?;
+        self.engine.read(index, &mut self.physics);
+        seat.enter(first, &self.physics);
+        seat.episode = Some(Episode {
+            number,
+            place,
+            recording: plan.run_up.is_none(),
+            plan,
+            steps: 0,
+            recorded: Recorded::default(),
+        });
+        Ok(())
+    }
+
+    /// After the physics: the episode, if it is over.
+    fn follow(&mut self, index: usize) -> Result<Option<Episode>, RolloutError> {
+        let RolloutRecorder { robot, config, .. } = self.job;
+        let seat = &mut self.seats[index];
+        let Some(mut episode) = seat.episode.take() else {
+            return Ok(None);
+        };
+        self.engine.read(index, &mut self.physics);
+        if !self.physics.is_finite() {
+            episode.recorded = Recorded::default();
+            return Ok(Some(episode));
+        }
+        episode.steps += 1;
+        let step_s = config.physics.policy_step_s();
+        seat.link
+            .sense(&self.physics, episode.steps as f32 * step_s);
+        let collided = touching_body(robot, &self.physics).is_some();
+        let EpisodePlan { run_up, recorded } = &episode.plan;
+        if episode.recording {
+            let last = (recorded.duration_s / step_s).round() as usize;
+            if collided || episode.steps >= last {
+                episode.recorded.collided = collided;
+                // What the controller would have seen next.
+                let Ok(()) = seat.link.read(&mut seat.input);
+                episode.recorded.push(&self.job.layout, &seat.input);
+                return Ok(Some(episode));
+            }
+        } else if collided
+            || run_up
+                .as_ref()
+                .is_none_or(|(_, last)| episode.steps >= *last)
+        {
+            let start = if collided {
+                // Who falls while running up begins at rest.
+                seat.controller.reset();
+                recorded.start.clone()
+            } else {
+                // The controller is not reset: what the robot did last is part of how it runs.
+                recorded.running(&self.physics)
+            };
+            self.engine.reset(index, &start)?;
+            self.engine.read(index, &mut self.physics);
+            seat.enter(recorded, &self.physics);
+            episode.recording = true;
+            episode.steps = 0;
+        }
+        seat.episode = Some(episode);
+        Ok(None)
+    }
+}
+
+impl Seat {
+    /// Enters the scene of a plan, where the robot now is.
+    fn enter(&mut self, plan: &Plan, physics: &PhysicsState) {
+        let obstacles = &plan.start.obstacles;
+        self.link
+            .reset(obstacles, plan.goal, plan.duration_s, plan.noise_seed);
+        self.link.sense(physics, 0.0);
+    }
+
+    /// One cycle of the controller, recorded as it saw it.
+    fn control(&mut self, layout: &Layout) -> Result<(), RolloutError> {
+        let Some(episode) = &mut self.episode else {
+            return Ok(());
+        };
+        let Ok(()) = self.controller.cycle(&mut self.link, &mut self.input);
+        if let Some(fault) = self.controller.fault() {
+            return Err(RolloutError::Fault {
+                episode: episode.number,
+                time_s: self.link.time_s(),
+                fault,
+            });
+        }
+        if episode.recording {
+            episode.recorded.push(layout, &self.input);
+        }
+        Ok(())
+    }
+}
+
+impl Recorded {
+    fn push(&mut self, layout: &Layout, input: &ControlInput) {
+        let goal: Point2<f32> = input.goal.position_world;
+        self.goal_distance_m
+            .push((input.state.position_world.xy() - goal).norm());
+        let first = self.observations.len();
+        self.observations.resize(first + layout.dim(), 0.0);
+        layout.write(
+            &ObservationInput {
+                state: &input.state,
+                foot_contact: &input.state.foot_contact,
+                goal: GoalYaw::new(&input.state, &input.goal),
+                time_left_s: input.time_left_s,
+                twist: Twist::default(),
+                previous_action: &[],
+                ray_distance_m: &input.rays.distance_m,
+            },
+            &mut self.observations[first..],
+        );
+    }
+}

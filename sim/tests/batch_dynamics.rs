@@ -263,3 +263,27 @@ fn forward_dynamics_hold_for_any_axes_and_inertia_tensors() {
         assert!(worst < 1e-4, "relative error {worst:e}");
     }
 }
+
+#[test]
+fn legs_may_have_two_or_four_joints() {
+    let mut random = Pcg64Mcg::seed_from_u64(3);
+    for joints in [2, 4] {
+        let mut robot = free_joints(Robot::load("go1").expect("robot"));
+        for leg in &mut robot.legs {
+            if joints == 2 {
+                let hip = leg.joints.remove(0);
+                leg.joints[0].origin = hip.origin * leg.joints[0].origin;
+            } else {
+                let ankle = leg.joints[2].clone();
+                leg.joints.push(ankle);
+            }
+        }
+        let total = robot.num_joints();
+        let control = &mut robot.control;
+        control.standing_position_rad = vec![0.0; total];
+        control.stiffness = vec![0.0; total];
+        control.damping = vec![0.0; total];
+        let worst = worst_error(&robot, &mut random, 20);
+        assert!(worst < 1e-4, "{joints} joints: relative error {worst:e}");
+    }
+}

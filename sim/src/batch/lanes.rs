@@ -125,10 +125,13 @@ pub(super) trait Lanes:
 /// Magic constant of the exponent trick (C. Lomont 2003).
 const RSQRT_MAGIC: u32 = 0x5f37_5a86;
 
-/// Sixteen lanes as a plain array.
+/// Lanes of [`Portable`]: one register of the vector instructions that every 64-bit processor has.
+const PORTABLE_LANES: usize = 4;
+
+/// Lanes as a plain array.
 #[derive(Clone, Copy)]
-#[repr(align(64))]
-pub(super) struct Portable([f32; 16]);
+#[repr(align(16))]
+pub(super) struct Portable([f32; PORTABLE_LANES]);
 
 macro_rules! portable_operator {
     ($trait:ident, $method:ident, $operator:tt) => {
@@ -137,7 +140,7 @@ macro_rules! portable_operator {
 
             #[inline(always)]
             fn $method(mut self, other: Self) -> Self {
-                for i in 0..16 {
+                for i in 0..PORTABLE_LANES {
                     self.0[i] $operator other.0[i];
                 }
                 self
@@ -155,7 +158,7 @@ impl Neg for Portable {
 
     #[inline(always)]
     fn neg(mut self) -> Self {
-        for i in 0..16 {
+        for i in 0..PORTABLE_LANES {
             self.0[i] = -self.0[i];
         }
         self
@@ -163,8 +166,8 @@ impl Neg for Portable {
 }
 
 impl Lanes for Portable {
-    const LANES: usize = 16;
-    type Mask = [u32; 16];
+    const LANES: usize = PORTABLE_LANES;
+    type Mask = [u32; PORTABLE_LANES];
 
     #[inline(never)]
     fn run<K: Kernel>(kernel: K) {
@@ -173,7 +176,7 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
-        Self([value; 16])
+        Self([value; PORTABLE_LANES])
     }
 
     #[inline(always)]
@@ -188,7 +191,7 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn div(mut self, divisor: Self) -> Self {
-        for i in 0..16 {
+        for i in 0..PORTABLE_LANES {
             self.0[i] /= divisor.0[i];
         }
         self
@@ -196,7 +199,7 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn sqrt(mut self) -> Self {
-        for i in 0..16 {
+        for i in 0..PORTABLE_LANES {
             self.0[i] = self.0[i].sqrt();
         }
         self
@@ -204,7 +207,7 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn min(mut self, other: Self) -> Self {
-        for i in 0..16 {
+        for i in 0..PORTABLE_LANES {
             self.0[i] = if self.0[i] < other.0[i] {
                 self.0[i]
             } else {
@@ -216,7 +219,7 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn max(mut self, other: Self) -> Self {
-        for i in 0..16 {
+        for i in 0..PORTABLE_LANES {
             self.0[i] = if self.0[i] > other.0[i] {
                 self.0[i]
             } else {
@@ -228,7 +231,7 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn abs(mut self) -> Self {
-        for i in 0..16 {
+        for i in 0..PORTABLE_LANES {
             self.0[i] = self.0[i].abs();
         }
         self
@@ -236,7 +239,7 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn rsqrt_guess(mut self) -> Self {
-        for i in 0..16 {
+        for i in 0..PORTABLE_LANES {
             self.0[i] = f32::from_bits(RSQRT_MAGIC.wrapping_sub(self.0[i].to_bits() >> 1));
         }
         self
@@ -244,8 +247,8 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn lt(self, other: Self) -> Self::Mask {
-        let mut mask = [0; 16];
-        for i in 0..16 {
+        let mut mask = [0; PORTABLE_LANES];
+        for i in 0..PORTABLE_LANES {
             mask[i] = if self.0[i] < other.0[i] { u32::MAX } else { 0 };
         }
         mask
@@ -253,7 +256,7 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn select(mask: Self::Mask, mut a: Self, b: Self) -> Self {
-        for i in 0..16 {
+        for i in 0..PORTABLE_LANES {
             let bits = (a.0[i].to_bits() & mask[i]) | (b.0[i].to_bits() & !mask[i]);
             a.0[i] = f32::from_bits(bits);
         }
@@ -262,7 +265,7 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn and(mut a: Self::Mask, b: Self::Mask) -> Self::Mask {
-        for i in 0..16 {
+        for i in 0..PORTABLE_LANES {
             a[i] &= b[i];
         }
         a
@@ -271,7 +274,7 @@ impl Lanes for Portable {
     #[inline(always)]
     fn any(mask: Self::Mask) -> bool {
         let mut bits = 0;
-        for i in 0..16 {
+        for i in 0..PORTABLE_LANES {
             bits |= mask[i];
         }
         bits != 0

@@ -78,7 +78,7 @@ impl BatchEngine {
     /// An engine with `num_robots` robots, each in the standing pose on empty flat ground until it is reset.
     ///
     /// # Errors
-    /// [`EngineError::UnsupportedRobot`] when the legs differ in their number of joints or have more than four.
+    /// [`EngineError::UnsupportedRobot`] when the legs differ in their number of joints or do not have 2, 3 or 4.
     pub fn new(
         robot: &Robot,
         config: &PhysicsConfig,
@@ -119,10 +119,19 @@ fn with_lanes<L: Lanes>(
 ) -> Result<Box<dyn Engine>, EngineError> {
     let joints_per_leg = robot.legs.first().map_or(0, |leg| leg.joints.len());
     match joints_per_leg {
+        // Other lengths are rare: they are compiled for one lane type only.
+        2 => Ok(Box::new(Blocks::<Portable, 2>::new(
+            robot, config, num_robots,
+        )?)),
         3 => Ok(Box::new(Blocks::<L, 3>::new(robot, config, num_robots)?)),
+        4 => Ok(Box::new(Blocks::<Portable, 4>::new(
+            robot, config, num_robots,
+        )?)),
         _ => Err(EngineError::UnsupportedRobot {
             robot: robot.name.clone(),
-            reason: format!("the batch engine needs legs of 3 joints, not {joints_per_leg}"),
+            reason: format!(
+                "the batch engine knows legs of 2, 3 or 4 joints, not {joints_per_leg}"
+            ),
         }),
     }
 }
@@ -213,7 +222,7 @@ impl<L: Lanes, const N: usize> Engine for Blocks<L, N> {
     }
 
     fn save(&self) -> Vec<u8> {
-        snapshot::save(&self.blocks, self.num_robots)
+        snapshot::save(&self.blocks, self.num_robots, self.model.decimation)
     }
 
     fn load(&mut self, bytes: &[u8]) -> Result<(), EngineError> {

@@ -19,7 +19,11 @@ struct SavedRobot {
     targets_rad: Vec<Vec<f32>>,
 }
 
-pub(super) fn save<L: Lanes, const N: usize>(blocks: &[Block<L, N>], num_robots: usize) -> Vec<u8> {
+pub(super) fn save<L: Lanes, const N: usize>(
+    blocks: &[Block<L, N>],
+    num_robots: usize,
+    decimation: usize,
+) -> Vec<u8> {
     let mut terrains: Vec<&Arc<Terrain>> = Vec::new();
     let mut robots = Vec::with_capacity(num_robots);
     for index in 0..num_robots {
@@ -44,9 +48,11 @@ pub(super) fn save<L: Lanes, const N: usize>(blocks: &[Block<L, N>], num_robots:
                 .map(|number| at(number))
                 .chain(block.sphere_impulse.iter().flatten().map(at))
                 .collect(),
+            // Not those that only a neighbour needs.
             targets_rad: block
                 .targets
                 .iter()
+                .take(1 + (at(&block.state.delay_steps) as usize).div_ceil(decimation))
                 .map(|old| old.iter().flatten().map(at).collect())
                 .collect(),
         });

@@ -1,5 +1,7 @@
 //! The test of the recovery policy alone: how well it follows twists from rest, and how soon it stops.
 
+use std::f32::consts::FRAC_PI_3;
+
 use controller::{ControlInput, Controller, ControllerConfig, Method};
 use nalgebra::{Point2, Vector3};
 use policies::{Bundle, Goal, Twist};
@@ -18,6 +20,9 @@ use crate::{
     random::stream,
     sim_link::SimLink,
 };
+
+/// A robot that tilts farther has fallen, even if its legs keep the base off the ground.
+const FALL_TILT_RAD: f32 = FRAC_PI_3;
 
 /// Settings of the test of the recovery policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,7 +106,7 @@ pub struct CaseReport {
     pub command: Twist,
     /// Trials.
     pub trials: usize,
-    /// Trials in which the base touched the ground.
+    /// Trials in which the base touched the ground or tilted by more than 60 degrees.
     pub falls: usize,
     /// Mean forward velocity over the second half, base frame, m/s.
     pub mean_vx_mps: Option<f64>,
@@ -129,7 +134,7 @@ pub struct RecoveryReport {
     pub episodes: usize,
     /// Seed of the trials.
     pub seed: u64,
-    /// Share of the trials in which the base never touched the ground.
+    /// Share of the trials without a fall.
     pub survival_rate: f64,
     /// Mean over the cases of |mean v_x - command|, m/s.
     pub mean_vx_error: f64,
@@ -295,14 +300,15 @@ impl<'a> RecoveryEvaluation<'a> {
             }
             engine.step(link.target_rad());
             engine.read(0, &mut physics);
-            // No result may come from a simulation that failed.
-            if !physics.is_finite() || physics.base_force_n > CONTACT_N {
-                trial.fell = true;
-                break;
-            }
             let up = physics.orientation * Vector3::z();
             let tilt_rad = up.z.clamp(-1.0, 1.0).acos();
             trial.worst_tilt_rad = trial.worst_tilt_rad.max(tilt_rad);
+            // No result may come from a simulation that failed.
+            if !physics.is_finite() || physics.base_force_n > CONTACT_N || tilt_rad > FALL_TILT_RAD
+            {
+                trial.fell = true;
+                break;
+            }
             if trial.stopping_distance_m.is_none()
                 && physics.linear_velocity_world.xy().norm() < config.recovery.stopped_mps
             {

@@ -129,6 +129,7 @@ fn rows_are_what_the_controller_sees() {
         ..only(0.0, 1.0, 1.0, 1.0)
     };
     config.agile.episode_s = [0.5, 0.5];
+    config.run_up_s = [0.02, 0.06];
     let recorder = RolloutRecorder::new(&robot, &bundle, &config, 3).unwrap();
     let rollouts = recorder.record(1..2).unwrap();
     let planner = Planner::new(&robot, &bundle.ray_spec, &config);
@@ -183,6 +184,7 @@ fn illusions_hide_what_is_behind_the_goal() {
             ..only(0.0, 0.0, 1.0, 1.0)
         };
         config.agile.episode_s = [0.1, 0.1];
+        config.run_up_s = [0.02, 0.06];
         let recorder = RolloutRecorder::new(&robot, &bundle, &config, 3).unwrap();
         recorder.record(0..30).unwrap()
     };

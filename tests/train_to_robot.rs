@@ -1,7 +1,5 @@
 //! From the learner to the robot: what was learned is what the controller commands.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
-
 use std::sync::Arc;
 
 use controller::{Controller, ControllerConfig, Method};

@@ -5,6 +5,7 @@
 //! evaluate it; turn the action into a joint target; limit it ([`SafetyLimiter`]); write it to the link.
 
 mod controller;
+pub mod deploy;
 mod link;
 mod method;
 mod safety;

@@ -8,6 +8,8 @@ mod controller;
 pub mod deploy;
 mod link;
 mod method;
+#[cfg(feature = "ros2")]
+pub mod ros2;
 mod safety;
 mod switch;
 mod twist_search;

@@ -1,0 +1,3 @@
+//! The robot over ROS 2.
+
+pub mod messages;

@@ -1,6 +1,6 @@
 //! Requests to the service that owns the joints until it releases them.
 
-use super::{Field as _, message};
+use super::message;
 
 message! {
     #[derive(Copy)]

@@ -2,7 +2,7 @@
 
 use serde_big_array::BigArray;
 
-use super::{Field as _, message};
+use super::message;
 
 message! {
     #[derive(Copy, Default)]

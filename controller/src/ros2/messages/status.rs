@@ -1,7 +1,7 @@
 //! Messages for the people watching.
 
 use super::{
-    Field as _, message,
+    message,
     standard::{Header, Point, Pose, Quaternion, Vector3},
 };
 

@@ -3,7 +3,7 @@
 use crc::{CRC_32_MPEG_2, Crc};
 use serde_big_array::BigArray;
 
-use super::{Field as _, message};
+use super::message;
 
 message! {
     #[derive(Copy, Default)]

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use controller::ControllerConfig;
+use controller::{ControllerConfig, deploy::DeployConfig};
 use policies::{
     algorithm::PpoConfig,
     reach_avoid::{DEFAULT_THRESHOLD, ReachAvoidConfig},
@@ -31,6 +31,8 @@ pub struct Config {
     pub algorithm: PpoConfig,
     /// What runs on the robot: switch and safety limits.
     pub controller: ControllerConfig,
+    /// What runs around the controller on a robot: postures, faults, state estimate.
+    pub deploy: DeployConfig,
     /// The paper's test.
     pub eval: EvalConfig,
     /// The reach-avoid value.
@@ -64,6 +66,7 @@ impl Default for Config {
             env: EnvConfig::default(),
             algorithm: PpoConfig::default(),
             controller: ControllerConfig::default(),
+            deploy: DeployConfig::default(),
             eval: EvalConfig::default(),
             reach_avoid: ReachAvoidSettings::default(),
         }

@@ -158,6 +158,11 @@ impl RequestSet {
         self.0 & (1 << request as u8) != 0
     }
 
+    /// Requests of this set or of another.
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The most urgent request.
     pub fn most_urgent(self) -> Option<Request> {
         Request::ALL
@@ -263,7 +268,7 @@ pub struct Status {
     pub state: State,
     /// Faults that are there now.
     pub faults: FaultSet,
-    /// Faults since the operator's last stop, whether they are still there or not.
+    /// Faults that the robot has responded to, until it stands up again or the operator stops after a fault.
     pub latched_faults: FaultSet,
     /// Which policy acts, while running.
     pub mode: Option<Mode>,

@@ -1,4 +1,8 @@
+//! What the robot is doing, and when it does something else.
+
 use serde::{Deserialize, Serialize};
+
+use super::{Request, Response};
 
 /// What the robot is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -13,8 +17,307 @@ pub enum State {
     Ready,
     /// The controller runs to the goal.
     Run,
+    /// Brakes, then stands.
+    Stop,
+    /// Brakes, then lies down.
+    StopThenLieDown,
     /// Moves down to the ground, then damps.
     LieDown,
-    /// All joints are damped because of a fault, until the operator stops.
+    /// All joints are damped because of a fault, until the fault is over and the operator stops.
     Fault,
+}
+
+impl State {
+    /// All states.
+    pub const ALL: [Self; 8] = [
+        Self::Damping,
+        Self::StandUp,
+        Self::Ready,
+        Self::Run,
+        Self::Stop,
+        Self::StopThenLieDown,
+        Self::LieDown,
+        Self::Fault,
+    ];
+
+    /// Its name in messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Damping => "damping",
+            Self::StandUp => "stand up",
+            Self::Ready => "ready",
+            Self::Run => "run",
+            Self::Stop => "stop",
+            Self::StopThenLieDown => "stop, then lie down",
+            Self::LieDown => "lie down",
+            Self::Fault => "fault",
+        }
+    }
+
+    /// Whether the joints are only damped.
+    pub const fn is_damped(self) -> bool {
+        matches!(self, Self::Damping | Self::Fault)
+    }
+}
+
+/// How long the states last that end by themselves, s.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Durations {
+    /// Standing up.
+    pub stand_up_s: f32,
+    /// Braking.
+    pub stop_s: f32,
+    /// Lying down.
+    pub lie_down_s: f32,
+}
+
+/// What a transition depends on, besides the state.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Situation {
+    /// Most urgent request of the operator.
+    pub request: Option<Request>,
+    /// Strongest response to the faults that matter in this state.
+    pub response: Option<Response>,
+    /// No fault forbids to stand.
+    pub may_stand: bool,
+    /// There is a goal, and no fault forbids to run to it.
+    pub may_run: bool,
+    /// The time to reach the goal is over.
+    pub time_over: bool,
+    /// Time in this state, s.
+    pub elapsed_s: f32,
+}
+
+impl State {
+    /// The state of the next cycle; a function of nothing but its arguments.
+    pub fn next(self, situation: &Situation, durations: &Durations) -> Self {
+        let &Situation {
+            request,
+            response,
+            may_stand,
+            may_run,
+            time_over,
+            elapsed_s,
+        } = situation;
+        if response == Some(Response::Damp) {
+            return Self::Fault;
+        }
+        let lie_down = response == Some(Response::LieDown) || request == Some(Request::LieDown);
+        let stop = response == Some(Response::Stop) || request == Some(Request::Stop);
+        let stand = request == Some(Request::Stand) && may_stand;
+        match self {
+            Self::Damping if stand => Self::StandUp,
+            Self::StandUp if lie_down || stop => Self::LieDown,
+            Self::StandUp if elapsed_s >= durations.stand_up_s => Self::Ready,
+            Self::Ready if lie_down => Self::LieDown,
+            Self::Ready if request == Some(Request::Start) && may_run => Self::Run,
+            Self::Run | Self::Stop if lie_down => Self::StopThenLieDown,
+            Self::Run if stop || time_over => Self::Stop,
+            Self::Stop if elapsed_s >= durations.stop_s => Self::Ready,
+            Self::StopThenLieDown if elapsed_s >= durations.stop_s => Self::LieDown,
+            Self::LieDown if stand => Self::StandUp,
+            Self::LieDown if elapsed_s >= durations.lie_down_s => Self::Damping,
+            Self::Fault if request == Some(Request::Stop) && may_stand => Self::Damping,
+            state => state,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DURATIONS: Durations = Durations {
+        stand_up_s: 2.0,
+        stop_s: 0.5,
+        lie_down_s: 1.0,
+    };
+
+    fn good() -> Situation {
+        Situation {
+            may_stand: true,
+            may_run: true,
+            ..Situation::default()
+        }
+    }
+
+    /// Destination of every state in the order of `State::ALL`.
+    #[track_caller]
+    fn check(what: &str, situation: Situation, expected: [State; 8]) {
+        for (state, expected) in State::ALL.into_iter().zip(expected) {
+            assert_eq!(
+                state.next(&situation, &DURATIONS),
+                expected,
+                "{what}, from {}",
+                state.name()
+            );
+        }
+    }
+
+    #[test]
+    fn every_transition() {
+        use State::{Damping, Fault, LieDown, Ready, Run, StandUp, Stop, StopThenLieDown};
+        let stays = State::ALL;
+        let request = |request| Situation {
+            request: Some(request),
+            ..good()
+        };
+        let response = |response| Situation {
+            response: Some(response),
+            may_stand: false,
+            may_run: false,
+            ..good()
+        };
+        let down = [
+            Damping,
+            LieDown,
+            LieDown,
+            StopThenLieDown,
+            StopThenLieDown,
+            StopThenLieDown,
+            LieDown,
+            Fault,
+        ];
+        check("nothing", good(), stays);
+        check(
+            "stand",
+            request(Request::Stand),
+            [
+                StandUp,
+                StandUp,
+                Ready,
+                Run,
+                Stop,
+                StopThenLieDown,
+                StandUp,
+                Fault,
+            ],
+        );
+        check(
+            "stand, forbidden",
+            Situation {
+                may_stand: false,
+                ..request(Request::Stand)
+            },
+            stays,
+        );
+        check(
+            "start",
+            request(Request::Start),
+            [
+                Damping,
+                StandUp,
+                Run,
+                Run,
+                Stop,
+                StopThenLieDown,
+                LieDown,
+                Fault,
+            ],
+        );
+        check(
+            "start, forbidden",
+            Situation {
+                may_run: false,
+                ..request(Request::Start)
+            },
+            stays,
+        );
+        check(
+            "stop",
+            request(Request::Stop),
+            [
+                Damping,
+                LieDown,
+                Ready,
+                Stop,
+                Stop,
+                StopThenLieDown,
+                LieDown,
+                Damping,
+            ],
+        );
+        check(
+            "stop while the fault is there",
+            Situation {
+                may_stand: false,
+                ..request(Request::Stop)
+            },
+            [
+                Damping,
+                LieDown,
+                Ready,
+                Stop,
+                Stop,
+                StopThenLieDown,
+                LieDown,
+                Fault,
+            ],
+        );
+        check("lie down", request(Request::LieDown), down);
+        check("response damp", response(Response::Damp), [Fault; 8]);
+        check("response lie down", response(Response::LieDown), down);
+        check(
+            "response stop",
+            response(Response::Stop),
+            [
+                Damping,
+                LieDown,
+                Ready,
+                Stop,
+                Stop,
+                StopThenLieDown,
+                LieDown,
+                Fault,
+            ],
+        );
+        check(
+            "time over",
+            Situation {
+                time_over: true,
+                ..good()
+            },
+            [
+                Damping,
+                StandUp,
+                Ready,
+                Stop,
+                Stop,
+                StopThenLieDown,
+                LieDown,
+                Fault,
+            ],
+        );
+        let after = |elapsed_s| Situation {
+            elapsed_s,
+            ..good()
+        };
+        check(
+            "after 0.5 s",
+            after(0.5),
+            [Damping, StandUp, Ready, Run, Ready, LieDown, LieDown, Fault],
+        );
+        check(
+            "after 1 s",
+            after(1.0),
+            [Damping, StandUp, Ready, Run, Ready, LieDown, Damping, Fault],
+        );
+        check(
+            "after 2 s",
+            after(2.0),
+            [Damping, Ready, Ready, Run, Ready, LieDown, Damping, Fault],
+        );
+    }
+
+    #[test]
+    fn a_fault_wins_over_every_request() {
+        for request in Request::ALL {
+            let situation = Situation {
+                request: Some(request),
+                response: Some(Response::Damp),
+                ..good()
+            };
+            check("fault and request", situation, [State::Fault; 8]);
+        }
+    }
 }

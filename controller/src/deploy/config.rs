@@ -1,0 +1,366 @@
+use serde::{Deserialize, Serialize};
+
+use crate::Method;
+
+/// Settings of what runs on a robot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeployConfig {
+    /// What controls the robot while it runs.
+    pub method: Method,
+    /// Standing up, standing and lying down.
+    pub posture: PostureConfig,
+    /// Limits of every command that is sent.
+    pub limits: LimitConfig,
+    /// When something counts as a fault.
+    pub faults: FaultConfig,
+    /// The state estimate.
+    pub estimator: EstimatorConfig,
+    /// The control thread.
+    pub realtime: RealtimeConfig,
+}
+
+impl Default for DeployConfig {
+    fn default() -> Self {
+        Self {
+            method: Method::Abs,
+            posture: PostureConfig::default(),
+            limits: LimitConfig::default(),
+            faults: FaultConfig::default(),
+            estimator: EstimatorConfig::default(),
+            realtime: RealtimeConfig::default(),
+        }
+    }
+}
+
+/// Standing up, standing and lying down.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PostureConfig {
+    /// Joint positions with folded legs, through which the robot stands up and lies down, rad; one entry per joint of a
+    /// leg, the same for every leg, or one per joint of the robot.
+    pub crouch_position_rad: Vec<f32>,
+    /// Stiffness of all joints, N·m/rad.
+    pub stiffness: f32,
+    /// Damping of all joints, N·m·s/rad.
+    pub damping: f32,
+    /// Time to stand up, s: half of it to the crouch, half to the standing pose.
+    pub stand_up_s: f32,
+    /// Time to brake, s.
+    pub stop_s: f32,
+    /// Time to lie down, s.
+    pub lie_down_s: f32,
+}
+
+impl Default for PostureConfig {
+    fn default() -> Self {
+        Self {
+            crouch_position_rad: vec![0.0, 1.3, -2.6],
+            stiffness: 60.0,
+            damping: 3.0,
+            stand_up_s: 2.0,
+            stop_s: 0.6,
+            lie_down_s: 1.5,
+        }
+    }
+}
+
+/// Limits of every command that is sent; see [`SafetyConfig`](crate::SafetyConfig).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitConfig {
+    /// A target may move at most this many times the joint's velocity limit. Policies hold a target for ten cycles and
+    /// then move it at once, so this cuts jumps that no policy makes.
+    pub velocity_factor: f32,
+    /// A target may ask for at most this many times the joint's effort limit. Motors saturate at 1.
+    pub effort_factor: f32,
+    /// Damping of all joints while the robot is damped, N·m·s/rad.
+    pub damping_nms: f32,
+}
+
+impl Default for LimitConfig {
+    fn default() -> Self {
+        Self {
+            velocity_factor: 20.0,
+            effort_factor: 1.25,
+            damping_nms: 2.0,
+        }
+    }
+}
+
+/// When something counts as a fault.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FaultConfig {
+    /// Oldest state of the robot, s.
+    pub state_timeout_s: f32,
+    /// Oldest ray scan, s.
+    pub rays_timeout_s: f32,
+    /// Oldest odometry, s.
+    pub odometry_timeout_s: f32,
+    /// Oldest sign of life of the threads that talk to the robot, s.
+    pub link_timeout_s: f32,
+    /// Longest silence of an operator who was heard, s.
+    pub operator_timeout_s: f32,
+    /// Largest angle between the base's z axis and the vertical, rad.
+    pub max_tilt_rad: f32,
+    /// A joint may be this far beyond its position limit, rad.
+    pub joint_margin_rad: f32,
+    /// Hottest motor, °C.
+    pub max_motor_temperature_c: f32,
+    /// Least state of charge, %.
+    pub min_battery_percent: f32,
+    /// So many cycles may be missed at once. One is forgiven for every twenty cycles on time.
+    pub max_missed_cycles: f32,
+    /// Farthest goal, m.
+    pub max_goal_m: f32,
+}
+
+impl Default for FaultConfig {
+    fn default() -> Self {
+        Self {
+            state_timeout_s: 0.02,
+            rays_timeout_s: 0.3,
+            odometry_timeout_s: 0.3,
+            link_timeout_s: 0.03,
+            operator_timeout_s: 1.0,
+            max_tilt_rad: 1.0,
+            joint_margin_rad: 0.15,
+            max_motor_temperature_c: 85.0,
+            min_battery_percent: 10.0,
+            max_missed_cycles: 10.0,
+            max_goal_m: 10.0,
+        }
+    }
+}
+
+/// The state estimate. Noise is one standard deviation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EstimatorConfig {
+    /// A foot touches the ground above this reading of its sensor, in the sensor's unit.
+    pub foot_sensor_threshold: f32,
+    /// Without foot sensors: a foot touches the ground when the joint torques carry more than this vertical force, N.
+    pub foot_force_n: f32,
+    /// Noise density of the acceleration, m/s²/√Hz.
+    pub accelerometer: f32,
+    /// Random walk of a foot on the ground, m/√s.
+    pub foot_slip: f32,
+    /// Random walk of the whole horizontal position, m/√s: how willingly an odometry is followed.
+    pub drift: f32,
+    /// Noise of the foot positions from the joint positions, m.
+    pub foot_position_m: f32,
+    /// Noise of the foot velocities from the joint velocities, m/s.
+    pub foot_velocity_mps: f32,
+    /// Unevenness of the ground, m.
+    pub ground_height_m: f32,
+    /// Noise of the position of the odometry, m.
+    pub odometry_position_m: f32,
+    /// Noise of the velocity of the odometry, m/s.
+    pub odometry_velocity_mps: f32,
+    /// Time in which the heading follows the odometry, s.
+    pub odometry_heading_s: f32,
+}
+
+impl Default for EstimatorConfig {
+    fn default() -> Self {
+        Self {
+            foot_sensor_threshold: 10.0,
+            foot_force_n: 20.0,
+            accelerometer: 0.2,
+            foot_slip: 0.05,
+            drift: 0.1,
+            foot_position_m: 0.005,
+            foot_velocity_mps: 0.2,
+            ground_height_m: 0.03,
+            odometry_position_m: 0.05,
+            odometry_velocity_mps: 0.1,
+            odometry_heading_s: 0.5,
+        }
+    }
+}
+
+/// The control thread.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RealtimeConfig {
+    /// Priority as SCHED_FIFO, 1 to 99; 0 leaves the thread as it is.
+    pub priority: u8,
+    /// Keep all memory of the program from being swapped out.
+    pub lock_memory: bool,
+}
+
+impl Default for RealtimeConfig {
+    fn default() -> Self {
+        Self {
+            priority: 80,
+            lock_memory: true,
+        }
+    }
+}
+
+/// A setting that makes no sense.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("deploy.{name} is {value}, must be from {low} to {high}")]
+pub struct DeployConfigError {
+    name: &'static str,
+    value: f32,
+    low: f32,
+    high: f32,
+}
+
+impl DeployConfig {
+    /// Checks every setting that does not depend on the robot.
+    ///
+    /// # Errors
+    /// The first that is out of range.
+    pub fn validate(&self) -> Result<(), DeployConfigError> {
+        let Self {
+            posture,
+            limits,
+            faults,
+            estimator,
+            realtime,
+            ..
+        } = self;
+        // The longest time-outs still give the defined command within 40 ms where a fall is at stake.
+        let bounds = [
+            ("posture.stiffness", posture.stiffness, 1.0, 500.0),
+            ("posture.damping", posture.damping, 0.0, 50.0),
+            ("posture.stand_up_s", posture.stand_up_s, 0.5, 60.0),
+            ("posture.stop_s", posture.stop_s, 0.0, 5.0),
+            ("posture.lie_down_s", posture.lie_down_s, 0.5, 60.0),
+            (
+                "limits.velocity_factor",
+                limits.velocity_factor,
+                0.1,
+                1000.0,
+            ),
+            ("limits.effort_factor", limits.effort_factor, 1.0, 100.0),
+            ("limits.damping_nms", limits.damping_nms, 0.0, 50.0),
+            (
+                "faults.state_timeout_s",
+                faults.state_timeout_s,
+                0.004,
+                0.036,
+            ),
+            ("faults.rays_timeout_s", faults.rays_timeout_s, 0.02, 5.0),
+            (
+                "faults.odometry_timeout_s",
+                faults.odometry_timeout_s,
+                0.02,
+                5.0,
+            ),
+            ("faults.link_timeout_s", faults.link_timeout_s, 0.004, 0.036),
+            (
+                "faults.operator_timeout_s",
+                faults.operator_timeout_s,
+                0.02,
+                60.0,
+            ),
+            ("faults.max_tilt_rad", faults.max_tilt_rad, 0.1, 3.2),
+            ("faults.joint_margin_rad", faults.joint_margin_rad, 0.0, 1.0),
+            (
+                "faults.max_motor_temperature_c",
+                faults.max_motor_temperature_c,
+                20.0,
+                150.0,
+            ),
+            (
+                "faults.min_battery_percent",
+                faults.min_battery_percent,
+                0.0,
+                100.0,
+            ),
+            (
+                "faults.max_missed_cycles",
+                faults.max_missed_cycles,
+                1.0,
+                1000.0,
+            ),
+            ("faults.max_goal_m", faults.max_goal_m, 0.1, 1000.0),
+            (
+                "estimator.foot_sensor_threshold",
+                estimator.foot_sensor_threshold,
+                0.0,
+                1e4,
+            ),
+            ("estimator.foot_force_n", estimator.foot_force_n, 0.0, 1e4),
+            (
+                "estimator.accelerometer",
+                estimator.accelerometer,
+                1e-4,
+                100.0,
+            ),
+            ("estimator.foot_slip", estimator.foot_slip, 1e-4, 10.0),
+            ("estimator.drift", estimator.drift, 0.0, 10.0),
+            (
+                "estimator.foot_position_m",
+                estimator.foot_position_m,
+                1e-4,
+                1.0,
+            ),
+            (
+                "estimator.foot_velocity_mps",
+                estimator.foot_velocity_mps,
+                1e-4,
+                10.0,
+            ),
+            (
+                "estimator.ground_height_m",
+                estimator.ground_height_m,
+                1e-4,
+                10.0,
+            ),
+            (
+                "estimator.odometry_position_m",
+                estimator.odometry_position_m,
+                1e-4,
+                10.0,
+            ),
+            (
+                "estimator.odometry_velocity_mps",
+                estimator.odometry_velocity_mps,
+                1e-4,
+                10.0,
+            ),
+            (
+                "estimator.odometry_heading_s",
+                estimator.odometry_heading_s,
+                0.0,
+                60.0,
+            ),
+            ("realtime.priority", f32::from(realtime.priority), 0.0, 99.0),
+        ];
+        for (name, value, low, high) in bounds {
+            // NaN is in no range.
+            if !(low..=high).contains(&value) {
+                return Err(DeployConfigError {
+                    name,
+                    value,
+                    low,
+                    high,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid_and_a_wrong_setting_is_named() {
+        let mut config = DeployConfig::default();
+        assert_eq!(config.validate(), Ok(()));
+        config.faults.state_timeout_s = 0.05;
+        assert_eq!(
+            config.validate().unwrap_err().to_string(),
+            "deploy.faults.state_timeout_s is 0.05, must be from 0.004 to 0.036"
+        );
+        config.faults.state_timeout_s = f32::NAN;
+        assert!(config.validate().is_err());
+    }
+}

@@ -1,0 +1,188 @@
+//! The Kalman filter along one world axis.
+
+use robots::MAX_FEET;
+
+const MAX: usize = 2 + MAX_FEET;
+const POSITION: usize = 0;
+const VELOCITY: usize = 1;
+const FEET: usize = 2;
+/// A measurement this many standard deviations off is not believed.
+const GATE: f64 = 4.0;
+
+/// Position and velocity of the base and positions of the feet along one axis, m and m/s, with their covariance.
+#[derive(Clone, Debug)]
+pub(super) struct AxisFilter {
+    len: usize,
+    state: [f64; MAX],
+    covariance: [[f64; MAX]; MAX],
+}
+
+impl AxisFilter {
+    pub(super) fn new(num_feet: usize) -> Self {
+        Self {
+            len: FEET + num_feet,
+            state: [0.0; MAX],
+            covariance: [[0.0; MAX]; MAX],
+        }
+    }
+
+    pub(super) fn position_m(&self) -> f64 {
+        self.state[POSITION]
+    }
+
+    pub(super) fn velocity_mps(&self) -> f64 {
+        self.state[VELOCITY]
+    }
+
+    /// At rest here, the position being exact by definition.
+    pub(super) fn start(&mut self, base_m: f64, feet_m: impl Iterator<Item = f64>) {
+        self.covariance = [[0.0; MAX]; MAX];
+        self.state = [0.0; MAX];
+        self.state[POSITION] = base_m;
+        self.covariance[VELOCITY][VELOCITY] = 0.25;
+        for (index, foot_m) in (FEET..).zip(feet_m) {
+            self.state[index] = foot_m;
+            self.covariance[index][index] = 1e-4;
+        }
+    }
+
+    /// Moves everything to another origin, with this velocity.
+    pub(super) fn place(&mut self, base_m: f64, velocity_mps: f64) {
+        let shift_m = base_m - self.state[POSITION];
+        self.state[POSITION] = base_m;
+        self.state[VELOCITY] = velocity_mps;
+        for index in FEET..self.len {
+            self.state[index] += shift_m;
+            // Feet of the old heading are found anew by the next sample.
+            self.covariance[index][index] += 10.0;
+        }
+    }
+
+    /// Advances the base by an interval; `density` is the noise density of the acceleration, squared.
+    pub(super) fn predict(&mut self, acceleration_mps2: f64, density: f64, interval_s: f64) {
+        let dt = interval_s;
+        self.state[POSITION] += dt * (self.state[VELOCITY] + 0.5 * dt * acceleration_mps2);
+        self.state[VELOCITY] += dt * acceleration_mps2;
+        let covariance = &mut self.covariance;
+        for column in 0..self.len {
+            covariance[POSITION][column] += dt * covariance[VELOCITY][column];
+        }
+        for row in covariance.iter_mut().take(self.len) {
+            row[POSITION] += dt * row[VELOCITY];
+        }
+        covariance[POSITION][POSITION] += density * dt.powi(3) / 3.0;
+        covariance[POSITION][VELOCITY] += density * dt.powi(2) / 2.0;
+        covariance[VELOCITY][POSITION] += density * dt.powi(2) / 2.0;
+        covariance[VELOCITY][VELOCITY] += density * dt;
+    }
+
+    /// Adds to what is not known of the position in the world: base and feet slide together, with this variance.
+    pub(super) fn drift(&mut self, variance: f64) {
+        let slides = |index: &usize| *index != VELOCITY;
+        for row in (0..self.len).filter(slides) {
+            for column in (0..self.len).filter(slides) {
+                self.covariance[row][column] += variance;
+            }
+        }
+    }
+
+    /// Moves a foot, and adds to its variance.
+    pub(super) fn move_foot(&mut self, foot: usize, distance_m: f64, variance: f64) {
+        self.state[FEET + foot] += distance_m;
+        self.covariance[FEET + foot][FEET + foot] += variance;
+    }
+
+    /// The foot is seen at this place from the base.
+    pub(super) fn measure_foot(&mut self, foot: usize, from_base_m: f64, variance: f64) {
+        self.measure(
+            &[(FEET + foot, 1.0), (POSITION, -1.0)],
+            from_base_m,
+            variance,
+        );
+    }
+
+    pub(super) fn measure_foot_height(&mut self, foot: usize, height_m: f64, variance: f64) {
+        self.measure(&[(FEET + foot, 1.0)], height_m, variance);
+    }
+
+    pub(super) fn measure_position(&mut self, position_m: f64, variance: f64) {
+        self.measure(&[(POSITION, 1.0)], position_m, variance);
+    }
+
+    pub(super) fn measure_velocity(&mut self, velocity_mps: f64, variance: f64) {
+        self.measure(&[(VELOCITY, 1.0)], velocity_mps, variance);
+    }
+
+    /// The update with one number: the sum of `coefficient * state[index]` was measured.
+    fn measure(&mut self, terms: &[(usize, f64)], measured: f64, variance: f64) {
+        let mut gain = [0.0; MAX];
+        let mut innovation = measured;
+        let mut innovation_variance = variance;
+        for &(index, coefficient) in terms {
+            innovation -= coefficient * self.state[index];
+            for (gain, row) in gain.iter_mut().zip(&self.covariance).take(self.len) {
+                *gain += coefficient * row[index];
+            }
+        }
+        for &(index, coefficient) in terms {
+            innovation_variance += coefficient * gain[index];
+        }
+        // What is far off gets only the weight that keeps it at the gate, so that the filter is never locked out.
+        let excess = innovation * innovation / (GATE * GATE * innovation_variance);
+        let innovation_variance = innovation_variance * excess.max(1.0);
+        for row in 0..self.len {
+            let share = gain[row] / innovation_variance;
+            self.state[row] += share * innovation;
+            for column in 0..self.len {
+                self.covariance[row][column] -= share * gain[column];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_update_by_hand() {
+        let mut axis = AxisFilter::new(1);
+        axis.start(0.0, [0.5].into_iter());
+        // Velocity 0 with variance 0.25, measured 0.3 with variance 0.75: a quarter of the way.
+        axis.measure_velocity(0.3, 0.75);
+        assert!((axis.velocity_mps() - 0.075).abs() < 1e-12);
+        assert!((axis.covariance[VELOCITY][VELOCITY] - 0.1875).abs() < 1e-12);
+        // After 0.1 s at 2 m/s²: position 0.0075 + 0.01, variance 0.1² * 0.1875 + density * 0.1³ / 3.
+        axis.predict(2.0, 3.0, 0.1);
+        assert!((axis.position_m() - 0.0175).abs() < 1e-12);
+        assert!((axis.velocity_mps() - 0.275).abs() < 1e-12);
+        let variance = axis.covariance[POSITION][POSITION];
+        assert!((variance - (0.001875 + 0.001)).abs() < 1e-12, "{variance}");
+        // A foot with variance 1e-4 seen 0.4825 ahead: it is where it was thought to be.
+        axis.measure_foot(0, 0.4825, 1e-4);
+        assert!((axis.state[FEET] - 0.5).abs() < 1e-12);
+        assert!((axis.position_m() - 0.0175).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_foot_that_stays_gives_the_velocity_of_the_base() {
+        let mut axis = AxisFilter::new(1);
+        axis.start(0.0, [0.0].into_iter());
+        // The base moves at 1 m/s; the accelerometer says nothing, and only the foot is seen.
+        for step in 1..=500 {
+            axis.predict(0.0, 0.04, 0.002);
+            axis.move_foot(0, 0.0, 1e-4 * 0.002);
+            axis.measure_foot(0, -0.002 * f64::from(step), 1e-6);
+        }
+        assert!(
+            (axis.velocity_mps() - 1.0).abs() < 0.02,
+            "{}",
+            axis.velocity_mps()
+        );
+        assert!(
+            (axis.position_m() - 1.0).abs() < 0.05,
+            "{}",
+            axis.position_m()
+        );
+    }
+}

@@ -1,0 +1,335 @@
+//! All that decides in one cycle.
+
+use policies::{Bundle, RayScan, observation::MAX_EPISODE_S};
+use robots::{JointTarget, JointVec, Robot, RobotState};
+
+use super::{
+    CYCLE_NS, CYCLES_PER_POLICY_STEP, CycleInput, CycleRecord, DeployConfig, DeployConfigError,
+    Estimator, FaultId, FaultSet, GoalSample, JointCommand, Request, RequestSet, State, Status,
+    monitor::{Monitor, is_usable_odometry},
+    posture::{Posture, PostureError},
+    remote,
+    state::{Durations, Situation},
+};
+use crate::{
+    Controller, ControllerConfig, ControllerError, Fault, Limited, Method, SafetyConfig,
+    SafetyLimiter,
+};
+
+/// Mode of a Unitree motor that follows its command.
+const SERVO: u8 = 1;
+
+/// Why nothing is sent to the robot.
+#[derive(Debug, thiserror::Error)]
+pub enum PilotError {
+    /// The bundle does not fit the robot or the method (fault F18), or a setting of the controller is out of range.
+    #[error(transparent)]
+    Controller(#[from] ControllerError),
+    /// A setting is out of range.
+    #[error(transparent)]
+    Config(#[from] DeployConfigError),
+    /// The crouch does not fit the robot.
+    #[error(transparent)]
+    Posture(#[from] PostureError),
+}
+
+/// Turns the input of a cycle into motor commands: estimate, faults, state, posture or policy, limits.
+///
+/// What comes out depends on nothing but the inputs since the start. A cycle allocates nothing, and never fails: every
+/// fault has a defined command.
+#[derive(Clone, Debug)]
+pub struct Pilot {
+    monitor: Monitor,
+    estimator: Estimator,
+    posture: Posture,
+    durations: Durations,
+    controller: Controller,
+    /// Brakes on the zero twist; none where the bundle has no recovery policy: then the standing pose has to do.
+    brake: Option<Controller>,
+    limiter: SafetyLimiter,
+    state: State,
+    entered_ns: u64,
+    /// Cycles in this state.
+    cycles: u32,
+    estimate: RobotState,
+    rays: RayScan,
+    odometry_ns: u64,
+    buttons: u16,
+    /// The goal that the robot runs to, and since when.
+    goal: GoalSample,
+    goal_since_ns: u64,
+    /// Faults of the last command.
+    own_faults: FaultSet,
+    latched_faults: FaultSet,
+    /// What the policy asked for, held over the cycles of a policy step.
+    held: JointTarget,
+    /// What is sent.
+    target: JointTarget,
+    limited: Limited,
+    overruns: u64,
+}
+
+impl Pilot {
+    /// Prepares everything that a cycle needs.
+    ///
+    /// # Errors
+    /// When the bundle does not fit the robot or the method, or a setting is out of range.
+    pub fn new(
+        robot: &Robot,
+        bundle: &Bundle,
+        controller_config: &ControllerConfig,
+        config: &DeployConfig,
+    ) -> Result<Self, PilotError> {
+        config.validate()?;
+        let zeros: JointVec = std::iter::repeat_n(0.0, robot.num_joints()).collect();
+        let target = JointTarget {
+            position_rad: zeros.clone(),
+            stiffness: zeros.clone(),
+            damping: zeros,
+        };
+        let safety = SafetyConfig {
+            cycle_s: CYCLE_NS as f32 * 1e-9,
+            velocity_factor: config.limits.velocity_factor,
+            effort_factor: config.limits.effort_factor,
+            fallback_damping_nms: config.limits.damping_nms,
+        };
+        let controller = |method| Controller::new(robot, bundle, method, controller_config);
+        let brake = match &bundle.recovery {
+            Some(_) => Some(controller(Method::Recovery)?),
+            None => None,
+        };
+        let posture = &config.posture;
+        Ok(Self {
+            monitor: Monitor::new(robot, &bundle.ray_spec, &config.faults),
+            estimator: Estimator::new(robot, &config.estimator),
+            durations: Durations {
+                stand_up_s: posture.stand_up_s,
+                stop_s: posture.stop_s,
+                lie_down_s: posture.lie_down_s,
+            },
+            posture: Posture::new(robot, posture)?,
+            controller: controller(config.method)?,
+            brake,
+            limiter: SafetyLimiter::new(robot, &safety).map_err(ControllerError::from)?,
+            state: State::Damping,
+            entered_ns: 0,
+            cycles: 0,
+            estimate: RobotState::zero(robot.num_joints(), robot.num_feet()),
+            rays: RayScan::clear(&bundle.ray_spec),
+            odometry_ns: 0,
+            buttons: 0,
+            goal: GoalSample::default(),
+            goal_since_ns: 0,
+            own_faults: FaultSet::NONE,
+            latched_faults: FaultSet::NONE,
+            held: target.clone(),
+            target,
+            limited: Limited::default(),
+            overruns: 0,
+        })
+    }
+
+    /// One cycle: reads `record.input`, writes the rest of the record.
+    pub fn cycle(&mut self, record: &mut CycleRecord) {
+        let input = &record.input;
+        let requests = self.sense(input);
+        let request = requests.most_urgent();
+        let faults = self.monitor.check(
+            input,
+            request == Some(Request::EmergencyStop),
+            &self.estimate,
+            self.own_faults,
+        );
+        self.decide(input, request, faults);
+        self.own_faults = FaultSet::NONE;
+        self.act(input.time_ns);
+
+        let joints = (0..self.target.position_rad.len()).map(|joint| JointCommand {
+            mode: SERVO,
+            position_rad: self.target.position_rad[joint],
+            velocity_radps: 0.0,
+            effort_nm: 0.0,
+            stiffness: self.target.stiffness[joint],
+            damping: self.target.damping[joint],
+        });
+        record.command.time_ns = input.time_ns;
+        record.command.joints = joints.collect();
+        self.show(input.time_ns, faults, &mut record.status);
+    }
+
+    /// Takes over what is new and usable, and updates the estimate.
+    fn sense(&mut self, input: &CycleInput) -> RequestSet {
+        let mut requests = input.requests;
+        if let Some(interval_s) = self.monitor.take(&input.robot, self.state) {
+            let sample = self.monitor.sample();
+            self.estimator
+                .update(sample, interval_s, &mut self.estimate);
+            requests = requests.union(remote::requests(sample.remote_buttons, self.buttons));
+            self.buttons = sample.remote_buttons;
+        }
+        let odometry = &input.odometry;
+        if odometry.received_ns != self.odometry_ns && is_usable_odometry(odometry) {
+            let interval_ns = odometry.received_ns.saturating_sub(self.odometry_ns);
+            self.estimator
+                .fuse(odometry, interval_ns as f32 * 1e-9, &mut self.estimate);
+            self.odometry_ns = odometry.received_ns;
+        }
+        if self.monitor.is_usable_scan(&input.scan) {
+            self.rays.clone_from(&input.scan.scan);
+        }
+        self.overruns += u64::from(input.missed);
+        requests
+    }
+
+    fn decide(&mut self, input: &CycleInput, request: Option<Request>, faults: FaultSet) {
+        let situation = Situation {
+            request,
+            response: faults.response_in(self.state),
+            may_stand: faults.may_stand(),
+            may_run: faults.is_empty() && input.goal.received_ns > 0,
+            time_over: self.time_left_s(input.time_ns) <= 0.0,
+            elapsed_s: self.elapsed_s(input.time_ns),
+        };
+        let next = self.state.next(&situation, &self.durations);
+        if self.state == State::Run
+            && input.goal.received_ns != self.goal.received_ns
+            && !faults.contains(FaultId::GoalRange)
+        {
+            self.take_goal(&input.goal, input.time_ns);
+        }
+        let felt = faults.felt_in(self.state);
+        if next != self.state {
+            self.enter(next, input);
+        }
+        self.latched_faults = self.latched_faults.union(felt);
+    }
+
+    fn enter(&mut self, state: State, input: &CycleInput) {
+        let was_damped = self.state.is_damped();
+        // The goal of the policy goes on where the robot brakes in two ways.
+        let brakes = |state| matches!(state, State::Stop | State::StopThenLieDown);
+        match state {
+            State::Run => {
+                self.take_goal(&input.goal, input.time_ns);
+                self.controller.reset();
+            }
+            State::Stop | State::StopThenLieDown if !brakes(self.state) => {
+                if let Some(brake) = &mut self.brake {
+                    brake.reset();
+                }
+            }
+            _ => {}
+        }
+        if self.state == State::Fault || state == State::StandUp {
+            self.latched_faults = FaultSet::NONE;
+        }
+        if was_damped {
+            self.limiter.reset();
+        }
+        self.posture.start(&self.estimate.joint_position_rad);
+        self.state = state;
+        self.entered_ns = input.time_ns;
+        self.cycles = 0;
+    }
+
+    fn take_goal(&mut self, goal: &GoalSample, time_ns: u64) {
+        self.goal.clone_from(goal);
+        self.goal_since_ns = time_ns;
+    }
+
+    /// Fills `target` with what the state asks for, within the limits.
+    fn act(&mut self, time_ns: u64) {
+        let elapsed_s = self.elapsed_s(time_ns);
+        let policy_step = self.cycles % CYCLES_PER_POLICY_STEP == 0;
+        match self.state {
+            State::Damping | State::Fault => {}
+            State::StandUp => self.posture.stand_up(elapsed_s, &mut self.target),
+            State::Ready => self.posture.stand(elapsed_s, &mut self.target),
+            State::LieDown => self.posture.lie_down(elapsed_s, &mut self.target),
+            State::Run => {
+                if policy_step {
+                    let time_left_s = self.time_left_s(time_ns).min(MAX_EPISODE_S);
+                    self.step_policy(Which::Controller, time_left_s);
+                }
+                self.target.clone_from(&self.held);
+            }
+            State::Stop | State::StopThenLieDown if self.brake.is_some() => {
+                if policy_step {
+                    self.step_policy(Which::Brake, 0.0);
+                }
+                self.target.clone_from(&self.held);
+            }
+            State::Stop | State::StopThenLieDown => {
+                self.posture.stand(elapsed_s, &mut self.target);
+            }
+        }
+        if self.state.is_damped() {
+            self.limiter.fall_back(&self.estimate, &mut self.target);
+            self.limited = Limited::default();
+        } else {
+            self.limited = self.limiter.limit(&self.estimate, &mut self.target);
+            self.own_faults
+                .insert_if(FaultId::NotFinite, self.limited.fallback);
+        }
+        self.cycles = self.cycles.wrapping_add(1);
+    }
+
+    fn step_policy(&mut self, which: Which, time_left_s: f32) {
+        let controller = match (which, &mut self.brake) {
+            (Which::Brake, Some(brake)) => brake,
+            _ => &mut self.controller,
+        };
+        let target = controller.step(&self.estimate, &self.rays, &self.goal.goal, time_left_s);
+        self.held.clone_from(target);
+        match controller.fault() {
+            None => {}
+            Some(Fault::Shape { .. }) => self.own_faults.insert(FaultId::Shape),
+            Some(Fault::NotFinite(_)) => self.own_faults.insert(FaultId::NotFinite),
+        }
+        self.own_faults
+            .insert_if(FaultId::NotFinite, controller.limited().fallback);
+    }
+
+    fn show(&self, time_ns: u64, faults: FaultSet, status: &mut Status) {
+        let running = self.state == State::Run;
+        let acting = match (self.state, &self.brake) {
+            (State::Stop | State::StopThenLieDown, Some(brake)) => Some(brake),
+            (State::Run, _) => Some(&self.controller),
+            _ => None,
+        };
+        status.time_ns = time_ns;
+        status.state = self.state;
+        status.faults = faults;
+        status.latched_faults = self.latched_faults;
+        status.mode = acting.map(Controller::mode);
+        status.value = acting.and_then(Controller::value);
+        status.twist = acting.and_then(Controller::twist);
+        status.goal = running.then_some(self.goal.goal);
+        status.time_left_s = if running {
+            self.time_left_s(time_ns)
+        } else {
+            0.0
+        };
+        status.rays.clone_from(&self.rays);
+        status.estimate.clone_from(&self.estimate);
+        status.limited = self.limited;
+        status.overruns = self.overruns;
+    }
+
+    fn elapsed_s(&self, time_ns: u64) -> f32 {
+        time_ns.saturating_sub(self.entered_ns) as f32 * 1e-9
+    }
+
+    fn time_left_s(&self, time_ns: u64) -> f32 {
+        self.goal.duration_s - time_ns.saturating_sub(self.goal_since_ns) as f32 * 1e-9
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Which {
+    Controller,
+    Brake,
+}
+
+#[cfg(test)]
+mod tests;

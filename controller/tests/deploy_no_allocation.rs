@@ -1,0 +1,201 @@
+//! After its start the control thread allocates nothing: not while it stands, runs, falls, or passes on what it did.
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::{
+    alloc::{GlobalAlloc, Layout as MemoryLayout, System},
+    cell::Cell,
+    sync::atomic::AtomicBool,
+};
+
+use controller::{
+    ControllerConfig, Method,
+    deploy::{
+        Clock, DeployConfig, GoalSample, LinkPort, Pilot, Request, RobotSample, ScanSample, State,
+        ports, run_cycles,
+    },
+};
+use nalgebra::{Point2, Vector3};
+use policies::{
+    Activation, Bundle, Goal, Layout, Linear, Member, Provenance, RayScan, RaySpec,
+    ReachAvoidMember,
+};
+use robots::Robot;
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is passed on to the system's allocator unchanged; the counter is a plain thread-local cell with
+// a constant initializer and no destructor, and so allocates nothing itself.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: MemoryLayout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's promises are the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: MemoryLayout) {
+        // SAFETY: the caller's promises are the same.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn layers(widths: &[usize]) -> Vec<Linear> {
+    let layer = |pair: &[usize]| Linear {
+        weight: (0..pair[0] * pair[1])
+            .map(|k| 0.05 * (k as f32).sin())
+            .collect(),
+        bias: vec![0.0; pair[1]],
+        inputs: pair[0],
+    };
+    widths.windows(2).map(layer).collect()
+}
+
+fn bundle(robot: &Robot, rays: &RaySpec) -> Bundle {
+    type Make = fn(&Layout, f32, Activation, Vec<Linear>, Provenance) -> Member;
+    let member = |make: Make, layout: &Layout| {
+        let widths = [layout.dim(), 32, 12];
+        let provenance = Provenance::default();
+        make(layout, 0.25, Activation::Elu, layers(&widths), provenance)
+    };
+    let agile = member(Member::agile, &Layout::agile(robot, rays));
+    let reach_avoid = ReachAvoidMember::new(
+        &Layout::reach_avoid(robot, rays),
+        agile.weights_hash().unwrap(),
+        layers(&[19, 64, 64, 1]),
+        Provenance::default(),
+    );
+    Bundle {
+        agile: Some(agile),
+        recovery: Some(member(Member::recovery, &Layout::recovery(robot, rays))),
+        reach_avoid: Some(reach_avoid),
+        ..Bundle::new(robot, rays)
+    }
+}
+
+/// Plays the robot and the operator while the control thread sleeps.
+struct Play {
+    now_ns: u64,
+    cycle: u32,
+    link: LinkPort,
+    sample: RobotSample,
+    scan: ScanSample,
+    goal: GoalSample,
+    seen: [usize; State::ALL.len()],
+    /// Allocations while cycles ran.
+    allocations: usize,
+    before: usize,
+}
+
+impl Clock for Play {
+    fn now_ns(&mut self) -> u64 {
+        self.now_ns += 1000;
+        self.now_ns
+    }
+
+    fn sleep_until(&mut self, time_ns: u64) {
+        if self.cycle > 0 {
+            self.allocations += ALLOCATIONS.get() - self.before;
+        }
+        let state = self.link.status.read().state;
+        self.seen[State::ALL.iter().position(|&s| s == state).unwrap()] += 1;
+        while self.link.log.pop().is_ok() {}
+
+        self.now_ns = time_ns;
+        self.cycle += 1;
+        self.link.pulse.beat(time_ns);
+        self.sample.received_ns = time_ns;
+        self.sample.tick = self.cycle;
+        // Upside down for a while.
+        let upside_down = (4000..4100).contains(&self.cycle);
+        self.sample.imu_orientation_wxyz = if upside_down {
+            [0.0, 1.0, 0.0, 0.0]
+        } else {
+            [1.0, 0.0, 0.0, 0.0]
+        };
+        self.sample.imu_gyroscope_radps.x = if self.cycle == 4200 { f32::NAN } else { 0.1 };
+        self.link.robot.write(self.sample.clone());
+        self.scan.received_ns = time_ns;
+        self.link.scan.write(self.scan.clone());
+        self.goal.received_ns = time_ns - u64::from(self.cycle % 500) * 2_000_000;
+        self.link.goal.write(self.goal.clone());
+        let request = match self.cycle {
+            10 | 4400 => Some(Request::Stand),
+            1200 => Some(Request::Start),
+            3000 => Some(Request::LieDown),
+            4150 | 4300 => Some(Request::Stop),
+            _ => None,
+        };
+        if let Some(request) = request {
+            self.link.operator.request(request, time_ns);
+        }
+        self.link.operator.heartbeat(time_ns);
+        self.before = ALLOCATIONS.get();
+    }
+}
+
+#[test]
+fn the_control_thread_allocates_nothing_in_any_state() {
+    let (robot, rays) = (Robot::load("go1").unwrap(), RaySpec::default());
+    let bundle = bundle(&robot, &rays);
+    let config = DeployConfig {
+        method: Method::Abs,
+        ..DeployConfig::default()
+    };
+    let mut pilot = Pilot::new(&robot, &bundle, &ControllerConfig::default(), &config).unwrap();
+    let (link, mut port) = ports(64);
+    // Somebody waits for commands.
+    port.wake_after_command(std::thread::current());
+    let mut play = Play {
+        now_ns: 1_000_000_000,
+        cycle: 0,
+        link,
+        sample: RobotSample {
+            crc_ok: true,
+            joint_position_rad: [0.0, 1.2, -2.4].into_iter().cycle().take(12).collect(),
+            joint_velocity_radps: [0.1; 12].into_iter().collect(),
+            joint_torque_nm: [1.0; 12].into_iter().collect(),
+            imu_accelerometer_mps2: Vector3::new(0.0, 0.0, 9.81),
+            ..RobotSample::default()
+        },
+        scan: ScanSample {
+            received_ns: 0,
+            scan: RayScan::clear(&rays),
+        },
+        goal: GoalSample {
+            received_ns: 0,
+            goal: Goal {
+                position_world: Point2::new(3.0, 0.0),
+                heading_rad: 0.0,
+            },
+            duration_s: 9.0,
+        },
+        seen: [0; State::ALL.len()],
+        allocations: 0,
+        before: 0,
+    };
+    let stop = AtomicBool::new(false);
+    let report = run_cycles(&mut play, &mut pilot, &mut port, &stop, 5000);
+    assert_eq!(report.cycles, 5000);
+    for (state, count) in State::ALL.iter().zip(play.seen) {
+        // Stop is the one way that was not taken: the robot lay down from running.
+        assert_eq!(
+            count > 0,
+            *state != State::Stop,
+            "{state:?} {:?}",
+            play.seen
+        );
+    }
+    assert_eq!(play.allocations, 0);
+
+    // The counter does count.
+    let before = ALLOCATIONS.get();
+    drop(std::hint::black_box(vec![1, 2, 3]));
+    assert_eq!(ALLOCATIONS.get() - before, 1);
+}

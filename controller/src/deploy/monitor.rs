@@ -213,7 +213,7 @@ impl Monitor {
                 .joint_position_rad
                 .iter()
                 .zip(&self.joint_range_rad)
-                .any(|(position_rad, range)| !(range[0]..=range[1]).contains(&position_rad)),
+                .any(|(position_rad, range)| !(range[0]..=range[1]).contains(position_rad)),
         );
         check(
             FaultId::MotorTemperature,

@@ -240,7 +240,7 @@ impl Pilot {
     /// Fills `target` with what the state asks for, within the limits.
     fn act(&mut self, time_ns: u64) {
         let elapsed_s = self.elapsed_s(time_ns);
-        let policy_step = self.cycles % CYCLES_PER_POLICY_STEP == 0;
+        let policy_step = self.cycles.is_multiple_of(CYCLES_PER_POLICY_STEP);
         match self.state {
             State::Damping | State::Fault => {}
             State::StandUp => self.posture.stand_up(elapsed_s, &mut self.target),

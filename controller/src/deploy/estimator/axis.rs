@@ -64,8 +64,9 @@ impl AxisFilter {
         self.state[POSITION] += dt * (self.state[VELOCITY] + 0.5 * dt * acceleration_mps2);
         self.state[VELOCITY] += dt * acceleration_mps2;
         let covariance = &mut self.covariance;
-        for column in 0..self.len {
-            covariance[POSITION][column] += dt * covariance[VELOCITY][column];
+        let velocity_row = covariance[VELOCITY];
+        for (element, velocity) in covariance[POSITION].iter_mut().zip(velocity_row) {
+            *element += dt * velocity;
         }
         for row in covariance.iter_mut().take(self.len) {
             row[POSITION] += dt * row[VELOCITY];
@@ -130,11 +131,11 @@ impl AxisFilter {
         // What is far off gets only the weight that keeps it at the gate, so that the filter is never locked out.
         let excess = innovation * innovation / (GATE * GATE * innovation_variance);
         let innovation_variance = innovation_variance * excess.max(1.0);
-        for row in 0..self.len {
-            let share = gain[row] / innovation_variance;
-            self.state[row] += share * innovation;
-            for column in 0..self.len {
-                self.covariance[row][column] -= share * gain[column];
+        for (row, (element, gain_of_row)) in self.state.iter_mut().zip(gain).enumerate() {
+            let share = gain_of_row / innovation_variance;
+            *element += share * innovation;
+            for (element, gain) in self.covariance[row].iter_mut().zip(gain) {
+                *element -= share * gain;
             }
         }
     }

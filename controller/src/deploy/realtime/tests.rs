@@ -56,10 +56,10 @@ fn pilot() -> Pilot {
 fn deadlines_stay_on_their_grid_and_missed_ones_are_counted() {
     let start_ns = 1_000_000_000;
     // The third cycle comes 5 ms late: two deadlines pass.
-    let late_ns = [0, 50_000, 5_000_000, 0, 0];
+    let late_ns = vec![0, 50_000, 5_000_000, 0, 0];
     let mut clock = Script {
         now_ns: start_ns,
-        late_ns: late_ns.to_vec().into_iter(),
+        late_ns: late_ns.into_iter(),
     };
     let (mut link, mut control) = ports(16);
     let stop = AtomicBool::new(false);

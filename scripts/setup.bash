@@ -24,3 +24,18 @@ require_libtorch() {
     fi
     python3 "$root/scripts/libtorch.py"
 }
+
+# Whether training by several processes can be built: an MPI library, and libclang, which reads its header.
+has_mpi() {
+    command -v mpicc >/dev/null || return 1
+    [[ -n ${LIBCLANG_PATH:-} ]] || compgen -G "/usr/lib*/llvm-*/lib/libclang*.so*" >/dev/null || ldconfig -p 2>/dev/null | grep -q libclang
+}
+
+require_mpi() {
+    has_mpi || fail "several processes need MPI and libclang to be built; on Debian: apt install libopenmpi-dev openmpi-bin libclang-dev"
+}
+
+# The cargo feature of `abs` for training: with MPI where this machine has it.
+training_features() {
+    if has_mpi; then echo mpi; else echo train; fi
+}

@@ -1,5 +1,7 @@
 //! The contract between the learner and a simulator, owned by the learner.
 
+use serde::{Deserialize, Serialize};
+
 /// Why an episode ended at this step, if it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Done {
@@ -24,8 +26,69 @@ pub struct StepOut<'a> {
     pub terminal_observations: &'a mut [f32],
 }
 
+/// Where the time of `VecEnv::step` went, s. What is left over: observations and resets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepTimes {
+    /// Motors, dynamics, contacts.
+    pub physics_s: f64,
+    /// Casting rays.
+    pub rays_s: f64,
+    /// Reading the state, terminations, rewards.
+    pub rewards_s: f64,
+}
+
+/// Where the time goes, as shares that add up to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct TimeShares {
+    /// Motors, dynamics, contacts.
+    pub physics: f64,
+    /// Casting rays.
+    pub rays: f64,
+    /// Reading the state, terminations, rewards.
+    pub rewards: f64,
+    /// Observations, noise, resets.
+    pub observations: f64,
+    /// Actions from observations.
+    pub inference: f64,
+    /// Values, gradients, optimizer, waiting for other workers.
+    pub update: f64,
+}
+
+impl TimeShares {
+    /// Of `step_s` in `VecEnv::step`, as far as it is known, and of `inference_s` and `update_s` outside of it.
+    #[must_use]
+    pub fn new(times: &StepTimes, step_s: f64, inference_s: f64, update_s: f64) -> Self {
+        let whole_s = (step_s + inference_s + update_s).max(f64::MIN_POSITIVE);
+        let known_s = times.physics_s + times.rays_s + times.rewards_s;
+        // Two of the times are samples: together they may come out longer than what they are part of.
+        let fit = (step_s / known_s.max(f64::MIN_POSITIVE)).min(1.0);
+        let share = |time_s: f64| time_s / whole_s;
+        Self {
+            physics: share(fit * times.physics_s),
+            rays: share(fit * times.rays_s),
+            rewards: share(fit * times.rewards_s),
+            observations: share(step_s - fit * known_s),
+            inference: share(inference_s),
+            update: share(update_s),
+        }
+    }
+
+    /// Names and shares, in the order of a policy step.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, f64); 6] {
+        [
+            ("physics", self.physics),
+            ("rays", self.rays),
+            ("rewards", self.rewards),
+            ("observations", self.observations),
+            ("inference", self.inference),
+            ("update", self.update),
+        ]
+    }
+}
+
 /// A named scalar for the progress line and for TensorBoard, averaged since the last `take_log`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scalar {
     /// E.g. `reward/agile`, `episode/reach_rate`, `curriculum/level`.
     pub name: String,
@@ -54,6 +117,10 @@ pub trait VecEnv: Send {
     fn set_progress(&mut self, _policy_steps: u64) {}
     /// Statistics since the last call.
     fn take_log(&mut self) -> Vec<Scalar>;
+    /// Where the time of `step` went since the last call.
+    fn take_times(&mut self) -> StepTimes {
+        StepTimes::default()
+    }
     /// Everything needed to go on exactly: physics, episodes, curriculum, random streams.
     fn save(&self) -> Vec<u8>;
     /// Restores what `save` returned.

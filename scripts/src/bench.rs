@@ -11,12 +11,15 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, bail};
-use policies::Bundle;
+use anyhow::{Result, ensure};
+use policies::{Bundle, vec_env::TimeShares};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::config::{Config, ConfigArgs};
+use crate::{
+    config::{Config, ConfigArgs},
+    pictures::time_bars,
+};
 
 /// Measure how fast this machine simulates and learns
 #[derive(clap::Args)]
@@ -24,7 +27,7 @@ use crate::config::{Config, ConfigArgs};
 Examples:
   abs bench sim                      both engines
   abs bench sim --engine rapier --threads 1 --json
-  abs bench train --preset paper
+  abs bench train --preset paper --picture out/bench.png
   abs bench switch --json")]
 pub struct BenchCommand {
     #[command(subcommand)]
@@ -70,8 +73,22 @@ struct BenchArgs {
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
+    /// Draw where the time goes
+    #[arg(long, value_name = "FILE.png")]
+    picture: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigArgs,
+}
+
+/// The number of worker threads in each of `processes`, decided.
+fn with_threads(mut config: Config, processes: usize) -> Result<Config> {
+    config.resolve_threads(processes);
+    let (threads, envs) = (config.threads * processes, config.env.num_envs);
+    ensure!(
+        threads <= envs,
+        "{threads} threads cannot share {envs} environments; raise --num-envs or lower --threads"
+    );
+    Ok(config)
 }
 
 fn positive_seconds(text: &str) -> Result<f64, String> {
@@ -95,13 +112,22 @@ impl BenchCommand {
                 };
                 let reports = engines
                     .iter()
-                    .map(|engine| sim::measure(&args.config(engine)?, args.duration()))
+                    .map(|engine| {
+                        sim::measure(&with_threads(args.config(engine)?, 1)?, args.duration())
+                    })
                     .collect::<Result<Vec<_>>>()?;
+                args.draw(&reports.iter().map(sim::SimReport::bar).collect::<Vec<_>>())?;
                 print(&reports, args.json)
             }
             What::Train(args) => {
                 let config = args.config(args.engine.as_deref().unwrap_or("batch"))?;
-                print(&[measure_training(&config, args.duration())?], args.json)
+                match measure_training(&config, args.duration())? {
+                    Some(report) => {
+                        args.draw(&[report.bar()])?;
+                        print(&[report], args.json)
+                    }
+                    None => Ok(()),
+                }
             }
             What::Switch(args) => {
                 let config = args.config.resolve()?;
@@ -118,8 +144,8 @@ impl BenchCommand {
 use train::measure as measure_training;
 
 #[cfg(not(feature = "train"))]
-fn measure_training(_config: &Config, _duration: Duration) -> Result<Value> {
-    bail!(
+fn measure_training(_config: &Config, _duration: Duration) -> Result<Option<sim::SimReport>> {
+    anyhow::bail!(
         "this program was built without libtorch; start it as scripts/abs bench train, which fetches it"
     )
 }
@@ -129,22 +155,21 @@ impl BenchArgs {
         let mut args = self.config.clone();
         args.set("env.num_envs", self.num_envs);
         args.set("env.engine", Some(engine));
-        let mut config = args.resolve()?;
+        let config = args.resolve()?;
         config.env.validate()?;
         config.algorithm.validate()?;
-        config.threads = config.num_threads();
-        if config.threads > config.env.num_envs {
-            bail!(
-                "{} threads cannot share {} environments; raise --num-envs or lower --threads",
-                config.threads,
-                config.env.num_envs
-            );
-        }
         Ok(config)
     }
 
     fn duration(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
+    }
+
+    fn draw(&self, bars: &[(String, TimeShares)]) -> Result<()> {
+        match &self.picture {
+            Some(path) => time_bars("Where the time goes", bars)?.save_png(path),
+            None => Ok(()),
+        }
     }
 }
 

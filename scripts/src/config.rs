@@ -22,7 +22,7 @@ pub struct Config {
     pub robot: String,
     /// Seed of every random stream.
     pub seed: u64,
-    /// Worker threads; 0 stands for all cores. Evaluation does not depend on it. Training does in the last digits,
+    /// Worker threads; 0 stands for all cores, or for one in each of several processes. Evaluation does not depend on it. Training does in the last digits,
     /// because each worker learns from its own share of the environments.
     pub threads: usize,
     /// Training environments: physics, randomization, curriculum, rewards.
@@ -237,6 +237,15 @@ impl Config {
     /// Only for values that TOML cannot hold.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).context("the configuration does not fit into TOML")
+    }
+
+    /// Makes the number of worker threads part of the configuration. Several processes have one each unless told
+    /// otherwise.
+    pub fn resolve_threads(&mut self, processes: usize) {
+        if self.threads == 0 && processes > 1 {
+            self.threads = 1;
+        }
+        self.threads = self.num_threads();
     }
 
     /// Number of worker threads, with 0 resolved to the number of cores.

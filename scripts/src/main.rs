@@ -8,13 +8,22 @@ mod demo;
 mod doctor;
 mod eval;
 mod events;
+#[cfg(feature = "train")]
 mod interrupt;
 mod pictures;
 mod play;
 mod plot;
 mod policy_args;
+#[cfg_attr(
+    not(any(feature = "train", test)),
+    expect(dead_code, reason = "for training")
+)]
 mod progress;
 mod repository;
+#[cfg_attr(
+    not(any(feature = "train", test)),
+    expect(dead_code, reason = "for training")
+)]
 mod run_folder;
 mod stored_evaluation;
 mod train;
@@ -77,11 +86,18 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // `abs ... | head` closes the pipe early; that is not an error.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        // The first of several processes tells the error and fails: a failure here could end it before it has.
+        Err(error) if with_causes(&error).is_empty() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", one_line(&with_causes(&error)));
+            report(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints an error in one line.
+fn report(error: &anyhow::Error) {
+    eprintln!("error: {}", one_line(&with_causes(error)));
 }
 
 fn is_help(error: &clap::Error) -> bool {

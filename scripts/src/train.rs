@@ -4,18 +4,21 @@
 mod reach_avoid;
 #[cfg(feature = "train")]
 mod session;
+#[cfg(feature = "train")]
+mod together;
 
-#[cfg(not(feature = "train"))]
-use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Result;
+#[cfg(feature = "train")]
+use policies::train::Processes;
 use robots::Robot;
 use time::OffsetDateTime;
 
+#[cfg(feature = "train")]
+use crate::repository;
 use crate::{
     config::{Config, ConfigArgs, Task},
-    repository,
     run_folder::RunFolder,
 };
 
@@ -29,6 +32,8 @@ Examples:
   abs train agile --preset paper --set algorithm.total_policy_steps=200_000_000
   abs train --resume runs/agile-go1-1-20260131-235959
   tensorboard --logdir runs
+
+  mpirun -n 4 scripts/abs train agile --num-envs 4096
 
 Ctrl-C saves and stops; a second Ctrl-C kills.")]
 pub struct TrainCommand {
@@ -48,7 +53,7 @@ pub struct TrainCommand {
     /// For reach-avoid: the bundle whose agile policy is rolled out [default: the one that is shipped for the robot]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     bundle: Option<PathBuf>,
-    /// Number of environments, over all workers
+    /// Number of environments, over all workers of all processes
     #[arg(long)]
     num_envs: Option<usize>,
     /// Physics engine [default: batch]
@@ -58,85 +63,101 @@ pub struct TrainCommand {
     config: ConfigArgs,
 }
 
+/// What the command line asks for, found to be sound.
+struct Request {
+    config: Config,
+    robot: Robot,
+    run: RunPath,
+}
+
+/// Where a training belongs.
+enum RunPath {
+    /// A folder still to be made.
+    New(PathBuf),
+    /// The folder of a run that goes on.
+    Old(PathBuf),
+}
+
 impl TrainCommand {
     /// Trains until the configured number of steps is done or Ctrl-C comes.
     ///
     /// # Errors
     /// One line for a configuration, robot or folder that does not do, and when training fails.
+    #[cfg(feature = "train")]
     pub fn run(&self) -> Result<()> {
+        let processes = Processes::join()?;
+        let request = self.request(processes.size());
+        let request = together::same(&processes, request)?;
+        let result = match (request.config.task, request.run) {
+            (Task::Agile | Task::Recovery, run) => {
+                session::train(&processes, &request.config, request.robot, run)
+            }
+            (Task::ReachAvoid, _) if processes.size() > 1 => {
+                together::goes_on(&processes, Err(anyhow::anyhow!(ALONE)))
+            }
+            (Task::ReachAvoid, RunPath::New(path)) => {
+                let bundle = self.bundle.clone();
+                let bundle = bundle.unwrap_or_else(|| repository::bundle(&request.robot.name));
+                reach_avoid::begin(&path, &request.config, &request.robot, &bundle)
+            }
+            (Task::ReachAvoid, RunPath::Old(path)) => {
+                reach_avoid::resume(&RunFolder::open(&path)?, &request.config, &request.robot)
+            }
+        };
+        result
+    }
+
+    /// Says how to get a program that trains.
+    ///
+    /// # Errors
+    /// Always: first what else is wrong, then that libtorch is missing.
+    #[cfg(not(feature = "train"))]
+    pub fn run(&self) -> Result<()> {
+        self.request(1)?;
+        anyhow::bail!(
+            "this program was built without libtorch; start it as scripts/abs train, which fetches it"
+        )
+    }
+
+    fn request(&self, processes: usize) -> Result<Request> {
         let mut args = self.config.clone();
         args.set("env.num_envs", self.num_envs);
         args.set("env.engine", self.engine.as_ref());
         args.set("reach_avoid.rollouts.engine", self.engine.as_ref());
-        match &self.resume {
-            Some(path) => {
-                let run = RunFolder::open(path)?;
-                let (config, robot) = check(args.resolve_over(run.config()?)?)?;
-                match config.task {
-                    Task::Agile | Task::Recovery => resume(&run, &config, robot),
-                    Task::ReachAvoid => resume_reach_avoid(&run, &config, &robot),
-                }
+        let (base, old) = match &self.resume {
+            Some(path) => (RunFolder::open(path)?.config()?, Some(path.clone())),
+            None => (Config::for_task(self.task.unwrap_or(Task::Agile)), None),
+        };
+        let config = args.resolve_over(base)?;
+        let (config, robot) = check(config, processes)?;
+        let run = match (old, &self.out) {
+            (Some(path), _) => RunPath::Old(path),
+            (None, Some(path)) => RunPath::New(path.clone()),
+            (None, None) => {
+                let (task, now) = (config.task.name(), OffsetDateTime::now_utc());
+                RunPath::New(RunFolder::default_path(task, &robot.name, config.seed, now))
             }
-            None => {
-                let task = self.task.unwrap_or(Task::Agile);
-                let (config, robot) = check(args.resolve_over(Config::for_task(task))?)?;
-                let path = self.out.clone().unwrap_or_else(|| {
-                    let now = OffsetDateTime::now_utc();
-                    RunFolder::default_path(config.task.name(), &robot.name, config.seed, now)
-                });
-                match config.task {
-                    Task::Agile | Task::Recovery => begin(&path, &config, robot),
-                    Task::ReachAvoid => {
-                        let bundle = self.bundle.clone();
-                        let bundle = bundle.unwrap_or_else(|| repository::bundle(&robot.name));
-                        begin_reach_avoid(&path, &config, &robot, &bundle)
-                    }
-                }
-            }
-        }
+        };
+        Ok(Request { config, robot, run })
     }
 }
 
+#[cfg(feature = "train")]
+const ALONE: &str = "the reach-avoid value is learned by one process; start it without mpirun";
+
 /// Finds what is wrong before anything is written. The number of workers becomes part of the configuration, because
 /// a run goes on exactly only with the same number.
-fn check(mut config: Config) -> Result<(Config, Robot)> {
+fn check(mut config: Config, processes: usize) -> Result<(Config, Robot)> {
     config.env.validate()?;
     config.algorithm.validate()?;
     config.reach_avoid.validate()?;
     if config.threads == 0 {
-        config.threads = config.num_threads().min(config.env.num_envs);
+        config.resolve_threads(processes);
+        config.threads = config.threads.min(config.env.num_envs);
     }
     let robot = Robot::load(&config.robot)?;
     Ok((config, robot))
 }
 
 #[cfg(feature = "train")]
-use reach_avoid::{begin as begin_reach_avoid, resume as resume_reach_avoid};
-#[cfg(feature = "train")]
-pub use session::learner;
-#[cfg(feature = "train")]
-use session::{begin, resume};
-
-#[cfg(not(feature = "train"))]
-fn begin(_path: &Path, _config: &Config, _robot: Robot) -> Result<()> {
-    anyhow::bail!(NO_LIBTORCH)
-}
-
-#[cfg(not(feature = "train"))]
-fn resume(_run: &RunFolder, _config: &Config, _robot: Robot) -> Result<()> {
-    anyhow::bail!(NO_LIBTORCH)
-}
-
-#[cfg(not(feature = "train"))]
-fn begin_reach_avoid(_path: &Path, _config: &Config, _robot: &Robot, _bundle: &Path) -> Result<()> {
-    anyhow::bail!(NO_LIBTORCH)
-}
-
-#[cfg(not(feature = "train"))]
-fn resume_reach_avoid(_run: &RunFolder, _config: &Config, _robot: &Robot) -> Result<()> {
-    anyhow::bail!(NO_LIBTORCH)
-}
-
-#[cfg(not(feature = "train"))]
-const NO_LIBTORCH: &str =
-    "this program was built without libtorch; start it as scripts/abs train, which fetches it";
+pub use {session::learner, together::goes_on};

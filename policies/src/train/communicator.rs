@@ -14,11 +14,11 @@ pub trait Communicator: Send {
     /// # Errors
     /// When another worker has stopped.
     fn all_reduce_mean(&self, values: &mut [f32]) -> Result<(), LostWorker>;
-    /// Waits until every worker is here.
+    /// What every worker gave, in the order of the ranks.
     ///
     /// # Errors
     /// When another worker has stopped.
-    fn barrier(&self) -> Result<(), LostWorker>;
+    fn all_gather(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, LostWorker>;
     /// Tells the others that this worker stops, so that none of them waits for it.
     fn abort(&self);
 }
@@ -46,6 +46,10 @@ struct Group {
     contributions: Vec<Mutex<Vec<f32>>>,
     /// The mean, in as many pieces as there are ranks: each rank sums one.
     means: Vec<Mutex<Vec<f32>>>,
+    /// What each rank of this process gave to be gathered.
+    given: Vec<Mutex<Vec<u8>>>,
+    /// What the ranks of all processes gave.
+    gathered: Mutex<Vec<Vec<u8>>>,
 }
 
 impl ThreadCommunicator {
@@ -69,6 +73,8 @@ impl ThreadCommunicator {
             barrier: SpinBarrier::new(size),
             contributions: buffers(),
             means: buffers(),
+            given: (0..size).map(|_| Mutex::default()).collect(),
+            gathered: Mutex::default(),
         });
         let (outer_rank, outer_size) = outer.as_ref().map_or((0, 1), |o| (o.rank(), o.size()));
         (0..size)
@@ -140,17 +146,26 @@ impl Communicator for ThreadCommunicator {
         Ok(())
     }
 
-    fn barrier(&self) -> Result<(), LostWorker> {
-        self.group.barrier.wait()?;
-        if let Some(outer) = &self.outer
-            && outer.barrier().is_err()
-        {
-            self.group.barrier.abort();
+    fn all_gather(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, LostWorker> {
+        let group = &*self.group;
+        *lock(&group.given[self.rank]) = bytes.to_vec();
+        group.barrier.wait()?;
+        if self.rank == 0 {
+            let here: Vec<Vec<u8>> = group
+                .given
+                .iter()
+                .map(|given| lock(given).clone())
+                .collect();
+            let gathered = match &self.outer {
+                Some(outer) => self.gather_through(&**outer, &here).inspect_err(|_| {
+                    group.barrier.abort();
+                })?,
+                None => here,
+            };
+            *lock(&group.gathered) = gathered;
         }
-        if self.group.has_outer {
-            self.group.barrier.wait()?;
-        }
-        Ok(())
+        group.barrier.wait()?;
+        Ok(lock(&group.gathered).clone())
     }
 
     fn abort(&self) {
@@ -172,6 +187,21 @@ impl ThreadCommunicator {
         Ok(share[0] == 1.0)
     }
 
+    /// What the workers of all processes gave, of which those of this process gave `here`.
+    fn gather_through(
+        &self,
+        outer: &dyn Communicator,
+        here: &[Vec<u8>],
+    ) -> Result<Vec<Vec<u8>>, LostWorker> {
+        let mut gathered = vec![Vec::new(); self.global.1];
+        for (thread, bytes) in here.iter().enumerate() {
+            for (process, bytes) in outer.all_gather(bytes)?.into_iter().enumerate() {
+                gathered[process * here.len() + thread] = bytes;
+            }
+        }
+        Ok(gathered)
+    }
+
     fn copy_means(&self, values: &mut [f32]) {
         let len = values.len();
         for (rank, mean) in self.group.means.iter().enumerate() {
@@ -180,7 +210,7 @@ impl ThreadCommunicator {
     }
 }
 
-fn piece(rank: usize, size: usize, len: usize) -> std::ops::Range<usize> {
+pub(super) fn piece(rank: usize, size: usize, len: usize) -> std::ops::Range<usize> {
     len * rank / size..len * (rank + 1) / size
 }
 
@@ -280,7 +310,6 @@ mod tests {
             for _ in 0..100 {
                 let mut again = values.clone();
                 member.all_reduce_mean(&mut again).unwrap();
-                member.barrier().unwrap();
             }
             member.all_reduce_mean(&mut values).unwrap();
             values
@@ -293,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_within_a_group_average_over_all_threads() {
+    fn groups_within_a_group_average_and_gather_over_all_threads() {
         let outer = ThreadCommunicator::group(2);
         let results: Vec<Vec<(usize, f32)>> = on_threads(outer, |process| {
             let members = ThreadCommunicator::group_within(2, Box::new(process));
@@ -301,7 +330,13 @@ mod tests {
                 assert_eq!(member.size(), 4);
                 let mut values = [member.rank() as f32];
                 member.all_reduce_mean(&mut values).unwrap();
-                member.barrier().unwrap();
+                for round in 0..10 {
+                    let gathered = member.all_gather(&[member.rank() as u8, round]).unwrap();
+                    assert_eq!(
+                        gathered,
+                        (0..4).map(|rank| vec![rank, round]).collect::<Vec<_>>()
+                    );
+                }
                 (member.rank(), values[0])
             })
         });

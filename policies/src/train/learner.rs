@@ -14,10 +14,10 @@ use super::host_tensor::{elements, elements_mut, zeros};
 use super::model::Model;
 use super::network::{Workspace, padded};
 use super::report::{IterationReport, merged};
-use super::worker::{Plan, Worker, WorkerReport};
+use super::worker::{Measured, Plan, Worker, WorkerReport};
 use crate::Linear;
 use crate::algorithm::{InvalidConfig, PpoConfig, Precision};
-use crate::vec_env::VecEnv;
+use crate::vec_env::{StepTimes, TimeShares, VecEnv};
 
 /// Learning stops as diverged when all minibatches of this many iterations in a row had to be skipped.
 const LOST_ITERATIONS: usize = 2;
@@ -76,6 +76,17 @@ pub struct Resumed {
     pub policy_steps: u64,
     /// Whether the environments go on exactly where they were. If not, they begin fresh episodes.
     pub environments: bool,
+}
+
+impl TrainError {
+    /// Whether this only follows from what another process reports.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(
+            self,
+            Self::LostWorker(_) | Self::Checkpoint(CheckpointError::Elsewhere { .. })
+        )
+    }
 }
 
 impl Learner {
@@ -158,6 +169,12 @@ impl Learner {
         &self.config
     }
 
+    /// Index of this process among those that learn together.
+    #[must_use]
+    pub fn rank(&self) -> usize {
+        self.workers[0].communicator.rank() / self.workers.len()
+    }
+
     /// Number format of the networks' products on this machine, never `Auto`.
     #[must_use]
     pub fn precision(&self) -> Precision {
@@ -179,8 +196,8 @@ impl Learner {
         self.policy_steps
     }
 
-    /// Iterates until the config's policy steps are done, `stop` is set or `observer` breaks. With `checkpoints`, a folder, it saves there at
-    /// the config's interval and at the end.
+    /// Iterates until the config's policy steps are done, or `stop` is set or `observer` breaks in any of the processes. With `checkpoints`, a
+    /// folder that all processes see, it saves there at the config's interval and at the end.
     ///
     /// # Errors
     /// When learning diverges, a worker fails or a checkpoint cannot be written; earlier checkpoints stay.
@@ -191,7 +208,10 @@ impl Learner {
         mut observer: impl FnMut(&Self, &IterationReport) -> ControlFlow<()>,
     ) -> Result<(), TrainError> {
         let mut saved = None;
-        while self.policy_steps < self.config.total_policy_steps && !stop.load(Ordering::Relaxed) {
+        let mut go_on = true;
+        while self.policy_steps < self.config.total_policy_steps
+            && self.agree(go_on && !stop.load(Ordering::Relaxed))?
+        {
             let report = self.iterate()?;
             if let Some(folder) = checkpoints
                 && self
@@ -201,9 +221,7 @@ impl Learner {
                 self.save(folder)?;
                 saved = Some(self.iteration);
             }
-            if observer(self, &report).is_break() {
-                break;
-            }
+            go_on = observer(self, &report).is_continue();
         }
         if let Some(folder) = checkpoints
             && saved != Some(self.iteration)
@@ -211,6 +229,14 @@ impl Learner {
             self.save(folder)?;
         }
         Ok(())
+    }
+
+    /// Whether all processes are `ok`. Every process asks at the same place between two iterations.
+    ///
+    /// # Errors
+    /// When another process has stopped.
+    pub fn agree(&self, ok: bool) -> Result<bool, TrainError> {
+        Ok(self.workers[0].communicator.agree(ok)?)
     }
 
     /// Collects one rollout and learns from it.
@@ -248,13 +274,20 @@ impl Learner {
         }
         let log_std = worker.model.log_std();
         let entropy_of_unit = 0.5 * (1.0 + (2.0 * std::f32::consts::PI).ln());
-        let collect_s: f64 = reports.iter().map(|r| r.collect_s).sum();
-        let update_s: f64 = reports.iter().map(|r| r.update_s).sum();
+        let sum = |of: fn(&Measured) -> f64| first.measured.iter().map(of).sum::<f64>();
+        let (collect_s, update_s) = (sum(|m| m.collect_s), sum(|m| m.update_s));
+        let step_s = sum(|m| m.step_s);
+        let step = StepTimes {
+            physics_s: sum(|m| m.step.physics_s),
+            rays_s: sum(|m| m.step.rays_s),
+            rewards_s: sum(|m| m.step.rewards_s),
+        };
         Ok(IterationReport {
             iteration: self.iteration,
             policy_steps: self.policy_steps,
             steps_per_s: first.policy_steps as f64 / begin.elapsed().as_secs_f64(),
             collect_share: collect_s / (collect_s + update_s),
+            time_shares: TimeShares::new(&step, step_s, collect_s - step_s, update_s),
             reward: first.reward,
             learning_rate: worker.learning_rate,
             kl: first.kl,
@@ -267,7 +300,7 @@ impl Learner {
             actor_gradient_norm: first.actor_gradient_norm,
             critic_gradient_norm: first.critic_gradient_norm,
             skipped_minibatches: first.skipped,
-            scalars: merged(reports.iter().flat_map(|r| &r.log)),
+            scalars: merged(first.measured.iter().flat_map(|m| &m.log)),
         })
     }
 
@@ -319,17 +352,14 @@ impl Learner {
     /// environment that refused.
     pub fn resume(&mut self, checkpoint: &Path) -> Result<Resumed, TrainError> {
         let layout = self.workers[0].model.layout.clone();
-        let loaded = checkpoint::load(checkpoint, &layout)?;
-        let mut environments: Vec<EnvState> = Vec::new();
-        for worker in &self.workers {
-            let observed = worker.observed().len();
-            environments.extend(checkpoint::load_environments(
-                checkpoint,
-                worker.communicator.rank(),
-                observed,
-            )?);
+        let read = checkpoint::load(checkpoint, &layout)
+            .and_then(|loaded| Ok((loaded, self.load_environments(checkpoint)?)));
+        if !self.agree(read.is_ok())? {
+            read?;
+            return Err(LostWorker.into());
         }
-        let exact = self.workers[0].communicator.agree(
+        let (loaded, environments) = read?;
+        let exact = self.agree(
             environments.len() == self.workers.len()
                 && loaded.progress.workers == self.workers[0].communicator.size(),
         )?;
@@ -358,6 +388,16 @@ impl Learner {
             policy_steps: self.policy_steps,
             environments: exact,
         })
+    }
+
+    /// Those of the workers of this process, as far as the checkpoint has them.
+    fn load_environments(&self, checkpoint: &Path) -> Result<Vec<EnvState>, CheckpointError> {
+        let mut environments = Vec::new();
+        for worker in &self.workers {
+            let (rank, observed) = (worker.communicator.rank(), worker.observed().len());
+            environments.extend(checkpoint::load_environments(checkpoint, rank, observed)?);
+        }
+        Ok(environments)
     }
 
     /// The actor's layers, input to output, with ELU after all but the last: what a bundle stores.

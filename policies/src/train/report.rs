@@ -1,6 +1,6 @@
 //! What an iteration did, in numbers.
 
-use crate::vec_env::Scalar;
+use crate::vec_env::{Scalar, TimeShares};
 
 /// One iteration in numbers.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -13,6 +13,8 @@ pub struct IterationReport {
     pub steps_per_s: f64,
     /// Share of the iteration spent collecting; the rest is the update.
     pub collect_share: f64,
+    /// Where the time of all workers went.
+    pub time_shares: TimeShares,
     /// Mean reward per policy step, unscaled.
     pub reward: f32,
     /// Learning rate at the end.

@@ -6,6 +6,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::communicator::{Communicator, LostWorker, ThreadCommunicator};
@@ -16,7 +17,7 @@ use super::network::{Workspace, padded};
 use super::random::{Purpose, random_stream};
 use super::rollout::{Rollout, Trajectories, estimate_advantages};
 use crate::algorithm::PpoConfig;
-use crate::vec_env::{Done, Scalar, StepOut, VecEnv};
+use crate::vec_env::{Done, Scalar, StepOut, StepTimes, VecEnv};
 
 /// What is the same for all workers in an iteration.
 #[derive(Clone, Copy, Debug)]
@@ -27,12 +28,21 @@ pub(super) struct Plan {
     pub(super) policy_steps: u64,
 }
 
-/// Statistics of an iteration. All but the times and the log are the same for all workers.
+/// What one worker measured in an iteration.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Measured {
+    pub(super) collect_s: f64,
+    /// In the environments, and where there.
+    pub(super) step_s: f64,
+    pub(super) step: StepTimes,
+    pub(super) update_s: f64,
+    pub(super) log: Vec<Scalar>,
+}
+
+/// Statistics of an iteration, the same for all workers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WorkerReport {
     pub(super) policy_steps: u64,
-    pub(super) collect_s: f64,
-    pub(super) update_s: f64,
     pub(super) reward: f32,
     pub(super) explained_variance: f32,
     /// Means over the minibatches that were not skipped.
@@ -43,7 +53,8 @@ pub(super) struct WorkerReport {
     pub(super) actor_gradient_norm: f32,
     pub(super) critic_gradient_norm: f32,
     pub(super) skipped: u32,
-    pub(super) log: Vec<Scalar>,
+    /// By each worker, over all processes.
+    pub(super) measured: Vec<Measured>,
 }
 
 pub(super) struct Worker {
@@ -127,24 +138,40 @@ impl Worker {
         report.policy_steps = all_envs * self.config.steps_per_rollout as u64;
 
         self.env.set_progress(plan.policy_steps / all_envs);
-        self.collect(&mut random_stream(
+        let step_s = self.collect(&mut random_stream(
             plan.seed,
             self.communicator.rank(),
             plan.iteration,
             Purpose::Actions,
         ));
-        report.log = self.env.take_log();
-        report.collect_s = begin.elapsed().as_secs_f64();
+        let mut measured = Measured {
+            log: self.env.take_log(),
+            step: self.env.take_times(),
+            step_s,
+            collect_s: begin.elapsed().as_secs_f64(),
+            update_s: 0.0,
+        };
 
         let begin = Instant::now();
         self.evaluate();
         self.prepare(share, &mut report)?;
         self.update(plan, share, &mut report)?;
-        report.update_s = begin.elapsed().as_secs_f64();
+        measured.update_s = begin.elapsed().as_secs_f64();
+        report.measured = self.gather(&measured)?;
         Ok(report)
     }
 
-    fn collect(&mut self, random: &mut Pcg64) {
+    fn gather(&self, own: &Measured) -> Result<Vec<Measured>, LostWorker> {
+        // Plain data of this program: neither can fail.
+        let bytes = postcard::to_stdvec(own).unwrap_or_default();
+        let all = self.communicator.all_gather(&bytes)?;
+        let read = |bytes: &Vec<u8>| postcard::from_bytes(bytes).unwrap_or_default();
+        Ok(all.iter().map(read).collect())
+    }
+
+    /// Fills the rollout; returns how long the environments took, s.
+    fn collect(&mut self, random: &mut Pcg64) -> f64 {
+        let mut step_s = 0.0;
         let (n, observation_dim, action_dim) = (
             self.env.num_envs(),
             self.env.observation_dim(),
@@ -179,6 +206,7 @@ impl Worker {
                 }
             }
             let rows = step * n..(step + 1) * n;
+            let begin = Instant::now();
             self.env.step(
                 actions,
                 StepOut {
@@ -188,6 +216,7 @@ impl Worker {
                     terminal_observations: &mut rollout.terminal,
                 },
             );
+            step_s += begin.elapsed().as_secs_f64();
             for (row, terminal) in rows.zip(rollout.terminal.chunks_exact(observation_dim)) {
                 if rollout.done[row] == Done::TimedOut {
                     rollout.timed_out.push(row);
@@ -196,6 +225,7 @@ impl Worker {
             }
             keep(&rollout.observations, step + 1, &rollout.observed);
         }
+        step_s
     }
 
     /// Values of all observations of the rollout, then advantages and returns.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use policies::algorithm::{PpoConfig, Precision};
 use policies::train::{Learner, Resumed, checkpoint};
+use policies::vec_env::TimeShares;
 
 use crate::point_env::PointEnv;
 use crate::ppo::small;
@@ -19,6 +20,7 @@ fn learner(config: &PpoConfig, seed: u64) -> Learner {
 fn fingerprint(learner: &mut Learner) -> String {
     let mut report = learner.iterate().unwrap();
     (report.steps_per_s, report.collect_share) = (0.0, 0.0);
+    report.time_shares = TimeShares::default();
     format!("{report:?} {:?}", learner.actor_layers())
 }
 

@@ -11,7 +11,7 @@ use std::{
 use anyhow::Result;
 use policies::{
     rays::RayScan,
-    vec_env::{Done, StepOut, VecEnv},
+    vec_env::{Done, StepOut, TimeShares, VecEnv},
 };
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg32;
@@ -24,7 +24,7 @@ use sim::{
     rays::RayCaster,
 };
 
-use crate::config::Config;
+use crate::{config::Config, progress::short};
 
 /// Policy steps after which the robots of the physics benchmark start again.
 const EPISODE_STEPS: usize = 450;
@@ -41,6 +41,22 @@ pub struct SimReport {
     robot_steps_per_second: f64,
     /// Policy steps of single environments: physics, observations, noise, rewards, resets, curriculum.
     env_steps_per_second: f64,
+    /// Where the time of the whole step goes.
+    time_shares: TimeShares,
+}
+
+impl SimReport {
+    /// What the bar of this report says, and its parts.
+    pub fn bar(&self) -> (String, TimeShares) {
+        let label = format!(
+            "{} on {}, {} threads: {} policy steps/s",
+            self.engine,
+            self.robot,
+            self.threads,
+            short(self.env_steps_per_second)
+        );
+        (label, self.time_shares)
+    }
 }
 
 /// Measures each speed for `duration`.
@@ -54,6 +70,7 @@ pub fn measure(config: &Config, duration: Duration) -> Result<SimReport> {
         .into_iter()
         .map(environment_worker)
         .collect();
+    let mut first = agile_shards(&robot, &config.env, config.seed, config.threads)?.swap_remove(0);
     Ok(SimReport {
         robot: robot.name.clone(),
         engine: config.env.engine,
@@ -61,6 +78,7 @@ pub fn measure(config: &Config, duration: Duration) -> Result<SimReport> {
         num_envs: config.env.num_envs,
         robot_steps_per_second,
         env_steps_per_second: total_rate(environments, duration),
+        time_shares: time_shares(&mut first, duration / 4),
     })
 }
 
@@ -149,26 +167,63 @@ fn ring_of_cylinders() -> Vec<Obstacle> {
         .collect()
 }
 
-/// Environments driven by noise, as at the start of training.
+/// Where the time of one worker's environments goes.
+fn time_shares(env: &mut impl VecEnv, duration: Duration) -> TimeShares {
+    let mut steps = NoiseDriven::new(env);
+    steps.step(env);
+    env.take_times();
+    let begin = Instant::now();
+    let mut step_s = 0.0;
+    while step_s == 0.0 || begin.elapsed() < duration {
+        step_s += steps.step(env);
+    }
+    TimeShares::new(&env.take_times(), step_s, 0.0, 0.0)
+}
+
 fn environment_worker(mut env: impl VecEnv + 'static) -> Work {
-    let (num_envs, dim) = (env.num_envs(), env.observation_dim());
-    let mut random = Pcg32::seed_from_u64(0);
-    let actions: Vec<f32> = (0..num_envs * env.action_dim())
-        .map(|_| random.random_range(-1.0..1.0))
-        .collect();
-    let mut observations = vec![0.0; num_envs * dim];
-    let mut terminal_observations = observations.clone();
-    let mut rewards = vec![0.0; num_envs];
-    let mut done = vec![Done::No; num_envs];
-    env.observe(&mut observations);
+    let mut steps = NoiseDriven::new(&mut env);
+    let num_envs = env.num_envs();
     Box::new(move || {
-        let out = StepOut {
-            observations: &mut observations,
-            rewards: &mut rewards,
-            done: &mut done,
-            terminal_observations: &mut terminal_observations,
-        };
-        env.step(&actions, out);
+        steps.step(&mut env);
         num_envs
     })
+}
+
+/// Drives environments by noise, as at the start of training.
+struct NoiseDriven {
+    actions: Vec<f32>,
+    observations: Vec<f32>,
+    terminal_observations: Vec<f32>,
+    rewards: Vec<f32>,
+    done: Vec<Done>,
+}
+
+impl NoiseDriven {
+    fn new(env: &mut impl VecEnv) -> Self {
+        let (num_envs, dim) = (env.num_envs(), env.observation_dim());
+        let mut random = Pcg32::seed_from_u64(0);
+        let actions = (0..num_envs * env.action_dim()).map(|_| random.random_range(-1.0..1.0));
+        let mut observations = vec![0.0; num_envs * dim];
+        env.observe(&mut observations);
+        Self {
+            actions: actions.collect(),
+            terminal_observations: observations.clone(),
+            observations,
+            rewards: vec![0.0; num_envs],
+            done: vec![Done::No; num_envs],
+        }
+    }
+
+    /// Steps all environments; returns how long that took, s.
+    fn step(&mut self, env: &mut impl VecEnv) -> f64 {
+        let out = StepOut {
+            observations: &mut self.observations,
+            rewards: &mut self.rewards,
+            done: &mut self.done,
+            terminal_observations: &mut self.terminal_observations,
+        };
+        let begin = Instant::now();
+        env.step(&self.actions, out);
+        begin.elapsed().as_secs_f64()
+    }
 }

@@ -10,6 +10,7 @@ mod palette;
 mod robot_view;
 mod speeds;
 mod switch_view;
+mod times;
 mod top_view;
 mod tracking;
 mod tradeoff;
@@ -40,6 +41,7 @@ pub use self::{
     curves::{Curves, learning_curves},
     outcomes::outcome_bars,
     speeds::{Speeds, speed_histograms},
+    times::time_bars,
     top_view::{caption_of, contact_sheet, top_view},
     tracking::twist_tracking,
     tradeoff::speed_against_collision,

@@ -5,13 +5,17 @@ use std::{ops::ControlFlow, path::Path, sync::Arc, time::Instant};
 use anyhow::{Context, Result, bail};
 use policies::{
     Activation, Bundle, Layout, Linear, Member, Provenance,
-    train::{EventWriter, IterationReport, Learner, checkpoint},
+    train::{EventWriter, IterationReport, Learner, Processes, TrainError, checkpoint},
     vec_env::VecEnv,
 };
 use robots::Robot;
-use sim::env::{agile_shards, recovery_shards};
+use sim::env::{Share, agile_shards, recovery_shards};
 use time::OffsetDateTime;
 
+use super::{
+    RunPath,
+    together::{goes_on, same_path},
+};
 use crate::{
     config::{Config, Task},
     interrupt::Interrupt,
@@ -26,44 +30,75 @@ struct Session<'a> {
     git_revision: String,
 }
 
-/// Starts a new run.
-pub fn begin(path: &Path, config: &Config, robot: Robot) -> Result<()> {
+/// Starts a run, or goes on with it from its newest checkpoint.
+pub fn train(processes: &Processes, config: &Config, robot: Robot, run: RunPath) -> Result<()> {
     let robot = Arc::new(robot);
+    let (resuming, path) = match run {
+        RunPath::New(path) => (false, path),
+        RunPath::Old(path) => (true, path),
+    };
+    let path = same_path(processes, &path)?;
     // First, so that a mistake leaves no run folder behind.
-    let learner = learner(&dumping_into(path, config), &robot)?;
-    let run = RunFolder::create(path, config)?;
-    Session::new(&run, config, robot).train(learner)
+    let learner = learner(&dumping_into(&path, config), &robot, processes);
+    let mut learner = goes_on(processes, learner)?;
+    if resuming {
+        let resumed = resume(&path, &mut learner);
+        goes_on(processes, resumed)?;
+    }
+    let prepared = match (processes.rank(), resuming) {
+        (0, false) => RunFolder::create(&path, config).map(|_| ()),
+        (0, true) => RunFolder::open(&path).and_then(|run| run.save_config(config)),
+        _ => Ok(()),
+    };
+    goes_on(processes, prepared)?;
+    let run = RunFolder::open(&path).context(
+        "this process does not see the run folder; put it where all machines do, with --out",
+    );
+    let run = goes_on(processes, run)?;
+    let session = Session {
+        run: &run,
+        config,
+        robot,
+        git_revision: git_revision(),
+    };
+    match processes.rank() {
+        0 => session.lead(processes, learner),
+        _ => session.follow(processes, learner),
+    }
 }
 
-/// Goes on with a run from its newest checkpoint.
-pub fn resume(run: &RunFolder, config: &Config, robot: Robot) -> Result<()> {
-    let robot = Arc::new(robot);
-    let mut learner = learner(&dumping_into(run.path(), config), &robot)?;
-    let Some(path) = checkpoint::latest(&run.checkpoints())? else {
-        bail!(
-            "{} holds no checkpoint to resume from",
-            run.path().display()
-        );
+fn resume(run: &Path, learner: &mut Learner) -> Result<()> {
+    let Some(path) = checkpoint::latest(&RunFolder::open(run)?.checkpoints())? else {
+        bail!("{} holds no checkpoint to resume from", run.display());
     };
     let resumed = learner.resume(&path)?;
-    run.save_config(config)?;
     let exactly = match resumed.environments {
         true => "",
         false => ", with fresh episodes because the number of workers or environments has changed",
     };
-    eprintln!("resuming from {}{exactly}", path.display());
-    Session::new(run, config, robot).train(learner)
+    if learner.rank() == 0 {
+        eprintln!("resuming from {}{exactly}", path.display());
+    }
+    Ok(())
 }
 
 /// The learner of a configuration, before its first iteration.
-pub fn learner(config: &Config, robot: &Arc<Robot>) -> Result<Learner> {
-    let (env, seed, workers) = (&config.env, config.seed, config.num_threads());
+pub fn learner(config: &Config, robot: &Arc<Robot>, processes: &Processes) -> Result<Learner> {
+    let (env, seed, threads) = (&config.env, config.seed, config.num_threads());
+    let share = Share {
+        workers: threads * processes.size(),
+        own: threads * processes.rank()..threads * (processes.rank() + 1),
+    };
     let shards = match config.task {
-        Task::Agile => boxed(agile_shards(robot, env, seed, workers)?),
-        Task::Recovery => boxed(recovery_shards(robot, env, seed, workers)?),
+        Task::Agile => boxed(agile_shards(robot, env, seed, share)?),
+        Task::Recovery => boxed(recovery_shards(robot, env, seed, share)?),
         Task::ReachAvoid => bail!("the reach-avoid value is not learned by reinforcement"),
     };
-    Ok(Learner::new(config.algorithm.clone(), shards, config.seed)?)
+    let algorithm = config.algorithm.clone();
+    Ok(match processes.communicator() {
+        Some(others) => Learner::among_processes(algorithm, shards, seed, others)?,
+        None => Learner::new(algorithm, shards, seed)?,
+    })
 }
 
 fn boxed<E: VecEnv + 'static>(shards: Vec<E>) -> Vec<Box<dyn VecEnv>> {
@@ -81,23 +116,19 @@ fn dumping_into(run: &Path, config: &Config) -> Config {
     config
 }
 
-impl<'a> Session<'a> {
-    fn new(run: &'a RunFolder, config: &'a Config, robot: Arc<Robot>) -> Self {
-        Self {
-            run,
-            config,
-            robot,
-            git_revision: git_revision(),
-        }
-    }
-
-    fn train(&self, mut learner: Learner) -> Result<()> {
+impl Session<'_> {
+    /// The first process: learns, writes and shows.
+    fn lead(&self, processes: &Processes, mut learner: Learner) -> Result<()> {
         let begin = Instant::now();
         let interrupt = Interrupt::listen("stopping after this iteration; Ctrl-C again to kill")?;
         let mut events = EventWriter::create(self.run.path())
             .with_context(|| format!("cannot write to {}", self.run.path().display()))?;
+        let of_processes = match processes.size() {
+            1 => String::new(),
+            several => format!(" in each of {several} processes"),
+        };
         eprintln!(
-            "training in {} with {} workers; Ctrl-C saves and stops",
+            "training in {} with {} workers{of_processes}; Ctrl-C saves and stops",
             self.run.path().display(),
             self.config.num_threads()
         );
@@ -120,10 +151,9 @@ impl<'a> Session<'a> {
             },
         );
         progress.finish();
-        outcome?;
-        if let Some(error) = failure {
-            return Err(error);
-        }
+        let outcome = outcome.map_err(|error| alone_or_end(processes, error));
+        let outcome = outcome.map_or_else(Err, |()| failure.map_or(Ok(()), Err));
+        goes_on(processes, outcome)?;
         self.export_bundle(&learner)?;
 
         let run = self.run.path().display();
@@ -139,6 +169,19 @@ impl<'a> Session<'a> {
         }
         eprintln!("evaluate     scripts/abs eval --bundle {run}/bundle");
         Ok(())
+    }
+
+    /// The other processes: learn.
+    fn follow(&self, processes: &Processes, mut learner: Learner) -> Result<()> {
+        let interrupt = Interrupt::listen("stopping after this iteration; Ctrl-C again to kill")?;
+        let checkpoints = self.run.checkpoints();
+        let outcome = learner.run(Some(&checkpoints), interrupt.flag(), |_, _| {
+            ControlFlow::Continue(())
+        });
+        goes_on(
+            processes,
+            outcome.map_err(|error| alone_or_end(processes, error)),
+        )
     }
 
     fn after_iteration(
@@ -196,6 +239,17 @@ impl<'a> Session<'a> {
         }
         Ok(bundle.save(&self.run.bundle())?)
     }
+}
+
+/// After an error that the other processes do not know of, in the middle of an iteration, they are ended too.
+fn alone_or_end(processes: &Processes, error: TrainError) -> anyhow::Error {
+    let in_the_middle = matches!(error, TrainError::Panicked { .. });
+    let error = anyhow::Error::from(error);
+    if in_the_middle && processes.size() > 1 {
+        crate::report(&error);
+        processes.end_all();
+    }
+    error
 }
 
 /// What the progress shows of an iteration; TensorBoard has it all.

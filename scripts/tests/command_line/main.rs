@@ -4,6 +4,9 @@
 
 mod bench;
 mod configuration;
+#[cfg(feature = "mpi")]
+mod processes;
+mod robots;
 mod training;
 
 use std::process::Command;

@@ -3,7 +3,7 @@
 use crate::assert_refused;
 
 /// Three iterations, over in a moment.
-const TINY: [&str; 12] = [
+pub const TINY: [&str; 12] = [
     "--engine",
     "rapier",
     "--num-envs",
@@ -183,6 +183,58 @@ mod with_libtorch {
         assert!(stderr.contains("--resume"), "{stderr}");
         assert_eq!(names(&run.join("checkpoints")).len(), 1);
         Bundle::load(&run.join("bundle")).unwrap();
+    }
+
+    #[test]
+    fn a_full_disk_leaves_the_last_checkpoint_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let (whole, parts) = (at("whole"), at("parts"));
+        train(&with_tiny(&["agile", "--out", &whole]));
+        let mut first = with_tiny(&["agile", "--out", &parts]);
+        first.extend(["--set", "algorithm.total_policy_steps=32"]);
+        train(&first);
+        let checkpoints = Path::new(&parts).join("checkpoints");
+        let content = || {
+            let files = names(&checkpoints.join("checkpoint-1"));
+            let read = |name: &String| fs::read(checkpoints.join("checkpoint-1").join(name));
+            let bytes: Vec<_> = files.iter().map(|name| read(name).unwrap()).collect();
+            (files, bytes)
+        };
+        let before = content();
+
+        // No file may grow beyond 16 KiB, which is enough for all but the checkpoint: a write fails in its middle, as on
+        // a full disk.
+        let rest = [
+            "train",
+            "--resume",
+            &parts,
+            "--set",
+            "algorithm.total_policy_steps=96",
+        ];
+        let limited = "trap '' XFSZ; ulimit -f 16; exec \"$0\" \"$@\"";
+        let output = Command::new("bash")
+            .args(["-c", limited, env!("CARGO_BIN_EXE_abs")])
+            .args(rest)
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success(), "{stderr}");
+        let errors: Vec<_> = stderr
+            .lines()
+            .filter(|l| l.starts_with("error: "))
+            .collect();
+        assert_eq!(errors.len(), 1, "{stderr}");
+        for part in ["checkpoints/.checkpoint-3.partial/", "File too large"] {
+            assert!(errors[0].contains(part), "{stderr}");
+        }
+        assert_eq!(names(&checkpoints), ["checkpoint-1"]);
+        assert_eq!(content(), before);
+
+        // With room again the run goes on as if nothing had been.
+        train(&rest);
+        let weights = |run: &str| fs::read(format!("{run}/bundle/agile.safetensors")).unwrap();
+        assert_eq!(weights(&whole), weights(&parts));
     }
 
     /// A value of the shipped policy, learned in a moment.

@@ -12,27 +12,29 @@ pub mod randomization;
 pub mod recovery;
 pub mod rewards;
 mod shards;
+mod stopwatch;
 pub mod task;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use nalgebra::{Point3, UnitQuaternion};
 use policies::{
     action::ActionMap,
     observation::{ObservationInput, Quantity},
     rays::RayScan,
-    vec_env::{Done, Scalar, StepOut, VecEnv},
+    vec_env::{Done, Scalar, StepOut, StepTimes, VecEnv},
 };
 use rand::RngExt;
 use robots::{FootVec, JointVec, Robot, RobotState};
 use serde::{Deserialize, Serialize};
 
 pub use self::config::{ConfigError, CurriculumConfig, EnvConfig, NoiseConfig, uniform};
-pub use self::shards::{EnvError, agile_shards, recovery_shards};
+pub use self::shards::{EnvError, Share, agile_shards, recovery_shards};
 use self::{
     history::History,
     log::Log,
     rewards::{CONTACT_FORCE_N, SoftLimits, StepContext},
+    stopwatch::Stopwatch,
     task::{EpisodePlan, LevelChange, Task},
 };
 use crate::{
@@ -67,6 +69,7 @@ pub struct Env<T: Task> {
     terms: Vec<f32>,
     log: Log,
     history: History,
+    stopwatch: Stopwatch,
     first_index: usize,
     // Scratch, reused by every environment.
     physics: PhysicsState,
@@ -146,6 +149,7 @@ impl<T: Task> Env<T> {
             log: Log::new(task.term_names()),
             terms: vec![0.0; task.term_names().len()],
             history: History::new(num_envs, joints),
+            stopwatch: Stopwatch::new(num_envs),
             first_index: range.start,
             physics: PhysicsState::zero(robot),
             state: RobotState::zero(joints, feet),
@@ -226,8 +230,10 @@ impl<T: Task> Env<T> {
             *before = touches;
         }
         if self.sees_rays {
+            let begin = Stopwatch::begin(index);
             self.rays
                 .cast(&self.state, &slot.obstacles, time_s, &mut self.scan);
+            self.stopwatch.rays(begin);
             if self.config.noise.illusion {
                 let bound_m = input.goal.distance_m() + self.config.noise.illusion_margin_m;
                 apply_illusion(&mut self.scan, bound_m, &mut slot.stream);
@@ -279,6 +285,7 @@ impl<T: Task> Env<T> {
         row: &mut [f32],
         terminal_row: &mut [f32],
     ) -> (f32, Done) {
+        let begin = Stopwatch::begin(index);
         self.engine.read(index, &mut self.physics);
         let slot = &mut self.slots[index];
         slot.steps += 1;
@@ -316,6 +323,7 @@ impl<T: Task> Env<T> {
             self.history.dump(dump, index, self.first_index + index);
             (0.0, Done::Terminated)
         };
+        self.stopwatch.rewards(begin);
         if done == Done::TimedOut {
             self.observe_row(index, terminal_row);
         }
@@ -375,7 +383,9 @@ impl<T: Task> VecEnv for Env<T> {
                 *target -= bias;
             }
         }
+        let begin = Instant::now();
         self.engine.step(&self.targets_rad);
+        self.stopwatch.physics(begin);
         let dim = self.observation_dim();
         for (index, old_action) in old_actions.iter().enumerate() {
             let range = index * dim..(index + 1) * dim;
@@ -391,6 +401,10 @@ impl<T: Task> VecEnv for Env<T> {
 
     fn take_log(&mut self) -> Vec<Scalar> {
         self.log.take(self.slots.iter().map(|slot| slot.level))
+    }
+
+    fn take_times(&mut self) -> StepTimes {
+        self.stopwatch.take()
     }
 
     fn save(&self) -> Vec<u8> {

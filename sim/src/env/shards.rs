@@ -1,12 +1,29 @@
 //! Splitting the environments over worker threads.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use policies::observation::Layout;
 use robots::Robot;
 
 use super::{ConfigError, Env, EnvConfig, agile::AgileTask, recovery::RecoveryTask, task::Task};
 use crate::{engine::EngineError, terrain::TerrainLibrary};
+
+/// Which of the shards that the environments are split into, one per worker, are built here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Workers over all processes.
+    pub workers: usize,
+    /// Those of this process.
+    pub own: Range<usize>,
+}
+
+impl From<usize> for Share {
+    /// All of them.
+    fn from(workers: usize) -> Self {
+        let own = 0..workers;
+        Self { workers, own }
+    }
+}
 
 /// Builds the environments of the agile task, split into one [`Env`] per worker thread.
 ///
@@ -16,11 +33,11 @@ pub fn agile_shards(
     robot: &Arc<Robot>,
     config: &EnvConfig,
     seed: u64,
-    workers: usize,
+    share: impl Into<Share>,
 ) -> Result<Vec<Env<AgileTask>>, EnvError> {
     config.validate()?;
     let layout = Layout::agile(robot, &config.rays);
-    shards(robot, config, seed, workers, || {
+    shards(robot, config, seed, share.into(), || {
         AgileTask::new(config.agile.clone(), layout.clone(), Robot::clone(robot))
     })
 }
@@ -33,11 +50,11 @@ pub fn recovery_shards(
     robot: &Arc<Robot>,
     config: &EnvConfig,
     seed: u64,
-    workers: usize,
+    share: impl Into<Share>,
 ) -> Result<Vec<Env<RecoveryTask>>, EnvError> {
     config.validate()?;
     let layout = Layout::recovery(robot, &config.rays);
-    shards(robot, config, seed, workers, || {
+    shards(robot, config, seed, share.into(), || {
         RecoveryTask::new(config.recovery.clone(), layout.clone(), Robot::clone(robot))
     })
 }
@@ -46,9 +63,10 @@ fn shards<T: Task>(
     robot: &Arc<Robot>,
     config: &EnvConfig,
     seed: u64,
-    workers: usize,
+    share: Share,
     task: impl Fn() -> T,
 ) -> Result<Vec<Env<T>>, EnvError> {
+    let workers = share.workers;
     if workers == 0 || workers > config.num_envs {
         return Err(EnvError::Workers {
             workers,
@@ -61,7 +79,8 @@ fn shards<T: Task>(
         seed,
     ));
     let bound = |worker: usize| worker * config.num_envs / workers;
-    (0..workers)
+    share
+        .own
         .map(|worker| {
             let range = bound(worker)..bound(worker + 1);
             Env::new(robot, config, seed, range, Arc::clone(&terrains), task())

@@ -1,0 +1,142 @@
+//! Robots and scenes that cannot be trained with are refused in one line that says what to do.
+
+use std::{fs, path::Path};
+
+use crate::assert_refused;
+
+/// A folder with go1, in which each text is replaced once.
+fn edited_go1(folder: &Path, edits: &[(&str, &str)]) -> String {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../robots/go1");
+    let mut unused: Vec<_> = edits.iter().map(|(from, _)| *from).collect();
+    for name in ["robot.toml", "go1.urdf"] {
+        let mut text = fs::read_to_string(shipped.join(name)).unwrap();
+        for (from, to) in edits {
+            if text.contains(from) {
+                text = text.replacen(from, to, 1);
+                unused.retain(|edit| edit != from);
+            }
+        }
+        fs::write(folder.join(name), text).unwrap();
+    }
+    assert!(unused.is_empty(), "nothing to edit: {unused:?}");
+    folder.to_str().unwrap().to_owned()
+}
+
+#[track_caller]
+fn refused(edits: &[(&str, &str)], parts: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let robot = edited_go1(folder.path(), edits);
+    for command in [&["train", "agile"][..], &["bench", "sim"]] {
+        let flags = ["--engine", "batch", "--num-envs", "2", "--robot", &robot];
+        if command[0] == "train" && cfg!(not(feature = "train")) {
+            continue;
+        }
+        assert_refused(&[command, &flags].concat(), parts);
+    }
+}
+
+#[test]
+fn robots_that_no_engine_holds() {
+    refused(
+        &[(
+            "\"FL_thigh_joint\" type=\"revolute\"",
+            "\"FL_thigh_joint\" type=\"prismatic\"",
+        )],
+        &[
+            "`FL_thigh_joint` is prismatic",
+            "only revolute, continuous and fixed",
+        ],
+    );
+    refused(
+        &[("<child link=\"FR_calf\"/>", "<child link=\"FR_hip\"/>")],
+        &["closes a loop", "remove joint"],
+    );
+}
+
+#[test]
+fn legs_of_unequal_length_are_for_rapier() {
+    let joints = |values: &str| format!("[{}]", [values, values, values, values].join(", "));
+    // The calf of one leg is fixed to its thigh.
+    let vectors = [
+        (
+            "default_position_rad = [0.0, 0.8, -1.5]",
+            "default_position_rad = ",
+            "0.0, 0.8, -1.5",
+        ),
+        (
+            "standing_position_rad = [0.0, 1.0, -1.8]",
+            "standing_position_rad = ",
+            "0.0, 1.0, -1.8",
+        ),
+        (
+            "stiffness = [30.0, 30.0, 30.0]",
+            "stiffness = ",
+            "30.0, 30.0, 30.0",
+        ),
+        (
+            "damping = [0.65, 0.65, 0.65]",
+            "damping = ",
+            "0.65, 0.65, 0.65",
+        ),
+        (
+            "armature_kgm2 = [0.005, 0.005, 0.005]",
+            "armature_kgm2 = ",
+            "0.005, 0.005, 0.005",
+        ),
+        (
+            "damping_nms = [0.05, 0.05, 0.05]",
+            "damping_nms = ",
+            "0.05, 0.05, 0.05",
+        ),
+        (
+            "friction_nm = [0.2, 0.2, 0.2]",
+            "friction_nm = ",
+            "0.2, 0.2, 0.2",
+        ),
+    ];
+    let mut edits = vec![
+        (
+            "joints = [\"FR_hip_joint\", \"FR_thigh_joint\", \"FR_calf_joint\"]".to_owned(),
+            "joints = [\"FR_hip_joint\", \"FR_thigh_joint\"]".to_owned(),
+        ),
+        (
+            "\"FR_calf_joint\" type=\"revolute\"".to_owned(),
+            "\"FR_calf_joint\" type=\"fixed\"".to_owned(),
+        ),
+    ];
+    for (line, key, leg) in vectors {
+        let mut values: Vec<String> = joints(leg)
+            .trim_matches(['[', ']'])
+            .split(", ")
+            .map(String::from)
+            .collect();
+        values.remove(5);
+        edits.push((line.to_owned(), format!("{key}[{}]", values.join(", "))));
+    }
+    let edits: Vec<_> = edits
+        .iter()
+        .map(|(from, to)| (from.as_str(), to.as_str()))
+        .collect();
+    refused(
+        &edits,
+        &["leg `FR` has 2 joints", "equal length", "--engine rapier"],
+    );
+}
+
+#[test]
+fn workers_without_environments() {
+    let flags = [
+        "bench",
+        "sim",
+        "--engine",
+        "batch",
+        "--num-envs",
+        "2",
+        "--threads",
+        "3",
+    ];
+    assert_refused(
+        &flags,
+        &["3 threads", "2 environments", "--num-envs", "--threads"],
+    );
+}

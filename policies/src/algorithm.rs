@@ -10,6 +10,8 @@ pub struct PpoConfig {
     pub hidden: Vec<usize>,
     /// Number format of the networks' products; weights, optimizer and last layers are always float32.
     pub precision: Precision,
+    /// Where the networks are evaluated and differentiated. Environments, losses and optimizer are on the processor.
+    pub device: Device,
     /// Discount per policy step.
     pub gamma: f32,
     /// GAE's trade between bias (0) and variance (1).
@@ -81,11 +83,22 @@ pub struct StdBound {
     pub to: f32,
 }
 
+/// What evaluates and differentiates the networks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// The first CUDA device.
+    Cuda,
+}
+
 /// Number format of the networks' products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// bfloat16 where the processor computes with it (AMX or AVX-512 BF16), else float32.
+    /// bfloat16 where the processor computes with it (AMX or AVX-512 BF16), else float32; float32 on a CUDA device.
     Auto,
     /// bfloat16.
     Bf16,
@@ -150,6 +163,7 @@ impl PpoConfig {
         Self {
             hidden: vec![256, 128, 64],
             precision: Precision::Auto,
+            device: Device::Cpu,
             gamma: 0.99,
             lambda: 0.95,
             clip: 0.2,

@@ -39,7 +39,7 @@ enum What {
     /// Physics alone, and the whole environment step
     Sim(BenchArgs),
     /// Learning: simulation, inference and update together
-    Train(BenchArgs),
+    Train(TrainArgs),
     /// One control cycle through reach-avoid value, twist search and recovery policy, on one core
     Switch(SwitchArgs),
 }
@@ -60,6 +60,15 @@ struct SwitchArgs {
 }
 
 #[derive(clap::Args)]
+struct TrainArgs {
+    /// What computes the networks [default: cpu]
+    #[arg(long, value_parser = ["cpu", "cuda"])]
+    device: Option<String>,
+    #[command(flatten)]
+    common: BenchArgs,
+}
+
+#[derive(Clone, clap::Args)]
 struct BenchArgs {
     /// Physics engine [default: all for `sim`, batch for `train`]
     #[arg(long, value_parser = ["rapier", "batch"])]
@@ -119,7 +128,9 @@ impl BenchCommand {
                 args.draw(&reports.iter().map(sim::SimReport::bar).collect::<Vec<_>>())?;
                 print(&reports, args.json)
             }
-            What::Train(args) => {
+            What::Train(TrainArgs { device, common }) => {
+                let mut args = common.clone();
+                args.config.set("algorithm.device", device.as_ref());
                 let config = args.config(args.engine.as_deref().unwrap_or("batch"))?;
                 match measure_training(&config, args.duration())? {
                     Some(report) => {

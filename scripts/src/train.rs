@@ -59,6 +59,9 @@ pub struct TrainCommand {
     /// Physics engine [default: batch]
     #[arg(long, value_parser = ["rapier", "batch"])]
     engine: Option<String>,
+    /// What computes the networks; environments and optimizer are on the processor [default: cpu]
+    #[arg(long, value_parser = ["cpu", "cuda"])]
+    device: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
 }
@@ -122,6 +125,7 @@ impl TrainCommand {
     fn request(&self, processes: usize) -> Result<Request> {
         let mut args = self.config.clone();
         args.set("env.num_envs", self.num_envs);
+        args.set("algorithm.device", self.device.as_ref());
         args.set("env.engine", self.engine.as_ref());
         args.set("reach_avoid.rollouts.engine", self.engine.as_ref());
         let (base, old) = match &self.resume {

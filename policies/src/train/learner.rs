@@ -12,11 +12,11 @@ use super::checkpoint::{self, CheckpointError, EnvState, Progress};
 use super::communicator::{Communicator, LostWorker, ThreadCommunicator};
 use super::host_tensor::{elements, elements_mut, zeros};
 use super::model::Model;
-use super::network::{Workspace, padded};
+use super::network::{Compute, Workspace, padded};
 use super::report::{IterationReport, merged};
 use super::worker::{Measured, Plan, Worker, WorkerReport};
 use crate::Linear;
-use crate::algorithm::{InvalidConfig, PpoConfig, Precision};
+use crate::algorithm::{Device, InvalidConfig, PpoConfig, Precision};
 use crate::vec_env::{StepTimes, TimeShares, VecEnv};
 
 /// Learning stops as diverged when all minibatches of this many iterations in a row had to be skipped.
@@ -40,6 +40,9 @@ pub enum TrainError {
     /// Environments that one learner cannot take together.
     #[error("{0}")]
     Environments(String),
+    /// A CUDA device is asked for and is not there.
+    #[error("--device cuda: {0}")]
+    NoCuda(&'static str),
     /// Losses or gradients stay NaN or infinite.
     #[error(
         "diverged: the last {skipped} minibatches up to iteration {iteration} had a loss or gradient that is not finite; \
@@ -147,12 +150,12 @@ impl Learner {
                 )));
             }
         }
-        let kind = compute_kind(config.precision);
+        let compute = compute(&config)?;
         tch::set_num_threads(1);
         let workers = envs
             .into_iter()
             .zip(communicators)
-            .map(|(env, communicator)| Worker::new(&config, kind, env, communicator, seed))
+            .map(|(env, communicator)| Worker::new(&config, compute, env, communicator, seed))
             .collect();
         Ok(Self {
             config,
@@ -178,7 +181,7 @@ impl Learner {
     /// Number format of the networks' products on this machine, never `Auto`.
     #[must_use]
     pub fn precision(&self) -> Precision {
-        match compute_kind(self.config.precision) {
+        match compute_kind(&self.config) {
             Kind::BFloat16 => Precision::Bf16,
             _ => Precision::F32,
         }
@@ -425,16 +428,16 @@ impl Learner {
     #[must_use]
     pub fn mean_actions(&self, observations: &[f32]) -> Vec<f32> {
         let model = &self.workers[0].model;
-        mean_actions(
-            model,
-            compute_kind(self.config.precision),
-            &self.config.hidden,
-            observations,
-        )
+        mean_actions(model, model.compute(), &self.config.hidden, observations)
     }
 }
 
-fn mean_actions(model: &Model, kind: Kind, hidden: &[usize], observations: &[f32]) -> Vec<f32> {
+fn mean_actions(
+    model: &Model,
+    compute: Compute,
+    hidden: &[usize],
+    observations: &[f32],
+) -> Vec<f32> {
     let dim = model.layout.actor[0].inputs;
     assert_eq!(
         observations.len() % dim,
@@ -448,8 +451,10 @@ fn mean_actions(model: &Model, kind: Kind, hidden: &[usize], observations: &[f32
         row[..dim].copy_from_slice(observation);
     }
     let output = zeros(&[rows, model.layout.log_std.len()], Kind::Float);
-    let mut work = Workspace::new(rows, hidden, kind);
-    model.actor.forward(&wide.to_kind(kind), &output, &mut work);
+    let mut work = Workspace::new(rows, hidden, compute);
+    model
+        .actor
+        .forward(&wide.to_kind(compute.kind), &output, &mut work);
     elements(&output).to_vec()
 }
 
@@ -493,12 +498,40 @@ fn collect_reports(results: Vec<Joined>) -> Result<Vec<WorkerReport>, TrainError
     lost.map_or(Ok(reports), |lost| Err(lost.into()))
 }
 
-fn compute_kind(precision: Precision) -> Kind {
-    match precision {
+/// What evaluates the networks, if it is there.
+fn compute(config: &PpoConfig) -> Result<Compute, TrainError> {
+    let device = match config.device {
+        Device::Cpu => tch::Device::Cpu,
+        Device::Cuda if tch::Cuda::is_available() => tch::Device::Cuda(0),
+        Device::Cuda => return Err(TrainError::NoCuda(no_cuda())),
+    };
+    Ok(Compute::on(device, compute_kind(config)))
+}
+
+/// Why there is no CUDA device.
+fn no_cuda() -> &'static str {
+    // Torch without its CUDA library knows of no device either.
+    let has_library = option_env!("LIBTORCH")
+        .is_some_and(|torch| Path::new(torch).join("lib/libtorch_cuda.so").exists());
+    match has_library {
+        true => "libtorch finds no usable GPU: look at nvidia-smi, or train with --device cpu",
+        false => {
+            "the libtorch in .libtorch/torch is for processors only: put a CUDA build of libtorch 2.11.0 in its place, \
+             or train with --device cpu"
+        }
+    }
+}
+
+fn compute_kind(config: &PpoConfig) -> Kind {
+    match config.precision {
         Precision::F32 => Kind::Float,
         Precision::Bf16 => Kind::BFloat16,
         #[cfg(target_arch = "x86_64")]
-        Precision::Auto if is_x86_feature_detected!("avx512bf16") => Kind::BFloat16,
+        Precision::Auto
+            if config.device == Device::Cpu && is_x86_feature_detected!("avx512bf16") =>
+        {
+            Kind::BFloat16
+        }
         Precision::Auto => Kind::Float,
     }
 }

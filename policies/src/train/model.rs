@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use rand::RngExt;
 use rand_pcg::Pcg64;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::adam::Adam;
 use super::host_tensor::{elements, elements_mut, zeros};
-use super::network::{LayerSpan, Mlp, Shape};
+use super::network::{Compute, LayerSpan, Mlp, Shape};
 use crate::algorithm::PpoConfig;
 
 /// Where everything lies in the flat vector of parameters: actor, log_std, critic.
@@ -113,32 +113,44 @@ pub(super) const STATISTICS: usize = 4;
 
 pub(super) struct Model {
     pub(super) layout: ParameterLayout,
-    /// float32 [len].
+    /// float32 [len], in host memory.
     parameters: Tensor,
-    /// The parameters in the kind that hidden layers compute with [len].
+    /// The parameters on the device [len]; on the processor `parameters` itself.
+    on_device: Tensor,
+    /// The parameters on the device in the kind that hidden layers compute with [len]; in float32 `on_device` itself.
     shadow: Tensor,
-    /// float32 [len + STATISTICS].
+    /// float32 [len + STATISTICS], in host memory.
     gradients: Tensor,
+    /// Where the networks write them; on the processor `gradients` itself.
+    device_gradients: Tensor,
+    compute: Compute,
     pub(super) actor: Mlp,
     pub(super) critic: Mlp,
     pub(super) adam: Adam,
 }
 
 impl Model {
-    pub(super) fn new(layout: ParameterLayout, kind: Kind) -> Self {
+    pub(super) fn new(layout: ParameterLayout, compute: Compute) -> Self {
         let len = layout.len();
         let parameters = zeros(&[len], Kind::Float);
-        let shadow = match kind {
-            Kind::Float => parameters.shallow_clone(),
-            _ => zeros(&[len], kind),
-        };
         let gradients = zeros(&[len + STATISTICS], Kind::Float);
-        let actor = Mlp::new(&layout.actor, &parameters, &shadow, &gradients);
-        let critic = Mlp::new(&layout.critic, &parameters, &shadow, &gradients);
+        // Shares its memory where it is there already.
+        let on_device = parameters.to_device(compute.device);
+        let device_gradients = gradients.to_device(compute.device);
+        let shadow = match compute.kind {
+            Kind::Float => on_device.shallow_clone(),
+            kind => compute.zeros(&[len], kind),
+        };
+        let network =
+            |spans: &[LayerSpan]| Mlp::new(spans, &on_device, &shadow, &device_gradients, compute);
+        let (actor, critic) = (network(&layout.actor), network(&layout.critic));
         Self {
             parameters,
+            on_device,
             shadow,
             gradients,
+            device_gradients,
+            compute,
             actor,
             critic,
             adam: Adam::new(len),
@@ -171,6 +183,10 @@ impl Model {
         self.refresh_shadow();
     }
 
+    pub(super) fn compute(&self) -> Compute {
+        self.compute
+    }
+
     pub(super) fn parameters(&self) -> &[f32] {
         elements(&self.parameters)
     }
@@ -181,13 +197,23 @@ impl Model {
     }
 
     pub(super) fn refresh_shadow(&mut self) {
-        if self.shadow.kind() != Kind::Float {
-            self.shadow.copy_(&self.parameters);
+        if self.compute.device != Device::Cpu {
+            self.on_device.copy_(&self.parameters);
+        }
+        if self.compute.kind != Kind::Float {
+            self.shadow.copy_(&self.on_device);
         }
     }
 
     pub(super) fn log_std(&self) -> &[f32] {
         &self.parameters()[self.layout.log_std.clone()]
+    }
+
+    /// Brings to host memory what the networks' backward passes wrote.
+    pub(super) fn fetch_gradients(&mut self) {
+        if self.compute.device != Device::Cpu {
+            self.gradients.copy_(&self.device_gradients);
+        }
     }
 
     /// Gradients, then statistics.

@@ -3,10 +3,35 @@
 //! Writing it out, rather than leaving it to autograd, keeps every intermediate in memory that is allocated once, gives the bias gradients and
 //! ELU's slope in one pass, and takes the loss gradients as plain numbers.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::elementwise::{self, Bf16};
-use super::host_tensor::{elements, elements_mut, head, zeros};
+use super::host_tensor::{elements, elements_mut, head};
+
+/// What computes a network's layers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Compute {
+    /// Kind of all layers but the last, which is float32.
+    pub(super) kind: Kind,
+    pub(super) device: Device,
+    /// ELU by our own passes over host memory instead of torch's operations.
+    pub(super) own_elu: bool,
+}
+
+impl Compute {
+    pub(super) fn on(device: Device, kind: Kind) -> Self {
+        Self {
+            kind,
+            device,
+            own_elu: device == Device::Cpu,
+        }
+    }
+
+    pub(super) fn zeros(self, shape: &[usize], kind: Kind) -> Tensor {
+        let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
+        Tensor::zeros(shape, (kind, self.device))
+    }
+}
 
 /// Inputs are padded with zeros to a multiple of this, which is what AMX tiles want. Padding weights are zero and stay zero.
 const INPUT_MULTIPLE: usize = 32;
@@ -79,8 +104,7 @@ impl Shape {
 /// Views of one network's parameters, and of the gradients in the same order.
 pub(super) struct Mlp {
     layers: Vec<Layer>,
-    /// Kind of all layers but the last, which is float32.
-    kind: Kind,
+    compute: Compute,
 }
 
 struct Layer {
@@ -106,15 +130,17 @@ pub(super) struct Workspace {
 }
 
 impl Workspace {
-    pub(super) fn new(capacity: usize, hidden: &[usize], kind: Kind) -> Self {
+    pub(super) fn new(capacity: usize, hidden: &[usize], compute: Compute) -> Self {
+        let kind = compute.kind;
         let buffers = || {
             hidden
                 .iter()
-                .map(|&width| zeros(&[capacity, width], kind))
+                .map(|&width| compute.zeros(&[capacity, width], kind))
                 .collect()
         };
         let last = || {
-            (kind != Kind::Float).then(|| zeros(&[capacity, hidden[hidden.len() - 1]], Kind::Float))
+            (kind != Kind::Float)
+                .then(|| compute.zeros(&[capacity, hidden[hidden.len() - 1]], Kind::Float))
         };
         Self {
             hidden: buffers(),
@@ -126,14 +152,16 @@ impl Workspace {
 }
 
 impl Mlp {
-    /// Views into flat vectors: `parameters` and `gradients` are float32; `shadow` holds the parameters in the kind that hidden layers compute with.
+    /// Views into flat vectors on the device: `parameters` and `gradients` are float32; `shadow` holds the parameters in the kind that hidden
+    /// layers compute with.
     pub(super) fn new(
         spans: &[LayerSpan],
         parameters: &Tensor,
         shadow: &Tensor,
         gradients: &Tensor,
+        compute: Compute,
     ) -> Self {
-        let kind = shadow.kind();
+        let kind = compute.kind;
         let last = spans.len() - 1;
         let layers = spans
             .iter()
@@ -153,23 +181,28 @@ impl Mlp {
                     bias,
                     weight_gradient,
                     bias_gradient,
-                    narrow_gradient: narrow.then(|| zeros(&[span.outputs, span.stride], kind)),
+                    narrow_gradient: narrow
+                        .then(|| compute.zeros(&[span.outputs, span.stride], kind)),
                 }
             })
             .collect();
-        Self { layers, kind }
+        Self { layers, compute }
     }
 
-    /// Writes the outputs for `input` [rows, stride] into `output` [rows, outputs] (float32); the workspace keeps what `backward` needs.
+    /// Writes the outputs for `input` [rows, stride] into `output` [rows, outputs] (float32); the workspace keeps what `backward` needs. Both may
+    /// be in host memory whatever the device.
     pub(super) fn forward(&self, input: &Tensor, output: &Tensor, work: &mut Workspace) {
         let rows = input.size()[0] as usize;
         let (last, hidden) = self.layers.split_last().expect("a network has layers");
-        let mut input = input.shallow_clone();
+        let mut input = input.to_device(self.compute.device);
         for (layer, buffer) in hidden.iter().zip(&work.hidden) {
             let mut output = head(buffer, rows);
             let _ = layer.bias.addmm_out(&output, &input, &layer.weight.tr());
-            match self.kind {
-                Kind::Float => elementwise::elu::<f32>(elements_mut(&mut output)),
+            match self.compute {
+                Compute { own_elu: false, .. } => drop(output.elu_()),
+                Compute {
+                    kind: Kind::Float, ..
+                } => elementwise::elu::<f32>(elements_mut(&mut output)),
                 _ => elementwise::elu::<Bf16>(elements_mut(&mut output)),
             }
             input = output;
@@ -179,7 +212,14 @@ impl Mlp {
             wide.copy_(&input);
             input = wide;
         }
-        let _ = last.bias.addmm_out(output, &input, &last.weight.tr());
+        let weight = last.weight.tr();
+        if output.device() == self.compute.device {
+            let _ = last.bias.addmm_out(output, &input, &weight);
+        } else {
+            output
+                .shallow_clone()
+                .copy_(&last.bias.addmm(&input, &weight));
+        }
     }
 
     /// Writes the gradients of all parameters, given the gradient with respect to the outputs [rows, outputs] of the `forward` just done.
@@ -190,6 +230,8 @@ impl Mlp {
         work: &mut Workspace,
     ) {
         let rows = input.size()[0] as usize;
+        let input = &input.to_device(self.compute.device);
+        let output_gradient = &output_gradient.to_device(self.compute.device);
         let (last, hidden) = self.layers.split_last_mut().expect("a network has layers");
         let top = work.hidden.len() - 1;
 
@@ -215,17 +257,27 @@ impl Mlp {
             let layer = &mut hidden[index];
             let output = head(&work.hidden[index], rows);
             let mut gradient = head(&work.hidden_gradient[index], rows);
-            let sums = elements_mut(&mut layer.bias_gradient);
-            match self.kind {
-                Kind::Float => elementwise::elu_backward::<f32>(
+            match self.compute {
+                Compute { own_elu: false, .. } => {
+                    // The slope is exp(x) = y + 1 where x < 0, else 1.
+                    let _ = gradient.g_mul_(&(output.clamp_max(0.0) + 1.0));
+                    layer.bias_gradient.copy_(&gradient.sum_dim_intlist(
+                        [0_i64].as_slice(),
+                        false,
+                        Kind::Float,
+                    ));
+                }
+                Compute {
+                    kind: Kind::Float, ..
+                } => elementwise::elu_backward::<f32>(
                     elements_mut(&mut gradient),
                     elements(&output),
-                    sums,
+                    elements_mut(&mut layer.bias_gradient),
                 ),
                 _ => elementwise::elu_backward::<Bf16>(
                     elements_mut(&mut gradient),
                     elements(&output),
-                    sums,
+                    elements_mut(&mut layer.bias_gradient),
                 ),
             }
             let layer_input = match index {
@@ -250,10 +302,12 @@ impl Mlp {
 mod tests {
     use tch::{Device, Kind, Tensor};
 
+    use super::super::host_tensor::zeros;
     use super::*;
 
     /// Parameters, gradients by `backward`, and gradients by autograd for the loss sum(output * direction).
-    fn gradients(kind: Kind) -> (Tensor, Tensor) {
+    fn gradients(compute: Compute) -> (Tensor, Tensor) {
+        let kind = compute.kind;
         tch::manual_seed(5);
         let (inputs, hidden, outputs, rows) = (7, [24, 16], 3, 50);
         let spans = Shape::new(inputs, &hidden, outputs).spans(0);
@@ -261,8 +315,8 @@ mod tests {
         let parameters = Tensor::randn([len], (Kind::Float, Device::Cpu)) * 0.3;
         let shadow = parameters.to_kind(kind);
         let written = Tensor::zeros([len], (Kind::Float, Device::Cpu));
-        let mut network = Mlp::new(&spans, &parameters, &shadow, &written);
-        let mut work = Workspace::new(rows + 10, &hidden, kind);
+        let mut network = Mlp::new(&spans, &parameters, &shadow, &written, compute);
+        let mut work = Workspace::new(rows + 10, &hidden, compute);
         let input = Tensor::randn(
             [rows as i64, padded(inputs) as i64],
             (Kind::Float, Device::Cpu),
@@ -300,9 +354,19 @@ mod tests {
 
     #[test]
     fn backward_agrees_with_autograd() {
-        let (written, autograd) = gradients(Kind::Float);
-        assert!(relative_error(&written, &autograd) < 1e-5);
-        let (written, autograd) = gradients(Kind::BFloat16);
-        assert!(relative_error(&written, &autograd) < 0.02);
+        // Torch's ELU is what other devices than the processor use.
+        for own_elu in [true, false] {
+            for (kind, tolerance) in [(Kind::Float, 1e-5), (Kind::BFloat16, 0.02)] {
+                let compute = Compute {
+                    own_elu,
+                    ..Compute::on(Device::Cpu, kind)
+                };
+                let (written, autograd) = gradients(compute);
+                assert!(
+                    relative_error(&written, &autograd) < tolerance,
+                    "{compute:?}"
+                );
+            }
+        }
     }
 }

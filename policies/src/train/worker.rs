@@ -13,7 +13,7 @@ use super::communicator::{Communicator, LostWorker, ThreadCommunicator};
 use super::host_tensor::{elements, elements_mut, head, zeros};
 use super::loss::{PolicyBatch, ValueBatch, policy_loss, value_loss};
 use super::model::{Model, ParameterLayout, STATISTICS};
-use super::network::{Workspace, padded};
+use super::network::{Compute, Workspace, padded};
 use super::random::{Purpose, random_stream};
 use super::rollout::{Rollout, Trajectories, estimate_advantages};
 use crate::algorithm::PpoConfig;
@@ -65,9 +65,10 @@ pub(super) struct Worker {
     /// Minibatches skipped since the last one that was not.
     pub(super) skipped_in_a_row: u32,
     config: PpoConfig,
+    compute: Compute,
     rollout: Rollout,
     work: Workspace,
-    /// Observations of a minibatch [minibatch, stride].
+    /// Observations of a minibatch [minibatch, stride], on the device.
     batch: Tensor,
     /// Outputs and their gradients [minibatch, action_dim], [minibatch, 1].
     means: Tensor,
@@ -80,7 +81,7 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(
         config: &PpoConfig,
-        kind: Kind,
+        compute: Compute,
         env: Box<dyn VecEnv>,
         communicator: ThreadCommunicator,
         seed: u64,
@@ -92,7 +93,8 @@ impl Worker {
         let minibatch = rows.div_ceil(config.minibatches);
         let stride = padded(observation_dim);
         let layout = ParameterLayout::new(observation_dim, &config.hidden, action_dim);
-        let mut model = Model::new(layout, kind);
+        let kind = compute.kind;
+        let mut model = Model::new(layout, compute);
         model.initialize(config, &mut random_stream(seed, 0, 0, Purpose::Parameters));
         let mut worker = Self {
             communicator,
@@ -100,8 +102,9 @@ impl Worker {
             learning_rate: config.learning_rate.start,
             skipped_in_a_row: 0,
             rollout: Rollout::new(n, steps, observation_dim, action_dim, kind),
-            work: Workspace::new(minibatch.max(n), &config.hidden, kind),
-            batch: zeros(&[minibatch, stride], kind),
+            work: Workspace::new(minibatch.max(n), &config.hidden, compute),
+            batch: compute.zeros(&[minibatch, stride], kind),
+            compute,
             means: zeros(&[minibatch, action_dim], Kind::Float),
             mean_gradient: zeros(&[minibatch, action_dim], Kind::Float),
             values: zeros(&[minibatch, 1], Kind::Float),
@@ -342,6 +345,8 @@ impl Worker {
         let steps_after = plan.policy_steps + report.policy_steps;
         let bound = self.config.std_bound.at(steps_after);
         let log_std = self.config.min_std.ln()..bound.map_or(f32::INFINITY, f32::ln);
+        // Once per rollout; on the processor they are there already.
+        let observations = self.rollout.observations.to_device(self.compute.device);
         let mut counted = 0;
         for _ in 0..self.config.epochs {
             elements_mut::<i64>(&mut self.rollout.order).shuffle(&mut random);
@@ -351,7 +356,8 @@ impl Worker {
                 if begin == end {
                     continue;
                 }
-                let [surrogate, kl, clipped, value_loss] = self.differentiate(begin, end, share)?;
+                let [surrogate, kl, clipped, value_loss] =
+                    self.differentiate(&observations, begin, end, share)?;
                 let norms = self.model.gradient_norms();
                 if ![surrogate, kl, value_loss, norms[0], norms[1]]
                     .iter()
@@ -391,6 +397,7 @@ impl Worker {
     /// Gradients of both losses over the minibatch `order[begin..end]`, averaged over all workers, and the statistics with them.
     fn differentiate(
         &mut self,
+        observations: &Tensor,
         begin: usize,
         end: usize,
         share: f32,
@@ -399,7 +406,8 @@ impl Worker {
         let rollout = &self.rollout;
         let order = rollout.order.narrow(0, begin as i64, rows as i64);
         let input = head(&self.batch, rows);
-        let _ = rollout.observations.index_select_out(&input, 0, &order);
+        let device_order = order.to_device(self.compute.device);
+        let _ = observations.index_select_out(&input, 0, &device_order);
         let order = elements::<i64>(&order);
 
         let means = head(&self.means, rows);
@@ -441,6 +449,7 @@ impl Worker {
             .critic
             .backward(&input, &value_gradient, &mut self.work);
 
+        self.model.fetch_gradients();
         let (log_std, len) = (self.model.layout.log_std.clone(), self.model.layout.len());
         let gradients = self.model.gradients_mut();
         gradients[log_std].copy_from_slice(&self.log_std_gradient);

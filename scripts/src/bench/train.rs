@@ -6,7 +6,11 @@ use std::{
 };
 
 use anyhow::Result;
-use policies::{algorithm::Precision, train::Processes, vec_env::TimeShares};
+use policies::{
+    algorithm::{Device, Precision},
+    train::Processes,
+    vec_env::TimeShares,
+};
 use robots::Robot;
 use serde::Serialize;
 use sim::engine::EngineKind;
@@ -33,6 +37,7 @@ pub struct TrainReport {
     hidden: Vec<usize>,
     epochs: usize,
     precision: Precision,
+    device: Device,
     policy_steps_per_second: f64,
     collect_share: f64,
     update_share: f64,
@@ -95,6 +100,7 @@ pub fn measure(config: &Config, duration: Duration) -> Result<Option<TrainReport
         hidden: config.algorithm.hidden.clone(),
         epochs: config.algorithm.epochs,
         precision: learner.precision(),
+        device: config.algorithm.device,
         policy_steps_per_second: (learner.policy_steps() - first_step) as f64 / iterations_s,
         collect_share,
         update_share: 1.0 - collect_share,

@@ -15,14 +15,31 @@ fn the_simulation_benchmark_prints_json() {
     assert_eq!(report["num_envs"], 3);
     assert!(report["robot_steps_per_second"].as_f64().unwrap() > 0.0);
     assert!(report["env_steps_per_second"].as_f64().unwrap() > 0.0);
+    let shares = shares(&report);
+    assert_eq!(shares.len(), 6);
+    assert!(
+        (shares.iter().sum::<f64>() - 1.0).abs() < 1e-9,
+        "{shares:?}"
+    );
+}
+
+/// Where the time goes.
+fn shares(report: &Value) -> Vec<f64> {
+    let shares = report["time_shares"].as_object().unwrap().values();
+    shares.map(|share| share.as_f64().unwrap()).collect()
 }
 
 #[cfg(feature = "train")]
 #[test]
 fn the_training_benchmark_prints_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("a/times.png");
     let flags = "bench train --json --engine rapier --num-envs 2 --threads 1 --seconds 0.1 \
-                 --set algorithm.steps_per_rollout=4 --set algorithm.precision=f32";
-    let outcome = abs(&flags.split_whitespace().collect::<Vec<_>>());
+                 --set algorithm.steps_per_rollout=4 --set algorithm.precision=f32 --picture";
+    let mut arguments: Vec<_> = flags.split_whitespace().collect();
+    arguments.push(picture.to_str().unwrap());
+    let outcome = abs(&arguments);
+    assert!(picture.is_file());
     assert!(outcome.success, "{}", outcome.stderr);
     let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
     assert!(report["policy_steps_per_second"].as_f64().unwrap() > 0.0);
@@ -30,6 +47,12 @@ fn the_training_benchmark_prints_json() {
     let share = |name: &str| report[name].as_f64().unwrap();
     assert!((share("collect_share") + share("update_share") - 1.0).abs() < 1e-9);
     assert!(share("collect_share") > 0.0 && share("update_share") > 0.0);
+    let shares = shares(&report);
+    assert!(shares.iter().all(|share| *share > 0.0), "{shares:?}");
+    assert!(
+        (shares.iter().sum::<f64>() - 1.0).abs() < 1e-9,
+        "{shares:?}"
+    );
 }
 
 #[test]

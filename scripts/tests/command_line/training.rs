@@ -186,6 +186,20 @@ mod with_libtorch {
     }
 
     #[test]
+    fn a_device_that_is_not_there_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        let arguments = with_tiny(&["agile", "--out", run.to_str().unwrap(), "--device", "cuda"]);
+        let outcome = abs(&arguments);
+        if outcome.success {
+            println!("skipped: there is a CUDA device");
+            return;
+        }
+        assert_refused(&arguments, &["--device cuda: ", "--device cpu"]);
+        assert!(!run.exists());
+    }
+
+    #[test]
     fn a_full_disk_leaves_the_last_checkpoint_whole() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();

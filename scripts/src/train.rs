@@ -91,7 +91,7 @@ impl TrainCommand {
         let processes = Processes::join()?;
         let request = self.request(processes.size());
         let request = together::same(&processes, request)?;
-        let result = match (request.config.task, request.run) {
+        match (request.config.task, request.run) {
             (Task::Agile | Task::Recovery, run) => {
                 session::train(&processes, &request.config, request.robot, run)
             }
@@ -106,8 +106,7 @@ impl TrainCommand {
             (Task::ReachAvoid, RunPath::Old(path)) => {
                 reach_avoid::resume(&RunFolder::open(&path)?, &request.config, &request.robot)
             }
-        };
-        result
+        }
     }
 
     /// Says how to get a program that trains.

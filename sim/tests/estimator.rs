@@ -1,0 +1,174 @@
+//! The robot's own estimate of its velocity and position beside the simulated truth, at a run.
+
+use std::path::Path;
+
+use controller::{
+    ControlInput, Controller, ControllerConfig, Method,
+    deploy::{Estimator, EstimatorConfig, RobotSample},
+};
+use nalgebra::{Point2, UnitQuaternion, Vector3};
+use policies::Bundle;
+use rand::RngExt;
+use robots::{JointVec, Robot, RobotState};
+use sim::{
+    engine::{Engine, EpisodeStart, PhysicsConfig, PhysicsState},
+    random::{Stream, stream},
+    rapier_engine::RapierEngine,
+};
+
+const GRAVITY_MPS2: f32 = 9.81;
+
+/// What a robot like Go1 measures of a simulated one: each number with noise, the IMU's angles with errors that stay.
+struct Sensors {
+    stream: Stream,
+    foot_sensors: bool,
+    velocity_world: Vector3<f32>,
+    heading_drift_rad: f32,
+}
+
+impl Sensors {
+    /// Normal noise, nearly: the sum of twelve uniform numbers.
+    fn noise(&mut self, deviation: f32) -> f32 {
+        let sum: f32 = (0..12)
+            .map(|_| self.stream.random_range(-0.5..0.5f32))
+            .sum();
+        deviation * sum
+    }
+
+    fn noise3(&mut self, deviation: f32) -> Vector3<f32> {
+        Vector3::from_fn(|_, _| self.noise(deviation))
+    }
+
+    fn noisy(&mut self, values: &JointVec, deviation: f32) -> JointVec {
+        values
+            .iter()
+            .map(|value| value + self.noise(deviation))
+            .collect()
+    }
+
+    fn sample(&mut self, truth: &PhysicsState, step_s: f32) -> RobotSample {
+        let acceleration = (truth.linear_velocity_world - self.velocity_world) / step_s;
+        self.velocity_world = truth.linear_velocity_world;
+        let to_base = truth.orientation.inverse();
+        let force_base = to_base * (acceleration + Vector3::z() * GRAVITY_MPS2);
+        // Half a degree of tilt that is always wrong, and a heading that drifts by 0.1 degrees per second.
+        self.heading_drift_rad += 0.0017 * step_s;
+        let wrong = UnitQuaternion::from_euler_angles(0.006, -0.006, 0.0);
+        let drift = UnitQuaternion::from_axis_angle(&Vector3::z_axis(), self.heading_drift_rad);
+        let jitter = UnitQuaternion::from_scaled_axis(self.noise3(0.003));
+        let imu = drift * truth.orientation * wrong * jitter;
+        let foot_force = truth
+            .foot_force_world
+            .iter()
+            .map(|force| if self.foot_sensors { force.norm() } else { 0.0 });
+        RobotSample {
+            foot_force: foot_force.collect(),
+            joint_position_rad: self.noisy(&truth.joint_position_rad, 0.002),
+            joint_velocity_radps: self.noisy(&truth.joint_velocity_radps, 0.1),
+            joint_torque_nm: self.noisy(&truth.joint_torque_nm, 0.3),
+            imu_orientation_wxyz: [imu.w, imu.i, imu.j, imu.k],
+            imu_gyroscope_radps: to_base * truth.angular_velocity_world + self.noise3(0.02),
+            imu_accelerometer_mps2: force_base + self.noise3(0.2) + Vector3::new(0.05, -0.05, 0.1),
+            ..RobotSample::default()
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Errors {
+    mean_speed_mps: f32,
+    velocity_rms_mps: f32,
+    path_m: f32,
+    drift_m: f32,
+    wrong_contact_share: f32,
+}
+
+/// Eight seconds with the shipped agile policy, the goal always six metres ahead.
+fn run(foot_sensors: bool, seed: u64) -> Errors {
+    let robot = Robot::load("go1").expect("go1");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/bundles/go1");
+    let bundle = Bundle::load(&folder).expect("the shipped bundle");
+    let config = ControllerConfig::default();
+    let mut controller =
+        Controller::new(&robot, &bundle, Method::Agile, &config).expect("it fits the robot");
+    let mut estimator = Estimator::new(&robot, &EstimatorConfig::default());
+    let mut estimate = RobotState::zero(robot.num_joints(), robot.num_feet());
+    let mut input = ControlInput::new(&robot, &bundle.ray_spec);
+
+    let physics = PhysicsConfig {
+        decimation: 1,
+        ..PhysicsConfig::default()
+    };
+    let mut engine = RapierEngine::new(&robot, &physics, 1).expect("rapier");
+    engine
+        .reset(0, &EpisodeStart::standing(&robot))
+        .expect("scene");
+    let mut truth = PhysicsState::zero(&robot);
+    engine.read(0, &mut truth);
+    let mut sensors = Sensors {
+        stream: stream(seed, 0),
+        foot_sensors,
+        velocity_world: Vector3::zeros(),
+        heading_drift_rad: 0.0,
+    };
+    estimator.update(&sensors.sample(&truth, physics.step_s), 0.0, &mut estimate);
+
+    let mut errors = Errors {
+        mean_speed_mps: 0.0,
+        velocity_rms_mps: 0.0,
+        path_m: 0.0,
+        drift_m: 0.0,
+        wrong_contact_share: 0.0,
+    };
+    let (mut squares, mut moving, mut contacts) = (0.0, 0, 0);
+    let mut target_rad = JointVec::new();
+    let steps = 1600;
+    for step in 0..steps {
+        if step % 4 == 0 {
+            truth.write_robot_state(1.0, &mut input.state);
+            let heading = input.state.yaw_rad();
+            let ahead = 6.0 * nalgebra::Vector2::new((0.5 * heading).cos(), (0.5 * heading).sin());
+            input.goal.position_world = Point2::from(truth.position_world.xy().coords + ahead);
+            let target = controller.step(&input.state, &input.rays, &input.goal, 5.0);
+            target_rad.clone_from(&target.position_rad);
+        }
+        engine.step(&target_rad);
+        engine.read(0, &mut truth);
+        estimator.update(
+            &sensors.sample(&truth, physics.step_s),
+            physics.step_s,
+            &mut estimate,
+        );
+
+        let velocity_base = truth
+            .orientation
+            .inverse_transform_vector(&truth.linear_velocity_world);
+        errors.path_m += truth.linear_velocity_world.xy().norm() * physics.step_s;
+        // The first second is the start.
+        if step >= 200 {
+            moving += 1;
+            errors.mean_speed_mps += velocity_base.x;
+            squares += (estimate.linear_velocity_base - velocity_base).norm_squared();
+        }
+        for (estimated, force) in estimate.foot_contact.iter().zip(&truth.foot_force_world) {
+            contacts += 1;
+            errors.wrong_contact_share += f32::from(u8::from(*estimated != (force.norm() > 1.0)));
+        }
+    }
+    errors.mean_speed_mps /= moving as f32;
+    errors.velocity_rms_mps = (squares / moving as f32).sqrt();
+    errors.wrong_contact_share /= contacts as f32;
+    errors.drift_m = (estimate.position_world.xy() - truth.position_world.xy()).norm();
+    println!("foot sensors {foot_sensors}: {errors:?}");
+    errors
+}
+
+#[test]
+fn velocity_and_position_at_a_run_with_and_without_foot_sensors() {
+    for foot_sensors in [true, false] {
+        let errors = run(foot_sensors, 1);
+        assert!(errors.mean_speed_mps > 2.3, "{errors:?}");
+        assert!(errors.velocity_rms_mps <= 0.15, "{errors:?}");
+        assert!(errors.drift_m <= 0.05 * errors.path_m, "{errors:?}");
+    }
+}

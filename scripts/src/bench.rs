@@ -1,5 +1,6 @@
-//! `abs bench`: how fast this machine simulates and learns.
+//! `abs bench`: how fast this machine simulates, learns and controls.
 
+mod control;
 mod sim;
 mod switch;
 #[cfg(feature = "train")]
@@ -18,17 +19,18 @@ use serde_json::Value;
 
 use crate::{
     config::{Config, ConfigArgs},
-    pictures::time_bars,
+    pictures::{cycle_times, time_bars},
 };
 
-/// Measure how fast this machine simulates and learns
+/// Measure how fast this machine simulates, learns and controls
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   abs bench sim                      both engines
   abs bench sim --engine rapier --threads 1 --json
   abs bench train --preset paper --picture out/bench.png
-  abs bench switch --json")]
+  abs bench switch --json
+  abs bench control --busy 2 --picture out/control.png")]
 pub struct BenchCommand {
     #[command(subcommand)]
     what: What,
@@ -42,6 +44,29 @@ enum What {
     Train(TrainArgs),
     /// One control cycle through reach-avoid value, twist search and recovery policy, on one core
     Switch(SwitchArgs),
+    /// The control thread of a robot at 500 Hz: compute time, wake-up lateness, allocations
+    Control(ControlArgs),
+}
+
+#[derive(clap::Args)]
+struct ControlArgs {
+    /// Folder of a bundle with the three networks [default: random networks of the paper's sizes]
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    /// How long to measure, s
+    #[arg(long, default_value_t = 60.0, value_parser = positive_seconds)]
+    seconds: f64,
+    /// Busy threads beside the control thread
+    #[arg(long, default_value_t = 0)]
+    busy: usize,
+    /// Draw the histograms of compute time and lateness
+    #[arg(long, value_name = "FILE.png")]
+    picture: Option<PathBuf>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 #[derive(clap::Args)]
@@ -145,6 +170,18 @@ impl BenchCommand {
                 let bundle = args.bundle.as_deref().map(Bundle::load).transpose()?;
                 let duration = Duration::from_secs_f64(args.seconds);
                 let report = switch::measure(&config, bundle.as_ref(), duration)?;
+                print(&[report], args.json)
+            }
+            What::Control(args) => {
+                let config = args.config.resolve()?;
+                let bundle = args.bundle.as_deref().map(Bundle::load).transpose()?;
+                let duration = Duration::from_secs_f64(args.seconds);
+                let (report, times) =
+                    control::measure(&config, bundle.as_ref(), duration, args.busy)?;
+                if let Some(path) = &args.picture {
+                    let title = format!("Control thread at 500 Hz, {} busy threads", args.busy);
+                    cycle_times(&title, &times)?.save_png(path)?;
+                }
                 print(&[report], args.json)
             }
         }

@@ -1,5 +1,6 @@
 //! `abs`: trains, evaluates and shows agile-but-safe policies for legged robots.
 
+mod allocations;
 mod bench;
 mod compare;
 mod config;

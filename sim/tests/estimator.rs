@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use controller::{
-    ControlInput, Controller, ControllerConfig, Method,
+    Controller, ControllerConfig, Method,
     deploy::{Estimator, EstimatorConfig, RobotSample},
 };
-use nalgebra::{Point2, UnitQuaternion, Vector3};
-use policies::Bundle;
+use nalgebra::{Point2, UnitQuaternion, Vector2, Vector3};
+use policies::{Bundle, Goal, RayScan};
 use rand::RngExt;
 use robots::{JointVec, Robot, RobotState};
 use sim::{
@@ -83,7 +83,7 @@ struct Errors {
     wrong_contact_share: f32,
 }
 
-/// Eight seconds with the shipped agile policy, the goal always six metres ahead.
+/// Eight seconds with the shipped agile policy on the estimate, the goal always six metres ahead.
 fn run(foot_sensors: bool, seed: u64) -> Errors {
     let robot = Robot::load("go1").expect("go1");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/bundles/go1");
@@ -93,7 +93,11 @@ fn run(foot_sensors: bool, seed: u64) -> Errors {
         Controller::new(&robot, &bundle, Method::Agile, &config).expect("it fits the robot");
     let mut estimator = Estimator::new(&robot, &EstimatorConfig::default());
     let mut estimate = RobotState::zero(robot.num_joints(), robot.num_feet());
-    let mut input = ControlInput::new(&robot, &bundle.ray_spec);
+    let rays = RayScan::clear(&bundle.ray_spec);
+    let mut goal = Goal {
+        position_world: Point2::origin(),
+        heading_rad: 0.0,
+    };
 
     let physics = PhysicsConfig {
         decimation: 1,
@@ -125,11 +129,9 @@ fn run(foot_sensors: bool, seed: u64) -> Errors {
     let steps = 1600;
     for step in 0..steps {
         if step % 4 == 0 {
-            truth.write_robot_state(1.0, &mut input.state);
-            let heading = input.state.yaw_rad();
-            let ahead = 6.0 * nalgebra::Vector2::new((0.5 * heading).cos(), (0.5 * heading).sin());
-            input.goal.position_world = Point2::from(truth.position_world.xy().coords + ahead);
-            let target = controller.step(&input.state, &input.rays, &input.goal, 5.0);
+            let ahead_m = Vector2::new(6.0, 0.0);
+            goal.position_world = estimate.position_world.xy() + ahead_m;
+            let target = controller.step(&estimate, &rays, &goal, 5.0);
             target_rad.clone_from(&target.position_rad);
         }
         engine.step(&target_rad);

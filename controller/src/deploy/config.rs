@@ -166,8 +166,8 @@ impl Default for EstimatorConfig {
     fn default() -> Self {
         Self {
             foot_sensor_threshold: 10.0,
-            foot_force_n: 20.0,
-            accelerometer: 0.2,
+            foot_force_n: 15.0,
+            accelerometer: 0.1,
             foot_slip: 0.05,
             drift: 0.1,
             foot_position_m: 0.005,

@@ -24,7 +24,10 @@ mod contact;
 use nalgebra::{Point3, Quaternion, UnitQuaternion, Vector3};
 use robots::{FootVec, Leg, Robot, RobotState};
 
-use self::{axis::AxisFilter, contact::ContactSensor};
+use self::{
+    axis::AxisFilter,
+    contact::{ContactSensor, Touch},
+};
 use super::{EstimatorConfig, OdometrySample, RobotSample};
 
 const GRAVITY_MPS2: f64 = 9.81;
@@ -32,12 +35,17 @@ const GRAVITY_MPS2: f64 = 9.81;
 const INTERVAL_S: [f32; 2] = [5e-4, 0.05];
 /// Random walk of a foot in the air, m/√s.
 const FOOT_IN_AIR: f64 = 30.0;
+/// Bounds of what a foot carries as a share of half the weight. The more, the less it slips.
+const LEAST_GRIP: f32 = 0.1;
+const MOST_GRIP: f32 = 2.0;
 
 /// Estimates a [`RobotState`] from what a robot measures. Never allocates after construction.
 #[derive(Clone, Debug)]
 pub struct Estimator {
     legs: Vec<Leg>,
     standing_height_m: f32,
+    /// Half of the robot's weight: what a foot carries in a trot, N.
+    full_grip_n: f32,
     config: EstimatorConfig,
     /// World axes x, y, z.
     axes: [AxisFilter; 3],
@@ -68,6 +76,7 @@ impl Estimator {
         Self {
             legs: robot.legs.clone(),
             standing_height_m: robot.control.standing_height_m,
+            full_grip_n: 0.5 * robot.mass_kg() * GRAVITY_MPS2 as f32,
             config: config.clone(),
             axes: std::array::from_fn(|_| AxisFilter::new(num_feet)),
             contacts: ContactSensor::new(num_feet, config),
@@ -105,12 +114,26 @@ impl Estimator {
             .iter()
             .map(|motion| (orientation * motion.force_base).z)
             .collect();
-        self.contacts.update(
-            &sample.foot_force,
-            &vertical_force_n,
-            interval_s,
-            &mut state.foot_contact,
-        );
+        let velocity_world =
+            Vector3::from(self.axes.each_ref().map(|axis| axis.velocity_mps() as f32));
+        let foot_speed_mps: FootVec<f32> = motions
+            .iter()
+            .map(|motion| {
+                let against_base = orientation * motion.velocity_with(&angular_velocity);
+                (velocity_world + against_base).norm()
+            })
+            .collect();
+        let touch = Touch {
+            sensor: &sample.foot_force,
+            vertical_force_n: &vertical_force_n,
+            foot_speed_mps: &foot_speed_mps,
+        };
+        self.contacts
+            .update(&touch, interval_s, &mut state.foot_contact);
+        let grip: FootVec<f64> = vertical_force_n
+            .iter()
+            .map(|force_n| f64::from((force_n / self.full_grip_n).clamp(LEAST_GRIP, MOST_GRIP)))
+            .collect();
 
         if first {
             self.start(&orientation, motions);
@@ -129,6 +152,7 @@ impl Estimator {
             &angular_velocity,
             motions,
             &state.foot_contact,
+            &grip,
         );
 
         let position = self.axes.each_ref().map(|axis| axis.position_m() as f32);
@@ -248,16 +272,16 @@ impl Estimator {
         angular_velocity: &Vector3<f32>,
         motions: &[LegMotion],
         contact: &FootVec<bool>,
+        grip: &FootVec<f64>,
     ) {
         let position_variance = f64::from(self.config.foot_position_m).powi(2);
         let velocity_variance = f64::from(self.config.foot_velocity_mps).powi(2);
         let height_variance = f64::from(self.config.ground_height_m).powi(2);
         for (foot, motion) in motions.iter().enumerate() {
             let from_base = orientation * motion.position_base;
-            let velocity_base =
-                motion.velocity_base + angular_velocity.cross(&motion.position_base);
             let velocity = self.rolling_mps(foot, orientation, angular_velocity, motion)
-                - orientation * velocity_base;
+                - orientation * motion.velocity_with(angular_velocity);
+            let velocity_variance = velocity_variance / grip[foot].powi(2);
             for (index, axis) in self.axes.iter_mut().enumerate() {
                 axis.measure_foot(foot, f64::from(from_base[index]), position_variance);
                 if contact[foot] {
@@ -285,6 +309,11 @@ impl Estimator {
 }
 
 impl LegMotion {
+    /// Velocity of the foot against a frame that stands still where the base is, in the base frame, m/s.
+    fn velocity_with(&self, angular_velocity: &Vector3<f32>) -> Vector3<f32> {
+        self.velocity_base + angular_velocity.cross(&self.position_base)
+    }
+
     fn new(leg: &Leg, position_rad: &[f32], velocity_radps: &[f32], torque_nm: &[f32]) -> Self {
         let foot = leg.foot_position_base(position_rad);
         let mut motion = Self {

@@ -141,7 +141,7 @@ fn time(duration: Duration, mut work: impl FnMut(usize)) -> Vec<f64> {
 }
 
 /// Networks of the paper's sizes: the time does not depend on what they have learned.
-fn random_bundle(robot: &Robot, rays: &RaySpec) -> Result<Bundle> {
+pub(super) fn random_bundle(robot: &Robot, rays: &RaySpec) -> Result<Bundle> {
     let layers = |widths: &[usize]| -> Vec<Linear> {
         let layer = |pair: &[usize]| {
             let scale = (2.0 / pair[0] as f32).sqrt();

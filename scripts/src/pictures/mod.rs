@@ -5,6 +5,7 @@
 
 mod animation;
 mod curves;
+mod cycle_times;
 mod outcomes;
 mod palette;
 mod robot_view;
@@ -39,6 +40,7 @@ pub use self::value::{ValuePlane, reliability, value_planes};
 pub use self::{
     animation::Film,
     curves::{Curves, learning_curves},
+    cycle_times::cycle_times,
     outcomes::outcome_bars,
     speeds::{Speeds, speed_histograms},
     times::time_bars,

@@ -9,6 +9,19 @@ const SILENCE_S: f32 = 0.5;
 /// A foot that touches is let go below this share of the threshold.
 const RELEASE_SHARE: f32 = 0.6;
 
+/// A foot that moves faster over the ground than this swings, whatever its torques say, m/s.
+const SWING_MPS: f32 = 1.0;
+/// Without any contact for this long, the velocity that says so may be wrong, s.
+const AIRBORNE_S: f32 = 0.3;
+
+/// What tells of contacts: for every foot the reading of its sensor (or nothing for any), the vertical force that the
+/// joint torques carry, N, and the speed over the ground, m/s.
+pub(super) struct Touch<'a> {
+    pub(super) sensor: &'a FootVec<f32>,
+    pub(super) vertical_force_n: &'a FootVec<f32>,
+    pub(super) foot_speed_mps: &'a FootVec<f32>,
+}
+
 /// Foot contacts from the foot sensors, or from the joint torques where these are silent.
 #[derive(Clone, Debug)]
 pub(super) struct ContactSensor {
@@ -16,6 +29,8 @@ pub(super) struct ContactSensor {
     force_n: f32,
     /// How long each sensor has been silent, s; at first for ever.
     silent_s: FootVec<f32>,
+    /// Time since the last contact of any foot, s.
+    airborne_s: f32,
 }
 
 impl ContactSensor {
@@ -24,20 +39,21 @@ impl ContactSensor {
             sensor_threshold: config.foot_sensor_threshold,
             force_n: config.foot_force_n,
             silent_s: std::iter::repeat_n(f32::INFINITY, num_feet).collect(),
+            airborne_s: f32::INFINITY,
         }
     }
 
-    /// Updates `contact` from the readings of the foot sensors (none, or one per foot) and the vertical forces that the
-    /// joint torques carry, N.
+    /// Updates `contact` after an interval.
     pub(super) fn update(
         &mut self,
-        sensor: &FootVec<f32>,
-        vertical_force_n: &FootVec<f32>,
+        touch: &Touch<'_>,
         interval_s: f32,
         contact: &mut FootVec<bool>,
     ) {
-        for (foot, (contact, &force_n)) in contact.iter_mut().zip(vertical_force_n).enumerate() {
-            let reading = sensor.get(foot).copied().unwrap_or(0.0);
+        let trusts_speed = self.airborne_s < AIRBORNE_S;
+        for (foot, contact) in contact.iter_mut().enumerate() {
+            let force_n = touch.vertical_force_n[foot];
+            let reading = touch.sensor.get(foot).copied().unwrap_or(0.0);
             let silent_s = &mut self.silent_s[foot];
             if reading != 0.0 {
                 *silent_s = 0.0;
@@ -45,7 +61,8 @@ impl ContactSensor {
                 // In the air a sensor may well read nothing.
                 *silent_s += interval_s;
             }
-            let (value, threshold) = if *silent_s < SILENCE_S {
+            let has_sensor = *silent_s < SILENCE_S;
+            let (value, threshold) = if has_sensor {
                 (reading, self.sensor_threshold)
             } else {
                 (force_n, self.force_n)
@@ -55,8 +72,15 @@ impl ContactSensor {
             } else {
                 threshold
             };
-            *contact = value > threshold;
+            // A swinging leg needs torque too.
+            let swings = !has_sensor && trusts_speed && touch.foot_speed_mps[foot] > SWING_MPS;
+            *contact = value > threshold && !swings;
         }
+        self.airborne_s = if contact.contains(&true) {
+            0.0
+        } else {
+            self.airborne_s + interval_s
+        };
     }
 }
 
@@ -75,7 +99,12 @@ mod tests {
         let mut contacts = ContactSensor::new(2, &config);
         let mut contact: FootVec<bool> = [false; 2].into_iter().collect();
         let mut step = |sensor: [f32; 2], force_n: [f32; 2], interval_s: f32| {
-            contacts.update(&feet(sensor), &feet(force_n), interval_s, &mut contact);
+            let touch = Touch {
+                sensor: &feet(sensor),
+                vertical_force_n: &feet(force_n),
+                foot_speed_mps: &feet([0.0; 2]),
+            };
+            contacts.update(&touch, interval_s, &mut contact);
             [contact[0], contact[1]]
         };
         // Never heard: torques decide, with hysteresis.
@@ -88,5 +117,27 @@ mod tests {
         assert_eq!(step([0.0, 0.0], [0.0, 30.0], 0.1), [false, false]);
         // It stays silent under load: torques again.
         assert_eq!(step([0.0, 0.0], [0.0, 30.0], 0.5), [false, true]);
+    }
+    #[test]
+    fn torques_of_a_swinging_leg_are_no_contact_unless_nothing_else_is() {
+        let mut contacts = ContactSensor::new(1, &EstimatorConfig::default());
+        let mut contact: FootVec<bool> = [false].into_iter().collect();
+        let one = |value: f32| -> FootVec<f32> { [value].into_iter().collect() };
+        let mut step = |speed_mps: f32, interval_s: f32| {
+            let touch = Touch {
+                sensor: &FootVec::new(),
+                vertical_force_n: &one(100.0),
+                foot_speed_mps: &one(speed_mps),
+            };
+            contacts.update(&touch, interval_s, &mut contact);
+            contact[0]
+        };
+        assert!(step(0.5, 0.002));
+        assert!(!step(3.0, 0.002));
+        assert!(!step(3.0, 0.4));
+        assert!(
+            step(3.0, 0.002),
+            "nothing touched for long: the speed is wrong"
+        );
     }
 }

@@ -1,0 +1,86 @@
+//! How long the cycles of a control thread took, and how late they came.
+
+use anyhow::Result;
+use controller::deploy::{Histogram, LoopReport};
+use plotters::prelude::*;
+
+use super::{FAINT, INK, Image, SERIES, draw_axes, draw_title, left, right};
+
+/// Histograms of compute time and wake-up lateness over logarithmic axes.
+///
+/// # Errors
+/// When plotters cannot draw.
+pub fn cycle_times(title: &str, report: &LoopReport) -> Result<Image> {
+    let panels = [
+        ("compute time", &report.compute, SERIES[0]),
+        ("wake-up lateness", &report.lateness, SERIES[1]),
+    ];
+    let bounds = panels.iter().flat_map(|(_, histogram, _)| {
+        let quantile = histogram.quantile_ns(0.001).max(100);
+        [quantile, histogram.max_ns()]
+    });
+    // Whole powers of ten, at least from 1 us to 1 ms.
+    let (low, high) = bounds.fold((3.0_f64, 6.0_f64), |(low, high), ns| {
+        let power = (ns.max(1) as f64).log10();
+        (low.min(power.floor()), high.max(power.ceil()))
+    });
+    Image::draw([640, 460], 2, |area, scale| {
+        draw_title(area, scale, title)?;
+        let (_, body) = area.split_vertically(scale.px(34.0));
+        for (panel, (name, histogram, color)) in body.split_evenly((2, 1)).iter().zip(&panels) {
+            // Counts by their logarithm, so that one late cycle in a hundred thousand is seen.
+            let top = (histogram.count().max(1) as f64).log10().ceil();
+            let mut chart = ChartBuilder::on(panel)
+                .margin_top(scale.px(8.0))
+                .margin_right(scale.px(18.0))
+                .margin_left(scale.px(12.0))
+                .margin_bottom(scale.px(6.0))
+                .x_label_area_size(scale.px(36.0))
+                .y_label_area_size(scale.px(52.0))
+                .build_cartesian_2d(low - 3.0..high - 3.0, 0.0..top.max(1.0))?;
+            let axes = [
+                &*format!("{name} / us, power of ten"),
+                "cycles, power of ten",
+            ];
+            let ticks = [(high - low) as usize + 1, top.max(1.0) as usize + 1];
+            draw_axes(&mut chart, scale, axes, ticks)?;
+            chart.draw_series(
+                bars(histogram, low)
+                    .map(|corners| Rectangle::new(corners, color.mix(0.75).filled())),
+            )?;
+            let quantiles = [(0.5, "p50"), (0.99, "p99"), (0.999, "p99.9"), (1.0, "max")];
+            let mut text = Vec::new();
+            for (share, label) in quantiles {
+                let us = histogram.quantile_ns(share) as f64 * 1e-3;
+                text.push(format!("{label} {us:.0}"));
+                if us > 0.0 {
+                    let line = [(us.log10(), 0.0), (us.log10(), top)];
+                    chart.draw_series(DashedLineSeries::new(
+                        line,
+                        scale.px(4.0) as u32,
+                        scale.px(3.0) as u32,
+                        scale.line(1.0, FAINT),
+                    ))?;
+                }
+            }
+            let (x, y) = chart.backend_coord(&(high - 3.0, top.max(1.0)));
+            let at = (x - scale.px(4.0), y + scale.px(10.0));
+            let text = format!("{} us", text.join(",  "));
+            area.draw(&Text::new(text, at, right(scale.font(11.5, INK))))?;
+        }
+        let text = format!("{} cycles, {} overruns", report.cycles, report.overruns);
+        let at = (scale.px(400.0), scale.px(19.0));
+        area.draw(&Text::new(text, at, left(scale.font(11.5, FAINT))))?;
+        Ok(())
+    })
+}
+
+/// Corners of a bar per bucket, powers of ten of us and of counts.
+fn bars(histogram: &Histogram, low: f64) -> impl Iterator<Item = [(f64, f64); 2]> + '_ {
+    histogram.buckets().map(move |(from_ns, to_ns, count)| {
+        let power = |ns: u64| (ns.max(1) as f64).log10().max(low) - 3.0;
+        // A single count has a height too.
+        let height = (count as f64).log10().max(0.08);
+        [(power(from_ns), 0.0), (power(to_ns), height)]
+    })
+}

@@ -412,19 +412,10 @@ impl ControlPort {
     pub fn read(&mut self, input: &mut CycleInput) {
         (input.requests, input.operator_heard_ns) = self.operator.take();
         input.link_alive_ns = self.pulse.0.load(Ordering::Acquire);
-        // Unchanged slots were copied before.
-        if self.robot.updated() {
-            input.robot.clone_from(self.robot.read());
-        }
-        if self.scan.updated() {
-            input.scan.clone_from(self.scan.read());
-        }
-        if self.odometry.updated() {
-            input.odometry.clone_from(self.odometry.read());
-        }
-        if self.goal.updated() {
-            input.goal.clone_from(self.goal.read());
-        }
+        input.robot.clone_from(self.robot.read());
+        input.scan.clone_from(self.scan.read());
+        input.odometry.clone_from(self.odometry.read());
+        input.goal.clone_from(self.goal.read());
     }
 
     /// Hands over what came out of a cycle, first the command.

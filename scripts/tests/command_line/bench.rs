@@ -29,6 +29,30 @@ fn shares(report: &Value) -> Vec<f64> {
     shares.map(|share| share.as_f64().unwrap()).collect()
 }
 
+#[test]
+fn the_control_benchmark_counts_cycles_and_finds_no_allocation() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("control.png");
+    // As it is, without asking for real-time priority.
+    let flags = "bench control --json --seconds 0.4 --busy 1 \
+                 --set deploy.realtime.priority=0 --set deploy.realtime.lock_memory=false --picture";
+    let mut flags: Vec<&str> = flags.split_whitespace().collect();
+    flags.push(picture.to_str().unwrap());
+    let outcome = abs(&flags);
+    assert!(outcome.success, "{}", outcome.stderr);
+    let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(report["cycles"], 200);
+    assert_eq!(report["busy"], 1);
+    assert_eq!(report["allocations"], 0);
+    assert_eq!(report["refused"], Value::Null);
+    assert!(report["running_cycles"].as_u64().unwrap() > 0);
+    for times in ["compute_us", "lateness_us"] {
+        let at = |name: &str| report[times][name].as_f64().unwrap();
+        assert!(at("p50") > 0.0 && at("p50") <= at("p99") && at("p99") <= at("max"));
+    }
+    assert!(std::fs::read(&picture).unwrap().starts_with(b"\x89PNG"));
+}
+
 #[cfg(feature = "train")]
 #[test]
 fn the_training_benchmark_prints_json() {
@@ -66,6 +90,26 @@ fn what_cannot_be_measured_is_refused() {
         &["4 threads", "2 environments"],
     );
     assert_refused(&["bench", "sim", "--num-envs", "0"], &["env.num_envs"]);
+    assert_refused(
+        &[
+            "bench",
+            "control",
+            "--set",
+            "deploy.faults.state_timeout_s=1",
+        ],
+        &["deploy.faults.state_timeout_s is 1", "0.036"],
+    );
+    assert_refused(
+        &[
+            "bench",
+            "control",
+            "--robot",
+            "go2",
+            "--set",
+            "deploy.posture.crouch_position_rad=[0, 1]",
+        ],
+        &["crouch_position_rad has 2 entries", "3 (one leg)"],
+    );
     assert_refused(
         &["bench", "sim", "--engine", "mujoco"],
         &["mujoco", "rapier", "batch"],

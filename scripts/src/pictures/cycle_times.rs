@@ -4,7 +4,7 @@ use anyhow::Result;
 use controller::deploy::{Histogram, LoopReport};
 use plotters::prelude::*;
 
-use super::{FAINT, INK, Image, SERIES, draw_axes, draw_title, left, right};
+use super::{FAINT, GRID, INK, Image, SERIES, draw_title, left, right, trimmed};
 
 /// Histograms of compute time and wake-up lateness over logarithmic axes.
 ///
@@ -29,7 +29,7 @@ pub fn cycle_times(title: &str, report: &LoopReport) -> Result<Image> {
         let (_, body) = area.split_vertically(scale.px(34.0));
         for (panel, (name, histogram, color)) in body.split_evenly((2, 1)).iter().zip(&panels) {
             // Counts by their logarithm, so that one late cycle in a hundred thousand is seen.
-            let top = (histogram.count().max(1) as f64).log10().ceil();
+            let top = (histogram.count().max(10) as f64).log10().ceil();
             let mut chart = ChartBuilder::on(panel)
                 .margin_top(scale.px(8.0))
                 .margin_right(scale.px(18.0))
@@ -37,13 +37,23 @@ pub fn cycle_times(title: &str, report: &LoopReport) -> Result<Image> {
                 .margin_bottom(scale.px(6.0))
                 .x_label_area_size(scale.px(36.0))
                 .y_label_area_size(scale.px(52.0))
-                .build_cartesian_2d(low - 3.0..high - 3.0, 0.0..top.max(1.0))?;
-            let axes = [
-                &*format!("{name} / us, power of ten"),
-                "cycles, power of ten",
-            ];
-            let ticks = [(high - low) as usize + 1, top.max(1.0) as usize + 1];
-            draw_axes(&mut chart, scale, axes, ticks)?;
+                .build_cartesian_2d(low - 3.0..high - 3.0, 0.0..top + 0.7)?;
+            let number = |power: &f64| trimmed(10_f64.powf(*power));
+            chart
+                .configure_mesh()
+                .light_line_style(TRANSPARENT)
+                .bold_line_style(scale.line(0.75, GRID))
+                .axis_style(scale.line(0.75, FAINT))
+                .label_style(scale.font(11.0, INK))
+                .axis_desc_style(scale.font(12.0, INK))
+                .x_desc(format!("{name} / us"))
+                .y_desc("cycles")
+                .x_labels((high - low) as usize + 1)
+                .y_labels(top as usize + 1)
+                .x_label_formatter(&number)
+                .y_label_formatter(&number)
+                .set_all_tick_mark_size(scale.px(3.0))
+                .draw()?;
             chart.draw_series(
                 bars(histogram, low)
                     .map(|corners| Rectangle::new(corners, color.mix(0.75).filled())),
@@ -63,7 +73,7 @@ pub fn cycle_times(title: &str, report: &LoopReport) -> Result<Image> {
                     ))?;
                 }
             }
-            let (x, y) = chart.backend_coord(&(high - 3.0, top.max(1.0)));
+            let (x, y) = chart.backend_coord(&(high - 3.0, top + 0.7));
             let at = (x - scale.px(4.0), y + scale.px(10.0));
             let text = format!("{} us", text.join(",  "));
             area.draw(&Text::new(text, at, right(scale.font(11.5, INK))))?;

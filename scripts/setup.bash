@@ -28,7 +28,7 @@ require_libtorch() {
 # Whether training by several processes can be built: an MPI library, and libclang, which reads its header.
 has_mpi() {
     command -v mpicc >/dev/null || return 1
-    [[ -n ${LIBCLANG_PATH:-} ]] || compgen -G "/usr/lib*/llvm-*/lib/libclang*.so*" >/dev/null || ldconfig -p 2>/dev/null | grep -q libclang
+    [[ -n ${LIBCLANG_PATH:-} ]] || compgen -G "/usr/lib*/llvm-*/lib/libclang*.so*" >/dev/null || grep -q libclang <(ldconfig -p 2>/dev/null)
 }
 
 require_mpi() {

@@ -98,6 +98,9 @@ struct BenchArgs {
     /// Physics engine [default: all for `sim`, batch for `train`]
     #[arg(long, value_parser = ["rapier", "batch"])]
     engine: Option<String>,
+    /// Lanes of the batch engine: 4, 8 (AVX2) or 16 (AVX-512), 0 for the most there are [default: 0]
+    #[arg(long)]
+    lanes: Option<usize>,
     /// Number of environments, over all threads
     #[arg(long)]
     num_envs: Option<usize>,
@@ -202,6 +205,7 @@ impl BenchArgs {
     fn config(&self, engine: &str) -> Result<Config> {
         let mut args = self.config.clone();
         args.set("env.num_envs", self.num_envs);
+        args.set("env.lanes", self.lanes);
         args.set("env.engine", Some(engine));
         let config = args.resolve()?;
         config.env.validate()?;

@@ -8,7 +8,10 @@ use robots::{FootVec, JointVec, Robot, RobotState};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    batch::BatchEngine, motor::MotorConfig, obstacle::Obstacle, rapier_engine::RapierEngine,
+    batch::{BatchEngine, Instructions},
+    motor::MotorConfig,
+    obstacle::Obstacle,
+    rapier_engine::RapierEngine,
     terrain::Terrain,
 };
 
@@ -65,10 +68,28 @@ pub fn build(
     config: &PhysicsConfig,
     num_robots: usize,
 ) -> Result<Box<dyn Engine>, EngineError> {
-    match kind {
-        EngineKind::Rapier => Ok(Box::new(RapierEngine::new(robot, config, num_robots)?)),
-        EngineKind::Batch => Ok(Box::new(BatchEngine::new(robot, config, num_robots)?)),
-    }
+    build_with_lanes(kind, robot, config, num_robots, 0)
+}
+
+/// The same with chosen lanes of the batch engine; 0 for the most that the processor has.
+///
+/// # Errors
+/// One line when the robot does not fit the engine, or the processor has no such lanes.
+pub fn build_with_lanes(
+    kind: EngineKind,
+    robot: &Robot,
+    config: &PhysicsConfig,
+    num_robots: usize,
+    lanes: usize,
+) -> Result<Box<dyn Engine>, EngineError> {
+    let instructions = Instructions::with_lanes(lanes)?;
+    Ok(match kind {
+        EngineKind::Rapier => Box::new(RapierEngine::new(robot, config, num_robots)?),
+        EngineKind::Batch => {
+            let engine = BatchEngine::with_instructions(robot, config, num_robots, instructions)?;
+            Box::new(engine)
+        }
+    })
 }
 
 /// What can go wrong in an engine.
@@ -81,6 +102,14 @@ pub enum EngineError {
         robot: String,
         /// What the engine cannot hold.
         reason: String,
+    },
+    /// The batch engine has no such lanes.
+    #[error("{lanes} lanes; this processor has {known}, and 0 stands for the most")]
+    Lanes {
+        /// What was asked for.
+        lanes: usize,
+        /// What there is.
+        known: String,
     },
     /// A scene that does not fit the engine.
     #[error("{0}; use `--engine rapier`")]

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use policies::algorithm::{PpoConfig, Precision};
-use policies::train::{Learner, Resumed, checkpoint};
+use policies::train::{Communicator, Learner, Resumed, ThreadCommunicator, checkpoint};
 use policies::vec_env::TimeShares;
 
 use crate::point_env::PointEnv;
@@ -69,6 +69,34 @@ fn the_same_seed_gives_the_same_run_and_another_does_not() {
     };
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
+}
+
+#[test]
+fn processes_learn_log_and_resume_like_the_threads_of_one() {
+    let mut threads = learner(&small(), 11);
+    let expected: Vec<_> = (0..3).map(|_| fingerprint(&mut threads)).collect();
+
+    let folder = tempfile::tempdir().unwrap();
+    let process = |outer: ThreadCommunicator| {
+        let env = PointEnv::shards(2, 32).swap_remove(outer.rank());
+        let outer = Box::new(outer);
+        let mut learner = Learner::among_processes(small(), vec![env], 11, outer).unwrap();
+        let mut course: Vec<_> = (0..2).map(|_| fingerprint(&mut learner)).collect();
+        let path = learner.save(folder.path()).unwrap();
+        learner.iterate().unwrap();
+        assert!(learner.resume(&path).unwrap().environments);
+        course.push(fingerprint(&mut learner));
+        // Any of them can stop all.
+        assert!(!learner.agree(learner.rank() != 1).unwrap());
+        course
+    };
+    std::thread::scope(|scope| {
+        let members = ThreadCommunicator::group(2).into_iter();
+        let processes: Vec<_> = members.map(|m| scope.spawn(|| process(m))).collect();
+        for process in processes {
+            assert_eq!(process.join().unwrap(), expected);
+        }
+    });
 }
 
 #[test]

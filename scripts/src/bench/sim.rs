@@ -18,6 +18,7 @@ use rand_pcg::Pcg32;
 use robots::{Robot, RobotState};
 use serde::Serialize;
 use sim::{
+    batch::Instructions,
     engine::{self, EngineKind, EpisodeStart, PhysicsState},
     env::agile_shards,
     obstacle::Obstacle,
@@ -36,6 +37,8 @@ pub struct SimReport {
     robot: String,
     engine: EngineKind,
     threads: usize,
+    /// Robots that one instruction works on.
+    lanes: usize,
     num_envs: usize,
     /// Physics steps of single robots, among obstacles, rays included.
     robot_steps_per_second: f64,
@@ -75,6 +78,10 @@ pub fn measure(config: &Config, duration: Duration) -> Result<SimReport> {
         robot: robot.name.clone(),
         engine: config.env.engine,
         threads: config.threads,
+        lanes: match config.env.engine {
+            EngineKind::Rapier => 1,
+            EngineKind::Batch => Instructions::with_lanes(config.env.lanes)?.lanes(),
+        },
         num_envs: config.env.num_envs,
         robot_steps_per_second,
         env_steps_per_second: total_rate(environments, duration),
@@ -116,7 +123,8 @@ fn physics_worker(robot: &Arc<Robot>, config: &Config, worker: usize) -> Result<
     let share = |worker: usize| worker * config.env.num_envs / config.threads;
     let count = share(worker + 1) - share(worker);
     let settings = &config.env.physics;
-    let mut engine = engine::build(config.env.engine, robot, settings, count)?;
+    let (kind, lanes) = (config.env.engine, config.env.lanes);
+    let mut engine = engine::build_with_lanes(kind, robot, settings, count, lanes)?;
     let start = EpisodeStart {
         obstacles: ring_of_cylinders(),
         ..EpisodeStart::standing(robot)

@@ -3,7 +3,7 @@
 use std::f32::consts::PI;
 
 use nalgebra::{Point3, UnitQuaternion};
-use policies::{RaySpec, Twist};
+use policies::{RaySpec, Twist, vec_env::TimeShares};
 use robots::{ContactClass, Robot};
 use sim::{
     engine::EngineKind,
@@ -340,4 +340,31 @@ fn a_value_is_shown_around_obstacles_and_against_what_happened() {
     let image = reliability("go1: predicted value against what happened", &report).unwrap();
     save(&image, "reliability.png");
     assert!(shows(&image, SERIES[0]));
+}
+
+#[test]
+fn time_bars_divide_their_width_like_the_time() {
+    let shares = TimeShares {
+        physics: 0.25,
+        rays: 0.05,
+        update: 0.7,
+        ..TimeShares::default()
+    };
+    let bars = [("first".to_owned(), shares), ("second".to_owned(), shares)];
+    let image = time_bars("Where the time goes", &bars).unwrap();
+    save(&image, "times.png");
+    // The upper edge of the first bar, above the numbers; 1 point is 2 pixels.
+    let row = 3 * image.width as usize * 2 * 61;
+    let pixels = image.rgb[row..][..3 * image.width as usize].chunks_exact(3);
+    let colored: Vec<_> = pixels.filter(|p| p.iter().any(|c| *c < 200)).collect();
+    let share_of = |color: RGBColor| {
+        let mixed = |c: u8| (0.85 * f64::from(c) + 0.15 * 255.0) as u8;
+        let near = |a: u8, b: u8| a.abs_diff(mixed(b)) < 6;
+        let is = |p: &&&[u8]| near(p[0], color.0) && near(p[1], color.1) && near(p[2], color.2);
+        colored.iter().filter(is).count() as f64 / colored.len() as f64
+    };
+    for (part, share) in [(0, 0.25), (1, 0.05), (2, 0.0), (5, 0.7)] {
+        let drawn = share_of(SERIES[part]);
+        assert!((drawn - share).abs() < 0.01, "{part}: {drawn} of {share}");
+    }
 }

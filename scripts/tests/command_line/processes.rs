@@ -1,4 +1,4 @@
-//! Training by the processes of an MPI job. Skipped where there is no mpirun.
+//! Training by the processes of an MPI job. Skipped where mpirun does not work.
 
 use std::{
     fs,
@@ -10,42 +10,37 @@ use std::{
 
 use crate::training::TINY;
 
-/// mpirun, told to start on any machine: as root, with fewer cores than processes, without ssh.
+/// mpirun, told to start on any machine: as root, with fewer cores than processes, without ssh. None where it cannot.
 fn mpirun() -> Option<Command> {
-    let mut command = Command::new("mpirun");
-    command
-        .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
-        .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
-        .env("OMPI_MCA_plm", "isolated")
-        .env("OMPI_MCA_btl_vader_single_copy_mechanism", "none")
-        .args(["--oversubscribe", "--bind-to", "none"])
-        .stdin(Stdio::null());
-    let found = Command::new("mpirun").arg("--version").output();
-    if found.is_err() {
-        println!("skipped: there is no mpirun; on Debian: apt install openmpi-bin");
-    }
-    found.ok().map(|_| command)
+    let command = || {
+        let mut command = Command::new("mpirun");
+        command
+            .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
+            .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
+            .env("OMPI_MCA_plm", "isolated")
+            .env("OMPI_MCA_btl_vader_single_copy_mechanism", "none")
+            .args(["--oversubscribe", "--bind-to", "none"])
+            .stdin(Stdio::null());
+        command
+    };
+    let why_not = match command().args(["-n", "2", "true"]).output() {
+        Ok(output) if output.status.success() => return Some(command()),
+        Ok(output) => text(&output),
+        Err(error) => format!("{error}; on Debian: apt install openmpi-bin"),
+    };
+    println!("skipped, mpirun does not work here: {why_not}");
+    None
 }
 
 const ABS: &str = env!("CARGO_BIN_EXE_abs");
 
-/// Two processes with one worker each, unless the flags say otherwise.
+/// The tiny training with one worker in each process.
 fn tiny(arguments: &[&str]) -> Vec<String> {
-    let all = [&["train"], arguments, &TINY, &["--threads", "1"]].concat();
-    // A flag may be given once only.
-    let mut kept: Vec<String> = Vec::new();
-    let mut rest = all.into_iter().peekable();
-    while let Some(argument) = rest.next() {
-        if argument == "--threads" && kept.iter().all(|k| k != "--threads") {
-            kept.extend(["--threads".into(), "1".into()]);
-            rest.next();
-        } else if argument == "--threads" {
-            rest.next();
-        } else {
-            kept.push(argument.to_owned());
-        }
-    }
-    kept
+    let all = [&["train"], arguments, &TINY].concat();
+    let mut all: Vec<String> = all.into_iter().map(str::to_owned).collect();
+    let threads = all.iter().position(|argument| argument == "--threads");
+    all[threads.unwrap() + 1] = "1".to_owned();
+    all
 }
 
 fn two(arguments: &[String]) -> Option<Output> {

@@ -124,7 +124,7 @@ fn legs_of_unequal_length_are_for_rapier() {
 }
 
 #[test]
-fn workers_without_environments() {
+fn workers_and_lanes_that_there_are_not() {
     let flags = [
         "bench",
         "sim",
@@ -138,5 +138,10 @@ fn workers_without_environments() {
     assert_refused(
         &flags,
         &["3 threads", "2 environments", "--num-envs", "--threads"],
+    );
+    let flags = ["bench", "sim", "--engine", "batch", "--lanes", "5"];
+    assert_refused(
+        &flags,
+        &["5 lanes", "this processor has 4", "0 stands for the most"],
     );
 }

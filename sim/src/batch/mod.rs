@@ -49,6 +49,29 @@ pub enum Instructions {
 }
 
 impl Instructions {
+    /// Those with so many lanes; the fastest that this processor has for 0.
+    ///
+    /// # Errors
+    /// [`EngineError::Lanes`] when this processor has none with so many.
+    pub fn with_lanes(lanes: usize) -> Result<Self, EngineError> {
+        let available = Self::available();
+        let fitting = |i: &&Self| lanes == 0 || i.lanes() == lanes;
+        available.iter().rfind(fitting).copied().ok_or_else(|| {
+            let known: Vec<String> = available.iter().map(|i| i.lanes().to_string()).collect();
+            let known = known.join(", ");
+            EngineError::Lanes { lanes, known }
+        })
+    }
+
+    /// Robots that one instruction works on.
+    pub fn lanes(self) -> usize {
+        match self {
+            Self::Portable => Portable::LANES,
+            Self::Avx2 => 8,
+            Self::Avx512 => 16,
+        }
+    }
+
     /// Those that this processor has, the fastest last.
     pub fn available() -> Vec<Self> {
         let mut available = vec![Self::Portable];

@@ -17,6 +17,8 @@ pub struct EnvConfig {
     pub num_envs: usize,
     /// Physics engine.
     pub engine: EngineKind,
+    /// Lanes of the batch engine: 4, 8 (AVX2) or 16 (AVX-512); 0 for the most that the processor has.
+    pub lanes: usize,
     /// Physics step, decimation, gravity, motors.
     pub physics: PhysicsConfig,
     /// Ray layout.
@@ -42,6 +44,7 @@ impl Default for EnvConfig {
         Self {
             num_envs: 1280,
             engine: EngineKind::Batch,
+            lanes: 0,
             physics: PhysicsConfig::default(),
             rays: RaySpec::default(),
             noise: NoiseConfig::default(),

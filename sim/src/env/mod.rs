@@ -38,7 +38,7 @@ use self::{
     task::{EpisodePlan, LevelChange, Task},
 };
 use crate::{
-    engine::{Engine, EngineError, EpisodeStart, PhysicsState},
+    engine::{Engine, EngineError, EpisodeStart, PhysicsState, build_with_lanes},
     obstacle::Obstacle,
     random::{Stream, stream},
     rays::{RayCaster, apply_illusion},
@@ -130,7 +130,13 @@ impl<T: Task> Env<T> {
             })
             .collect();
         let mut env = Self {
-            engine: crate::engine::build(config.engine, robot, &config.physics, num_envs)?,
+            engine: build_with_lanes(
+                config.engine,
+                robot,
+                &config.physics,
+                num_envs,
+                config.lanes,
+            )?,
             config: config.clone(),
             action_map: ActionMap::new(robot, robot.control.action_scale),
             terrains,

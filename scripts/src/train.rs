@@ -67,6 +67,10 @@ pub struct TrainCommand {
 }
 
 /// What the command line asks for, found to be sound.
+#[cfg_attr(
+    not(feature = "train"),
+    expect(dead_code, reason = "found sound, then refused for want of libtorch")
+)]
 struct Request {
     config: Config,
     robot: Robot,
@@ -74,6 +78,10 @@ struct Request {
 }
 
 /// Where a training belongs.
+#[cfg_attr(
+    not(feature = "train"),
+    expect(dead_code, reason = "found sound, then refused for want of libtorch")
+)]
 enum RunPath {
     /// A folder still to be made.
     New(PathBuf),

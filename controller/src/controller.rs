@@ -77,7 +77,7 @@ pub struct Controller {
     num_rays: usize,
     /// The default posture with the robot's gains.
     default_target: JointTarget,
-    command: Twist,
+    command: Option<Twist>,
     /// The action applied last, by whichever policy: both act in the same scale, and it is part of the state that the
     /// next one finds.
     previous_action: JointVec,
@@ -98,6 +98,10 @@ pub struct Controller {
 enum Networks {
     Agile(Policy),
     Recovery(Policy),
+    Commanded {
+        agile: Policy,
+        recovery: Policy,
+    },
     Abs {
         agile: Policy,
         recovery: Policy,
@@ -135,7 +139,7 @@ impl Controller {
             num_rays: bundle.ray_spec.count,
             target: default_target.clone(),
             default_target,
-            command: Twist::default(),
+            command: None,
             previous_action: std::iter::repeat_n(0.0, robot.num_joints()).collect(),
             previous_contact: FootVec::new(),
             limited: Limited::default(),
@@ -145,9 +149,27 @@ impl Controller {
         })
     }
 
-    /// The twist to follow from the next step on with [`Method::Recovery`], zero at first; other methods have no use
-    /// for it.
-    pub fn set_command(&mut self, twist: Twist) {
+    /// Runs the agile policy, or the recovery policy while a twist is [commanded](Self::set_command): what the
+    /// reach-avoid value is learned from.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn commanded(
+        robot: &Robot,
+        bundle: &Bundle,
+        config: &ControllerConfig,
+    ) -> Result<Self, ControllerError> {
+        let mut controller = Self::new(robot, bundle, Method::Agile, config)?;
+        controller.networks = Networks::Commanded {
+            agile: bundle.agile(robot)?,
+            recovery: bundle.recovery(robot)?,
+        };
+        Ok(controller)
+    }
+
+    /// The twist that the recovery policy follows from the next step on, with [`Method::Recovery`] (rest without one)
+    /// and in a [`commanded`](Self::commanded) controller; other methods have no use for it.
+    pub fn set_command(&mut self, twist: Option<Twist>) {
         self.command = twist;
     }
 
@@ -282,8 +304,12 @@ impl Controller {
         let policy = match &mut self.networks {
             Networks::Agile(agile) => agile,
             Networks::Recovery(recovery) => {
-                self.twist = Some(self.command);
+                self.twist = Some(self.command.unwrap_or_default());
                 recovery
+            }
+            Networks::Commanded { agile, recovery } => {
+                self.twist = self.command;
+                if self.twist.is_some() { recovery } else { agile }
             }
             Networks::Abs {
                 agile,

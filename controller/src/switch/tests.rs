@@ -271,7 +271,7 @@ fn recovery_alone_follows_its_command() {
         vy_mps: 0.125,
         yaw_rate_radps: 2.0,
     };
-    controller.set_command(twist);
+    controller.set_command(Some(twist));
     controller.reset();
     let action = step(&mut controller, &input(0.0));
     for (action, expected) in action[2..5].iter().zip([-0.5, 0.125, 2.0]) {

@@ -272,7 +272,7 @@ impl<'a> RecoveryEvaluation<'a> {
         let mut link = SimLink::new(robot, &self.bundle.ray_spec, None);
         link.reset(&[], origin, trial_s, stream.next_u64());
         let mut controller = self.controller.clone();
-        controller.set_command(case.command);
+        controller.set_command(Some(case.command));
         controller.reset();
         let mut input = ControlInput::new(robot, &self.bundle.ray_spec);
         let mut physics = PhysicsState::zero(robot);

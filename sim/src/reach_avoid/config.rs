@@ -1,3 +1,4 @@
+use policies::Twist;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -49,6 +50,17 @@ pub struct RolloutConfig {
     pub thrown_vy_mps: f32,
     /// Turning rate of such a start, drawn from +/- this, rad/s.
     pub thrown_yaw_rate_radps: f32,
+    /// Share of the episodes that begin with the recovery policy, which follows a random twist among the
+    /// obstacles: where the switch hands back to the agile policy. Without them the value has seen low speeds near
+    /// obstacles only where the agile policy was about to collide, and takes speed for safety. Not used for a bundle
+    /// without recovery policy.
+    pub recovering_share: f32,
+    /// For how long the recovery policy acts when such an episode begins, s.
+    pub recovering_s: [f32; 2],
+    /// The twists that it follows, in both directions.
+    pub recovering_twist: Twist,
+    /// How long an episode goes on behind the first step at the goal, s.
+    pub after_reach_s: f32,
     /// Heading of a start in motion, drawn from the bearing of the goal +/- this, rad.
     pub moving_heading_rad: f32,
 }
@@ -76,14 +88,22 @@ impl Default for RolloutConfig {
                 joint_bias_rad: [0.0; 2],
                 ..RandomizationConfig::default()
             },
-            anywhere_share: 0.5,
-            clearance_m: 0.5,
-            running_share: 0.45,
+            anywhere_share: 0.6,
+            clearance_m: 0.4,
+            running_share: 0.6,
             run_up_s: [0.3, 3.0],
-            thrown_share: 0.25,
+            thrown_share: 0.15,
             thrown_vx_mps: [-1.0, 2.0],
             thrown_vy_mps: 0.5,
             thrown_yaw_rate_radps: 3.0,
+            recovering_share: 0.5,
+            recovering_s: [0.1, 1.2],
+            recovering_twist: Twist {
+                vx_mps: 1.5,
+                vy_mps: 0.3,
+                yaw_rate_radps: 3.0,
+            },
+            after_reach_s: 0.5,
             moving_heading_rad: 1.5,
         }
     }
@@ -138,6 +158,7 @@ impl RolloutConfig {
             ("anywhere_share", self.anywhere_share),
             ("running_share", self.running_share),
             ("thrown_share", self.thrown_share),
+            ("recovering_share", self.recovering_share),
         ] {
             let ok = (0.0..=1.0).contains(&share);
             check(ok, key, share.to_string(), "between 0 and 1")?;
@@ -155,12 +176,20 @@ impl RolloutConfig {
             ("thrown_vy_mps", self.thrown_vy_mps),
             ("thrown_yaw_rate_radps", self.thrown_yaw_rate_radps),
             ("moving_heading_rad", self.moving_heading_rad),
+            ("recovering_twist.vx_mps", self.recovering_twist.vx_mps),
+            ("recovering_twist.vy_mps", self.recovering_twist.vy_mps),
+            (
+                "recovering_twist.yaw_rate_radps",
+                self.recovering_twist.yaw_rate_radps,
+            ),
+            ("after_reach_s", self.after_reach_s),
         ] {
             let ok = value >= 0.0 && value.is_finite();
             check(ok, key, value.to_string(), "zero or more")?;
         }
         for (key, range, lowest) in [
             ("run_up_s", self.run_up_s, 0.0),
+            ("recovering_s", self.recovering_s, 0.0),
             ("thrown_vx_mps", self.thrown_vx_mps, f32::NEG_INFINITY),
         ] {
             let [low, high] = range;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nalgebra::{Point2, Point3, UnitQuaternion, Vector3};
-use policies::{Goal, Layout, RaySpec};
+use policies::{Bundle, Goal, Layout, Twist};
 use rand::RngExt;
 use robots::Robot;
 
@@ -34,6 +34,8 @@ pub(super) struct Plan {
 pub(super) struct EpisodePlan {
     /// Where the robot runs first, and for how many policy steps.
     pub(super) run_up: Option<(Plan, usize)>,
+    /// What the recovery policy does in the recorded scene before the agile policy takes over, and for how many steps.
+    pub(super) recovering: Option<(Twist, usize)>,
     pub(super) recorded: Plan,
 }
 
@@ -41,13 +43,15 @@ pub(super) struct EpisodePlan {
 pub(super) struct Planner<'a> {
     robot: &'a Robot,
     config: &'a RolloutConfig,
+    can_recover: bool,
     task: AgileTask,
 }
 
 impl<'a> Planner<'a> {
-    pub(super) fn new(robot: &'a Robot, rays: &RaySpec, config: &'a RolloutConfig) -> Self {
-        let layout = Layout::agile(robot, rays);
+    pub(super) fn new(robot: &'a Robot, bundle: &Bundle, config: &'a RolloutConfig) -> Self {
+        let layout = Layout::agile(robot, &bundle.ray_spec);
         Self {
+            can_recover: bundle.recovery.is_some(),
             task: AgileTask::new(config.agile.clone(), layout, robot.clone()),
             robot,
             config,
@@ -82,7 +86,22 @@ impl<'a> Planner<'a> {
         } else if motion < c.running_share + c.thrown_share {
             self.throw(&mut recorded, stream);
         }
-        Ok(EpisodePlan { run_up, recorded })
+        let mut recovering = None;
+        if self.can_recover && stream.random::<f32>() < c.recovering_share {
+            let steps = (uniform(c.recovering_s, stream) / c.physics.policy_step_s()).round();
+            let mut symmetric = |half: f32| uniform([-half, half], stream);
+            let twist = Twist {
+                vx_mps: symmetric(c.recovering_twist.vx_mps),
+                vy_mps: symmetric(c.recovering_twist.vy_mps),
+                yaw_rate_radps: symmetric(c.recovering_twist.yaw_rate_radps),
+            };
+            recovering = Some((twist, steps as usize));
+        }
+        Ok(EpisodePlan {
+            run_up,
+            recovering,
+            recorded,
+        })
     }
 
     /// A scene of the test, with time as in training; the robot stands.

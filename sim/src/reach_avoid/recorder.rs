@@ -4,7 +4,7 @@ use controller::{
     ControlInput, Controller, ControllerConfig, ControllerError, Fault, Method, RobotLink,
 };
 use nalgebra::Point2;
-use policies::{Bundle, GoalYaw, Layout, ObservationInput, Twist, reach_avoid::Rollouts};
+use policies::{Bundle, GoalYaw, Layout, ObservationInput, Twist, reach_avoid::{Rollouts, margins::target_margin}};
 use rayon::prelude::*;
 use robots::Robot;
 
@@ -70,7 +70,11 @@ impl<'a> RolloutRecorder<'a> {
         config.validate()?;
         let controller = ControllerConfig::default();
         Ok(Self {
-            controller: Controller::new(robot, bundle, Method::Agile, &controller)?,
+            controller: if bundle.recovery.is_some() {
+                Controller::commanded(robot, bundle, &controller)?
+            } else {
+                Controller::new(robot, bundle, Method::Agile, &controller)?
+            },
             layout: Layout::reach_avoid(robot, &bundle.ray_spec),
             robot,
             bundle,
@@ -95,7 +99,7 @@ impl<'a> RolloutRecorder<'a> {
             EngineKind::Rapier => (1, 4),
             EngineKind::Batch => (64, 512),
         };
-        let planner = Planner::new(self.robot, &self.bundle.ray_spec, self.config);
+        let planner = Planner::new(self.robot, self.bundle, self.config);
         let episodes: Vec<u64> = episodes.collect();
         let recorded: Vec<Rollouts> = episodes
             .par_chunks(per_batch)
@@ -131,11 +135,25 @@ struct Episode {
     /// Place in the result.
     place: usize,
     plan: EpisodePlan,
-    /// False during the run-up.
-    recording: bool,
-    /// Policy steps since the run-up or the recording began.
+    phase: Phase,
+    /// Policy steps since the phase began.
     steps: usize,
+    /// Policy steps in the recorded scene.
+    scene_steps: usize,
+    /// Recorded steps since the first at the goal, that one included.
+    steps_at_goal: usize,
     recorded: Recorded,
+}
+
+/// What an episode is about, in this order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The agile policy runs in another scene.
+    RunUp,
+    /// The recovery policy follows a twist in the recorded scene.
+    Recovering,
+    /// The agile policy runs, and is recorded.
+    Recording,
 }
 
 #[derive(Default)]
@@ -223,9 +241,15 @@ impl<'a> Batch<'a> {
         seat.episode = Some(Episode {
             number,
             place,
-            recording: plan.run_up.is_none(),
+            phase: match (&plan.run_up, plan.recovering) {
+                (Some(_), _) => Phase::RunUp,
+                (None, Some(_)) => Phase::Recovering,
+                (None, None) => Phase::Recording,
+            },
             plan,
             steps: 0,
+            scene_steps: 0,
+            steps_at_goal: 0,
             recorded: Recorded::default(),
         });
         Ok(())
@@ -245,37 +269,66 @@ impl<'a> Batch<'a> {
         }
         episode.steps += 1;
         let step_s = config.physics.policy_step_s();
-        seat.link
-            .sense(&self.physics, episode.steps as f32 * step_s);
-        let collided = touching_body(robot, &self.physics).is_some();
-        let EpisodePlan { run_up, recorded } = &episode.plan;
-        if episode.recording {
-            let last = (recorded.duration_s / step_s).round() as usize;
-            if collided || episode.steps >= last {
-                episode.recorded.collided = collided;
-                // What the controller would have seen next.
-                let Ok(()) = seat.link.read(&mut seat.input);
-                episode.recorded.push(&self.job.layout, &seat.input);
-                return Ok(Some(episode));
+        let steps = |time_s: f32| (time_s / step_s).round() as usize;
+        let in_scene = match episode.phase {
+            Phase::RunUp => episode.steps,
+            Phase::Recovering | Phase::Recording => {
+                episode.scene_steps += 1;
+                episode.scene_steps
             }
-        } else if collided
-            || run_up
-                .as_ref()
-                .is_none_or(|(_, last)| episode.steps >= *last)
-        {
-            let start = if collided {
-                // Who falls while running up begins at rest.
-                seat.controller.reset();
-                recorded.start.clone()
-            } else {
-                // The controller is not reset: what the robot did last is part of how it runs.
-                recorded.running(&self.physics)
-            };
-            self.engine.reset(index, &start)?;
-            self.engine.read(index, &mut self.physics);
-            seat.enter(recorded, &self.physics);
-            episode.recording = true;
-            episode.steps = 0;
+        };
+        seat.link.sense(&self.physics, in_scene as f32 * step_s);
+        let collided = touching_body(robot, &self.physics).is_some();
+        let EpisodePlan {
+            run_up,
+            recovering,
+            recorded,
+        } = &episode.plan;
+        match episode.phase {
+            Phase::Recording => {
+                let goal = recorded.goal.position_world;
+                let distance_m = (self.physics.position_world.xy() - goal).norm();
+                if episode.steps_at_goal > 0 || target_margin(distance_m) <= 0.0 {
+                    episode.steps_at_goal += 1;
+                }
+                let ends = in_scene >= steps(recorded.duration_s)
+                    || episode.steps_at_goal > steps(config.after_reach_s);
+                if collided || ends {
+                    episode.recorded.collided = collided;
+                    // What the controller would have seen next.
+                    let Ok(()) = seat.link.read(&mut seat.input);
+                    episode.recorded.push(&self.job.layout, &seat.input);
+                    return Ok(Some(episode));
+                }
+            }
+            // What the recovery policy runs into is not what the agile policy does.
+            Phase::Recovering if collided => return Ok(Some(episode)),
+            Phase::Recovering => {
+                if recovering.is_none_or(|(_, last)| episode.steps >= last) {
+                    episode.phase = Phase::Recording;
+                    episode.steps = 0;
+                }
+            }
+            Phase::RunUp => {
+                if collided || run_up.as_ref().is_none_or(|(_, last)| episode.steps >= *last) {
+                    let start = if collided {
+                        // Who falls while running up begins at rest.
+                        seat.controller.reset();
+                        recorded.start.clone()
+                    } else {
+                        // The controller is not reset: what the robot did last is part of how it runs.
+                        recorded.running(&self.physics)
+                    };
+                    self.engine.reset(index, &start)?;
+                    self.engine.read(index, &mut self.physics);
+                    seat.enter(recorded, &self.physics);
+                    episode.phase = match recovering {
+                        Some(_) => Phase::Recovering,
+                        None => Phase::Recording,
+                    };
+                    episode.steps = 0;
+                }
+            }
         }
         seat.episode = Some(episode);
         Ok(None)
@@ -296,6 +349,9 @@ impl Seat {
         let Some(episode) = &mut self.episode else {
             return Ok(());
         };
+        let recovering = episode.phase == Phase::Recovering;
+        let twist = episode.plan.recovering.filter(|_| recovering);
+        self.controller.set_command(twist.map(|(twist, _)| twist));
         let Ok(()) = self.controller.cycle(&mut self.link, &mut self.input);
         if let Some(fault) = self.controller.fault() {
             return Err(RolloutError::Fault {
@@ -304,7 +360,7 @@ impl Seat {
                 fault,
             });
         }
-        if episode.recording {
+        if episode.phase == Phase::Recording {
             episode.recorded.push(layout, &self.input);
         }
         Ok(())

@@ -309,7 +309,11 @@ impl Controller {
             }
             Networks::Commanded { agile, recovery } => {
                 self.twist = self.command;
-                if self.twist.is_some() { recovery } else { agile }
+                if self.twist.is_some() {
+                    recovery
+                } else {
+                    agile
+                }
             }
             Networks::Abs {
                 agile,

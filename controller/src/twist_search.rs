@@ -249,6 +249,18 @@ mod tests {
         angular_velocity: 3,
     };
 
+    /// The paper's box.
+    fn paper() -> TwistSearchConfig {
+        TwistSearchConfig {
+            limit: Twist {
+                vx_mps: 1.5,
+                vy_mps: 0.3,
+                yaw_rate_radps: 3.0,
+            },
+            ..TwistSearchConfig::default()
+        }
+    }
+
     /// V = tanh(v_x - 0.5): safe below 0.45 m/s at threshold -0.05.
     fn speed_limit() -> ReachAvoidValue {
         let weight = vec![1.0, 0.0, 0.0, 0.0, 0.0, 0.0];
@@ -287,7 +299,7 @@ mod tests {
 
     #[test]
     fn it_brakes_just_enough() {
-        let mut search = TwistSearch::new(TwistSearchConfig::default(), INDICES, 6);
+        let mut search = TwistSearch::new(paper(), INDICES, 6);
         let goal = GoalYaw {
             x_m: 5.0,
             y_m: 0.0,
@@ -316,7 +328,7 @@ mod tests {
             inputs: 6,
         };
         let mut value = ReachAvoidValue::new(vec![linear]).unwrap();
-        let mut search = TwistSearch::new(TwistSearchConfig::default(), INDICES, 6);
+        let mut search = TwistSearch::new(paper(), INDICES, 6);
         let goal = GoalYaw {
             x_m: 5.0,
             y_m: 0.0,
@@ -336,7 +348,7 @@ mod tests {
             inputs: 6,
         };
         let mut value = ReachAvoidValue::new(vec![linear]).unwrap();
-        let mut search = TwistSearch::new(TwistSearchConfig::default(), INDICES, 6);
+        let mut search = TwistSearch::new(paper(), INDICES, 6);
         let goal = GoalYaw::default();
         let found = search.search(&mut value, &[0.0; 6], &goal, -0.05);
         assert_eq!((found.twist, found.safe), (Twist::default(), false));
@@ -352,7 +364,7 @@ mod tests {
             inputs: 6,
         }])
         .unwrap();
-        let mut search = TwistSearch::new(TwistSearchConfig::default(), INDICES, 6);
+        let mut search = TwistSearch::new(paper(), INDICES, 6);
         let goal = GoalYaw {
             x_m: -5.0,
             y_m: 3.0,

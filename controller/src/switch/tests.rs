@@ -360,16 +360,27 @@ proptest! {
         let output = Linear { weight: weights[48..].to_vec(), bias: vec![0.1], inputs: 8 };
         let mut value = ReachAvoidValue::new(vec![hidden, output]).unwrap();
         let indices = TwistIndices { linear_velocity: 0, angular_velocity: 3 };
-        let mut search = TwistSearch::new(TwistSearchConfig::default(), indices, 6);
+        let config = TwistSearchConfig::default();
+        let limit = config.limit;
+        let mut search = TwistSearch::new(config, indices, 6);
         let goal = GoalYaw { x_m, y_m, heading_error_rad: 0.0 };
         let found = search.search(&mut value, &row, &goal, threshold);
         let Twist { vx_mps, vy_mps, yaw_rate_radps } = found.twist;
-        prop_assert!(vx_mps.abs() <= 1.5 && vy_mps.abs() <= 0.3 && yaw_rate_radps.abs() <= 3.0);
+        prop_assert!(vx_mps.abs() <= limit.vx_mps && vy_mps.abs() <= limit.vy_mps);
+        prop_assert!(yaw_rate_radps.abs() <= limit.yaw_rate_radps);
         let at = [vx_mps, vy_mps, row[2], row[3], row[4], yaw_rate_radps];
         prop_assert_eq!(value.value(&at), found.value);
         prop_assert_eq!(found.safe, found.value < threshold);
         // Never worse than to clip the current twist.
-        let clipped = [row[0].clamp(-1.5, 1.5), row[1].clamp(-0.3, 0.3), row[2], row[3], row[4], row[5].clamp(-3.0, 3.0)];
+        let clip = |x: f32, limit: f32| x.clamp(-limit, limit);
+        let clipped = [
+            clip(row[0], limit.vx_mps),
+            clip(row[1], limit.vy_mps),
+            row[2],
+            row[3],
+            row[4],
+            clip(row[5], limit.yaw_rate_radps),
+        ];
         let start = value.value(&clipped);
         prop_assert!(found.safe || found.value <= start);
     }

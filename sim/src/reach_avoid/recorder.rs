@@ -4,7 +4,10 @@ use controller::{
     ControlInput, Controller, ControllerConfig, ControllerError, Fault, Method, RobotLink,
 };
 use nalgebra::Point2;
-use policies::{Bundle, GoalYaw, Layout, ObservationInput, Twist, reach_avoid::{Rollouts, margins::target_margin}};
+use policies::{
+    Bundle, GoalYaw, Layout, ObservationInput, Twist,
+    reach_avoid::{Rollouts, margins::target_margin},
+};
 use rayon::prelude::*;
 use robots::Robot;
 
@@ -310,7 +313,11 @@ impl<'a> Batch<'a> {
                 }
             }
             Phase::RunUp => {
-                if collided || run_up.as_ref().is_none_or(|(_, last)| episode.steps >= *last) {
+                if collided
+                    || run_up
+                        .as_ref()
+                        .is_none_or(|(_, last)| episode.steps >= *last)
+                {
                     let start = if collided {
                         // Who falls while running up begins at rest.
                         seat.controller.reset();

@@ -73,7 +73,8 @@ fn plans(config: &RolloutConfig, count: u64) -> Vec<EpisodePlan> {
 fn starts_keep_to_the_configuration() {
     for EpisodePlan {
         run_up, recorded, ..
-    } in plans(&only(0.0, 1.0, 0.5, 1.0), 300) {
+    } in plans(&only(0.0, 1.0, 0.5, 1.0), 300)
+    {
         assert!(run_up.is_none());
         let start = &recorded.start;
         assert_eq!(start.obstacles.len(), 8);
@@ -94,7 +95,8 @@ fn starts_keep_to_the_configuration() {
     }
     for EpisodePlan {
         run_up, recorded, ..
-    } in plans(&only(1.0, 0.0, 0.5, 0.5), 100) {
+    } in plans(&only(1.0, 0.0, 0.5, 0.5), 100)
+    {
         let (before, steps) = run_up.unwrap();
         assert!((15..=150).contains(&steps));
         assert!(recorded.duration_s >= 7.0 - 3.0 && before.duration_s >= 7.0);

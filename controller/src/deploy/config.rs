@@ -276,7 +276,7 @@ impl DeployConfig {
                 "faults.max_missed_cycles",
                 faults.max_missed_cycles,
                 1.0,
-                1000.0,
+                1e6,
             ),
             ("faults.max_goal_m", faults.max_goal_m, 0.1, 1000.0),
             (

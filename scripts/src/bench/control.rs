@@ -95,7 +95,7 @@ pub fn measure(
     settings.switch.threshold = Some(-0.999_999);
     let mut deploy = config.deploy.clone();
     deploy.method = Method::Abs;
-    deploy.faults.max_missed_cycles = 1000.0;
+    deploy.faults.max_missed_cycles = 1e6;
     let mut pilot = Pilot::new(&robot, bundle, &settings, &deploy)?;
     let cycles = (duration.as_nanos() as u64 / CYCLE_NS).max(1);
 

@@ -1,0 +1,5 @@
+//! What runs on a robot, on a simulated one.
+
+mod estimator;
+mod pilot;
+mod sensors;

@@ -5,6 +5,7 @@ pub mod engine;
 pub mod env;
 pub mod eval;
 pub mod motor;
+pub mod motor_robot;
 pub mod obstacle;
 pub mod random;
 pub mod rapier_engine;

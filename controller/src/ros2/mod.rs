@@ -1,8 +1,26 @@
-//! The robot over ROS 2.
+//! The robot over ROS 2: DDS topics on one side, the slots of [`deploy`](crate::deploy) on the other.
+//!
+//! [`Link`] runs the threads that talk to the robot. The control thread never touches DDS.
 
+mod clock;
+mod config;
+mod link;
+mod log;
 pub mod messages;
 mod motors;
+mod network;
+mod notices;
 mod rays;
+mod sensors;
+mod sport_mode;
+mod watch;
 
+pub use clock::{monotonic_ns, wall_ns};
+pub use config::{RaySource, Ros2Config};
+pub use link::{COMMAND_TOPIC, Link, LinkError, LinkSettings, STATE_TOPIC};
+pub use log::{Log, LogError, LogHeader, LogSummary, Recorder};
 pub use motors::{MotorMap, MotorMapError};
+pub use network::{Delivery, Network, NetworkError, Ros};
 pub use rays::{Lidar, LidarConfig, LidarError};
+pub use sensors::OPERATOR_TOPIC;
+pub use sport_mode::{REQUEST_TOPIC, RESPONSE_TOPIC};

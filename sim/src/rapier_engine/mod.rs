@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use robots::Robot;
 
+pub use self::motor::MotorTarget;
 pub(crate) use self::shapes::cast_ray;
 use self::{model::RobotModel, terrain::TerrainShapes, world::World};
 use crate::{
@@ -56,6 +57,15 @@ impl RapierEngine {
             terrain_shapes,
             scenes,
         })
+    }
+}
+
+impl RapierEngine {
+    /// Advances robot `index` by one physics step with one target per joint, as a motor controller takes them.
+    pub fn step_motors(&mut self, index: usize, targets: &[MotorTarget]) {
+        debug_assert_eq!(targets.len(), self.model.joints.len());
+        let world = &mut self.scenes[index].world;
+        world.step_motors(&self.model, &self.config, targets);
     }
 }
 

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     contacts::Contacts,
     convert,
-    model::{RobotModel, WORLD_GROUPS},
-    motor::Motor,
+    model::{JointModel, RobotModel, WORLD_GROUPS},
+    motor::{Motor, MotorTarget},
     shapes::shape_and_pose,
     terrain::TerrainShapes,
 };
@@ -122,16 +122,43 @@ impl World {
 
         self.episode.contacts.begin_policy_step();
         for step in 0..config.decimation {
-            let positions_rad = self.actuate(model, config, step);
-            self.advance(&model.parameters, config);
-            self.measure_torques(model, config.step_s, &positions_rad);
-            self.episode.contacts.measure(
-                &self.bodies.narrow_phase,
-                &self.colliders,
-                config.step_s,
-            );
-            self.episode.physics_step += 1;
+            let delay = self.episode.actuation_delay_steps;
+            let targets_back = delay.saturating_sub(step).div_ceil(config.decimation);
+            let newest = self.episode.targets_rad.len() - 1;
+            let target_rad = self.episode.targets_rad[newest.saturating_sub(targets_back)].clone();
+            self.physics_step(model, config, |joint, index| MotorTarget {
+                position_rad: target_rad[index],
+                stiffness: joint.motor_stiffness,
+                damping: joint.motor_damping,
+                ..MotorTarget::default()
+            });
         }
+    }
+
+    /// One physics step with motors that are told more than a position, without delay.
+    pub fn step_motors(
+        &mut self,
+        model: &RobotModel,
+        config: &PhysicsConfig,
+        targets: &[MotorTarget],
+    ) {
+        self.episode.contacts.begin_policy_step();
+        self.physics_step(model, config, |_, index| targets[index]);
+    }
+
+    fn physics_step(
+        &mut self,
+        model: &RobotModel,
+        config: &PhysicsConfig,
+        target: impl Fn(&JointModel, usize) -> MotorTarget,
+    ) {
+        let positions_rad = self.actuate(model, config, target);
+        self.advance(&model.parameters, config);
+        self.measure_torques(model, config.step_s, &positions_rad);
+        self.episode
+            .contacts
+            .measure(&self.bodies.narrow_phase, &self.colliders, config.step_s);
+        self.episode.physics_step += 1;
     }
 
     fn advance(&mut self, parameters: &IntegrationParameters, config: &PhysicsConfig) {
@@ -153,14 +180,15 @@ impl World {
         );
     }
 
-    /// Sets the motors for the next physics step, the `step`-th of this policy step, and returns the joint positions.
-    fn actuate(&mut self, model: &RobotModel, config: &PhysicsConfig, step: usize) -> JointVec {
+    /// Sets the motors for the next physics step, and returns the joint positions.
+    fn actuate(
+        &mut self,
+        model: &RobotModel,
+        config: &PhysicsConfig,
+        target: impl Fn(&JointModel, usize) -> MotorTarget,
+    ) -> JointVec {
         let mut positions_rad = JointVec::new();
         let episode = &self.episode;
-        let delay = episode.actuation_delay_steps;
-        let targets_back = delay.saturating_sub(step).div_ceil(config.decimation);
-        let newest = episode.targets_rad.len() - 1;
-        let target_rad = &episode.targets_rad[newest.saturating_sub(targets_back)];
         let multibody = self.bodies.multibody_mut();
         for (index, joint) in model.joints.iter().enumerate() {
             let velocity = multibody.generalized_velocity()[BASE_DOFS + index];
@@ -171,7 +199,9 @@ impl World {
             positions_rad.push(position);
             let noise = torque_noise(episode.noise_seed, episode.physics_step, index as u32);
             let added = episode.torque_offset_nm[index] + noise * episode.torque_noise_nm[index];
-            let motor = Motor::new(joint, config, target_rad[index], position, velocity, added);
+            let mut target = target(joint, index);
+            target.torque_nm += added;
+            let motor = Motor::new(joint, config, &target, position, velocity);
             link.joint
                 .set_spring(HINGE, motor.spring_stiffness, motor.spring_rest_rad);
             // rapier solves a row for every limit, touched or not: only those touched are shown to it.

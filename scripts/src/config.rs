@@ -33,6 +33,9 @@ pub struct Config {
     pub controller: ControllerConfig,
     /// What runs around the controller on a robot: postures, faults, state estimate.
     pub deploy: DeployConfig,
+    /// How a robot is reached over ROS 2: network, topics, frames, lidar.
+    #[cfg(feature = "ros2")]
+    pub ros2: controller::ros2::Ros2Config,
     /// The paper's test.
     pub eval: EvalConfig,
     /// The reach-avoid value.
@@ -67,6 +70,8 @@ impl Default for Config {
             algorithm: PpoConfig::default(),
             controller: ControllerConfig::default(),
             deploy: DeployConfig::default(),
+            #[cfg(feature = "ros2")]
+            ros2: controller::ros2::Ros2Config::default(),
             eval: EvalConfig::default(),
             reach_avoid: ReachAvoidSettings::default(),
         }

@@ -6,6 +6,8 @@ mod compare;
 mod config;
 mod config_command;
 mod demo;
+#[cfg(feature = "ros2")]
+mod deploy;
 mod doctor;
 mod eval;
 mod events;
@@ -20,12 +22,16 @@ mod policy_args;
     expect(dead_code, reason = "for training")
 )]
 mod progress;
+#[cfg(feature = "ros2")]
+mod replay;
 mod repository;
 #[cfg_attr(
     not(any(feature = "train", test)),
     expect(dead_code, reason = "for training")
 )]
 mod run_folder;
+#[cfg(feature = "ros2")]
+mod sim_robot;
 mod stored_evaluation;
 mod train;
 
@@ -59,6 +65,12 @@ enum Command {
     Plot(plot::PlotCommand),
     Train(train::TrainCommand),
     Bench(bench::BenchCommand),
+    #[cfg(feature = "ros2")]
+    Deploy(deploy::DeployCommand),
+    #[cfg(feature = "ros2")]
+    SimRobot(sim_robot::SimRobotCommand),
+    #[cfg(feature = "ros2")]
+    Replay(replay::ReplayCommand),
     Config(config_command::ConfigCommand),
     Doctor(doctor::DoctorCommand),
 }
@@ -80,6 +92,12 @@ fn main() -> ExitCode {
         Command::Plot(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Bench(command) => command.run(),
+        #[cfg(feature = "ros2")]
+        Command::Deploy(command) => command.run(),
+        #[cfg(feature = "ros2")]
+        Command::SimRobot(command) => command.run(),
+        #[cfg(feature = "ros2")]
+        Command::Replay(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Doctor(command) => command.run(),
     };

@@ -3,12 +3,14 @@
 
 use std::f32::consts::PI;
 
-use nalgebra::{Point2, Vector2};
+use nalgebra::{Point2, Point3, UnitQuaternion, Vector2, Vector3};
 use policies::Goal;
 use rand::Rng;
+use robots::Robot;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    engine::{Dynamics, EpisodeStart},
     env::uniform,
     obstacle::Obstacle,
     random::{Stream, stream},
@@ -235,6 +237,22 @@ impl TestScene {
             });
         }
         Err(TestbedError::NoFreeGoal(GOAL_DRAWS))
+    }
+
+    /// The robot at rest in the standing pose at the start, feet on the ground.
+    pub fn start(&self, robot: &Robot) -> EpisodeStart {
+        let standing = &robot.control.standing_position_rad;
+        let height_m = robot.height_over_feet_m(standing);
+        EpisodeStart {
+            obstacles: self.obstacles.clone(),
+            position_world: Point3::new(self.start_world.x, self.start_world.y, height_m),
+            orientation: UnitQuaternion::from_axis_angle(&Vector3::z_axis(), self.start_yaw_rad),
+            dynamics: Dynamics {
+                friction: self.friction,
+                ..Dynamics::nominal(robot)
+            },
+            ..EpisodeStart::standing(robot)
+        }
     }
 }
 

@@ -9,7 +9,7 @@
 use std::{
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Once,
+        Arc, Mutex, Once, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Sender, channel},
     },
@@ -26,7 +26,6 @@ use triple_buffer::{Input, Output};
 
 use super::{
     LidarError, MotorMap, MotorMapError,
-    clock::monotonic_ns,
     config::{RaySource, Ros2Config},
     log::Recorder,
     messages::{LaserScan, LowCmd, LowState, Message, Odometry, PointCloud2, PoseStamped, Text},
@@ -38,7 +37,7 @@ use super::{
 };
 use crate::deploy::{
     GoalSample, JointCommand, LinkPort, MotorCommand, OdometrySample, Operator, Pulse, RobotSample,
-    ScanSample, Status,
+    ScanSample, Status, now_ns,
 };
 
 /// Topic of the motor commands.
@@ -106,6 +105,8 @@ struct Shared {
     received_ns: AtomicU64,
     /// No mode of the robot owns the joints.
     released: AtomicBool,
+    /// What the robot is doing, for those who are not in a hurry.
+    status: Mutex<Status>,
 }
 
 impl Shared {
@@ -202,6 +203,12 @@ impl Link {
     /// Whether a state of the robot has come.
     pub fn has_state(&self) -> bool {
         self.shared.received_ns.load(Ordering::Acquire) > 0
+    }
+
+    /// What the robot is doing, a few hundredths of a second old.
+    pub fn status(&self) -> Status {
+        let status = self.shared.status.lock();
+        status.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether commands are sent: no mode of the robot owns the joints.
@@ -311,6 +318,7 @@ impl LinkThread {
             spawn(scope, "states", shared, || receiver.run(states, shared));
             let (ros, notices) = (&ros, &*notices);
             let watch = || {
+                leave_real_time();
                 companion.run(ros, subscriptions, &publishers, sport_mode, notices, shared);
             };
             spawn(scope, "companion", shared, watch);
@@ -357,6 +365,20 @@ fn spawn<'scope>(
     }
 }
 
+/// Back to ordinary scheduling, for work that may take its time.
+fn leave_real_time() {
+    use thread_priority::{
+        NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+        set_thread_priority_and_policy, thread_native_id,
+    };
+    // A thread that was ordinary before stays so.
+    let _ = set_thread_priority_and_policy(
+        thread_native_id(),
+        ThreadPriority::Min,
+        ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other),
+    );
+}
+
 /// Publishes each command once, and damping when there is none any more.
 fn send_commands(
     publisher: &ros2_client::Publisher<LowCmd>,
@@ -370,7 +392,7 @@ fn send_commands(
     let mut sent_ns = 0;
     while shared.goes_on() {
         thread::park_timeout(POLL);
-        let now_ns = monotonic_ns();
+        let now_ns = now_ns();
         pulse.beat(shared.states_alive_ns.load(Ordering::Acquire).min(now_ns));
         let newest = command.read();
         if newest.time_ns == 0 || !shared.released.load(Ordering::Acquire) {
@@ -415,9 +437,7 @@ impl States {
         while shared.goes_on() {
             // Interrupted or not, the messages are looked for.
             let _ = poll.poll(&mut events, Some(POLL));
-            shared
-                .states_alive_ns
-                .store(monotonic_ns(), Ordering::Release);
+            shared.states_alive_ns.store(now_ns(), Ordering::Release);
             let Self {
                 map,
                 robot,
@@ -429,7 +449,7 @@ impl States {
                 recorder.as_ref(),
                 &mut ignore,
                 |state, _| {
-                    let now_ns = monotonic_ns();
+                    let now_ns = now_ns();
                     robot.write(map.sample(state, now_ns));
                     shared.received_ns.store(now_ns, Ordering::Release);
                 },
@@ -476,12 +496,12 @@ impl Companion {
         };
         let participant = ros.participant();
         let discovery = participant.status_listener();
-        let start_ns = monotonic_ns();
+        let start_ns = now_ns();
         let mut watched_ns = 0;
         while shared.goes_on() {
             // Interrupted or not, the messages are looked for.
             let _ = poll.poll(&mut events, Some(POLL));
-            let now_ns = monotonic_ns();
+            let now_ns = now_ns();
             let base = base_pose(self.status.read());
             let mut sinks = Sinks {
                 scan: &mut self.scan,
@@ -512,7 +532,12 @@ impl Companion {
                 shared.released.store(true, Ordering::Release);
             }
             self.notices.tell(now_ns);
-            let status = self.status.peek_output_buffer();
+            let status = self.status.output_buffer();
+            shared
+                .status
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone_from(status);
             self.watch.publish(
                 publishers,
                 status,
@@ -520,7 +545,7 @@ impl Companion {
                 self.recorder.as_ref(),
             );
         }
-        self.notices.tell(monotonic_ns());
+        self.notices.tell(now_ns());
     }
 }
 
@@ -542,7 +567,7 @@ fn foreign_type(config: &Ros2Config, event: &DomainParticipantStatusEvent) -> Op
         (OPERATOR_TOPIC, Text::type_name()),
     ];
     let topic = name.strip_prefix("rt/")?;
-    let (_, expected) = ours.into_iter().find(|(ours, _)| *ours == topic)?;
+    let (_, expected) = ours.into_iter().find(|(ours, _)| ours.trim_start_matches('/') == topic)?;
     let expected = expected.dds_msg_type();
     (*type_name != expected).then(|| {
         format!("{name} is of the foreign type {type_name}, expected {expected}: its messages are not heard")

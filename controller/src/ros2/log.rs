@@ -15,9 +15,10 @@ use std::{
 };
 
 use mcap::{
-    WriteOptions, Writer,
+    Attachment, WriteOptions, Writer,
     records::{MessageHeader, Metadata},
 };
+use policies::Bundle;
 
 use super::{clock::wall_ns, messages::Message};
 use crate::deploy::CycleRecord;
@@ -45,8 +46,6 @@ pub struct LogHeader {
     pub robot: String,
     /// Folder of the bundle.
     pub bundle: String,
-    /// Hash of the weights of the bundle.
-    pub bundle_hash: String,
     /// Settings as TOML.
     pub config: String,
 }
@@ -80,7 +79,7 @@ impl Recorder {
     /// Logs a message of `topic`.
     pub fn message<M: Message>(&self, topic: &str, message: &M) {
         let entry = Entry {
-            topic: format!("/{topic}"),
+            topic: format!("/{}", topic.trim_start_matches('/')),
             package: M::PACKAGE,
             name: M::NAME,
             schema: M::schema,
@@ -121,6 +120,7 @@ impl Log {
     pub fn start(
         path: &Path,
         header: &LogHeader,
+        bundle: &Bundle,
         cycles: rtrb::Consumer<CycleRecord>,
     ) -> Result<Self, LogError> {
         let partial = partial_path(path);
@@ -141,13 +141,13 @@ impl Log {
                 entry("version", env!("CARGO_PKG_VERSION")),
                 entry("robot", &header.robot),
                 entry("bundle", &header.bundle),
-                entry("bundle_hash", &header.bundle_hash),
                 entry("config", &header.config),
             ]),
         };
         writer
             .write_metadata(&metadata)
             .map_err(|error| failed(error.to_string()))?;
+        attach(&mut writer, bundle).map_err(|error| failed(error.to_string()))?;
         let (queue, entries) = sync_channel(QUEUE);
         let recorder = Recorder {
             queue,
@@ -208,6 +208,26 @@ impl Log {
             })
         })
     }
+}
+
+/// Puts the files of the bundle into the log, so that it can be replayed without them.
+fn attach(
+    writer: &mut Writer<BufWriter<File>>,
+    bundle: &Bundle,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    bundle.save(folder.path())?;
+    for file in std::fs::read_dir(folder.path())? {
+        let file = file?;
+        writer.attach(&Attachment {
+            log_time: wall_ns(),
+            create_time: wall_ns(),
+            name: file.file_name().to_string_lossy().into_owned(),
+            media_type: "application/octet-stream".to_owned(),
+            data: std::fs::read(file.path())?.into(),
+        })?;
+    }
+    Ok(())
 }
 
 /// Where a log is written until it is finished.
@@ -290,10 +310,10 @@ impl LogWriter {
                 let schema = self
                     .writer
                     .add_schema(&name, "ros2msg", schema.as_bytes())?;
-                let metadata = BTreeMap::from([("offered_qos_profiles".to_owned(), String::new())]);
+                let no_metadata = BTreeMap::new();
                 let id = self
                     .writer
-                    .add_channel(schema, &entry.topic, "cdr", &metadata)?;
+                    .add_channel(schema, &entry.topic, "cdr", &no_metadata)?;
                 self.channels.entry(entry.topic.clone()).or_insert((id, 0))
             }
         };

@@ -4,6 +4,7 @@
 
 mod clock;
 mod config;
+mod keyboard;
 mod link;
 mod log;
 pub mod messages;
@@ -11,16 +12,21 @@ mod motors;
 mod network;
 mod notices;
 mod rays;
+mod replay;
+mod run;
 mod sensors;
 mod sport_mode;
 mod watch;
 
-pub use clock::{monotonic_ns, wall_ns};
+pub use clock::wall_ns;
 pub use config::{RaySource, Ros2Config};
 pub use link::{COMMAND_TOPIC, Link, LinkError, LinkSettings, STATE_TOPIC};
 pub use log::{Log, LogError, LogHeader, LogSummary, Recorder};
 pub use motors::{MotorMap, MotorMapError};
 pub use network::{Delivery, Network, NetworkError, Ros};
 pub use rays::{Lidar, LidarConfig, LidarError};
+pub use replay::{ReplayError, ReplayReport, replay};
+pub use run::{Run, RunArgs, RunConfig, RunError, RunReport};
 pub use sensors::OPERATOR_TOPIC;
 pub use sport_mode::{REQUEST_TOPIC, RESPONSE_TOPIC};
+pub use watch::STATE_TOPIC as RUN_STATE_TOPIC;

@@ -189,7 +189,8 @@ impl Ros {
         topic: &str,
         qos: &QosProfile,
     ) -> Result<ros2_client::dds::rustdds::Topic, NetworkError> {
-        let (namespace, base) = topic.rsplit_once('/').unwrap_or(("", topic));
+        let relative = topic.trim_start_matches('/');
+        let (namespace, base) = relative.rsplit_once('/').unwrap_or(("", relative));
         let name = Name::new(&format!("/{namespace}"), base)
             .map_err(|error| self.error("the name of", topic, &error))?;
         self.node

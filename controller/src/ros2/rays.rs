@@ -14,6 +14,8 @@ use super::messages::{LaserScan, PointCloud2};
 pub struct LidarConfig {
     /// `frame_id` that its messages have. May be empty, for lidars that send none.
     pub frame: String,
+    /// `frame_id` of messages that are in a level frame with the origin and the heading of the base, whatever its tilt.
+    pub level_frame: String,
     /// Origin of that frame in the base frame, m.
     pub position_base_m: [f32; 3],
     /// Roll, pitch and yaw of that frame in the base frame, degrees.
@@ -28,6 +30,7 @@ impl Default for LidarConfig {
     fn default() -> Self {
         Self {
             frame: "base_link".to_owned(),
+            level_frame: "base_stabilized".to_owned(),
             position_base_m: [0.0; 3],
             rpy_base_deg: [0.0; 3],
             height_m: [-0.15, 0.3],
@@ -145,7 +148,13 @@ impl Lidar {
         scan: &LaserScan,
         base: &Isometry3<f32>,
     ) -> Result<RayScan, LidarError> {
-        self.check_frame("scan", &scan.header.frame_id)?;
+        let frame = &scan.header.frame_id;
+        let (to_base, to_level) = if *frame == self.config.level_frame {
+            (Isometry3::identity(), Isometry3::identity())
+        } else {
+            self.check_frame("scan", frame)?;
+            (self.sensor_to_base, level(base) * self.sensor_to_base)
+        };
         let step_rad = scan.angle_increment;
         let last_rad = scan.angle_min + step_rad * scan.ranges.len().saturating_sub(1) as f32;
         let sound = step_rad > 0.0 && (last_rad - scan.angle_max).abs() < 1.5 * step_rad;
@@ -160,8 +169,7 @@ impl Lidar {
                 ),
             });
         }
-        self.check_field_of_view(scan.angle_min, last_rad, step_rad)?;
-        let to_level = level(base) * self.sensor_to_base;
+        self.check_field_of_view(&to_base.rotation, scan.angle_min, last_rad, step_rad)?;
         let points = scan
             .ranges
             .iter()
@@ -248,13 +256,14 @@ impl Lidar {
 
     fn check_field_of_view(
         &self,
+        to_base: &UnitQuaternion<f32>,
         first_rad: f32,
         last_rad: f32,
         step_rad: f32,
     ) -> Result<(), LidarError> {
         for direction in self.spec.directions() {
             let in_base = Vector3::new(direction.x, direction.y, 0.0);
-            let in_sensor = self.sensor_to_base.rotation.inverse() * in_base;
+            let in_sensor = to_base.inverse() * in_base;
             let angle_rad = in_sensor.y.atan2(in_sensor.x);
             // As an angle from the first on, one step before it included.
             let after_first = (angle_rad - first_rad + step_rad).rem_euclid(TAU);

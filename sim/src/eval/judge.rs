@@ -13,19 +13,19 @@ const FOOT_EXCESS_N: f32 = 10.0;
 
 /// Follows one episode.
 #[derive(Clone, Debug)]
-pub(super) struct Judge {
+pub(crate) struct Judge {
     goal: Point2<f32>,
     reach_m: f32,
     /// Sum and number of the speeds while on the way.
     speed_sum_mps: f64,
     on_the_way: usize,
     pub(super) peak_speed_mps: f32,
-    pub(super) distance_m: f32,
-    pub(super) collision: Option<Collision>,
+    pub(crate) distance_m: f32,
+    pub(crate) collision: Option<Collision>,
 }
 
 impl Judge {
-    pub(super) fn new(goal: Point2<f32>, reach_m: f32) -> Self {
+    pub(crate) fn new(goal: Point2<f32>, reach_m: f32) -> Self {
         Self {
             goal,
             reach_m,
@@ -38,7 +38,7 @@ impl Judge {
     }
 
     /// Looks at the state after a policy step that ended at `time_s`. The first collision is final.
-    pub(super) fn see(&mut self, robot: &Robot, physics: &PhysicsState, time_s: f32) {
+    pub(crate) fn see(&mut self, robot: &Robot, physics: &PhysicsState, time_s: f32) {
         self.distance_m = (physics.position_world.xy() - self.goal).norm();
         let speed_mps = physics.linear_velocity_world.xy().norm();
         if self.distance_m > self.reach_m {
@@ -63,7 +63,7 @@ impl Judge {
     }
 
     /// The outcome, if the episode ended now.
-    pub(super) fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         if self.collision.is_some() {
             Outcome::Collision
         } else if self.distance_m < self.reach_m {

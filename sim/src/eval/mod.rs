@@ -7,7 +7,7 @@ mod recovery;
 mod runner;
 
 pub use controller::{Method, Mode};
-pub(crate) use judge::touching_body;
+pub(crate) use judge::{Judge, touching_body};
 pub use record::{
     Collision, EpisodeRecord, EvalReport, Outcome, SwitchReport, TraceStep, wilson_ci95,
 };

@@ -1,9 +1,8 @@
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use controller::{
     ControlInput, Controller, ControllerConfig, ControllerError, Fault, Method, Mode, RobotLink,
 };
-use nalgebra::{Point3, UnitQuaternion, Vector3};
 use policies::Bundle;
 use rayon::prelude::*;
 use robots::{ContactClass, Robot};
@@ -15,11 +14,8 @@ use super::{
     recovery::RecoveryTestConfig,
 };
 use crate::{
-    engine::{
-        self, Dynamics, Engine, EngineError, EngineKind, EpisodeStart, PhysicsConfig, PhysicsState,
-    },
+    engine::{self, Engine, EngineError, EngineKind, PhysicsConfig, PhysicsState},
     sim_link::SimLink,
-    terrain::Terrain,
     testbed::{TestScene, TestbedConfig, TestbedError},
 };
 
@@ -183,26 +179,6 @@ impl<'a> Evaluation<'a> {
             .collect::<Result<_, EvalError>>()?;
         Ok(batches.into_iter().flatten().collect())
     }
-
-    /// The robot at rest in the standing pose, feet on the ground.
-    fn start(&self, scene: &TestScene) -> EpisodeStart {
-        let standing = &self.robot.control.standing_position_rad;
-        let height_m = self.robot.height_over_feet_m(standing);
-        EpisodeStart {
-            terrain: Arc::new(Terrain::Flat),
-            obstacles: scene.obstacles.clone(),
-            position_world: Point3::new(scene.start_world.x, scene.start_world.y, height_m),
-            orientation: UnitQuaternion::from_axis_angle(&Vector3::z_axis(), scene.start_yaw_rad),
-            linear_velocity_world: Vector3::zeros(),
-            angular_velocity_world: Vector3::zeros(),
-            joint_position_rad: standing.iter().copied().collect(),
-            joint_velocity_radps: std::iter::repeat_n(0.0, self.robot.num_joints()).collect(),
-            dynamics: Dynamics {
-                friction: scene.friction,
-                ..Dynamics::nominal(self.robot)
-            },
-        }
-    }
 }
 
 /// Some robots of one engine; each takes the next episode when its own has ended.
@@ -291,7 +267,7 @@ impl<'a> Batch<'a> {
     fn begin(&mut self, index: usize, place: usize, episode: u64) -> Result<(), EvalError> {
         let config = self.job.config;
         let scene = TestScene::new(self.job.seed, episode, &config.testbed)?;
-        self.engine.reset(index, &self.job.start(&scene))?;
+        self.engine.reset(index, &scene.start(self.job.robot))?;
         self.engine.read(index, &mut self.physics);
         let seat = &mut self.seats[index];
         seat.controller.reset();

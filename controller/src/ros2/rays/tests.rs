@@ -121,6 +121,22 @@ fn a_lidar_that_sits_turned_and_ahead_sees_the_same() {
 }
 
 #[test]
+fn a_level_scan_does_not_tilt_with_the_base() {
+    let lidar = lidar(LidarConfig {
+        rpy_base_deg: [0.0, 0.0, 30.0],
+        ..LidarConfig::default()
+    });
+    let mut message = scan(&[(0, 5.0)]);
+    message.header = header("base_stabilized");
+    let pitched = Isometry3::from_parts(
+        Translation3::new(0.0, 0.0, 0.3),
+        UnitQuaternion::from_euler_angles(0.0, 0.3, 0.0),
+    );
+    let rays = lidar.from_scan(&message, &pitched).unwrap();
+    assert_rays(&rays, &[(5, 5.05)]);
+}
+
+#[test]
 fn a_scan_that_does_not_look_where_the_policy_looks_is_refused() {
     let lidar = lidar(LidarConfig::default());
     let mut narrow = scan(&[]);

@@ -1,0 +1,65 @@
+//! `abs-robot`: runs a policy bundle on a robot. The same as `abs deploy`, without simulation, training and pictures.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use controller::ros2::{Run, RunArgs, RunConfig, RunError};
+use policies::Bundle;
+use robots::Robot;
+
+/// Run a policy bundle on a robot over ROS 2
+#[derive(Parser)]
+#[command(name = "abs-robot", version)]
+struct Cli {
+    /// Folder of the policy bundle
+    #[arg(long, value_name = "DIR")]
+    bundle: PathBuf,
+    /// Name of a robot that is shipped, or path of a robot folder [default: the bundle's]
+    #[arg(long, value_name = "NAME|DIR")]
+    robot: Option<String>,
+    /// Read settings from a TOML file: the tables controller, deploy and ros2 of `abs config`
+    #[arg(long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    args: RunArgs,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), String> {
+    let config = match &cli.config {
+        None => RunConfig::default(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| format!("cannot read the config {}: {error}", path.display()))?;
+            toml::from_str(&text).map_err(|error| {
+                let message = error.message().replace('\n', " ");
+                format!("{}: {message}", path.display())
+            })?
+        }
+    };
+    let start = || -> Result<_, RunError> {
+        let bundle = Bundle::load(&cli.bundle)?;
+        let robot_name = cli.robot.clone().unwrap_or_else(|| bundle.robot.clone());
+        Run {
+            robot: Robot::load(&robot_name)?,
+            robot_name,
+            bundle,
+            bundle_path: cli.bundle.clone(),
+            config,
+            args: cli.args.clone(),
+        }
+        .run(|line| eprintln!("{line}"))
+    };
+    let report = start().map_err(|error| error.to_string())?;
+    print!("{report}");
+    Ok(())
+}

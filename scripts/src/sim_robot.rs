@@ -73,8 +73,10 @@ pub struct SimRobotCommand {
 #[derive(Debug, Serialize)]
 struct TrialRow {
     episode: u64,
-    /// None where the robot did not get to run.
+    /// None where a fault kept the robot from running to the end.
     over_dds: Option<Outcome>,
+    /// Why `abs deploy` gave up.
+    error: Option<String>,
     collided: Option<String>,
     final_distance_m: f32,
     duration_s: f32,
@@ -82,8 +84,8 @@ struct TrialRow {
     eval_distance_m: f32,
 }
 
-/// Time from the start of `abs deploy` to the run, s.
-const STANDS_WITHIN_S: f32 = 40.0;
+/// Time in which `abs deploy` has to run and to end, s.
+const WITHIN_S: f32 = 60.0;
 /// Steps that may be made up for when the simulation was held up; more are left out.
 const MOST_BEHIND: u64 = 25;
 
@@ -147,10 +149,13 @@ impl SimRobotCommand {
             let Some(trial) = session.trial(scene, deploy)? else {
                 return Ok(());
             };
-            let over_dds = (trial.time_s() > 0.0).then(|| trial.outcome());
+            let said = fs::read_to_string(self.said(scene.index))?;
+            let error = said.lines().find_map(|line| line.strip_prefix("error: "));
+            let over_dds = error.is_none().then(|| trial.outcome());
             let row = TrialRow {
                 episode: scene.index,
                 over_dds,
+                error: error.map(str::to_owned),
                 collided: trial.collided().map(str::to_owned),
                 final_distance_m: trial.distance_m(),
                 duration_s: trial.time_s(),
@@ -168,9 +173,14 @@ impl SimRobotCommand {
         Ok(())
     }
 
+    /// Where `abs deploy` says what it does.
+    fn said(&self, episode: u64) -> PathBuf {
+        self.out.join(format!("deploy-{episode}.txt"))
+    }
+
     /// `abs deploy` as another process, on its way to the goal of a scene.
     fn deploy(&self, config: &Path, bundle: &Path, scene: &TestScene) -> Result<Child> {
-        let log = self.out.join(format!("deploy-{}.txt", scene.index));
+        let log = self.said(scene.index);
         let log = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let goal = scene.goal;
         let (x, y) = (goal.position_world.x, goal.position_world.y);
@@ -195,10 +205,11 @@ impl SimRobotCommand {
 
 impl TrialRow {
     fn line(&self) -> String {
-        let over_dds = self.over_dds.map_or("did not run".to_owned(), |outcome| {
-            let body = self.collided.as_deref().unwrap_or_default();
-            format!("{outcome} {body}")
-        });
+        let over_dds = match (self.over_dds, &self.collided, &self.error) {
+            (Some(outcome), Some(body), _) => format!("{outcome} of the {body}"),
+            (Some(outcome), None, _) => outcome.to_string(),
+            (None, _, error) => error.clone().unwrap_or_default(),
+        };
         format!(
             "episode {:>3}: {over_dds:<20} {:>5.2} m after {:>4.1} s; eval: {} {:.2} m",
             self.episode,
@@ -285,21 +296,18 @@ impl Session {
         let mut trial = Trial::new(scene, eval.episode_s, eval.reach_m);
         self.simulated.reset(&scene.start(&self.robot))?;
         let mut deploy = Running(deploy()?);
-        let mut runs = false;
         let mut waited_s = 0.0;
         while !self.is_interrupted() {
             self.step();
             let run = self.simulated.run_state() == State::Run.name();
             waited_s += STEP_S;
-            let over = match (runs, run) {
-                (_, true) => {
-                    runs = true;
+            let over = match run {
+                true => {
                     let physics = self.simulated.simulated().physics();
                     trial.see(&self.robot, physics, STEP_S)
                 }
-                // It has stopped, or has never begun.
-                (true, false) => true,
-                (false, false) => waited_s > STANDS_WITHIN_S || deploy.0.try_wait()?.is_some(),
+                // It has stopped, or has never begun: it says why.
+                false => waited_s > WITHIN_S || deploy.0.try_wait()?.is_some(),
             };
             if over {
                 return Ok(Some(trial));
@@ -339,7 +347,7 @@ impl Pace {
     fn start() -> Self {
         let realtime = RealtimeConfig {
             priority: 60,
-            lock_memory: false,
+            lock_memory: true,
         };
         // Without it the simulation is held up now and then.
         let _ = enter_realtime(&realtime);

@@ -2,7 +2,8 @@
 //!
 //! - `sender` (real time) opens the connection, publishes every command, gives the sign of life, and starts the others;
 //! - `states` (real time) receives the state of the robot;
-//! - `companion` receives everything else, publishes what people watch, releases the sport mode, and says what is wrong.
+//! - `companion` (behind the others) receives everything else, publishes what people watch, releases the sport mode, and
+//!   says what is wrong.
 //!
 //! Threads of DDS inherit the scheduling of `sender`. A thread that panics ends the connection, and `sender` opens another.
 
@@ -51,6 +52,8 @@ const COMMAND_TIMEOUT_NS: u64 = 30_000_000;
 const SILENT_NS: u64 = 3_000_000_000;
 /// Time between two messages to the people who watch, ns.
 const WATCH_PERIOD_NS: u64 = 40_000_000;
+/// Priority of the companion, where threads have real-time priority at all.
+const COMPANION_PRIORITY: u8 = 10;
 /// Time between two attempts to connect again.
 const RETRY: std::time::Duration = std::time::Duration::from_millis(200);
 
@@ -318,7 +321,7 @@ impl LinkThread {
             spawn(scope, "states", shared, || receiver.run(states, shared));
             let (ros, notices) = (&ros, &*notices);
             let watch = || {
-                leave_real_time();
+                lower_priority();
                 companion.run(ros, subscriptions, &publishers, sport_mode, notices, shared);
             };
             spawn(scope, "companion", shared, watch);
@@ -365,18 +368,22 @@ fn spawn<'scope>(
     }
 }
 
-/// Back to ordinary scheduling, for work that may take its time.
-fn leave_real_time() {
+/// Puts the companion behind the other threads, but before ordinary programs: it shares locks of the DDS library with
+/// threads that must not wait for it.
+fn lower_priority() {
     use thread_priority::{
-        NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
-        set_thread_priority_and_policy, thread_native_id,
+        RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
+        set_thread_priority_and_policy, thread_native_id, thread_schedule_policy,
     };
+    let fifo = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
     // A thread that was ordinary before stays so.
-    let _ = set_thread_priority_and_policy(
-        thread_native_id(),
-        ThreadPriority::Min,
-        ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other),
-    );
+    if thread_schedule_policy() == Ok(fifo)
+        && let Ok(priority) = ThreadPriorityValue::try_from(COMPANION_PRIORITY)
+    {
+        let priority = ThreadPriority::Crossplatform(priority);
+        // What was allowed once is allowed again.
+        let _ = set_thread_priority_and_policy(thread_native_id(), priority, fifo);
+    }
 }
 
 /// Publishes each command once, and damping when there is none any more.
@@ -567,7 +574,9 @@ fn foreign_type(config: &Ros2Config, event: &DomainParticipantStatusEvent) -> Op
         (OPERATOR_TOPIC, Text::type_name()),
     ];
     let topic = name.strip_prefix("rt/")?;
-    let (_, expected) = ours.into_iter().find(|(ours, _)| ours.trim_start_matches('/') == topic)?;
+    let (_, expected) = ours
+        .into_iter()
+        .find(|(ours, _)| ours.trim_start_matches('/') == topic)?;
     let expected = expected.dds_msg_type();
     (*type_name != expected).then(|| {
         format!("{name} is of the foreign type {type_name}, expected {expected}: its messages are not heard")

@@ -324,7 +324,7 @@ fn a_killed_peer_is_answered_with_damping_within_40_ms() {
             let robot = Robot::start(12, NO_SPORT_MODE, &["--log", log.to_str().unwrap()]);
             let start = Instant::now();
             let mut tick = 0;
-            while !robot.said().contains("stand up") {
+            while !robot.said().contains("\nstand up") {
                 assert!(start.elapsed() < PATIENCE, "{}", robot.said());
                 tick += 1;
                 states.publish(lying_state(tick)).unwrap();

@@ -558,9 +558,11 @@ impl Companion {
 
 /// Whether a peer has one of our topics with another type.
 fn foreign_type(config: &Ros2Config, event: &DomainParticipantStatusEvent) -> Option<String> {
-    let DomainParticipantStatusEvent::TopicDetected { name, type_name } = event else {
+    use DomainParticipantStatusEvent::{ReaderDetected, WriterDetected};
+    let (ReaderDetected { reader: peer } | WriterDetected { writer: peer }) = event else {
         return None;
     };
+    let (name, type_name) = (&peer.topic_name, &peer.type_name);
     let (rays_topic, rays_type) = match config.rays {
         RaySource::Scan => (&config.scan_topic, LaserScan::type_name()),
         RaySource::Cloud => (&config.cloud_topic, PointCloud2::type_name()),

@@ -11,7 +11,7 @@ mod deploy;
 mod doctor;
 mod eval;
 mod events;
-#[cfg(feature = "train")]
+#[cfg(any(feature = "ros2", feature = "train"))]
 mod interrupt;
 mod pictures;
 mod play;

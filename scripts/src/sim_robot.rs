@@ -238,6 +238,12 @@ fn summary(robot: &str, method: Method, rows: &[TrialRow]) -> String {
             outcome.to_string()
         );
     }
+    let faults = rows.iter().filter(|row| row.over_dds.is_none()).count();
+    text += &format!(
+        "\n  {:<20} {faults:>8} of {}",
+        "ended by a fault",
+        rows.len()
+    );
     text
 }
 

@@ -471,14 +471,16 @@ impl std::fmt::Display for RunReport {
 
 #[cfg(test)]
 mod tests {
+    use std::f32::consts::{FRAC_PI_2, FRAC_PI_4};
+
     use super::*;
 
     #[test]
     fn goals_are_points_with_or_without_heading() {
         let goal = parse_goal("3, -3").unwrap();
         assert_eq!(goal.position_world, Point2::new(3.0, -3.0));
-        assert!((goal.heading_rad + 0.785_398).abs() < 1e-5);
-        assert!((parse_goal("1,0,90").unwrap().heading_rad - 1.570_796).abs() < 1e-5);
+        assert!((goal.heading_rad + FRAC_PI_4).abs() < 1e-5);
+        assert!((parse_goal("1,0,90").unwrap().heading_rad - FRAC_PI_2).abs() < 1e-5);
         for wrong in ["", "1", "1,2,3,4", "1,x", "nan,0"] {
             assert!(parse_goal(wrong).is_err(), "{wrong}");
         }

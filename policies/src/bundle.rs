@@ -11,11 +11,11 @@ use robots::Robot;
 use serde::{Deserialize, Serialize};
 
 pub use error::BundleError;
-pub use member::{Member, Provenance, ReachAvoidMember};
+pub use member::{Member, Provenance, RayMember, ReachAvoidMember};
 
 use crate::{
-    file::write_atomic, mlp::Linear, observation::Layout, policy::Policy, rays::RaySpec,
-    reach_avoid::ReachAvoidValue,
+    depth::RayNetwork, file::write_atomic, mlp::Linear, observation::Layout, policy::Policy,
+    rays::RaySpec, reach_avoid::ReachAvoidValue,
 };
 
 /// Name of the manifest in a bundle folder.
@@ -38,6 +38,9 @@ pub struct Bundle {
     /// The reach-avoid value of the agile policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reach_avoid: Option<ReachAvoidMember>,
+    /// The ray network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rays: Option<RayMember>,
 }
 
 impl Bundle {
@@ -49,6 +52,7 @@ impl Bundle {
             agile: None,
             recovery: None,
             reach_avoid: None,
+            rays: None,
         }
     }
 
@@ -173,6 +177,15 @@ impl Bundle {
         Ok((value, member.threshold))
     }
 
+    /// The network that predicts the rays from depth images.
+    ///
+    /// # Errors
+    /// When the bundle has none, or it predicts other rays than the policies were trained with, or its weights are no
+    /// network or not finite.
+    pub fn ray_network(&self) -> Result<RayNetwork, BundleError> {
+        required(self.rays.as_ref(), "rays")?.network(&self.ray_spec)
+    }
+
     fn check_robot(&self, robot: &Robot) -> Result<(), BundleError> {
         if self.robot == robot.name {
             return Ok(());
@@ -188,14 +201,20 @@ impl Bundle {
         let policies = self.agile.iter().chain(&self.recovery);
         let policies = policies.map(|member| (member.weights.as_str(), member.layers.as_slice()));
         let value = self.reach_avoid.iter();
-        policies.chain(value.map(|member| (member.weights.as_str(), member.layers.as_slice())))
+        let value = value.map(|member| (member.weights.as_str(), member.layers.as_slice()));
+        let rays = self.rays.iter();
+        let rays = rays.map(|member| (member.weights.as_str(), member.layers.as_slice()));
+        policies.chain(value).chain(rays)
     }
 
     fn networks_mut(&mut self) -> impl Iterator<Item = (&str, &mut Vec<Linear>)> {
         let policies = self.agile.iter_mut().chain(&mut self.recovery);
         let policies = policies.map(|member| (member.weights.as_str(), &mut member.layers));
         let value = self.reach_avoid.iter_mut();
-        policies.chain(value.map(|member| (member.weights.as_str(), &mut member.layers)))
+        let value = value.map(|member| (member.weights.as_str(), &mut member.layers));
+        let rays = self.rays.iter_mut();
+        let rays = rays.map(|member| (member.weights.as_str(), &mut member.layers));
+        policies.chain(value).chain(rays)
     }
 }
 

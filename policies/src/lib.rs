@@ -6,6 +6,7 @@ pub mod action;
 pub mod algorithm;
 pub mod bundle;
 pub mod command;
+pub mod depth;
 pub mod file;
 pub mod mlp;
 pub mod observation;
@@ -17,7 +18,7 @@ pub mod train;
 pub mod vec_env;
 
 pub use action::{ACTION_CLIP, ActionMap, default_target};
-pub use bundle::{Bundle, BundleError, Member, Provenance, ReachAvoidMember};
+pub use bundle::{Bundle, BundleError, Member, Provenance, RayMember, ReachAvoidMember};
 pub use command::{Goal, GoalYaw, Twist};
 pub use mlp::{Activation, Linear, Mlp, MlpError};
 pub use observation::{Layout, ObservationInput, Quantity};

@@ -1,6 +1,6 @@
 //! Forward pass of a multilayer perceptron without libtorch and without allocation.
 
-mod kernel;
+pub(crate) mod kernel;
 
 use std::sync::Arc;
 

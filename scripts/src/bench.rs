@@ -1,6 +1,7 @@
 //! `abs bench`: how fast this machine simulates, learns and controls.
 
 mod control;
+mod depth;
 mod sim;
 mod switch;
 #[cfg(feature = "train")]
@@ -20,6 +21,7 @@ use serde_json::Value;
 use crate::{
     config::{Config, ConfigArgs},
     pictures::{cycle_times, time_bars},
+    repository,
 };
 
 /// Measure how fast this machine simulates, learns and controls
@@ -30,6 +32,7 @@ Examples:
   abs bench sim --engine rapier --threads 1 --json
   abs bench train --preset paper --picture out/bench.png
   abs bench switch --json
+  abs bench depth --threads 1
   abs bench control --busy 2 --picture out/control.png")]
 pub struct BenchCommand {
     #[command(subcommand)]
@@ -42,6 +45,8 @@ enum What {
     Sim(BenchArgs),
     /// Learning: simulation, inference and update together
     Train(TrainArgs),
+    /// The depth camera, and the ray network of a bundle
+    Depth(SwitchArgs),
     /// One control cycle through reach-avoid value, twist search and recovery policy, on one core
     Switch(SwitchArgs),
     /// The control thread of a robot at 500 Hz: compute time, wake-up lateness, allocations
@@ -71,7 +76,7 @@ struct ControlArgs {
 
 #[derive(clap::Args)]
 struct SwitchArgs {
-    /// Folder of a bundle with the three networks [default: random networks of the paper's sizes]
+    /// Folder of a bundle [default: for `switch`, random networks of the paper's sizes; else the one that is shipped]
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
     /// How long to measure each number, s
@@ -168,6 +173,16 @@ impl BenchCommand {
                     None => Ok(()),
                 }
             }
+            What::Depth(args) => {
+                let config = args.config.resolve()?;
+                let folder = args.bundle.clone();
+                let folder = folder.unwrap_or_else(|| repository::bundle(&config.robot));
+                let duration = Duration::from_secs_f64(args.seconds);
+                print(
+                    &[depth::measure(&config, &Bundle::load(&folder)?, duration)?],
+                    args.json,
+                )
+            }
             What::Switch(args) => {
                 let config = args.config.resolve()?;
                 let bundle = args.bundle.as_deref().map(Bundle::load).transpose()?;
@@ -222,6 +237,24 @@ impl BenchArgs {
             Some(path) => time_bars("Where the time goes", bars)?.save_png(path),
             None => Ok(()),
         }
+    }
+}
+
+#[derive(Serialize)]
+struct Percentiles {
+    p50: f64,
+    p99: f64,
+}
+
+impl Percentiles {
+    fn new(mut samples_us: Vec<f64>) -> Self {
+        samples_us.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let index = (share * samples_us.len() as f64) as usize;
+            samples_us.get(index.min(samples_us.len().saturating_sub(1)))
+        };
+        let [p50, p99] = [0.5, 0.99].map(|share| at(share).copied().unwrap_or(f64::NAN));
+        Self { p50, p99 }
     }
 }
 

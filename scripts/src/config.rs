@@ -6,10 +6,11 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use controller::{ControllerConfig, deploy::DeployConfig};
 use policies::{
     algorithm::PpoConfig,
+    depth::RayLearningConfig,
     reach_avoid::{DEFAULT_THRESHOLD, ReachAvoidConfig},
 };
 use serde::{Deserialize, Serialize};
-use sim::{env::EnvConfig, eval::EvalConfig, reach_avoid::RolloutConfig};
+use sim::{depth::RecordingConfig, env::EnvConfig, eval::EvalConfig, reach_avoid::RolloutConfig};
 use toml::{Table, Value};
 
 /// All settings. Every field is a TOML key, and a `--set key=value` on the command line.
@@ -40,6 +41,18 @@ pub struct Config {
     pub eval: EvalConfig,
     /// The reach-avoid value.
     pub reach_avoid: ReachAvoidSettings,
+    /// Rays from depth images.
+    pub depth: DepthSettings,
+}
+
+/// How rays are learned from depth images.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DepthSettings {
+    /// The images.
+    pub recording: RecordingConfig,
+    /// The network and how it learns.
+    pub learning: RayLearningConfig,
 }
 
 /// How the reach-avoid value is learned.
@@ -74,6 +87,7 @@ impl Default for Config {
             ros2: controller::ros2::Ros2Config::default(),
             eval: EvalConfig::default(),
             reach_avoid: ReachAvoidSettings::default(),
+            depth: DepthSettings::default(),
         }
     }
 }
@@ -117,6 +131,8 @@ pub enum Task {
     Recovery,
     /// Tells whether the agile policy will reach its goal without a collision
     ReachAvoid,
+    /// Predicts the rays from depth images
+    Rays,
 }
 
 impl Task {
@@ -126,6 +142,7 @@ impl Task {
             Self::Agile => "agile",
             Self::Recovery => "recovery",
             Self::ReachAvoid => "reach-avoid",
+            Self::Rays => "rays",
         }
     }
 }

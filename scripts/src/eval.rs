@@ -17,7 +17,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use policies::{Twist, file::write_atomic};
 use robots::ContactClass;
 use serde::{Deserialize, Serialize};
-use sim::eval::{EpisodeRecord, EvalReport, Evaluation, Method, Outcome};
+use sim::eval::{EpisodeRecord, EvalReport, Evaluation, Method, Outcome, RaySource};
 
 use crate::{
     pictures::{Speeds, contact_sheet, outcome_bars, speed_histograms, top_view},
@@ -39,6 +39,7 @@ const SHEET: usize = 12;
 Examples:
   abs eval                                            the policy that is shipped
   abs eval --bundle runs/agile-go1-1-.../bundle --episodes 2000
+  abs eval --rays depth                               rays from images of the robot's depth camera
   abs eval --method agile                             the agile policy without the switch
   abs eval --method recovery                          twists from a grid, and braking
   abs eval --method recovery --command 1.0,0,-0.5     one twist: v_x, v_y in m/s, w_z in rad/s
@@ -226,9 +227,14 @@ pub fn table(report: &EvalReport) -> String {
         engine,
         episodes,
         seed,
+        rays,
         ..
     } = report;
-    let mut text = format!("{robot}, {method}, {engine}: {episodes} episodes, seed {seed}\n");
+    let eyes = match rays {
+        RaySource::Exact => "",
+        RaySource::Depth => ", rays from depth images",
+    };
+    let mut text = format!("{robot}, {method}, {engine}{eyes}: {episodes} episodes, seed {seed}\n");
     // Writing to a string cannot fail.
     for (name, rate, [low, high]) in [
         ("reach", report.reach_rate, report.reach_ci95),

@@ -2,12 +2,15 @@
 
 mod allocations;
 mod bench;
+mod collect_depth;
 mod compare;
 mod config;
 mod config_command;
 mod demo;
 #[cfg(feature = "ros2")]
 mod deploy;
+mod depth_data;
+mod depth_report;
 mod doctor;
 mod eval;
 mod events;
@@ -34,6 +37,7 @@ mod run_folder;
 mod sim_robot;
 mod stored_evaluation;
 mod train;
+mod view_depth;
 
 use std::{io, process::ExitCode};
 
@@ -64,6 +68,8 @@ enum Command {
     Compare(compare::CompareCommand),
     Plot(plot::PlotCommand),
     Train(train::TrainCommand),
+    CollectDepth(collect_depth::CollectDepthCommand),
+    ViewDepth(view_depth::ViewDepthCommand),
     Bench(bench::BenchCommand),
     #[cfg(feature = "ros2")]
     Deploy(deploy::DeployCommand),
@@ -91,6 +97,8 @@ fn main() -> ExitCode {
         Command::Compare(command) => command.run(),
         Command::Plot(command) => command.run(),
         Command::Train(command) => command.run(),
+        Command::CollectDepth(command) => command.run(),
+        Command::ViewDepth(command) => command.run(),
         Command::Bench(command) => command.run(),
         #[cfg(feature = "ros2")]
         Command::Deploy(command) => command.run(),

@@ -7,7 +7,7 @@ use policies::Bundle;
 use robots::Robot;
 use sim::{
     engine::EngineKind,
-    eval::{Evaluation, Method, RecoveryEvaluation},
+    eval::{Evaluation, Method, RaySource, RecoveryEvaluation},
 };
 
 use crate::{
@@ -24,6 +24,9 @@ pub struct PolicyArgs {
     /// What controls the robot: agile, abs or recovery [default: abs where the bundle has all three networks]
     #[arg(long)]
     method: Option<Method>,
+    /// Where the rays come from: the true distances, or a network that sees depth images [default: exact]
+    #[arg(long, value_enum)]
+    rays: Option<Rays>,
     /// Physics engine [default: rapier]
     #[arg(long, value_enum)]
     engine: Option<Engine>,
@@ -35,6 +38,12 @@ pub struct PolicyArgs {
 enum Engine {
     Rapier,
     Batch,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Rays {
+    Exact,
+    Depth,
 }
 
 /// A policy bundle, the robot that it is for, and the settings.
@@ -56,6 +65,12 @@ impl PolicyArgs {
             config.eval.engine = match engine {
                 Engine::Rapier => EngineKind::Rapier,
                 Engine::Batch => EngineKind::Batch,
+            };
+        }
+        if let Some(rays) = self.rays {
+            config.eval.rays = match rays {
+                Rays::Exact => RaySource::Exact,
+                Rays::Depth => RaySource::Depth,
             };
         }
         change(&mut config);

@@ -1,6 +1,8 @@
 //! `abs train`: the command, up to the point where libtorch is needed.
 
 #[cfg(feature = "train")]
+mod rays;
+#[cfg(feature = "train")]
 mod reach_avoid;
 #[cfg(feature = "train")]
 mod session;
@@ -28,6 +30,7 @@ use crate::{
 Examples:
   abs train agile --robot go1 --seed 1
   abs train recovery --robot go1
+  abs train rays --data data/depth-go1-1
   abs train reach-avoid --bundle runs/agile-go1-1-20260131-235959/bundle
   abs train agile --preset paper --set algorithm.total_policy_steps=200_000_000
   abs train --resume runs/agile-go1-1-20260131-235959
@@ -53,6 +56,9 @@ pub struct TrainCommand {
     /// For reach-avoid: the bundle whose agile policy is rolled out [default: the one that is shipped for the robot]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     bundle: Option<PathBuf>,
+    /// For rays: folder of depth images [default: data/depth-ROBOT-SEED]
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    data: Option<PathBuf>,
     /// Number of environments, over all workers of all processes
     #[arg(long)]
     num_envs: Option<usize>,
@@ -103,8 +109,12 @@ impl TrainCommand {
             (Task::Agile | Task::Recovery, run) => {
                 session::train(&processes, &request.config, request.robot, run)
             }
-            (Task::ReachAvoid, _) if processes.size() > 1 => {
-                together::goes_on(&processes, Err(anyhow::anyhow!(ALONE)))
+            (task @ (Task::ReachAvoid | Task::Rays), _) if processes.size() > 1 => {
+                let error = anyhow::anyhow!(
+                    "`{}` is learned by one process; start it without mpirun",
+                    task.name()
+                );
+                together::goes_on(&processes, Err(error))
             }
             (Task::ReachAvoid, RunPath::New(path)) => {
                 let bundle = self.bundle.clone();
@@ -113,6 +123,15 @@ impl TrainCommand {
             }
             (Task::ReachAvoid, RunPath::Old(path)) => {
                 reach_avoid::resume(&RunFolder::open(&path)?, &request.config, &request.robot)
+            }
+            (Task::Rays, RunPath::New(path)) => {
+                let bundle = self.bundle.clone();
+                let bundle = bundle.unwrap_or_else(|| repository::bundle(&request.robot.name));
+                let data = self.data.as_deref();
+                rays::begin(&path, &request.config, &request.robot, &bundle, data)
+            }
+            (Task::Rays, RunPath::Old(path)) => {
+                rays::resume(&RunFolder::open(&path)?, &request.config, &request.robot)
             }
         }
     }
@@ -153,15 +172,13 @@ impl TrainCommand {
     }
 }
 
-#[cfg(feature = "train")]
-const ALONE: &str = "the reach-avoid value is learned by one process; start it without mpirun";
-
 /// Finds what is wrong before anything is written. The number of workers becomes part of the configuration, because
 /// a run goes on exactly only with the same number.
 fn check(mut config: Config, processes: usize) -> Result<(Config, Robot)> {
     config.env.validate()?;
     config.algorithm.validate()?;
     config.reach_avoid.validate()?;
+    config.depth.learning.validate()?;
     if config.threads == 0 {
         config.resolve_threads(processes);
         config.threads = config.threads.min(config.env.num_envs);

@@ -1,11 +1,13 @@
 //! The simulation in which the policies learn and are evaluated.
 
 pub mod batch;
+pub mod depth;
 pub mod engine;
 pub mod env;
 pub mod eval;
 pub mod motor;
 pub mod motor_robot;
+pub mod object;
 pub mod obstacle;
 pub mod random;
 pub mod rapier_engine;

@@ -54,6 +54,34 @@ impl Obstacle {
         self.position_world + time_s * self.velocity_world
     }
 
+    /// Lowest and highest corner of the upright box around it at the start of the episode, world frame.
+    pub fn bounds(&self) -> [Point3<f32>; 2] {
+        let (centre, half) = self.local_bounds();
+        let turn = match self.shape {
+            ObstacleShape::Cylinder { .. } => UnitQuaternion::identity(),
+            _ => self.orientation,
+        };
+        let centre = self.position_world + turn * centre;
+        let half = turn.to_rotation_matrix().matrix().abs() * half;
+        [centre - half, centre + half]
+    }
+
+    /// Centre and half side lengths of the box around the shape, in its own frame.
+    pub(crate) fn local_bounds(&self) -> (Vector3<f32>, Vector3<f32>) {
+        match &self.shape {
+            ObstacleShape::Cylinder { radius_m, height_m } => (
+                Vector3::zeros(),
+                Vector3::new(*radius_m, *radius_m, 0.5 * height_m),
+            ),
+            ObstacleShape::Box { half_extents_m } => (Vector3::zeros(), *half_extents_m),
+            ObstacleShape::Rapier(shape) => {
+                let bounds = shape.compute_local_aabb();
+                let vector = |v: rapier3d::math::Vector| Vector3::new(v.x, v.y, v.z);
+                (vector(bounds.center()), vector(bounds.half_extents()))
+            }
+        }
+    }
+
     /// Distance of a point of the plane from the obstacle's outline seen from above, at the start of the episode, m;
     /// zero or negative within it. Boxes count as upright, other shapes as the sphere around them.
     pub fn footprint_distance_m(&self, point: &Point2<f32>) -> f32 {

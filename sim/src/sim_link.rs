@@ -7,6 +7,7 @@ use policies::{Goal, GoalYaw, RaySpec};
 use robots::{JointTarget, JointVec, Robot};
 
 use crate::{
+    depth::Eyes,
     engine::PhysicsState,
     obstacle::Obstacle,
     random::{Stream, stream},
@@ -22,6 +23,8 @@ const FOOT_CONTACT_N: f32 = 1.0;
 #[derive(Clone, Debug)]
 pub struct SimLink {
     rays: RayCaster,
+    /// Where rays are not exact but predicted from images.
+    eyes: Option<Eyes>,
     /// Rays that end farther behind the goal than this are replaced; none with an honest scan.
     illusion_margin_m: Option<f32>,
     obstacles: Vec<Obstacle>,
@@ -38,6 +41,7 @@ impl SimLink {
     pub fn new(robot: &Robot, rays: &RaySpec, illusion_margin_m: Option<f32>) -> Self {
         Self {
             rays: RayCaster::new(rays),
+            eyes: None,
             illusion_margin_m,
             obstacles: Vec::new(),
             goal: Goal {
@@ -57,12 +61,22 @@ impl SimLink {
         }
     }
 
-    /// Starts an episode; `seed` is that of the illusion.
+    /// With rays that are predicted from images.
+    #[must_use]
+    pub fn with_eyes(mut self, eyes: Option<Eyes>) -> Self {
+        self.eyes = eyes;
+        self
+    }
+
+    /// Starts an episode; `seed` is that of the illusion and of the camera's errors.
     pub fn reset(&mut self, obstacles: &[Obstacle], goal: Goal, duration_s: f32, seed: u64) {
         self.obstacles = obstacles.to_vec();
         self.goal = goal;
         self.duration_s = duration_s;
         self.stream = stream(seed, 0);
+        if let Some(eyes) = &mut self.eyes {
+            eyes.reset(seed);
+        }
     }
 
     /// Takes over the state of the engine at a time of the episode.
@@ -88,8 +102,13 @@ impl RobotLink for SimLink {
     fn read(&mut self, input: &mut ControlInput) -> Result<(), Infallible> {
         self.physics
             .write_robot_state(FOOT_CONTACT_N, &mut input.state);
-        self.rays
-            .cast(&input.state, &self.obstacles, self.time_s, &mut input.rays);
+        let (obstacles, time_s) = (&self.obstacles, self.time_s);
+        match &mut self.eyes {
+            None => self
+                .rays
+                .cast(&input.state, obstacles, time_s, &mut input.rays),
+            Some(eyes) => eyes.look(&self.physics, obstacles, time_s, &mut input.rays),
+        }
         if let Some(margin_m) = self.illusion_margin_m {
             let bound_m = GoalYaw::new(&input.state, &self.goal).distance_m() + margin_m;
             apply_illusion(&mut input.rays, bound_m, &mut self.stream);

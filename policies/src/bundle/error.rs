@@ -1,6 +1,10 @@
 use std::{io, path::Path, path::PathBuf};
 
-use crate::{mlp::MlpError, rays::RaySpecError};
+use crate::{
+    depth::RayNetworkError,
+    mlp::MlpError,
+    rays::{RaySpec, RaySpecError},
+};
 
 /// Why a bundle is refused: one line with the place, the fault and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +133,22 @@ pub enum BundleError {
     /// Every value, or none, would be safe.
     #[error("[reach_avoid] has threshold {0}, must be between -1 and 1, like the value")]
     Threshold(f32),
+    /// The ray network predicts other rays than the policies were trained with.
+    #[error("[rays] predicts {found:?}, but the policies were trained with {expected:?}")]
+    OtherRays {
+        /// Rays of the network.
+        found: RaySpec,
+        /// Rays of the bundle.
+        expected: RaySpec,
+    },
+    /// The convolutions do not make a ray network.
+    #[error("{file}: {source}")]
+    RayNetwork {
+        /// Name of the weights file.
+        file: String,
+        /// What is wrong.
+        source: RayNetworkError,
+    },
     /// The layers do not make a network, or a weight is not finite.
     #[error("{file}: {source}")]
     Network {

@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::{BundleError, weights};
 use crate::{
     action::ActionMap,
+    depth::{Convolution, RayNetwork},
     mlp::{Activation, Linear, Mlp},
     observation::{Layout, Quantity},
     policy::Policy,
+    rays::RaySpec,
     reach_avoid::{DEFAULT_THRESHOLD, ReachAvoidValue},
 };
 
@@ -50,6 +52,24 @@ pub struct ReachAvoidMember {
     /// Name of the safetensors file in the bundle folder, as for a policy.
     pub weights: String,
     /// Where it comes from.
+    pub provenance: Provenance,
+    /// Contents of the weights file, first layer first.
+    #[serde(skip)]
+    pub layers: Vec<Linear>,
+}
+
+/// The ray network of a bundle: convolutions with ReLU between them. It knows nothing of the policies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RayMember {
+    /// The rays that it predicts.
+    pub ray_spec: RaySpec,
+    /// Name of the safetensors file in the bundle folder, as for a policy; a layer's inputs are vertical * horizontal *
+    /// channels of its filters.
+    pub weights: String,
+    /// Shapes of the convolutions.
+    pub convolutions: Vec<Convolution>,
+    /// Where it comes from; its policy steps are images.
     pub provenance: Provenance,
     /// Contents of the weights file, first layer first.
     #[serde(skip)]
@@ -188,6 +208,40 @@ impl ReachAvoidMember {
             })?;
         check_width(&self.weights, "inputs", value.input_dim(), layout.dim())?;
         Ok(value)
+    }
+}
+
+impl RayMember {
+    /// A network to be stored as `rays.safetensors`.
+    pub fn new(
+        ray_spec: &RaySpec,
+        convolutions: Vec<Convolution>,
+        layers: Vec<Linear>,
+        provenance: Provenance,
+    ) -> Self {
+        Self {
+            ray_spec: ray_spec.clone(),
+            weights: "rays.safetensors".to_owned(),
+            convolutions,
+            provenance,
+            layers,
+        }
+    }
+
+    /// Checks what the manifest says and builds the network.
+    pub(super) fn network(&self, rays: &RaySpec) -> Result<RayNetwork, BundleError> {
+        if self.ray_spec != *rays {
+            return Err(BundleError::OtherRays {
+                found: self.ray_spec.clone(),
+                expected: rays.clone(),
+            });
+        }
+        RayNetwork::new(&self.convolutions, &self.layers, rays).map_err(|source| {
+            BundleError::RayNetwork {
+                file: self.weights.clone(),
+                source,
+            }
+        })
     }
 }
 

@@ -5,19 +5,19 @@ use super::{Activation, Linear};
 /// Outputs computed together: the vector width that the code is written for.
 const LANES: usize = 16;
 /// Rows of a batch computed together.
-pub(super) const TILE_ROWS: usize = 6;
+pub(crate) const TILE_ROWS: usize = 6;
 /// Groups of [`LANES`] outputs computed together for a single row, to hide the latency of the additions.
 const SINGLE_GROUPS: usize = 4;
 
 /// [`LANES`] neighbouring numbers, aligned for the widest loads.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-pub(super) struct Row([f32; LANES]);
+pub(crate) struct Row([f32; LANES]);
 
 impl Row {
-    pub(super) const ZERO: Self = Self([0.0; LANES]);
+    pub(crate) const ZERO: Self = Self([0.0; LANES]);
 
-    pub(super) fn flatten(rows: &[Self]) -> &[f32] {
+    pub(crate) fn flatten(rows: &[Self]) -> &[f32] {
         // SAFETY: `Row` is `repr(C)` around an array of f32 and has its size (64 bytes = its alignment), so `rows`
         // is LANES * len contiguous f32 of the same lifetime.
         unsafe { std::slice::from_raw_parts(rows.as_ptr().cast(), rows.len() * LANES) }
@@ -26,7 +26,7 @@ impl Row {
 
 /// Instruction set of the forward pass, found at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Isa {
+pub(crate) enum Isa {
     /// 16 lanes and fused multiply-add.
     #[cfg(target_arch = "x86_64")]
     Avx512,
@@ -38,7 +38,7 @@ pub(super) enum Isa {
 }
 
 impl Isa {
-    pub(super) fn detect() -> Self {
+    pub(crate) fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             return if is_x86_feature_detected!("avx512f") {
@@ -56,9 +56,9 @@ const PORTABLE_FMA: bool = cfg!(any(target_feature = "fma", target_arch = "aarch
 
 /// A layer, its weights transposed in groups of [`LANES`] outputs.
 #[derive(Debug)]
-pub(super) struct Layer {
-    pub(super) inputs: usize,
-    pub(super) outputs: usize,
+pub(crate) struct Layer {
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
     /// [groups, inputs] of LANES weights each, padded with zeros.
     weight: Vec<Row>,
     /// [groups].
@@ -67,7 +67,7 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    pub(super) fn new(linear: &Linear, activation: Activation) -> Self {
+    pub(crate) fn new(linear: &Linear, activation: Activation) -> Self {
         let (inputs, outputs) = (linear.inputs, linear.outputs());
         let groups = outputs.div_ceil(LANES);
         let mut weight = vec![Row::ZERO; groups * inputs];
@@ -89,12 +89,12 @@ impl Layer {
     }
 
     /// Length of a padded output, in [`Row`]s.
-    pub(super) fn output_rows(&self) -> usize {
+    pub(crate) fn output_rows(&self) -> usize {
         self.bias.len()
     }
 
     /// Evaluates `rows` inputs, which stand at equal distances in `input`, into [rows, output_rows].
-    pub(super) fn forward(&self, isa: Isa, input: &[f32], rows: usize, output: &mut [Row]) {
+    pub(crate) fn forward(&self, isa: Isa, input: &[f32], rows: usize, output: &mut [Row]) {
         match isa {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `Isa::detect` makes this value only where avx512f, avx2 and fma were found.

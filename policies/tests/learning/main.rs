@@ -4,5 +4,6 @@
 mod checkpoints;
 mod point_env;
 mod ppo;
+mod rays;
 mod value;
 mod value_gradient;

@@ -32,24 +32,6 @@ pub struct SwitchReport {
     cycle_us: Percentiles,
 }
 
-#[derive(Serialize)]
-struct Percentiles {
-    p50: f64,
-    p99: f64,
-}
-
-impl Percentiles {
-    fn new(mut samples_us: Vec<f64>) -> Self {
-        samples_us.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            let index = (share * samples_us.len() as f64) as usize;
-            samples_us.get(index.min(samples_us.len().saturating_sub(1)))
-        };
-        let [p50, p99] = [0.5, 0.99].map(|share| at(share).copied().unwrap_or(f64::NAN));
-        Self { p50, p99 }
-    }
-}
-
 /// Measures each time for `duration`.
 pub fn measure(
     config: &Config,

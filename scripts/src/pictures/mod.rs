@@ -6,6 +6,7 @@
 mod animation;
 mod curves;
 mod cycle_times;
+mod depth;
 mod outcomes;
 mod palette;
 mod robot_view;
@@ -41,6 +42,7 @@ pub use self::{
     animation::Film,
     curves::{Curves, learning_curves},
     cycle_times::cycle_times,
+    depth::{DepthPicture, depth_sheet, ray_errors},
     outcomes::outcome_bars,
     speeds::{Speeds, speed_histograms},
     times::time_bars,

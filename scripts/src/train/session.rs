@@ -92,7 +92,9 @@ pub fn learner(config: &Config, robot: &Arc<Robot>, processes: &Processes) -> Re
     let shards = match config.task {
         Task::Agile => boxed(agile_shards(robot, env, seed, share)?),
         Task::Recovery => boxed(recovery_shards(robot, env, seed, share)?),
-        Task::ReachAvoid => bail!("the reach-avoid value is not learned by reinforcement"),
+        Task::ReachAvoid | Task::Rays => {
+            bail!("`{}` is not learned by reinforcement", config.task.name())
+        }
     };
     let algorithm = config.algorithm.clone();
     Ok(match processes.communicator() {
@@ -234,8 +236,8 @@ impl Session<'_> {
                 let member = Member::recovery(&layout, scale, Activation::Elu, layers, provenance);
                 bundle.recovery = Some(member);
             }
-            // Has a session of its own.
-            Task::ReachAvoid => {}
+            // Have sessions of their own.
+            Task::ReachAvoid | Task::Rays => {}
         }
         Ok(bundle.save(&self.run.bundle())?)
     }

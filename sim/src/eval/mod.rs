@@ -12,7 +12,7 @@ pub use record::{
     Collision, EpisodeRecord, EvalReport, Outcome, SwitchReport, TraceStep, wilson_ci95,
 };
 pub use recovery::{CaseReport, RecoveryEvaluation, RecoveryReport, RecoveryTestConfig};
-pub use runner::{EvalConfig, EvalError, Evaluation};
+pub use runner::{EvalConfig, EvalError, Evaluation, RaySource};
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use policies::Twist;
 use robots::{ContactClass, JointVec};
 use serde::{Deserialize, Serialize};
 
+use super::runner::RaySource;
 use crate::{engine::EngineKind, testbed::TestScene};
 
 /// How an episode ended.
@@ -128,6 +129,9 @@ pub struct EvalReport {
     pub peak_speed: f64,
     /// Policy steps simulated per second of wall-clock time.
     pub steps_per_second: f64,
+    /// Where the rays came from.
+    #[serde(default)]
+    pub rays: RaySource,
     /// What the switch did; nothing for methods without one.
     #[serde(flatten)]
     pub switch: Option<SwitchReport>,
@@ -201,6 +205,7 @@ impl EvalReport {
             mean_speed: over_reached(|r| r.mean_speed_mps),
             peak_speed: over_reached(|r| r.peak_speed_mps),
             steps_per_second: steps as f64 / wall_s.max(1e-9),
+            rays: RaySource::Exact,
             switch: (method == Method::Abs).then(|| SwitchReport::new(records)),
         }
     }

@@ -3,7 +3,7 @@ use std::time::Instant;
 use controller::{
     ControlInput, Controller, ControllerConfig, ControllerError, Fault, Method, Mode, RobotLink,
 };
-use policies::Bundle;
+use policies::{Bundle, depth::DepthError};
 use rayon::prelude::*;
 use robots::{ContactClass, Robot};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use super::{
     recovery::RecoveryTestConfig,
 };
 use crate::{
+    depth::{CameraConfig, Eyes, RealismConfigError},
     engine::{self, Engine, EngineError, EngineKind, PhysicsConfig, PhysicsState},
     sim_link::SimLink,
     testbed::{TestScene, TestbedConfig, TestbedError},
@@ -36,6 +37,10 @@ pub struct EvalConfig {
     pub illusion: bool,
     /// How far behind the goal a ray must end to be replaced, m.
     pub illusion_margin_m: f32,
+    /// Where the rays come from.
+    pub rays: RaySource,
+    /// The camera, where rays are predicted from its images.
+    pub camera: CameraConfig,
     /// Physics engine.
     pub engine: EngineKind,
     /// Physics step, decimation, gravity, motors.
@@ -54,12 +59,25 @@ impl Default for EvalConfig {
             reach_m: 0.65,
             illusion: true,
             illusion_margin_m: 0.3,
+            rays: RaySource::Exact,
+            camera: CameraConfig::default(),
             engine: EngineKind::Rapier,
             physics: PhysicsConfig::default(),
             testbed: TestbedConfig::default(),
             recovery: RecoveryTestConfig::default(),
         }
     }
+}
+
+/// Where the controller's rays come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RaySource {
+    /// The true distances.
+    #[default]
+    Exact,
+    /// Predicted from depth images.
+    Depth,
 }
 
 /// Why an evaluation could not be done.
@@ -86,6 +104,20 @@ pub enum EvalError {
     /// The bundle does not fit the robot.
     #[error(transparent)]
     Controller(#[from] ControllerError),
+    /// A setting of the camera is out of range.
+    #[error("eval.camera: {0}")]
+    Camera(#[from] RealismConfigError),
+    /// Rays from depth images, for a blind robot.
+    #[error("robot `{0}` has no camera to predict rays from; add [camera] to its robot.toml")]
+    NoCamera(String),
+    /// The camera has no projection.
+    #[error("robot `{robot}`: {source}")]
+    Projection {
+        /// Name of the robot.
+        robot: String,
+        /// What is wrong.
+        source: DepthError,
+    },
     /// The engine cannot hold the robot or a scene.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -109,6 +141,7 @@ pub struct Evaluation<'a> {
     config: &'a EvalConfig,
     seed: u64,
     controller: Controller,
+    eyes: Option<Eyes>,
 }
 
 impl<'a> Evaluation<'a> {
@@ -128,7 +161,12 @@ impl<'a> Evaluation<'a> {
         if method == Method::Recovery {
             return Err(EvalError::NoGoal);
         }
+        let eyes = match config.rays {
+            RaySource::Exact => None,
+            RaySource::Depth => Some(eyes(robot, bundle, &config.camera)?),
+        };
         Ok(Self {
+            eyes,
             robot,
             bundle,
             method,
@@ -151,7 +189,10 @@ impl<'a> Evaluation<'a> {
         let records = self.run(&indices, false, progress)?;
         let wall_s = start.elapsed().as_secs_f64();
         let (name, engine) = (&self.robot.name, self.config.engine);
-        let report = EvalReport::new(name, self.method, engine, self.seed, &records, wall_s);
+        let report = EvalReport {
+            rays: self.config.rays,
+            ..EvalReport::new(name, self.method, engine, self.seed, &records, wall_s)
+        };
         Ok((report, records))
     }
 
@@ -179,6 +220,17 @@ impl<'a> Evaluation<'a> {
             .collect::<Result<_, EvalError>>()?;
         Ok(batches.into_iter().flatten().collect())
     }
+}
+
+/// The robot's camera with the ray network of the bundle.
+fn eyes(robot: &Robot, bundle: &Bundle, config: &CameraConfig) -> Result<Eyes, EvalError> {
+    let camera = robot.camera.as_ref();
+    let camera = camera.ok_or_else(|| EvalError::NoCamera(robot.name.clone()))?;
+    let network = bundle.ray_network().map_err(ControllerError::from)?;
+    Eyes::new(camera, network, config).map_err(|source| EvalError::Projection {
+        robot: robot.name.clone(),
+        source,
+    })
 }
 
 /// Some robots of one engine; each takes the next episode when its own has ended.
@@ -216,7 +268,7 @@ impl<'a> Batch<'a> {
         let margin_m = config.illusion.then_some(config.illusion_margin_m);
         let seats = (0..robots).map(|_| Seat {
             controller: job.controller.clone(),
-            link: SimLink::new(robot, rays, margin_m),
+            link: SimLink::new(robot, rays, margin_m).with_eyes(job.eyes.clone()),
             input: ControlInput::new(robot, rays),
             episode: None,
         });
@@ -444,6 +496,7 @@ impl EvalConfig {
             "at least one policy step",
         )?;
         self.recovery.validate()?;
+        self.camera.validate()?;
         Ok(self.testbed.validate()?)
     }
 

@@ -1,0 +1,133 @@
+//! How the ray network is learned.
+
+use serde::{Deserialize, Serialize};
+
+use crate::algorithm::InvalidConfig;
+
+/// Networks that can be learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RayNetworkKind {
+    /// The small network on the panorama that a bundle holds.
+    Panorama,
+    /// The paper's: ResNet-18 on the image, the depth in all three channels. For comparison; no bundle holds it.
+    Resnet18,
+}
+
+/// Settings of the learning of rays from depth images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RayLearningConfig {
+    /// The network.
+    pub network: RayNetworkKind,
+    /// Passes over the images.
+    pub epochs: usize,
+    /// Images per optimizer step.
+    pub batch_size: usize,
+    /// Adam's learning rate at its highest.
+    pub learning_rate: f32,
+    /// Learning rate at the end; a half cosine leads there.
+    pub final_learning_rate: f32,
+    /// Compute in bfloat16, which needs a processor with AMX or AVX-512 BF16 to be faster; parameters stay float32.
+    pub bfloat16: bool,
+    /// Optimizer steps between two checkpoints.
+    pub checkpoint_interval: u64,
+    /// Changes of the images, drawn for each of them anew.
+    pub augmentation: AugmentationConfig,
+}
+
+/// Augmentation (method section 8). Shares are of the images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AugmentationConfig {
+    /// Share that is mirrored, the rays with it.
+    pub flip_share: f32,
+    /// Share that is blurred.
+    pub blur_share: f32,
+    /// Share with noise on every element.
+    pub noise_share: f32,
+    /// The standard deviation of the noise is drawn up to this, log2 of a distance.
+    pub noise_std: f32,
+    /// Share in which a rectangle is replaced by one value.
+    pub erase_share: f32,
+    /// Largest side of such a rectangle, as a share of the image's.
+    pub erase_side: f32,
+}
+
+impl Default for RayLearningConfig {
+    fn default() -> Self {
+        Self {
+            network: RayNetworkKind::Panorama,
+            epochs: 5,
+            batch_size: 64,
+            learning_rate: 2e-3,
+            final_learning_rate: 1e-5,
+            bfloat16: false,
+            checkpoint_interval: 500,
+            augmentation: AugmentationConfig::default(),
+        }
+    }
+}
+
+impl Default for AugmentationConfig {
+    fn default() -> Self {
+        Self {
+            flip_share: 0.5,
+            blur_share: 0.1,
+            noise_share: 0.3,
+            noise_std: 0.1,
+            erase_share: 0.1,
+            erase_side: 0.2,
+        }
+    }
+}
+
+impl RayLearningConfig {
+    /// Checks all settings.
+    ///
+    /// # Errors
+    /// The first that is out of range.
+    pub fn validate(&self) -> Result<(), InvalidConfig> {
+        let check = |ok, field, value: f32, right| {
+            InvalidConfig::unless(ok, "depth.learning", field, value, right)
+        };
+        for (field, value) in [
+            ("epochs", self.epochs as f32),
+            ("batch_size", self.batch_size as f32),
+            ("checkpoint_interval", self.checkpoint_interval as f32),
+        ] {
+            check(value >= 1.0, field, value, "at least 1")?;
+        }
+        let (rate, last) = (self.learning_rate, self.final_learning_rate);
+        check(
+            rate > 0.0 && rate.is_finite(),
+            "learning_rate",
+            rate,
+            "above 0",
+        )?;
+        let ok = last > 0.0 && last <= rate;
+        check(
+            ok,
+            "final_learning_rate",
+            last,
+            "above 0 and at most learning_rate",
+        )?;
+        let a = &self.augmentation;
+        for (field, share) in [
+            ("augmentation.flip_share", a.flip_share),
+            ("augmentation.blur_share", a.blur_share),
+            ("augmentation.noise_share", a.noise_share),
+            ("augmentation.noise_std", a.noise_std),
+            ("augmentation.erase_share", a.erase_share),
+            ("augmentation.erase_side", a.erase_side),
+        ] {
+            check(
+                (0.0..=1.0).contains(&share),
+                field,
+                share,
+                "between 0 and 1",
+            )?;
+        }
+        Ok(())
+    }
+}

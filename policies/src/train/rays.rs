@@ -1,0 +1,501 @@
+//! Learning of the rays from depth images (method section 8): regression with Adam, on one thread.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_pcg::Pcg64;
+use tch::nn::{self, ModuleT};
+use tch::{Device, Kind, Reduction, Tensor, no_grad};
+
+use super::host_tensor::{elements, elements_mut, zeros};
+use super::ray_images::RayImages;
+use crate::algorithm::InvalidConfig;
+use crate::depth::{Convolution, RayLearningConfig, RayNetworkKind};
+use crate::mlp::Linear;
+
+/// Optimizer steps between two reports.
+const REPORT_INTERVAL: u64 = 50;
+/// Share of the optimizer steps in which the learning rate rises to its highest.
+const WARM_UP: f32 = 0.03;
+/// Adam.
+const BETA: [f64; 2] = [0.9, 0.999];
+const EPSILON: f64 = 1e-8;
+
+/// Filters of the small network, and their number: two convolutions that shrink the panorama, one over its whole height,
+/// and then along the columns only; the last but one steps from ray to ray.
+const PANORAMA_NETWORK: [(Convolution, i64); 7] = [
+    (convolution([7, 5], [4, 2], [3, 2]), 16),
+    (convolution([3, 3], [2, 2], [1, 1]), 32),
+    (convolution([6, 3], [1, 1], [0, 1]), 64),
+    (convolution([1, 5], [1, 1], [0, 2]), 64),
+    (convolution([1, 5], [1, 1], [0, 2]), 64),
+    (convolution([1, 5], [1, 3], [0, 0]), 64),
+    (convolution([1, 1], [1, 1], [0, 0]), 1),
+];
+
+const fn convolution(kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Convolution {
+    Convolution {
+        kernel,
+        stride,
+        padding,
+    }
+}
+
+/// Fits a ray network to images. Its course depends on the config, the images and the seed alone.
+pub struct RayLearner<'a> {
+    config: RayLearningConfig,
+    images: &'a RayImages,
+    seed: u64,
+    /// Images that are learned from; those behind them are held out.
+    training: usize,
+    store: nn::VarStore,
+    network: Network,
+    /// First and second moment of every trainable variable, by its name.
+    moments: HashMap<String, [Tensor; 2]>,
+    steps: u64,
+    /// Images in the order of the present epoch.
+    order: Vec<u32>,
+    order_epoch: Option<u64>,
+    input: Tensor,
+    target: Tensor,
+}
+
+enum Network {
+    Panorama(Vec<Filters>),
+    Resnet18(nn::FuncT<'static>),
+}
+
+struct Filters {
+    shape: Convolution,
+    weight: Tensor,
+    bias: Tensor,
+}
+
+/// Why rays cannot be learned.
+#[derive(Debug, thiserror::Error)]
+pub enum RayLearningError {
+    /// The config is out of range.
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
+    /// Nothing to learn from.
+    #[error("{images} images are too few to learn from in batches of {batch_size}; record more")]
+    TooFewImages {
+        /// Images there are.
+        images: usize,
+        /// Images per step.
+        batch_size: usize,
+    },
+    /// A loss is NaN or infinite.
+    #[error("diverged at optimizer step {0}; take a smaller depth.learning.learning_rate")]
+    Diverged(u64),
+    /// A checkpoint cannot be written or read.
+    #[error("{path}: {what}")]
+    Checkpoint {
+        /// File.
+        path: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// libtorch says no.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+}
+
+/// Progress since the last report.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RayProgress {
+    /// Optimizer steps done.
+    pub steps: u64,
+    /// Mean squared error, log2, of the augmented images since the last report.
+    pub loss: f64,
+    /// Present learning rate.
+    pub learning_rate: f32,
+}
+
+impl<'a> RayLearner<'a> {
+    /// A network with random weights, to learn from all but the last `held_out` images.
+    ///
+    /// # Errors
+    /// A setting out of range, or too few images.
+    pub fn new(
+        config: RayLearningConfig,
+        images: &'a RayImages,
+        held_out: usize,
+        seed: u64,
+    ) -> Result<Self, RayLearningError> {
+        config.validate()?;
+        tch::set_num_threads(1);
+        tch::manual_seed(seed as i64);
+        let training = images.len().saturating_sub(held_out);
+        let batch_size = config.batch_size;
+        if training < batch_size {
+            return Err(RayLearningError::TooFewImages {
+                images: training,
+                batch_size,
+            });
+        }
+        let store = nn::VarStore::new(Device::Cpu);
+        let network = match config.network {
+            RayNetworkKind::Panorama => Network::panorama(&store.root(), images),
+            RayNetworkKind::Resnet18 => {
+                let rays = images.num_rays() as i64;
+                Network::Resnet18(tch::vision::resnet::resnet18(&store.root(), rays))
+            }
+        };
+        let trainable = store
+            .variables()
+            .into_iter()
+            .filter(|(_, v)| v.requires_grad());
+        let moments = trainable
+            .map(|(name, variable)| (name, [variable.zeros_like(), variable.zeros_like()]))
+            .collect();
+        let [rows, columns] = images.shape();
+        Ok(Self {
+            input: zeros(&[batch_size, 1, rows, columns], Kind::Float),
+            target: zeros(&[batch_size, images.num_rays()], Kind::Float),
+            order: (0..training as u32).collect(),
+            order_epoch: None,
+            steps: 0,
+            config,
+            images,
+            seed,
+            training,
+            store,
+            network,
+            moments,
+        })
+    }
+
+    /// Images that are learned from.
+    #[must_use]
+    pub fn num_images(&self) -> usize {
+        self.training
+    }
+
+    /// Number of weights and biases.
+    #[must_use]
+    pub fn num_parameters(&self) -> usize {
+        self.store
+            .trainable_variables()
+            .iter()
+            .map(Tensor::numel)
+            .sum()
+    }
+
+    /// Optimizer steps done.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Optimizer steps in all.
+    #[must_use]
+    pub fn total_steps(&self) -> u64 {
+        self.steps_per_epoch() * self.config.epochs as u64
+    }
+
+    /// Images that do not fill a batch wait for the next epoch's order.
+    fn steps_per_epoch(&self) -> u64 {
+        (self.training / self.config.batch_size) as u64
+    }
+
+    /// Learns until all steps are done or `stop` is set, and saves to the file `checkpoint` now and then and at the
+    /// end.
+    ///
+    /// # Errors
+    /// When learning diverges, `observer` fails, or the checkpoint cannot be written.
+    pub fn run<E: From<RayLearningError>>(
+        &mut self,
+        checkpoint: Option<&Path>,
+        stop: &AtomicBool,
+        mut observer: impl FnMut(&Self, RayProgress) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (mut loss, mut count) = (0.0, 0);
+        while self.steps < self.total_steps() && !stop.load(Ordering::Relaxed) {
+            loss += self.step()?;
+            count += 1;
+            if self.steps.is_multiple_of(REPORT_INTERVAL) || self.steps == self.total_steps() {
+                let progress = RayProgress {
+                    steps: self.steps,
+                    loss: loss / f64::from(count),
+                    learning_rate: self.learning_rate(),
+                };
+                observer(self, progress)?;
+                (loss, count) = (0.0, 0);
+            }
+            if let Some(path) = checkpoint
+                && self.steps.is_multiple_of(self.config.checkpoint_interval)
+            {
+                self.save(path)?;
+            }
+        }
+        if let Some(path) = checkpoint {
+            self.save(path)?;
+        }
+        Ok(())
+    }
+
+    /// One step of the optimizer; returns the mean squared error of its batch.
+    ///
+    /// # Errors
+    /// When the error is not finite.
+    pub fn step(&mut self) -> Result<f64, RayLearningError> {
+        self.fill_batch();
+        let predicted = self.forward(&self.input, true);
+        let loss = predicted.mse_loss(&self.target, Reduction::Mean);
+        let mean = loss.double_value(&[]);
+        if !mean.is_finite() {
+            return Err(RayLearningError::Diverged(self.steps));
+        }
+        loss.backward();
+        self.update();
+        self.steps += 1;
+        Ok(mean)
+    }
+
+    /// Mean squared error, log2, over the images that are held out, as they are.
+    #[must_use]
+    pub fn held_out_error(&self) -> f64 {
+        let rays = self.images.num_rays();
+        let len = self.images.len_of_one();
+        let [rows, columns] = self.images.shape();
+        let indices: Vec<usize> = (self.training..self.images.len()).collect();
+        let (mut sum, mut count) = (0.0, 0);
+        for indices in indices.chunks(256) {
+            let mut input = zeros(&[indices.len(), 1, rows, columns], Kind::Float);
+            let mut target = vec![0.0; indices.len() * rays];
+            let inputs = elements_mut::<f32>(&mut input).chunks_exact_mut(len);
+            for ((index, input), target) in indices
+                .iter()
+                .zip(inputs)
+                .zip(target.chunks_exact_mut(rays))
+            {
+                self.images.write(*index, input, target);
+            }
+            let predicted = no_grad(|| self.forward(&input, false)).contiguous();
+            let errors = elements::<f32>(&predicted).iter().zip(&target);
+            sum += errors
+                .map(|(a, b)| f64::from((a - b) * (a - b)))
+                .sum::<f64>();
+            count += target.len();
+        }
+        sum / f64::from(count.max(1) as u32)
+    }
+
+    /// log2 of the ray distances in m of one input, without augmentation.
+    ///
+    /// # Panics
+    /// When `input` has another length.
+    #[must_use]
+    pub fn predict(&self, input: &[f32]) -> Vec<f32> {
+        let [rows, columns] = self.images.shape();
+        let mut tensor = zeros(&[1, 1, rows, columns], Kind::Float);
+        elements_mut(&mut tensor).copy_from_slice(input);
+        let predicted = no_grad(|| self.forward(&tensor, false)).contiguous();
+        elements::<f32>(&predicted).to_vec()
+    }
+
+    fn learning_rate(&self) -> f32 {
+        let highest = self.config.learning_rate;
+        let progress = self.steps as f32 / self.total_steps() as f32;
+        if progress < WARM_UP {
+            return highest * (progress / WARM_UP).max(0.01);
+        }
+        let lowest = self.config.final_learning_rate;
+        let cosine = (std::f32::consts::PI * (progress - WARM_UP) / (1.0 - WARM_UP)).cos();
+        lowest + 0.5 * (highest - lowest) * (1.0 + cosine)
+    }
+
+    /// Inputs and targets of the next batch.
+    fn fill_batch(&mut self) {
+        let epoch = self.steps / self.steps_per_epoch();
+        if self.order_epoch != Some(epoch) {
+            self.order.sort_unstable();
+            self.order
+                .shuffle(&mut Pcg64::new(self.seed.into(), epoch.into()));
+            self.order_epoch = Some(epoch);
+        }
+        let size = self.config.batch_size;
+        let first = (self.steps % self.steps_per_epoch()) as usize * size;
+        let mut random =
+            Pcg64::seed_from_u64(self.seed ^ self.steps.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let (len, rays) = (self.images.len_of_one(), self.images.num_rays());
+        let inputs = elements_mut::<f32>(&mut self.input).chunks_exact_mut(len);
+        let targets = elements_mut::<f32>(&mut self.target).chunks_exact_mut(rays);
+        for ((index, input), target) in self.order[first..first + size]
+            .iter()
+            .zip(inputs)
+            .zip(targets)
+        {
+            self.images.write(*index as usize, input, target);
+            let augmentation = &self.config.augmentation;
+            self.images
+                .augment(augmentation, &mut random, input, target);
+        }
+    }
+
+    /// log2 distances [images, rays] of inputs [images, 1, rows, columns].
+    fn forward(&self, input: &Tensor, training: bool) -> Tensor {
+        let kind = match self.config.bfloat16 {
+            true => Kind::BFloat16,
+            false => Kind::Float,
+        };
+        match &self.network {
+            Network::Panorama(layers) => {
+                let mut x = input.to_kind(kind);
+                for (index, layer) in layers.iter().enumerate() {
+                    x = layer.forward(&x, kind);
+                    if index + 1 < layers.len() {
+                        x = x.relu();
+                    }
+                }
+                x.to_kind(Kind::Float).flatten(1, -1)
+            }
+            Network::Resnet18(network) => {
+                network.forward_t(&input.expand([-1, 3, -1, -1], false), training)
+            }
+        }
+    }
+
+    /// Adam (Kingma and Ba, 2015).
+    fn update(&mut self) {
+        let rate = f64::from(self.learning_rate());
+        let count = (self.steps + 1) as i32;
+        let correction = BETA.map(|beta| 1.0 - beta.powi(count));
+        no_grad(|| {
+            for (name, mut variable) in self.store.variables() {
+                let Some([first, second]) = self.moments.get_mut(&name) else {
+                    continue;
+                };
+                let mut gradient = variable.grad();
+                let _ = first.g_mul_scalar_(BETA[0]);
+                let _ = first.g_add_(&(&gradient * (1.0 - BETA[0])));
+                let _ = second.g_mul_scalar_(BETA[1]);
+                let _ = second.g_add_(&(&gradient * &gradient * (1.0 - BETA[1])));
+                let size = (&*second / correction[1]).sqrt() + EPSILON;
+                let _ = variable.g_sub_(&(&*first / size * (rate / correction[0])));
+                let _ = gradient.zero_();
+            }
+        });
+    }
+
+    /// The convolutions as they are stored and run, with ReLU behind all but the last; none of a network that a bundle
+    /// does not hold.
+    #[must_use]
+    pub fn layers(&self) -> Option<(Vec<Convolution>, Vec<Linear>)> {
+        let Network::Panorama(filters) = &self.network else {
+            return None;
+        };
+        let linear = |layer: &Filters| {
+            // From [out, in, vertical, horizontal] to [out, vertical, horizontal, in].
+            let weight = layer.weight.detach().permute([0, 2, 3, 1]).contiguous();
+            Linear {
+                inputs: weight.numel() / layer.bias.numel(),
+                weight: elements::<f32>(&weight).to_vec(),
+                bias: elements::<f32>(&layer.bias.detach()).to_vec(),
+            }
+        };
+        let shapes = filters.iter().map(|layer| layer.shape).collect();
+        Some((shapes, filters.iter().map(linear).collect()))
+    }
+
+    /// Writes all that is needed to go on exactly, given the same config, images and seed.
+    ///
+    /// # Errors
+    /// When the file cannot be written; one that was there before is still there.
+    pub fn save(&self, path: &Path) -> Result<(), RayLearningError> {
+        let mut tensors: Vec<(String, Tensor)> = self.store.variables().into_iter().collect();
+        for (name, [first, second]) in &self.moments {
+            tensors.push((format!("adam.first_moment.{name}"), first.shallow_clone()));
+            tensors.push((format!("adam.second_moment.{name}"), second.shallow_clone()));
+        }
+        tensors.push(("steps".to_owned(), Tensor::from(self.steps as i64)));
+        let beside = path.with_extension("partial");
+        Tensor::write_safetensors(&tensors, &beside)?;
+        fs::rename(&beside, path).map_err(|error| checkpoint_error(path, error.to_string()))
+    }
+
+    /// Goes on where [`save`](Self::save) was called.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is of another network.
+    pub fn load(&mut self, path: &Path) -> Result<(), RayLearningError> {
+        let tensors = Tensor::read_safetensors(path)
+            .map_err(|error| checkpoint_error(path, format!("not a whole checkpoint ({error})")))?;
+        let mut tensors: HashMap<String, Tensor> = tensors.into_iter().collect();
+        let mut take = |name: &str, into: &mut Tensor| match tensors.remove(name) {
+            Some(tensor) if tensor.size() == into.size() => {
+                no_grad(|| into.copy_(&tensor));
+                Ok(())
+            }
+            _ => Err(checkpoint_error(
+                path,
+                format!("`{name}` is missing or of another shape: it is of another network"),
+            )),
+        };
+        for (name, mut variable) in self.store.variables() {
+            take(&name, &mut variable)?;
+        }
+        for (name, [first, second]) in &mut self.moments {
+            take(&format!("adam.first_moment.{name}"), first)?;
+            take(&format!("adam.second_moment.{name}"), second)?;
+        }
+        let mut steps = Tensor::from(0_i64);
+        take("steps", &mut steps)?;
+        self.steps = steps.int64_value(&[]) as u64;
+        Ok(())
+    }
+}
+
+fn checkpoint_error(path: &Path, what: String) -> RayLearningError {
+    RayLearningError::Checkpoint {
+        path: path.display().to_string(),
+        what,
+    }
+}
+
+impl Network {
+    fn panorama(root: &nn::Path<'_>, images: &RayImages) -> Self {
+        let mut channels = 1;
+        let mut layers = Vec::new();
+        for (index, (shape, filters)) in PANORAMA_NETWORK.into_iter().enumerate() {
+            let [high, wide] = shape.kernel.map(|len| len as i64);
+            let path = root / "layers" / index;
+            let init = nn::Init::Kaiming {
+                dist: nn::init::NormalOrUniform::Normal,
+                fan: nn::init::FanInOut::FanIn,
+                non_linearity: nn::init::NonLinearity::ReLU,
+            };
+            let mut bias = path.zeros("bias", &[filters]);
+            if index + 1 == PANORAMA_NETWORK.len() {
+                // To begin with, nothing is in sight.
+                let _ = no_grad(|| bias.fill_(f64::from(images.highest_log2())));
+            }
+            layers.push(Filters {
+                shape,
+                weight: path.var("weight", &[filters, channels, high, wide], init),
+                bias,
+            });
+            channels = filters;
+        }
+        Self::Panorama(layers)
+    }
+}
+
+impl Filters {
+    fn forward(&self, x: &Tensor, kind: Kind) -> Tensor {
+        let pair = |[vertical, horizontal]: [usize; 2]| [vertical as i64, horizontal as i64];
+        x.conv2d(
+            &self.weight.to_kind(kind),
+            Some(self.bias.to_kind(kind)),
+            pair(self.shape.stride),
+            pair(self.shape.padding),
+            [1, 1],
+            1,
+        )
+    }
+}

@@ -1,0 +1,134 @@
+//! `abs collect-depth`: depth images and rays of running robots, to learn from.
+
+use std::{path::PathBuf, sync::atomic::Ordering, time::Instant};
+
+use anyhow::{Context, Result};
+use policies::Bundle;
+use robots::Robot;
+use sim::depth::{DepthRecorder, RecordingConfig, Split};
+
+use crate::{
+    config::ConfigArgs,
+    depth_data::{CameraRecord, DepthData, Manifest, camera_of},
+    interrupt::Interrupt,
+    progress::Progress,
+    repository,
+    run_folder::git_revision,
+};
+
+/// Scenes in a file, and between two looks for Ctrl-C.
+const SCENES_PER_FILE: usize = 128;
+
+/// Record depth images and the rays of the same instant, while the policies run among objects
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  abs collect-depth                                    into data/depth-go1-1
+  abs collect-depth --out data/small --set depth.recording.train_scenes=512
+  abs view-depth data/depth-go1-1                      look at them
+  abs train rays --data data/depth-go1-1               learn from them
+
+Ctrl-C stops after the file that is being recorded; the same command goes on there.")]
+pub struct CollectDepthCommand {
+    /// Folder for the images [default: data/depth-ROBOT-SEED]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Bundle whose policies run [default: the one that is shipped for the robot]
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+impl CollectDepthCommand {
+    /// Records what is missing in the folder.
+    ///
+    /// # Errors
+    /// One line for a setting, bundle or folder that does not do.
+    pub fn run(&self) -> Result<()> {
+        let config = self.config.resolve()?;
+        let robot = Robot::load(&config.robot)?;
+        let bundle = self.bundle.clone();
+        let bundle = Bundle::load(&bundle.unwrap_or_else(|| repository::bundle(&robot.name)))?;
+        let recording = &config.depth.recording;
+        let recorder = DepthRecorder::new(&robot, &bundle, recording, config.seed)?;
+        config.start_thread_pool()?;
+        let folder = self
+            .out
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(format!("data/depth-{}-{}", robot.name, config.seed)));
+        let agile = bundle
+            .agile
+            .as_ref()
+            .context("the bundle has no agile policy")?;
+        let mut data = DepthData::begin(
+            &folder,
+            Manifest {
+                robot: robot.name.clone(),
+                seed: config.seed,
+                git_revision: git_revision(),
+                camera: CameraRecord::new(camera_of(&robot)?),
+                rays: bundle.ray_spec.clone(),
+                policy: agile.weights_hash()?,
+                recording: recording.clone(),
+                files: Vec::new(),
+            },
+        )?;
+        let interrupt = Interrupt::listen("stopping after this file; Ctrl-C again to kill")?;
+        eprintln!("recording into {}; Ctrl-C stops", folder.display());
+        if !record(&recorder, recording, &mut data, &interrupt)? {
+            eprintln!("stopped; the same command goes on");
+            return Ok(());
+        }
+        let [train, test] = Split::ALL.map(|split| data.manifest.images(split));
+        println!(
+            "{train} images to learn from, {test} to test on, in {}",
+            folder.display()
+        );
+        Ok(())
+    }
+}
+
+/// False after Ctrl-C.
+fn record(
+    recorder: &DepthRecorder<'_>,
+    config: &RecordingConfig,
+    data: &mut DepthData,
+    interrupt: &Interrupt,
+) -> Result<bool> {
+    let total = Split::ALL
+        .iter()
+        .map(|split| config.scenes(*split))
+        .sum::<usize>();
+    let mut progress = Progress::counting("scenes", total as u64, 0);
+    let mut done = 0;
+    for split in Split::ALL {
+        let scenes = config.scenes(split);
+        for first in (0..scenes).step_by(SCENES_PER_FILE) {
+            let end = (first + SCENES_PER_FILE).min(scenes);
+            done += end - first;
+            if data.has(split, first) {
+                continue;
+            }
+            if interrupt.flag().load(Ordering::Relaxed) {
+                progress.finish();
+                return Ok(false);
+            }
+            let begin = Instant::now();
+            let samples = recorder.record(split, first as u64..end as u64)?;
+            data.add(split, first, end - first, &samples)?;
+            let wall_s = begin.elapsed().as_secs_f64();
+            let images = data.manifest.images(Split::Train) + data.manifest.images(Split::Test);
+            let scalars = [
+                (
+                    "depth/images_per_s".to_owned(),
+                    samples.len() as f64 / wall_s,
+                ),
+                ("depth/images".to_owned(), images as f64),
+            ];
+            progress.iteration(done as u64, (end - first) as f64 / wall_s, &scalars);
+        }
+    }
+    progress.finish();
+    Ok(true)
+}

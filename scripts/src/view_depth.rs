@@ -1,0 +1,124 @@
+//! `abs view-depth`: recorded depth images with true and predicted rays.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use policies::{
+    Bundle, RayScan,
+    depth::{Intrinsics, RayPredictor},
+};
+use robots::Robot;
+use sim::depth::Split;
+
+use crate::{
+    depth_data::{DepthData, camera_of},
+    pictures::{DepthPicture, depth_sheet},
+    repository,
+};
+
+/// Draw recorded depth images with true rays, and predicted ones where the bundle has a ray network
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  abs view-depth data/depth-go1-1                      some images, spread over the test images
+  abs view-depth data/depth-go1-1 --train --count 40 --first 1000")]
+pub struct ViewDepthCommand {
+    /// Folder of depth images
+    #[arg(value_name = "DIR")]
+    data: PathBuf,
+    /// Images to learn from, instead of those to test on
+    #[arg(long)]
+    train: bool,
+    /// Number of images
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
+    count: u16,
+    /// Images in a row from this one on, instead of images from everywhere
+    #[arg(long)]
+    first: Option<usize>,
+    /// Bundle with the ray network [default: the one that is shipped for the robot]
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    /// Where to write the picture
+    #[arg(long, value_name = "FILE.png", default_value = "out/depth.png")]
+    out: PathBuf,
+}
+
+impl ViewDepthCommand {
+    /// Draws.
+    ///
+    /// # Errors
+    /// One line for a folder or bundle that does not do.
+    pub fn run(&self) -> Result<()> {
+        let data = DepthData::open(&self.data)?;
+        let robot = Robot::load(&data.manifest.robot)?;
+        let camera = camera_of(&robot)?;
+        let intrinsics = Intrinsics::of(camera);
+        let bundle = self.bundle.clone();
+        let bundle = Bundle::load(&bundle.unwrap_or_else(|| repository::bundle(&robot.name)))?;
+        data.check(&robot, &bundle.ray_spec)?;
+        let network = bundle
+            .rays
+            .as_ref()
+            .map(|_| bundle.ray_network())
+            .transpose()?;
+        let turn = camera.pose_base.rotation;
+        let mut predictor = network
+            .map(|network| RayPredictor::new(network, &intrinsics, &turn))
+            .transpose()?;
+
+        let split = if self.train {
+            Split::Train
+        } else {
+            Split::Test
+        };
+        let (total, count) = (data.manifest.images(split), usize::from(self.count));
+        let first = self.first.unwrap_or(0);
+        ensure!(
+            first < total,
+            "there are {total} images to {}, none from {first} on",
+            if self.train { "learn from" } else { "test on" }
+        );
+        let step = match self.first {
+            Some(_) => 1,
+            None => (total / count).max(1),
+        };
+        let mut pictures = Vec::new();
+        let mut begin = 0;
+        for samples in data.files(split) {
+            let samples = samples?;
+            for sample in 0..samples.len() {
+                let index = begin + sample;
+                if index < first || !(index - first).is_multiple_of(step) || pictures.len() == count
+                {
+                    continue;
+                }
+                let image = samples.image_mm(sample);
+                let depth_m: Vec<f32> = image.iter().map(|mm| 0.001 * f32::from(*mm)).collect();
+                let mut scan = RayScan::default();
+                let predicted = predictor
+                    .as_mut()
+                    .is_some_and(|predictor| predictor.predict_depths(&depth_m, &mut scan).is_ok());
+                pictures.push(DepthPicture {
+                    caption: format!("image {index}, scene {}", samples.scene[sample]),
+                    size_px: samples.size_px,
+                    depth_mm: image.to_vec(),
+                    distance_m: samples.rays_m(sample).to_vec(),
+                    predicted_m: predicted.then(|| scan.distance_m.to_vec()),
+                });
+            }
+            begin += samples.len();
+            if pictures.len() == count {
+                break;
+            }
+        }
+        let title = format!(
+            "{}: {} images of {}",
+            self.data.display(),
+            split.name(),
+            robot.name
+        );
+        depth_sheet(&title, &pictures, 4, &bundle.ray_spec, &intrinsics)?.save_png(&self.out)?;
+        println!("{}", self.out.display());
+        Ok(())
+    }
+}

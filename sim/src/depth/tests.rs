@@ -1,0 +1,82 @@
+use std::path::Path;
+
+use policies::{Bundle, depth::DepthSamples};
+use robots::Robot;
+
+use super::*;
+use crate::object::ObjectKind;
+
+fn bundle() -> Bundle {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Bundle::load(&root.join("../policies/bundles/go1")).unwrap()
+}
+
+fn config() -> RecordingConfig {
+    RecordingConfig {
+        duration_s: 3.0,
+        realism_share: 0.5,
+        ..RecordingConfig::default()
+    }
+}
+
+#[test]
+fn a_recording_depends_on_seed_split_and_scene_alone() {
+    let (robot, bundle, config) = (Robot::load("go1").unwrap(), bundle(), config());
+    let recorder = DepthRecorder::new(&robot, &bundle, &config, 7).unwrap();
+    let whole = recorder.record(Split::Test, 0..6).unwrap();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .unwrap();
+    let mut parts = pool.install(|| recorder.record(Split::Test, 0..2)).unwrap();
+    parts.append(&recorder.record(Split::Test, 2..6).unwrap());
+    assert!(
+        whole == parts,
+        "neither threads nor the file change a scene"
+    );
+    assert!(whole.len() > 12, "{} images", whole.len());
+    let other = recorder.record(Split::Train, 0..6).unwrap();
+    assert_ne!(whole.distance_m, other.distance_m);
+    let spoiled = (0..whole.len())
+        .filter(|sample| whole.realism[*sample] != 0)
+        .count();
+    assert!(spoiled > 0 && spoiled < whole.len());
+
+    // Kinds kept for the test are in every second scene of the test, and nowhere else.
+    let is_held_out = |code: u8| ObjectKind::HELD_OUT.iter().any(|kind| kind.code() == code);
+    let seen = |samples: &DepthSamples, sample: usize| -> Vec<u8> {
+        let hits = samples.hits(sample).iter().copied();
+        hits.filter(|hit| *hit != DepthSamples::NOTHING).collect()
+    };
+    for sample in 0..whole.len() {
+        let unseen_scene = whole.scene[sample] % 2 == 1;
+        assert!(
+            seen(&whole, sample)
+                .into_iter()
+                .all(|code| is_held_out(code) == unseen_scene)
+        );
+    }
+    assert!((0..other.len()).all(|s| seen(&other, s).into_iter().all(|code| !is_held_out(code))));
+}
+
+#[test]
+fn impossible_recordings_are_named() {
+    let (mut robot, bundle) = (Robot::load("go1").unwrap(), bundle());
+    let refuse = |robot: &Robot, config: RecordingConfig, part: &str| {
+        let error = DepthRecorder::new(robot, &bundle, &config, 1)
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains(part) && !error.contains('\n'), "{error}");
+    };
+    let reversed = RecordingConfig {
+        interval_s: [1.0, 0.5],
+        ..config()
+    };
+    refuse(&robot, reversed, "`depth.recording.interval_s` is [1, 0.5]");
+    let mut noisy = config();
+    noisy.realism.edge_dropout = 2.0;
+    refuse(&robot, noisy, "`edge_dropout` is 2");
+    robot.camera = None;
+    refuse(&robot, config(), "has no camera");
+}

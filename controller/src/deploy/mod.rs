@@ -10,6 +10,7 @@
 
 mod config;
 mod estimator;
+mod eyes;
 mod fault;
 mod histogram;
 mod io;
@@ -25,6 +26,7 @@ pub use config::{
     RealtimeConfig,
 };
 pub use estimator::Estimator;
+pub use eyes::{Eyes, ImageSample};
 pub use fault::{FAULTS, FaultCode, FaultId, FaultRow, FaultSet, Response, Scope, fault_table};
 pub use histogram::Histogram;
 pub use io::{

@@ -28,8 +28,6 @@ pub struct RayLearningConfig {
     pub learning_rate: f32,
     /// Learning rate at the end; a half cosine leads there.
     pub final_learning_rate: f32,
-    /// Compute in bfloat16, which needs a processor with AMX or AVX-512 BF16 to be faster; parameters stay float32.
-    pub bfloat16: bool,
     /// Optimizer steps between two checkpoints.
     pub checkpoint_interval: u64,
     /// Changes of the images, drawn for each of them anew.
@@ -58,11 +56,10 @@ impl Default for RayLearningConfig {
     fn default() -> Self {
         Self {
             network: RayNetworkKind::Panorama,
-            epochs: 5,
+            epochs: 8,
             batch_size: 64,
             learning_rate: 2e-3,
             final_learning_rate: 1e-5,
-            bfloat16: false,
             checkpoint_interval: 500,
             augmentation: AugmentationConfig::default(),
         }

@@ -340,20 +340,16 @@ impl<'a> RayLearner<'a> {
 
     /// log2 distances [images, rays] of inputs [images, 1, rows, columns].
     fn forward(&self, input: &Tensor, training: bool) -> Tensor {
-        let kind = match self.config.bfloat16 {
-            true => Kind::BFloat16,
-            false => Kind::Float,
-        };
         match &self.network {
             Network::Panorama(layers) => {
-                let mut x = input.to_kind(kind);
+                let mut x = input.shallow_clone();
                 for (index, layer) in layers.iter().enumerate() {
-                    x = layer.forward(&x, kind);
+                    x = layer.forward(&x);
                     if index + 1 < layers.len() {
                         x = x.relu();
                     }
                 }
-                x.to_kind(Kind::Float).flatten(1, -1)
+                x.flatten(1, -1)
             }
             Network::Resnet18(network) => {
                 network.forward_t(&input.expand([-1, 3, -1, -1], false), training)
@@ -487,11 +483,11 @@ impl Network {
 }
 
 impl Filters {
-    fn forward(&self, x: &Tensor, kind: Kind) -> Tensor {
+    fn forward(&self, x: &Tensor) -> Tensor {
         let pair = |[vertical, horizontal]: [usize; 2]| [vertical as i64, horizontal as i64];
         x.conv2d(
-            &self.weight.to_kind(kind),
-            Some(self.bias.to_kind(kind)),
+            &self.weight,
+            Some(&self.bias),
             pair(self.shape.stride),
             pair(self.shape.padding),
             [1, 1],

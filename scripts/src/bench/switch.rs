@@ -11,6 +11,7 @@ use policies::{
 use robots::Robot;
 use serde::Serialize;
 
+use super::Percentiles;
 use crate::config::Config;
 
 /// Cycles before the measurement, in which caches fill.

@@ -8,7 +8,8 @@ use robots::{ContactClass, Robot};
 use sim::{
     engine::EngineKind,
     eval::{
-        CaseReport, Collision, EpisodeRecord, EvalReport, Method, Mode, RecoveryReport, TraceStep,
+        CaseReport, Collision, EpisodeRecord, EvalReport, Method, Mode, RaySource, RecoveryReport,
+        TraceStep,
     },
     testbed::{TestScene, TestbedConfig},
 };
@@ -105,6 +106,7 @@ fn report(reach: f64, collision: f64) -> EvalReport {
         mean_speed: 2.0,
         peak_speed: 3.4,
         steps_per_second: 1.0,
+        rays: RaySource::Exact,
         switch: None,
     }
 }

@@ -16,8 +16,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use policies::{
-    Bundle, Provenance,
-    bundle::RayMember,
+    Bundle, Provenance, RayMember,
     depth::{Intrinsics, RayNetworkKind},
     file::write_atomic,
     train::{EventWriter, RayImages, RayLearner, RayProgress},

@@ -1,0 +1,250 @@
+//! The thread that predicts rays from depth images, beside the control thread and never in its way.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+};
+
+use policies::{
+    RayScan,
+    depth::{DepthEncoding, DepthError, DepthImage, RayPredictor},
+};
+use triple_buffer::{Input, Output, triple_buffer};
+
+use super::ScanSample;
+
+/// A depth image as it came in: the fields of `sensor_msgs/Image`.
+#[derive(Clone, Debug)]
+pub struct ImageSample {
+    /// When it was received, ns; 0 for never.
+    pub received_ns: u64,
+    /// Columns.
+    pub width_px: usize,
+    /// Rows.
+    pub height_px: usize,
+    /// How a pixel is stored.
+    pub encoding: DepthEncoding,
+    /// Whether the high byte comes first.
+    pub is_big_endian: bool,
+    /// Bytes from one row to the next.
+    pub row_bytes: usize,
+    /// All rows.
+    pub data: Vec<u8>,
+}
+
+impl Default for ImageSample {
+    fn default() -> Self {
+        Self {
+            received_ns: 0,
+            width_px: 0,
+            height_px: 0,
+            encoding: DepthEncoding::Millimetres16,
+            is_big_endian: false,
+            row_bytes: 0,
+            data: Vec::new(),
+        }
+    }
+}
+
+/// Predicts the rays of the newest image on a thread of its own and puts them where the control thread looks. Images that
+/// come in faster are left out. One that tells nothing gives no rays, so that those of the last good one go stale.
+#[derive(Debug)]
+pub struct Eyes {
+    images: Input<ImageSample>,
+    shared: Arc<Shared>,
+    errors: Output<Option<DepthError>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    predicted: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Eyes {
+    /// Starts the thread; `scan` is the slot of a [`LinkPort`](super::LinkPort).
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(predictor: RayPredictor, scan: Input<ScanSample>) -> io::Result<Self> {
+        let (images, seen) = triple_buffer(&ImageSample::default());
+        let (error, errors) = triple_buffer(&None);
+        let shared = Arc::new(Shared::default());
+        let worker = Worker {
+            predictor,
+            images: seen,
+            scan,
+            error,
+            shared: Arc::clone(&shared),
+        };
+        let thread = thread::Builder::new().name("eyes".to_owned());
+        Ok(Self {
+            images,
+            shared,
+            errors,
+            thread: Some(thread.spawn(move || worker.run())?),
+        })
+    }
+
+    /// Hands over an image. Never waits.
+    pub fn see(&mut self, image: ImageSample) {
+        self.images.write(image);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+
+    /// Number of images whose rays were predicted, and number of those that told nothing.
+    pub fn counts(&self) -> (u64, u64) {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (count(&self.shared.predicted), count(&self.shared.refused))
+    }
+
+    /// Why the newest image gave no rays, if it did not.
+    pub fn error(&mut self) -> Option<&DepthError> {
+        self.errors.read().as_ref()
+    }
+}
+
+impl Drop for Eyes {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // A panic was reported when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Worker {
+    predictor: RayPredictor,
+    images: Output<ImageSample>,
+    scan: Input<ScanSample>,
+    error: Input<Option<DepthError>>,
+    shared: Arc<Shared>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut scan = RayScan::default();
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            if !self.images.update() {
+                thread::park();
+                continue;
+            }
+            let image = self.images.output_buffer();
+            let result = self.predictor.predict(
+                &DepthImage {
+                    width_px: image.width_px,
+                    height_px: image.height_px,
+                    encoding: image.encoding,
+                    is_big_endian: image.is_big_endian,
+                    row_bytes: image.row_bytes,
+                    data: &image.data,
+                },
+                &mut scan,
+            );
+            let counter = match &result {
+                Ok(()) => {
+                    self.scan.write(ScanSample {
+                        received_ns: image.received_ns,
+                        scan: scan.clone(),
+                    });
+                    &self.shared.predicted
+                }
+                Err(_) => &self.shared.refused,
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+            self.error.write(result.err());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use nalgebra::UnitQuaternion;
+    use policies::{
+        Linear, RaySpec,
+        depth::{Convolution, Intrinsics, RayNetwork},
+    };
+
+    use super::*;
+    use crate::deploy::{CycleInput, ports};
+
+    /// Predicts the same distance everywhere.
+    fn predictor(distance_m: f32) -> RayPredictor {
+        let whole = Convolution {
+            kernel: [48, 17],
+            stride: [1, 12],
+            padding: [0, 0],
+        };
+        let layer = Linear {
+            weight: vec![0.0; 48 * 17],
+            bias: vec![distance_m.log2()],
+            inputs: 48 * 17,
+        };
+        let network = RayNetwork::new(&[whole], &[layer], &RaySpec::default()).unwrap();
+        let camera = Intrinsics {
+            width_px: 4,
+            height_px: 2,
+            focal_px: [2.0; 2],
+            centre_px: [1.5, 0.5],
+        };
+        RayPredictor::new(network, &camera, &UnitQuaternion::identity()).unwrap()
+    }
+
+    fn image(received_ns: u64, millimetres: [u16; 8]) -> ImageSample {
+        ImageSample {
+            received_ns,
+            width_px: 4,
+            height_px: 2,
+            row_bytes: 8,
+            data: millimetres.iter().flat_map(|mm| mm.to_le_bytes()).collect(),
+            ..ImageSample::default()
+        }
+    }
+
+    fn wait_for(eyes: &Eyes, counts: (u64, u64)) {
+        let begin = Instant::now();
+        while eyes.counts() != counts {
+            assert!(
+                begin.elapsed() < Duration::from_secs(20),
+                "{:?}",
+                eyes.counts()
+            );
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn images_become_rays_and_those_that_tell_nothing_leave_the_last_to_go_stale() {
+        let (link, mut control) = ports(4);
+        let mut eyes = Eyes::start(predictor(2.0), link.scan).unwrap();
+        eyes.see(image(5, [1000, 2000, 1000, 1000, 1000, 1000, 1000, 0]));
+        wait_for(&eyes, (1, 0));
+        eyes.see(image(9, [0; 8]));
+        wait_for(&eyes, (1, 1));
+        let mut input = CycleInput::default();
+        control.read(&mut input);
+        assert_eq!(input.scan.received_ns, 5);
+        assert_eq!(input.scan.scan.distance_m.as_slice(), [2.0; 11]);
+        let begin = Instant::now();
+        while eyes.error() != Some(&DepthError::NoDepth) {
+            assert!(begin.elapsed() < Duration::from_secs(20));
+        }
+        eyes.see(image(12, [1000, 2000, 1000, 1000, 1000, 1000, 1000, 0]));
+        wait_for(&eyes, (2, 1));
+        drop(eyes);
+        control.read(&mut input);
+        assert_eq!(input.scan.received_ns, 12);
+    }
+}

@@ -191,7 +191,7 @@ impl DepthImage<'_> {
                             true => u16::from_be_bytes(*bytes),
                             false => u16::from_le_bytes(*bytes),
                         };
-                        0.001 * f32::from(millimetres)
+                        f32::from(millimetres) / 1000.0
                     }))
                 }
                 DepthEncoding::Metres32 => {

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use tch::nn::{self, ModuleT};
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
@@ -129,7 +129,6 @@ impl<'a> RayLearner<'a> {
     ) -> Result<Self, RayLearningError> {
         config.validate()?;
         tch::set_num_threads(1);
-        tch::manual_seed(seed as i64);
         let training = images.len().saturating_sub(held_out);
         let batch_size = config.batch_size;
         if training < batch_size {
@@ -140,8 +139,9 @@ impl<'a> RayLearner<'a> {
         }
         let store = nn::VarStore::new(Device::Cpu);
         let network = match config.network {
-            RayNetworkKind::Panorama => Network::panorama(&store.root(), images),
+            RayNetworkKind::Panorama => Network::panorama(&store.root(), images, seed),
             RayNetworkKind::Resnet18 => {
+                tch::manual_seed(seed as i64);
                 let rays = images.num_rays() as i64;
                 Network::Resnet18(tch::vision::resnet::resnet18(&store.root(), rays))
             }
@@ -455,17 +455,19 @@ fn checkpoint_error(path: &Path, what: String) -> RayLearningError {
 }
 
 impl Network {
-    fn panorama(root: &nn::Path<'_>, images: &RayImages) -> Self {
+    fn panorama(root: &nn::Path<'_>, images: &RayImages, seed: u64) -> Self {
+        let mut random = Pcg64::new(seed.into(), u128::MAX);
         let mut channels = 1;
         let mut layers = Vec::new();
         for (index, (shape, filters)) in PANORAMA_NETWORK.into_iter().enumerate() {
             let [high, wide] = shape.kernel.map(|len| len as i64);
             let path = root / "layers" / index;
-            let init = nn::Init::Kaiming {
-                dist: nn::init::NormalOrUniform::Normal,
-                fan: nn::init::FanInOut::FanIn,
-                non_linearity: nn::init::NonLinearity::ReLU,
-            };
+            let mut weight = path.zeros("weight", &[filters, channels, high, wide]);
+            // Kaiming's bound for ReLU. Not libtorch's generator, which all threads of a process share.
+            let bound = (6.0 / (channels * high * wide) as f32).sqrt();
+            for weight in elements_mut::<f32>(&mut weight) {
+                *weight = random.random_range(-bound..bound);
+            }
             let mut bias = path.zeros("bias", &[filters]);
             if index + 1 == PANORAMA_NETWORK.len() {
                 // To begin with, nothing is in sight.
@@ -473,7 +475,7 @@ impl Network {
             }
             layers.push(Filters {
                 shape,
-                weight: path.var("weight", &[filters, channels, high, wide], init),
+                weight,
                 bias,
             });
             channels = filters;

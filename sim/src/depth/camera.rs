@@ -265,7 +265,8 @@ mod tests {
                 // Rays that graze an edge may fall on either side of it.
                 wrong += usize::from((found - expected).abs() > 2e-3 * expected);
             }
-            assert!(wrong <= 12, "{kind:?} at {place}: {wrong} pixels differ");
+            // A vase of ten rings has many edges.
+            assert!(wrong <= 40, "{kind:?} at {place}: {wrong} pixels differ");
         }
     }
 

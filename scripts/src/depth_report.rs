@@ -75,7 +75,7 @@ impl RayTest {
     /// When a file of images cannot be read.
     pub fn new(data: &DepthData, rays: &RaySpec, predict: &mut Predict<'_>) -> Result<Self> {
         let mut test = Self {
-            all: RayErrors::new(),
+            all: RayErrors::default(),
             groups: BTreeMap::new(),
             images: 0,
             refused: 0,
@@ -98,7 +98,7 @@ impl RayTest {
                     unseen_kinds: scene % 2 == 1,
                     realism: samples.realism[sample] != 0,
                 };
-                let errors = test.groups.entry(group).or_insert_with(RayErrors::new);
+                let errors = test.groups.entry(group).or_default();
                 errors.add(&predicted, distances, hits, range_m);
                 let error = test.all.add(&predicted, distances, hits, range_m);
                 let is_example = test.images.is_multiple_of(every) && test.examples.len() < SHEET;

@@ -36,7 +36,7 @@ impl Serialize for MeanError {
 }
 
 /// Errors of all rays of some images.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RayErrors {
     /// Over all rays.
     pub all: MeanError,
@@ -57,21 +57,23 @@ pub struct DistanceError {
     pub error: MeanError,
 }
 
-impl RayErrors {
+impl Default for RayErrors {
     /// None yet.
-    pub fn new() -> Self {
+    fn default() -> Self {
         let ends = DISTANCE_ENDS_M.into_iter().map(Some).chain([None]);
         let distance = |to_m| DistanceError {
             to_m,
             error: MeanError::default(),
         };
         Self {
+            all: MeanError::default(),
             by_distance: ends.map(distance).collect(),
             by_kind: vec![MeanError::default(); 256],
-            ..Self::default()
         }
     }
+}
 
+impl RayErrors {
     /// Adds the rays of an image; returns their mean squared error. Predictions are log2 of metres; they count within the
     /// range of the rays, as they are used.
     ///
@@ -114,7 +116,7 @@ mod tests {
 
     #[test]
     fn errors_are_sorted_by_distance_and_kind() {
-        let mut errors = RayErrors::new();
+        let mut errors = RayErrors::default();
         // Off by a factor of 2, by 4 of which 1.5 are beyond the longest ray, and not at all.
         let mean = errors.add(&[1.0, 3.0, 2.0], &[1.0, 4.0, 4.0], &[3, 255, 3], [0.1, 6.0]);
         let clipped = (6.0_f64 / 4.0).log2().powi(2);

@@ -45,6 +45,7 @@ Examples:
   abs eval --method recovery --command 1.0,0,-0.5     one twist: v_x, v_y in m/s, w_z in rad/s
   abs eval --set controller.switch.threshold=-0.1
   abs eval --json --set eval.testbed.obstacles=0 | jq .reach_rate
+  abs eval --set eval.every_step=true                 steps.csv holds every decision of every episode
 
 An episode depends on the seed and its number alone; the same flags give the same result with any
 number of threads.")]
@@ -308,7 +309,11 @@ fn write_pictures(
         sheet.len(),
         report.seed
     );
-    write(&out.join(STEPS), &steps_csv(&sheet)?)?;
+    let logged = match subject.config.eval.every_step {
+        true => records,
+        false => &sheet,
+    };
+    write(&out.join(STEPS), &steps_csv(logged)?)?;
     contact_sheet(&title, &sheet, 3, reach_m)?.save_png(&out.join("episodes.png"))?;
 
     for outcome in [Outcome::Reach, Outcome::Collision, Outcome::TimeOut] {

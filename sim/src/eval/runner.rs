@@ -37,6 +37,8 @@ pub struct EvalConfig {
     pub illusion: bool,
     /// How far behind the goal a ray must end to be replaced, m.
     pub illusion_margin_m: f32,
+    /// Record every step of every episode, not only of those that are drawn.
+    pub every_step: bool,
     /// Where the rays come from.
     pub rays: RaySource,
     /// The camera, where rays are predicted from its images.
@@ -59,6 +61,7 @@ impl Default for EvalConfig {
             reach_m: 0.65,
             illusion: true,
             illusion_margin_m: 0.3,
+            every_step: false,
             rays: RaySource::Exact,
             camera: CameraConfig::default(),
             engine: EngineKind::Rapier,
@@ -186,7 +189,7 @@ impl<'a> Evaluation<'a> {
     ) -> Result<(EvalReport, Vec<EpisodeRecord>), EvalError> {
         let indices: Vec<u64> = (0..self.config.episodes as u64).collect();
         let start = Instant::now();
-        let records = self.run(&indices, false, progress)?;
+        let records = self.run(&indices, self.config.every_step, progress)?;
         let wall_s = start.elapsed().as_secs_f64();
         let (name, engine) = (&self.robot.name, self.config.engine);
         let report = EvalReport {

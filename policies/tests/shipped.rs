@@ -1,0 +1,66 @@
+//! The networks that are shipped know what they were trained for.
+
+use std::path::Path;
+
+use nalgebra::Vector3;
+use policies::{
+    Bundle, GoalYaw, Layout, ObservationInput, ReachAvoidValue, Twist, reach_avoid::DEFAULT_THRESHOLD,
+};
+use robots::{Robot, RobotState};
+
+struct Probe {
+    robot: Robot,
+    layout: Layout,
+    value: ReachAvoidValue,
+}
+
+impl Probe {
+    fn new(name: &str) -> Self {
+        let robot = Robot::load(name).unwrap();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("bundles");
+        let bundle = Bundle::load(&folder.join(name)).unwrap();
+        Self {
+            value: bundle.reach_avoid(&robot).unwrap().0,
+            layout: Layout::reach_avoid(&robot, &bundle.ray_spec),
+            robot,
+        }
+    }
+
+    /// Value of a level robot at a forward speed, with the goal at (x, y) in the yaw frame and all rays of a length.
+    fn value(&mut self, vx_mps: f32, goal_m: [f32; 2], ray_m: f32) -> f32 {
+        let mut state = RobotState::zero(self.robot.num_joints(), self.robot.num_feet());
+        state.linear_velocity_base = Vector3::new(vx_mps, 0.0, 0.0);
+        let mut row = vec![0.0; self.layout.dim()];
+        let input = ObservationInput {
+            state: &state,
+            foot_contact: &[],
+            goal: GoalYaw {
+                x_m: goal_m[0],
+                y_m: goal_m[1],
+                heading_error_rad: 0.0,
+            },
+            time_left_s: 5.0,
+            twist: Twist::default(),
+            previous_action: &[],
+            ray_distance_m: &[ray_m; 11],
+        };
+        self.layout.write(&input, &mut row);
+        self.value.value(&row)
+    }
+}
+
+/// The probe states of the method (section 7).
+#[test]
+fn the_value_knows_an_open_field_from_a_wall() {
+    let mut probe = Probe::new("go1");
+    for speed_mps in [0.0, 1.0, 2.5] {
+        let open_field = probe.value(speed_mps, [5.0, 0.0], 6.0);
+        assert!(open_field < DEFAULT_THRESHOLD, "{speed_mps} m/s: {open_field}");
+    }
+    let wall = probe.value(5.0, [5.0, 0.0], 0.6);
+    assert!(wall > 0.0, "{wall}");
+    for side in [-1.0, 1.0] {
+        let free_turn = probe.value(0.5, [0.5, 3.0 * side], 6.0);
+        assert!(free_turn < 0.0, "{free_turn}");
+    }
+}

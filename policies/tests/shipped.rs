@@ -4,7 +4,8 @@ use std::path::Path;
 
 use nalgebra::Vector3;
 use policies::{
-    Bundle, GoalYaw, Layout, ObservationInput, ReachAvoidValue, Twist, reach_avoid::DEFAULT_THRESHOLD,
+    Bundle, GoalYaw, Layout, ObservationInput, ReachAvoidValue, Twist,
+    reach_avoid::DEFAULT_THRESHOLD,
 };
 use robots::{Robot, RobotState};
 
@@ -55,7 +56,10 @@ fn the_value_knows_an_open_field_from_a_wall() {
     let mut probe = Probe::new("go1");
     for speed_mps in [0.0, 1.0, 2.5] {
         let open_field = probe.value(speed_mps, [5.0, 0.0], 6.0);
-        assert!(open_field < DEFAULT_THRESHOLD, "{speed_mps} m/s: {open_field}");
+        assert!(
+            open_field < DEFAULT_THRESHOLD,
+            "{speed_mps} m/s: {open_field}"
+        );
     }
     let wall = probe.value(5.0, [5.0, 0.0], 0.6);
     assert!(wall > 0.0, "{wall}");

@@ -415,6 +415,15 @@ mod tests {
     }
 
     #[test]
+    fn the_checkpoints_that_are_kept_can_be_gone_on_with() {
+        let folder = crate::repository::root().join("policies/checkpoints");
+        for run in fs::read_dir(folder).unwrap() {
+            let config = run.unwrap().path().join("config.toml");
+            ConfigArgs::from_file(config).resolve().unwrap();
+        }
+    }
+
+    #[test]
     fn set_takes_toml_values_and_bare_words() {
         let parsed = |text: &str| parse_set(text).unwrap().to_string().trim().to_owned();
         assert_eq!(parsed("a=1"), "a = 1");

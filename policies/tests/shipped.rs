@@ -16,17 +16,6 @@ struct Probe {
 }
 
 impl Probe {
-    fn new(name: &str) -> Self {
-        let robot = Robot::load(name).unwrap();
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("bundles");
-        let bundle = Bundle::load(&folder.join(name)).unwrap();
-        Self {
-            value: bundle.reach_avoid(&robot).unwrap().0,
-            layout: Layout::reach_avoid(&robot, &bundle.ray_spec),
-            robot,
-        }
-    }
-
     /// Value of a level robot at a forward speed, with the goal at (x, y) in the yaw frame and all rays of a length.
     fn value(&mut self, vx_mps: f32, goal_m: [f32; 2], ray_m: f32) -> f32 {
         let mut state = RobotState::zero(self.robot.num_joints(), self.robot.num_feet());
@@ -53,7 +42,14 @@ impl Probe {
 /// The probe states of the method (section 7).
 #[test]
 fn the_value_knows_an_open_field_from_a_wall() {
-    let mut probe = Probe::new("go1");
+    let robot = Robot::load("go1").unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("bundles/go1");
+    let bundle = Bundle::load(&folder).unwrap();
+    let mut probe = Probe {
+        value: bundle.reach_avoid(&robot).unwrap().0,
+        layout: Layout::reach_avoid(&robot, &bundle.ray_spec),
+        robot,
+    };
     for speed_mps in [0.0, 1.0, 2.5] {
         let open_field = probe.value(speed_mps, [5.0, 0.0], 6.0);
         assert!(

@@ -10,6 +10,7 @@ mod demo;
 #[cfg(feature = "ros2")]
 mod deploy;
 mod depth_data;
+#[cfg_attr(not(feature = "train"), expect(dead_code, reason = "for training"))]
 mod depth_report;
 mod doctor;
 mod eval;

@@ -301,8 +301,10 @@ def main():
                 seen["states"].append(text.data)
         if not owned and time.monotonic() - asked > 0.3:
             asked = time.monotonic()
-            # After a fault, which a slow machine may cause, the operator says stop and begins again.
-            request = {"damping": "stand", "fault": "stop"}.get(state, "heartbeat")
+            # First the joints are seen to be damped. After a fault, which a slow machine may cause, the operator says
+            # stop and begins again.
+            damped = "stand" if seen["damping"] else "heartbeat"
+            request = {"damping": damped, "fault": "stop"}.get(state, "heartbeat")
             operator.write(String(request))
         time.sleep(0.004)
     seen["wrong_crc"] = sum(command_crc(command) != command.crc for command in samples)

@@ -253,8 +253,10 @@ mod with_libtorch {
 
     /// A value of the shipped policy, learned in a moment.
     fn tiny_value<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
-        const TINY: [&str; 7] = [
+        const TINY: [&str; 8] = [
             "reach_avoid.rollouts.episodes=40",
+            // An episode in which the recovery policy collides is left out.
+            "reach_avoid.rollouts.recovering_share=0",
             "reach_avoid.rollouts.agile.episode_s=[0.4,0.5]",
             "reach_avoid.rollouts.run_up_s=[0.1,0.2]",
             "reach_avoid.learning.hidden=[8]",

@@ -1,5 +1,7 @@
 //! The one configuration of everything: defaults, then a preset, then a file, then `--set`.
 
+mod stages;
+
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -12,6 +14,8 @@ use policies::{
 use serde::{Deserialize, Serialize};
 use sim::{depth::RecordingConfig, env::EnvConfig, eval::EvalConfig, reach_avoid::RolloutConfig};
 use toml::{Table, Value};
+
+pub use stages::Stage;
 
 /// All settings. Every field is a TOML key, and a `--set key=value` on the command line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +47,8 @@ pub struct Config {
     pub reach_avoid: ReachAvoidSettings,
     /// Rays from depth images.
     pub depth: DepthSettings,
+    /// Settings that change while a policy learns, by policy step.
+    pub stages: Vec<Stage>,
 }
 
 /// How rays are learned from depth images.
@@ -88,6 +94,7 @@ impl Default for Config {
             eval: EvalConfig::default(),
             reach_avoid: ReachAvoidSettings::default(),
             depth: DepthSettings::default(),
+            stages: Vec::new(),
         }
     }
 }
@@ -219,12 +226,12 @@ impl ConfigArgs {
                 .with_context(|| format!("cannot read the config {}", path.display()))?;
             let layer = parse_file(&text).with_context(|| path.display().to_string())?;
             config = config
-                .overlaid_by(layer)
+                .layered(layer)
                 .with_context(|| path.display().to_string())?;
         }
         for set in &self.sets {
             config = parse_set(set)
-                .and_then(|layer| config.overlaid_by(layer))
+                .and_then(|layer| config.layered(layer))
                 .with_context(|| format!("--set {set}"))?;
         }
         config.robot = self.robot.clone().unwrap_or(config.robot);
@@ -287,6 +294,12 @@ impl Config {
             .num_threads(self.num_threads())
             .build_global()
             .with_context(|| format!("cannot start {} threads", self.num_threads()))
+    }
+
+    /// Overlaid by what the user asks for, which no stage changes.
+    fn layered(mut self, layer: Table) -> Result<Self> {
+        self.holds_throughout(&layer);
+        self.overlaid_by(layer)
     }
 
     fn overlaid_by(&self, layer: Table) -> Result<Self> {

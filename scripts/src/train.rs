@@ -1,6 +1,8 @@
 //! `abs train`: the command, up to the point where libtorch is needed.
 
 #[cfg(feature = "train")]
+mod all;
+#[cfg(feature = "train")]
 mod rays;
 #[cfg(feature = "train")]
 mod reach_avoid;
@@ -9,25 +11,28 @@ mod session;
 #[cfg(feature = "train")]
 mod together;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+#[cfg(feature = "train")]
+use anyhow::ensure;
 #[cfg(feature = "train")]
 use policies::train::Processes;
 use robots::Robot;
 use time::OffsetDateTime;
 
-#[cfg(feature = "train")]
-use crate::repository;
 use crate::{
     config::{Config, ConfigArgs, Task},
     run_folder::RunFolder,
 };
+#[cfg(feature = "train")]
+use crate::{interrupt::Interrupt, repository};
 
 /// Train a policy
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
+  abs train all --robot go1                     a whole bundle, from nothing
   abs train agile --robot go1 --seed 1
   abs train recovery --robot go1
   abs train rays --data data/depth-go1-1
@@ -42,7 +47,7 @@ Ctrl-C saves and stops; a second Ctrl-C kills.")]
 pub struct TrainCommand {
     /// What to train
     #[arg(value_enum, required_unless_present = "resume")]
-    task: Option<Task>,
+    task: Option<What>,
     /// Folder of the run [default: runs/TASK-ROBOT-SEED-TIME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -70,6 +75,34 @@ pub struct TrainCommand {
     device: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
+}
+
+/// What can be trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    /// Agile policy, recovery policy and reach-avoid value, one after the other: a whole bundle
+    All,
+    /// The policy that runs to a goal among obstacles
+    Agile,
+    /// The policy that tracks a twist from a violent state
+    Recovery,
+    /// The value that tells whether the agile policy will reach its goal without a collision
+    ReachAvoid,
+    /// The network that predicts rays from depth images
+    Rays,
+}
+
+impl What {
+    /// In the order in which they need each other.
+    fn tasks(self) -> &'static [Task] {
+        match self {
+            Self::All => &[Task::Agile, Task::Recovery, Task::ReachAvoid],
+            Self::Agile => &[Task::Agile],
+            Self::Recovery => &[Task::Recovery],
+            Self::ReachAvoid => &[Task::ReachAvoid],
+            Self::Rays => &[Task::Rays],
+        }
+    }
 }
 
 /// What the command line asks for, found to be sound.
@@ -103,35 +136,34 @@ impl TrainCommand {
     #[cfg(feature = "train")]
     pub fn run(&self) -> Result<()> {
         let processes = Processes::join()?;
-        let request = self.request(processes.size());
-        let request = together::same(&processes, request)?;
-        match (request.config.task, request.run) {
+        let interrupt = Interrupt::listen("stopping soon; Ctrl-C again to kill")?;
+        if self.is_all() {
+            return match processes.size() {
+                1 => self.run_all(&processes, &interrupt),
+                _ => together::goes_on(&processes, Err(by_one_process("all"))),
+            };
+        }
+        let request = self.request(self.tasks()[0], processes.size());
+        let Request { config, robot, run } = together::same(&processes, request)?;
+        match (config.task, run) {
             (Task::Agile | Task::Recovery, run) => {
-                session::train(&processes, &request.config, request.robot, run)
+                session::train(&processes, &config, &robot, run, &interrupt)
             }
             (task @ (Task::ReachAvoid | Task::Rays), _) if processes.size() > 1 => {
-                let error = anyhow::anyhow!(
-                    "`{}` is learned by one process; start it without mpirun",
-                    task.name()
-                );
-                together::goes_on(&processes, Err(error))
+                together::goes_on(&processes, Err(by_one_process(task.name())))
             }
             (Task::ReachAvoid, RunPath::New(path)) => {
-                let bundle = self.bundle.clone();
-                let bundle = bundle.unwrap_or_else(|| repository::bundle(&request.robot.name));
-                reach_avoid::begin(&path, &request.config, &request.robot, &bundle)
+                reach_avoid::begin(&path, &config, &robot, &self.bundle(&robot), &interrupt)
             }
             (Task::ReachAvoid, RunPath::Old(path)) => {
-                reach_avoid::resume(&RunFolder::open(&path)?, &request.config, &request.robot)
+                reach_avoid::resume(&RunFolder::open(&path)?, &config, &robot, &interrupt)
             }
             (Task::Rays, RunPath::New(path)) => {
-                let bundle = self.bundle.clone();
-                let bundle = bundle.unwrap_or_else(|| repository::bundle(&request.robot.name));
-                let data = self.data.as_deref();
-                rays::begin(&path, &request.config, &request.robot, &bundle, data)
+                let (bundle, data) = (self.bundle(&robot), self.data.as_deref());
+                rays::begin(&path, &config, &robot, &bundle, data, &interrupt)
             }
             (Task::Rays, RunPath::Old(path)) => {
-                rays::resume(&RunFolder::open(&path)?, &request.config, &request.robot)
+                rays::resume(&RunFolder::open(&path)?, &config, &robot, &interrupt)
             }
         }
     }
@@ -142,41 +174,103 @@ impl TrainCommand {
     /// Always: first what else is wrong, then that libtorch is missing.
     #[cfg(not(feature = "train"))]
     pub fn run(&self) -> Result<()> {
-        self.request(1)?;
+        for task in self.tasks() {
+            self.request(*task, 1)?;
+        }
         anyhow::bail!(
             "this program was built without libtorch; start it as scripts/abs train, which fetches it"
         )
     }
 
-    fn request(&self, processes: usize) -> Result<Request> {
+    #[cfg(feature = "train")]
+    fn is_all(&self) -> bool {
+        self.task == Some(What::All) || self.resume.as_deref().is_some_and(all::is_run)
+    }
+
+    #[cfg(feature = "train")]
+    fn run_all(&self, processes: &Processes, interrupt: &Interrupt) -> Result<()> {
+        ensure!(
+            self.bundle.is_none(),
+            "--bundle is for `reach-avoid` and `rays`; `all` trains a bundle from nothing"
+        );
+        let path = match &self.resume {
+            Some(path) => {
+                let agile = path.join(Task::Agile.name());
+                ensure!(
+                    self.args().sets.is_empty() && self.config.threads.is_none(),
+                    "{} holds three runs; settings are changed in one of them, e.g. by --resume {} --set ...",
+                    path.display(),
+                    agile.display()
+                );
+                path.clone()
+            }
+            None => {
+                let requests = What::All.tasks().iter().map(|task| self.request(*task, 1));
+                let requests = requests.collect::<Result<Vec<_>>>()?;
+                let first = &requests[0].config;
+                let path = self.new_path("all", first);
+                all::create(&path, requests.iter().map(|request| &request.config))?;
+                path
+            }
+        };
+        all::train(processes, &path, interrupt)
+    }
+
+    #[cfg(feature = "train")]
+    fn bundle(&self, robot: &Robot) -> PathBuf {
+        let given = self.bundle.clone();
+        given.unwrap_or_else(|| repository::bundle(&robot.name))
+    }
+
+    fn tasks(&self) -> &'static [Task] {
+        self.task.unwrap_or(What::Agile).tasks()
+    }
+
+    /// All flags that change the configuration.
+    fn args(&self) -> ConfigArgs {
         let mut args = self.config.clone();
         args.set("env.num_envs", self.num_envs);
         args.set("algorithm.device", self.device.as_ref());
         args.set("env.engine", self.engine.as_ref());
         args.set("reach_avoid.rollouts.engine", self.engine.as_ref());
+        args
+    }
+
+    fn request(&self, task: Task, processes: usize) -> Result<Request> {
         let (base, old) = match &self.resume {
             Some(path) => (RunFolder::open(path)?.config()?, Some(path.clone())),
-            None => (Config::for_task(self.task.unwrap_or(Task::Agile)), None),
+            None => (Config::for_task(task), None),
         };
-        let config = args.resolve_over(base)?;
+        let config = self.args().resolve_over(base)?;
         let (config, robot) = check(config, processes)?;
-        let run = match (old, &self.out) {
-            (Some(path), _) => RunPath::Old(path),
-            (None, Some(path)) => RunPath::New(path.clone()),
-            (None, None) => {
-                let (task, now) = (config.task.name(), OffsetDateTime::now_utc());
-                RunPath::New(RunFolder::default_path(task, &robot.name, config.seed, now))
-            }
+        let run = match old {
+            Some(path) => RunPath::Old(path),
+            None => RunPath::New(self.new_path(config.task.name(), &config)),
         };
         Ok(Request { config, robot, run })
     }
+
+    fn new_path(&self, name: &str, config: &Config) -> PathBuf {
+        let robot = Path::new(&config.robot).file_name();
+        let robot = robot.unwrap_or_default().to_string_lossy();
+        let now = OffsetDateTime::now_utc();
+        let default = || RunFolder::default_path(name, &robot, config.seed, now);
+        self.out.clone().unwrap_or_else(default)
+    }
+}
+
+#[cfg(feature = "train")]
+fn by_one_process(what: &str) -> anyhow::Error {
+    anyhow::anyhow!("`{what}` is learned by one process; start it without mpirun")
 }
 
 /// Finds what is wrong before anything is written. The number of workers becomes part of the configuration, because
 /// a run goes on exactly only with the same number.
 fn check(mut config: Config, processes: usize) -> Result<(Config, Robot)> {
-    config.env.validate()?;
-    config.algorithm.validate()?;
+    for stage in config.each_stage()? {
+        stage.env.validate()?;
+        stage.algorithm.validate()?;
+    }
     config.reach_avoid.validate()?;
     config.depth.learning.validate()?;
     if config.threads == 0 {

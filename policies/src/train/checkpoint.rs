@@ -318,17 +318,30 @@ fn named_tensors(
     named
 }
 
-pub(super) fn load(checkpoint: &Path, layout: &ParameterLayout) -> Result<Loaded, CheckpointError> {
-    let path = checkpoint.join("learner.toml");
-    let text = fs::read_to_string(&path).map_err(at(&path))?;
+/// Policy steps that the run had done at a checkpoint.
+///
+/// # Errors
+/// When its `learner.toml` cannot be read.
+pub fn policy_steps(checkpoint: &Path) -> Result<u64, CheckpointError> {
+    Ok(progress(&checkpoint.join("learner.toml"))?.policy_steps)
+}
+
+fn progress(path: &Path) -> Result<Progress, CheckpointError> {
+    let text = fs::read_to_string(path).map_err(at(path))?;
     let progress: Progress =
-        toml::from_str(&text).map_err(|e| invalid(&path, e.message().to_string()))?;
+        toml::from_str(&text).map_err(|e| invalid(path, e.message().to_string()))?;
     if progress.format != FORMAT {
         return Err(invalid(
-            &path,
+            path,
             format!("format {}, this program reads {FORMAT}", progress.format),
         ));
     }
+    Ok(progress)
+}
+
+pub(super) fn load(checkpoint: &Path, layout: &ParameterLayout) -> Result<Loaded, CheckpointError> {
+    let path = checkpoint.join("learner.toml");
+    let progress = progress(&path)?;
     let seed = (progress.seed.parse()).map_err(|_| {
         invalid(
             &path,

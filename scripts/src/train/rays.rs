@@ -45,6 +45,7 @@ pub fn begin(
     robot: &Robot,
     bundle: &Path,
     data: Option<&Path>,
+    interrupt: &Interrupt,
 ) -> Result<()> {
     let bundle = Bundle::load(bundle)?;
     let folder = data.map_or_else(
@@ -59,11 +60,16 @@ pub fn begin(
     let absolute = fs::canonicalize(&folder).unwrap_or(folder);
     write_atomic(&path.join(DATA), absolute.display().to_string().as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))?;
-    train(&run, config, robot, bundle, &data, false)
+    train(&run, config, robot, bundle, &data, interrupt, false)
 }
 
 /// Goes on with a run where it stopped.
-pub fn resume(run: &RunFolder, config: &Config, robot: &Robot) -> Result<()> {
+pub fn resume(
+    run: &RunFolder,
+    config: &Config,
+    robot: &Robot,
+    interrupt: &Interrupt,
+) -> Result<()> {
     let bundle = Bundle::load(&run.bundle())?;
     let path = run.path().join(DATA);
     let folder =
@@ -71,7 +77,7 @@ pub fn resume(run: &RunFolder, config: &Config, robot: &Robot) -> Result<()> {
     let data = DepthData::open(Path::new(folder.trim()))?;
     data.check(robot, &bundle.ray_spec)?;
     run.save_config(config)?;
-    train(run, config, robot, bundle, &data, true)
+    train(run, config, robot, bundle, &data, interrupt, true)
 }
 
 fn train(
@@ -80,10 +86,10 @@ fn train(
     robot: &Robot,
     mut bundle: Bundle,
     data: &DepthData,
+    interrupt: &Interrupt,
     resuming: bool,
 ) -> Result<()> {
     let begin = Instant::now();
-    let interrupt = Interrupt::listen("stopping soon; Ctrl-C again to kill")?;
     let settings = &config.depth.learning;
     let camera = camera_of(robot)?;
     let (intrinsics, turn) = (Intrinsics::of(camera), camera.pose_base.rotation);
@@ -114,7 +120,7 @@ fn train(
         short(learner.num_images() as f64),
         run.path().display()
     );
-    learn(run, &mut learner, &checkpoint, &interrupt)?;
+    learn(run, &mut learner, &checkpoint, interrupt)?;
 
     let layers = learner.layers();
     if let Some((convolutions, layers)) = layers {

@@ -41,21 +41,37 @@ use crate::{
 const EPISODES_PER_FILE: usize = 1024;
 
 /// Starts a new run with the agile policy of the bundle in the folder `bundle`.
-pub fn begin(path: &Path, config: &Config, robot: &Robot, bundle: &Path) -> Result<()> {
+pub fn begin(
+    path: &Path,
+    config: &Config,
+    robot: &Robot,
+    bundle: &Path,
+    interrupt: &Interrupt,
+) -> Result<()> {
     let mut bundle = Bundle::load(bundle)?;
     bundle.reach_avoid = None;
     // First, so that a mistake leaves no run folder behind.
     recorder(robot, &bundle, config)?;
     let run = RunFolder::create(path, config)?;
     bundle.save(&run.bundle())?;
-    Session::new(&run, config, robot, bundle)?.train(false)
+    Session::new(&run, config, robot, bundle, interrupt)?.train(false)
 }
 
 /// Goes on with a run where it stopped.
-pub fn resume(run: &RunFolder, config: &Config, robot: &Robot) -> Result<()> {
+pub fn resume(
+    run: &RunFolder,
+    config: &Config,
+    robot: &Robot,
+    interrupt: &Interrupt,
+) -> Result<()> {
     let bundle = Bundle::load(&run.bundle())?;
     run.save_config(config)?;
-    Session::new(run, config, robot, bundle)?.train(true)
+    Session::new(run, config, robot, bundle, interrupt)?.train(true)
+}
+
+/// Whether a run has learned all it was to learn.
+pub fn is_done(run: &Path) -> bool {
+    run.join(METRICS).is_file()
 }
 
 fn recorder<'a>(
@@ -74,7 +90,7 @@ struct Session<'a> {
     bundle: Bundle,
     /// SHA-256 of the agile policy.
     policy_hash: String,
-    interrupt: Interrupt,
+    interrupt: &'a Interrupt,
     git_revision: String,
 }
 
@@ -108,13 +124,14 @@ impl<'a> Session<'a> {
         config: &'a Config,
         robot: &'a Robot,
         bundle: Bundle,
+        interrupt: &'a Interrupt,
     ) -> Result<Self> {
         config.start_thread_pool()?;
         let agile = bundle.agile.as_ref();
         let agile = agile.context("the bundle has no agile policy to roll out")?;
         Ok(Self {
             policy_hash: agile.weights_hash()?,
-            interrupt: Interrupt::listen("stopping soon; Ctrl-C again to kill")?,
+            interrupt,
             git_revision: git_revision(),
             run,
             config,

@@ -1,6 +1,11 @@
 //! A training from its first to its last iteration.
 
-use std::{ops::ControlFlow, path::Path, sync::Arc, time::Instant};
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
 
 use anyhow::{Context, Result, bail};
 use policies::{
@@ -28,23 +33,27 @@ struct Session<'a> {
     config: &'a Config,
     robot: Arc<Robot>,
     git_revision: String,
+    interrupt: &'a Interrupt,
+    begin: Instant,
 }
 
-/// Starts a run, or goes on with it from its newest checkpoint.
-pub fn train(processes: &Processes, config: &Config, robot: Robot, run: RunPath) -> Result<()> {
-    let robot = Arc::new(robot);
+/// Starts a run, or goes on with it from its newest checkpoint. Each stage of the configuration has a learner of its own, which goes on from the
+/// checkpoint of the one before.
+pub fn train(
+    processes: &Processes,
+    config: &Config,
+    robot: &Robot,
+    run: RunPath,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    let robot = Arc::new(robot.clone());
     let (resuming, path) = match run {
         RunPath::New(path) => (false, path),
         RunPath::Old(path) => (true, path),
     };
     let path = same_path(processes, &path)?;
     // First, so that a mistake leaves no run folder behind.
-    let learner = learner(&dumping_into(&path, config), &robot, processes);
-    let mut learner = goes_on(processes, learner)?;
-    if resuming {
-        let resumed = resume(&path, &mut learner);
-        goes_on(processes, resumed)?;
-    }
+    let mut learner = goes_on(processes, stage(&path, config, &robot, processes, resuming))?;
     let prepared = match (processes.rank(), resuming) {
         (0, false) => RunFolder::create(&path, config).map(|_| ()),
         (0, true) => RunFolder::open(&path).and_then(|run| run.save_config(config)),
@@ -58,28 +67,68 @@ pub fn train(processes: &Processes, config: &Config, robot: Robot, run: RunPath)
     let session = Session {
         run: &run,
         config,
-        robot,
+        robot: Arc::clone(&robot),
         git_revision: git_revision(),
+        interrupt,
+        begin: Instant::now(),
     };
-    match processes.rank() {
-        0 => session.lead(processes, learner),
-        _ => session.follow(processes, learner),
+    loop {
+        match processes.rank() {
+            0 => session.lead(processes, &mut learner)?,
+            _ => session.follow(processes, &mut learner)?,
+        }
+        let (done, end) = (learner.policy_steps(), learner.config().total_policy_steps);
+        if done < end || done >= config.algorithm.total_policy_steps {
+            return Ok(());
+        }
+        learner = goes_on(processes, stage(&path, config, &robot, processes, true))?;
     }
 }
 
-fn resume(run: &Path, learner: &mut Learner) -> Result<()> {
-    let Some(path) = checkpoint::latest(&RunFolder::open(run)?.checkpoints())? else {
-        bail!("{} holds no checkpoint to resume from", run.display());
+/// The learner of the stage that a run is in.
+fn stage(
+    run: &Path,
+    config: &Config,
+    robot: &Arc<Robot>,
+    processes: &Processes,
+    resuming: bool,
+) -> Result<Learner> {
+    let newest = match resuming {
+        // None if the run was ended before its first one.
+        true => newest_checkpoint(run)?,
+        false => None,
     };
-    let resumed = learner.resume(&path)?;
-    let exactly = match resumed.environments {
-        true => "",
-        false => ", with fresh episodes because the number of workers or environments has changed",
-    };
-    if learner.rank() == 0 {
-        eprintln!("resuming from {}{exactly}", path.display());
+    let done = newest.as_deref().map_or(Ok(0), checkpoint::policy_steps)?;
+    let config = dumping_into(run, &config.at(done)?);
+    let mut learner = learner(&config, robot, processes)?;
+    if let Some(path) = newest {
+        let resumed = learner.resume(&path)?;
+        let exactly = match resumed.environments {
+            true => "",
+            false => {
+                ", with fresh episodes because the number of workers or environments has changed"
+            }
+        };
+        if learner.rank() == 0 {
+            eprintln!("going on from {}{exactly}", path.display());
+        }
     }
-    Ok(())
+    Ok(learner)
+}
+
+fn newest_checkpoint(run: &Path) -> Result<Option<PathBuf>> {
+    let folder = RunFolder::open(run)?.checkpoints();
+    match folder.is_dir() {
+        true => Ok(checkpoint::latest(&folder)?),
+        false => Ok(None),
+    }
+}
+
+/// Whether a run has done all its steps.
+pub fn is_done(run: &Path, config: &Config) -> Result<bool> {
+    let newest = newest_checkpoint(run)?;
+    let done = newest.as_deref().map_or(Ok(0), checkpoint::policy_steps)?;
+    Ok(done >= config.algorithm.total_policy_steps)
 }
 
 /// The learner of a configuration, before its first iteration.
@@ -120,9 +169,7 @@ fn dumping_into(run: &Path, config: &Config) -> Config {
 
 impl Session<'_> {
     /// The first process: learns, writes and shows.
-    fn lead(&self, processes: &Processes, mut learner: Learner) -> Result<()> {
-        let begin = Instant::now();
-        let interrupt = Interrupt::listen("stopping after this iteration; Ctrl-C again to kill")?;
+    fn lead(&self, processes: &Processes, learner: &mut Learner) -> Result<()> {
         let mut events = EventWriter::create(self.run.path())
             .with_context(|| format!("cannot write to {}", self.run.path().display()))?;
         let of_processes = match processes.size() {
@@ -140,7 +187,7 @@ impl Session<'_> {
         let mut failure = None;
         let outcome = learner.run(
             Some(&self.run.checkpoints()),
-            interrupt.flag(),
+            self.interrupt.flag(),
             |learner, report| match self.after_iteration(learner, report, &mut events) {
                 Ok(()) => {
                     progress.iteration(report.policy_steps, report.steps_per_s, &shown(report));
@@ -156,15 +203,18 @@ impl Session<'_> {
         let outcome = outcome.map_err(|error| alone_or_end(processes, error));
         let outcome = outcome.map_or_else(Err, |()| failure.map_or(Ok(()), Err));
         goes_on(processes, outcome)?;
-        self.export_bundle(&learner)?;
+        self.export_bundle(learner)?;
 
         let run = self.run.path().display();
         let is_done = learner.policy_steps() >= total;
+        if !is_done && learner.policy_steps() >= learner.config().total_policy_steps {
+            return Ok(());
+        }
         eprintln!(
             "{} after {} steps, {} of this session",
             if is_done { "done" } else { "stopped" },
             short(learner.policy_steps() as f64),
-            clock(begin.elapsed().as_secs_f64())
+            clock(self.begin.elapsed().as_secs_f64())
         );
         if !is_done {
             eprintln!("go on with   scripts/abs train --resume {run}");
@@ -174,10 +224,9 @@ impl Session<'_> {
     }
 
     /// The other processes: learn.
-    fn follow(&self, processes: &Processes, mut learner: Learner) -> Result<()> {
-        let interrupt = Interrupt::listen("stopping after this iteration; Ctrl-C again to kill")?;
+    fn follow(&self, processes: &Processes, learner: &mut Learner) -> Result<()> {
         let checkpoints = self.run.checkpoints();
-        let outcome = learner.run(Some(&checkpoints), interrupt.flag(), |_, _| {
+        let outcome = learner.run(Some(&checkpoints), self.interrupt.flag(), |_, _| {
             ControlFlow::Continue(())
         });
         goes_on(

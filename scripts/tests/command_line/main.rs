@@ -4,6 +4,8 @@
 
 mod bench;
 mod configuration;
+#[cfg(feature = "train")]
+mod pipeline;
 #[cfg(feature = "mpi")]
 mod processes;
 mod robots;

@@ -2,6 +2,7 @@
 
 mod allocations;
 mod bench;
+mod benchmark;
 mod collect_depth;
 mod compare;
 mod config;
@@ -67,6 +68,7 @@ enum Command {
     Eval(eval::EvalCommand),
     Play(play::PlayCommand),
     Compare(compare::CompareCommand),
+    Benchmark(benchmark::BenchmarkCommand),
     Plot(plot::PlotCommand),
     Train(train::TrainCommand),
     CollectDepth(collect_depth::CollectDepthCommand),
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
         Command::Eval(command) => command.run(),
         Command::Play(command) => command.run(),
         Command::Compare(command) => command.run(),
+        Command::Benchmark(command) => command.run(),
         Command::Plot(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::CollectDepth(command) => command.run(),

@@ -238,6 +238,66 @@ fn recovery_is_tested_on_twists() {
 }
 
 #[test]
+fn a_benchmark_is_a_table_and_goes_on_with_what_is_not_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (bundle, out) = (at("bundle"), at("out"));
+    save_bundle(bundle.as_ref(), 0.05);
+    let named = format!("n={bundle}");
+    let run = || {
+        let arguments = [
+            "benchmark",
+            &named,
+            "--seeds",
+            "4,5",
+            "--episodes",
+            "6",
+            "--out",
+            &out,
+        ];
+        abs(&[&arguments[..], &["--engine", "batch"]].concat())
+    };
+    let report = run();
+    let row = |name: &str| {
+        report
+            .lines()
+            .find(|l| l.starts_with(&format!("| {name} |")))
+    };
+    let cells: Vec<&str> = row("n agile").unwrap().split('|').map(str::trim).collect();
+    // The mean of the two evaluations, and the interval of the 12 episodes together.
+    let rate = |seed: u32| {
+        let metrics = metrics(format!("{out}/n-agile-{seed}").as_ref());
+        100.0 * metrics["collision_rate"].as_f64().unwrap()
+    };
+    let mean = format!("{:.1} ±", (rate(4) + rate(5)) / 2.0);
+    assert!(cells[3].starts_with(&mean), "{cells:?}, {mean}");
+    assert!(row("n abs").is_some(), "{report}");
+    assert!(report.contains("| paper, ABS-n | 79.1 ± 4.4 | 5.7 ± 2.9 | 15.2 | 2.08 | 3.48 |"));
+    let html = fs::read_to_string(format!("{out}/report.html")).unwrap();
+    for file in ["outcomes.png", "tradeoff.png", "speeds.png"] {
+        assert!(Path::new(&out).join(file).is_file() && html.contains(file));
+    }
+
+    // What is done is not done again; what is not, is.
+    let written = |run: &str| {
+        fs::metadata(format!("{out}/{run}/metrics.json"))
+            .unwrap()
+            .modified()
+    };
+    let before = written("n-abs-4").unwrap();
+    fs::remove_file(format!("{out}/n-abs-5/metrics.json")).unwrap();
+    assert_eq!(run(), report);
+    assert_eq!(written("n-abs-4").unwrap(), before);
+    // Another bundle of that name is another request.
+    save_bundle(bundle.as_ref(), 0.06);
+    run();
+    assert_ne!(written("n-abs-4").unwrap(), before);
+
+    assert_refused(&["benchmark", &bundle], "NAME=BUNDLE");
+    assert_refused(&["benchmark", "--episodes", "0"], "at least 1");
+}
+
+#[test]
 fn play_writes_an_animation() {
     let folder = tempfile::tempdir().unwrap();
     let (bundle, film) = (

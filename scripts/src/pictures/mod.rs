@@ -48,7 +48,7 @@ pub use self::{
     times::time_bars,
     top_view::{caption_of, contact_sheet, top_view},
     tracking::twist_tracking,
-    tradeoff::speed_against_collision,
+    tradeoff::{PAPER, speed_against_collision},
 };
 
 /// Something to draw on.

@@ -1,0 +1,263 @@
+//! The table of a benchmark, beside the paper's, as Markdown and HTML.
+
+use std::{fmt::Write as _, path::Path};
+
+use anyhow::{Context, Result};
+use policies::file::write_atomic;
+use sim::{
+    engine::EngineKind,
+    eval::{EvalReport, Outcome, wilson_ci95},
+};
+
+use crate::{
+    pictures::{PAPER, Speeds, outcome_bars, speed_against_collision, speed_histograms},
+    stored_evaluation::StoredEvaluation,
+};
+
+const PICTURES: [(&str, &str); 3] = [
+    (
+        "tradeoff.png",
+        "Speed against collision, the paper's results as rings",
+    ),
+    ("outcomes.png", "How the episodes ended, with 95% intervals"),
+    ("speeds.png", "Speed on the way to the goal"),
+];
+const COLUMNS: [&str; 6] = [
+    "",
+    "reach %",
+    "collision %",
+    "time-out %",
+    "mean m/s",
+    "peak m/s",
+];
+
+/// Evaluations of one method: training seeds times evaluation seeds.
+pub struct Row {
+    pub name: String,
+    pub evaluations: Vec<StoredEvaluation>,
+}
+
+/// A benchmark that is done.
+pub struct Summary<'a> {
+    pub robot: &'a str,
+    pub engine: EngineKind,
+    pub episodes: usize,
+    pub seeds: &'a [u64],
+    pub rows: &'a [Row],
+}
+
+impl Row {
+    fn mean_and_deviation(&self, of: impl Fn(&EvalReport) -> f64) -> [f64; 2] {
+        mean_and_deviation(
+            &self
+                .evaluations
+                .iter()
+                .map(|e| of(&e.report))
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    /// All episodes as those of one evaluation.
+    fn pooled(&self) -> EvalReport {
+        let mut pooled = self.evaluations[0].report.clone();
+        let mean = |of: fn(&EvalReport) -> f64| self.mean_and_deviation(of)[0];
+        pooled.episodes = self.evaluations.iter().map(|e| e.report.episodes).sum();
+        for (outcome, rate, interval) in [
+            (
+                Outcome::Reach,
+                &mut pooled.reach_rate,
+                &mut pooled.reach_ci95,
+            ),
+            (
+                Outcome::Collision,
+                &mut pooled.collision_rate,
+                &mut pooled.collision_ci95,
+            ),
+            (
+                Outcome::TimeOut,
+                &mut pooled.time_out_rate,
+                &mut pooled.time_out_ci95,
+            ),
+        ] {
+            let rows = self.evaluations.iter().flat_map(|e| &e.rows);
+            let hits = rows.filter(|row| row.outcome == outcome).count();
+            *rate = hits as f64 / pooled.episodes.max(1) as f64;
+            *interval = wilson_ci95(hits, pooled.episodes);
+        }
+        pooled.mean_speed = mean(|report| report.mean_speed);
+        pooled.peak_speed = mean(|report| report.peak_speed);
+        pooled
+    }
+
+    /// The cells of the table.
+    fn cells(&self) -> [String; 6] {
+        let pooled = self.pooled();
+        let rate = |of: fn(&EvalReport) -> f64, [low, high]: [f64; 2]| {
+            let [mean, deviation] = self.mean_and_deviation(of).map(|x| 100.0 * x);
+            format!(
+                "{mean:.1} ± {deviation:.1} [{:.1}, {:.1}]",
+                100.0 * low,
+                100.0 * high
+            )
+        };
+        [
+            self.name.clone(),
+            rate(|report| report.reach_rate, pooled.reach_ci95),
+            rate(|report| report.collision_rate, pooled.collision_ci95),
+            rate(|report| report.time_out_rate, pooled.time_out_ci95),
+            format!("{:.2}", pooled.mean_speed),
+            format!("{:.2}", pooled.peak_speed),
+        ]
+    }
+}
+
+/// With the deviation of a sample; 0 for a single value.
+fn mean_and_deviation(values: &[f64]) -> [f64; 2] {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n.max(1.0);
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    [mean, (squares / (n - 1.0).max(1.0)).sqrt()]
+}
+
+impl Summary<'_> {
+    /// Writes report and pictures; returns the report as Markdown.
+    pub fn write(&self, out: &Path) -> Result<String> {
+        let pooled: Vec<_> = self
+            .rows
+            .iter()
+            .map(|row| (row.name.clone(), row.pooled()))
+            .collect();
+        let speeds: Vec<_> = self.rows.iter().map(speeds).collect();
+        for ((file, title), picture) in PICTURES.iter().zip([
+            speed_against_collision("Speed against collision", &pooled, true)?,
+            outcome_bars("Outcomes", &pooled)?,
+            speed_histograms("Speed on the way to the goal", &speeds)?,
+        ]) {
+            let path = out.join(file);
+            picture
+                .save_png(&path)
+                .with_context(|| format!("{title}: {}", path.display()))?;
+        }
+        let markdown = self.markdown();
+        for (file, text) in [("report.md", &markdown), ("report.html", &self.html())] {
+            let path = out.join(file);
+            write_atomic(&path, text.as_bytes())
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(markdown)
+    }
+
+    fn title(&self) -> String {
+        format!("{} on the paper's test", self.robot)
+    }
+
+    fn about(&self) -> String {
+        format!(
+            "{} episodes for each of the evaluation seeds {:?}, {} engine. Mean ± standard deviation over the evaluations of a row, \
+             and the 95% interval of all its episodes together. Speeds are means over the episodes that reached.",
+            self.episodes, self.seeds, self.engine
+        )
+    }
+
+    fn table(&self) -> Vec<[String; 6]> {
+        let paper = PAPER.iter().map(|row| {
+            let rate = |[mean, deviation]: [f64; 2]| format!("{mean:.1} ± {deviation:.1}");
+            [
+                format!("paper, {}", row.name),
+                rate(row.reach),
+                rate(row.collision),
+                format!("{:.1}", row.time_out),
+                format!("{:.2}", row.mean_mps),
+                format!("{:.2}", row.peak_mps),
+            ]
+        });
+        self.rows.iter().map(Row::cells).chain(paper).collect()
+    }
+
+    fn markdown(&self) -> String {
+        let mut text = format!("# {}\n\n{}\n\n", self.title(), self.about());
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "| {} |\n|{}",
+            COLUMNS.join(" | "),
+            "---|".repeat(COLUMNS.len())
+        );
+        for cells in self.table() {
+            let _ = writeln!(text, "| {} |", cells.join(" | "));
+        }
+        for (file, title) in PICTURES {
+            let _ = write!(text, "\n![{title}]({file})\n");
+        }
+        text
+    }
+
+    fn html(&self) -> String {
+        let title = escaped(&self.title());
+        let mut text = format!(
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n\
+             <style>body {{ font: 15px/1.5 sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em }}\n\
+             table {{ border-collapse: collapse }} td, th {{ padding: .2em .8em; text-align: right; border-bottom: 1px solid #ddd }}\n\
+             td:first-child {{ text-align: left }} img {{ max-width: 100% }}</style></head>\n\
+             <body><h1>{title}</h1><p>{}</p>\n<table>\n<tr>",
+            escaped(&self.about())
+        );
+        for column in COLUMNS {
+            let _ = write!(text, "<th>{column}</th>");
+        }
+        text.push_str("</tr>\n");
+        for cells in self.table() {
+            let cells = cells.map(|cell| format!("<td>{}</td>", escaped(&cell)));
+            let _ = writeln!(text, "<tr>{}</tr>", cells.concat());
+        }
+        text.push_str("</table>\n");
+        for (file, title) in PICTURES {
+            let _ = writeln!(text, "<p><img src=\"{file}\" alt=\"{title}\"></p>");
+        }
+        text + "</body></html>\n"
+    }
+}
+
+fn speeds(row: &Row) -> Speeds {
+    let all: Vec<Speeds> = row
+        .evaluations
+        .iter()
+        .map(StoredEvaluation::speeds)
+        .collect();
+    Speeds {
+        name: row.name.clone(),
+        mean_mps: all
+            .iter()
+            .flat_map(|speeds| speeds.mean_mps.clone())
+            .collect(),
+        peak_mps: all
+            .iter()
+            .flat_map(|speeds| speeds.peak_mps.clone())
+            .collect(),
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deviations_are_those_of_a_sample() {
+        assert_eq!(mean_and_deviation(&[0.5]), [0.5, 0.0]);
+        let [mean, deviation] = mean_and_deviation(&[1.0, 2.0, 4.0]);
+        assert!((mean - 7.0 / 3.0).abs() < 1e-12);
+        // Squares of -4/3, -1/3, 5/3 are 42/9 together; half of it, its root.
+        assert!((deviation - (42.0_f64 / 18.0).sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_means_something_in_html_is_escaped() {
+        assert_eq!(escaped("a<b> & c"), "a&lt;b&gt; &amp; c");
+    }
+}

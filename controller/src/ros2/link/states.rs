@@ -1,0 +1,61 @@
+//! The thread that receives the state of the robot.
+
+use std::sync::atomic::Ordering;
+
+use ros2_client::{
+    Subscription,
+    dds::rustdds::mio1::{Events, Interest, Poll, Token},
+};
+use triple_buffer::Input;
+
+use super::{STATE_TOPIC, Shared};
+use crate::{
+    deploy::{RobotSample, now_ns},
+    ros2::{MotorMap, log::Recorder, messages::LowState, network::POLL, sensors::take},
+};
+
+pub struct States {
+    pub map: MotorMap,
+    pub robot: Input<RobotSample>,
+    pub recorder: Option<Recorder>,
+}
+
+impl States {
+    pub fn run(&mut self, mut states: Subscription<LowState>, shared: &Shared) {
+        let Ok(mut poll) = Poll::new() else {
+            shared.broken.store(true, Ordering::Release);
+            return;
+        };
+        let mut events = Events::with_capacity(4);
+        let registered = poll
+            .registry()
+            .register(&mut states, Token(0), Interest::READABLE);
+        if registered.is_err() {
+            shared.broken.store(true, Ordering::Release);
+            return;
+        }
+        // A message that is none is dropped; the companion tells of foreign types.
+        let mut ignore = |_: String| ();
+        while shared.goes_on() {
+            // Interrupted or not, the messages are looked for.
+            let _ = poll.poll(&mut events, Some(POLL));
+            shared.states_alive_ns.store(now_ns(), Ordering::Release);
+            let Self {
+                map,
+                robot,
+                recorder,
+            } = self;
+            take(
+                &states,
+                STATE_TOPIC,
+                recorder.as_ref(),
+                &mut ignore,
+                |state, _| {
+                    let now_ns = now_ns();
+                    robot.write(map.sample(state, now_ns));
+                    shared.received_ns.store(now_ns, Ordering::Release);
+                },
+            );
+        }
+    }
+}

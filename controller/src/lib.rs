@@ -11,6 +11,7 @@ mod method;
 #[cfg(feature = "ros2")]
 pub mod ros2;
 mod safety;
+pub mod settings;
 mod switch;
 mod twist_search;
 

@@ -2,10 +2,10 @@
 
 mod stages;
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use controller::{ControllerConfig, deploy::DeployConfig};
+use anyhow::{Context, Result, ensure};
+use controller::{ControllerConfig, deploy::DeployConfig, settings};
 use policies::{
     algorithm::PpoConfig,
     depth::RayLearningConfig,
@@ -13,7 +13,7 @@ use policies::{
 };
 use serde::{Deserialize, Serialize};
 use sim::{depth::RecordingConfig, env::EnvConfig, eval::EvalConfig, reach_avoid::RolloutConfig};
-use toml::{Table, Value};
+use toml::Table;
 
 pub use stages::Stage;
 
@@ -221,15 +221,14 @@ impl ConfigArgs {
             Some(Preset::Fast) | None => {}
         }
         if let Some(path) = &self.config {
-            let text = fs::read_to_string(path)
-                .with_context(|| format!("cannot read the config {}", path.display()))?;
-            let layer = parse_file(&text).with_context(|| path.display().to_string())?;
-            config = config
-                .layered(layer)
+            config = settings::read(path)
+                .map_err(Into::into)
+                .and_then(|layer| config.layered(layer))
                 .with_context(|| path.display().to_string())?;
         }
         for set in &self.sets {
-            config = parse_set(set)
+            config = settings::parse_set(set)
+                .map_err(Into::into)
                 .and_then(|layer| config.layered(layer))
                 .with_context(|| format!("--set {set}"))?;
         }
@@ -253,7 +252,9 @@ impl Config {
             Task::ReachAvoid => include_str!("../recipes/reach-avoid.toml"),
             Task::Rays => "",
         };
-        let recipe = parse_file(recipe).and_then(|recipe| config.overlaid_by(recipe));
+        let recipe = settings::parse(recipe)
+            .map_err(Into::into)
+            .and_then(|recipe| config.overlaid_by(recipe));
         recipe.unwrap_or_else(|error| unreachable!("a recipe is not sound: {error:#}"))
     }
 
@@ -318,103 +319,14 @@ impl Config {
     }
 
     fn overlaid_by(&self, layer: Table) -> Result<Self> {
-        let known = Table::try_from(self).context("the configuration does not fit into TOML")?;
-        let mut merged = known.clone();
-        merge(&mut merged, layer);
-        serde_path_to_error::deserialize(Value::Table(merged)).map_err(|error| {
-            let path = error.path().to_string();
-            if is_known(&known, &path) {
-                anyhow!("{path}: {}", error.inner().message())
-            } else {
-                unknown_key(&known, &path)
-            }
-        })
-    }
-}
-
-/// Overwrites single settings; tables are merged, everything else is replaced.
-fn merge(target: &mut Table, layer: Table) {
-    for (key, value) in layer {
-        match (target.get_mut(&key), value) {
-            (Some(Value::Table(inner)), Value::Table(layer)) => merge(inner, layer),
-            (_, value) => {
-                target.insert(key, value);
-            }
-        }
-    }
-}
-
-fn parse_file(text: &str) -> Result<Table> {
-    text.parse::<Table>().map_err(|error| {
-        let line = error
-            .span()
-            .map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-        anyhow!("line {line}: {}", error.message())
-    })
-}
-
-/// `a.b=c` as the table `{ a = { b = c } }`. A value that is not TOML is taken as a string.
-fn parse_set(set: &str) -> Result<Table> {
-    let Some((path, text)) = set.split_once('=') else {
-        bail!("expected KEY=VALUE, e.g. seed=3");
-    };
-    let value = format!("value = {text}")
-        .parse::<Table>()
-        .ok()
-        .and_then(|mut table| table.remove("value"))
-        .unwrap_or_else(|| Value::String(text.trim().to_owned()));
-    let mut keys = path.trim().rsplit('.').map(str::trim);
-    let last = keys.next().unwrap_or_default();
-    let mut table = Table::from_iter([(last.to_owned(), value)]);
-    for key in keys {
-        table = Table::from_iter([(key.to_owned(), Value::Table(table))]);
-    }
-    Ok(table)
-}
-
-fn is_known(known: &Table, path: &str) -> bool {
-    let mut keys = path.split('.').filter(|key| *key != "?");
-    let Some(first) = keys.next() else {
-        return true;
-    };
-    let mut value = known.get(first);
-    for key in keys {
-        value = match value {
-            Some(Value::Table(table)) => table.get(key),
-            // Inside an array or a scalar there are no keys to know.
-            other => return other.is_some(),
-        };
-    }
-    value.is_some()
-}
-
-fn unknown_key(known: &Table, path: &str) -> anyhow::Error {
-    let mut keys = Vec::new();
-    collect_keys(known, "", &mut keys);
-    let nearest = keys
-        .iter()
-        .map(|key| (strsim::damerau_levenshtein(key, path), key))
-        .min();
-    match nearest {
-        Some((distance, key)) if distance <= 2 + path.len() / 3 => {
-            anyhow!("unknown key `{path}`; did you mean `{key}`? (`abs config` lists all keys)")
-        }
-        _ => anyhow!("unknown key `{path}` (`abs config` lists all keys)"),
-    }
-}
-
-fn collect_keys(table: &Table, prefix: &str, keys: &mut Vec<String>) {
-    for (key, value) in table {
-        let path = format!("{prefix}{key}");
-        if let Value::Table(inner) = value {
-            collect_keys(inner, &format!("{path}."), keys);
-        }
-        keys.push(path);
+        Ok(settings::overlaid(self, layer)?)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn args(sets: &[&str]) -> ConfigArgs {
@@ -449,36 +361,5 @@ mod tests {
             let config = run.unwrap().path().join("config.toml");
             ConfigArgs::from_file(config).resolve().unwrap();
         }
-    }
-
-    #[test]
-    fn set_takes_toml_values_and_bare_words() {
-        let parsed = |text: &str| parse_set(text).unwrap().to_string().trim().to_owned();
-        assert_eq!(parsed("a=1"), "a = 1");
-        assert_eq!(parsed("a = 1.5"), "a = 1.5");
-        assert_eq!(parsed("a.b.c=[1, 2]"), "[a.b]\nc = [1, 2]");
-        assert_eq!(parsed("a=go1"), "a = \"go1\"");
-        assert_eq!(parsed("a=\"true\""), "a = \"true\"");
-        assert_eq!(parsed("a=/x=y z"), "a = \"/x=y z\"");
-    }
-
-    #[test]
-    fn far_away_keys_are_not_suggested() {
-        let known = "[env]\nnum_envs = 3".parse::<Table>().unwrap();
-        assert!(
-            unknown_key(&known, "env.nun_envs")
-                .to_string()
-                .contains("did you mean `env.num_envs`")
-        );
-        assert!(
-            unknown_key(&known, "num_envs")
-                .to_string()
-                .contains("did you mean `env.num_envs`")
-        );
-        assert!(
-            !unknown_key(&known, "banana")
-                .to_string()
-                .contains("did you mean")
-        );
     }
 }

@@ -3,7 +3,10 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use controller::ros2::{Run, RunArgs, RunConfig, RunError};
+use controller::{
+    ros2::{Run, RunArgs, RunConfig, RunError},
+    settings,
+};
 use policies::Bundle;
 use robots::Robot;
 
@@ -20,6 +23,9 @@ struct Cli {
     /// Read settings from a TOML file: the tables controller, deploy and ros2 of `abs config`
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
+    /// Change one setting, e.g. `--set ros2.lidar.frame=laser`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
     #[command(flatten)]
     args: RunArgs,
 }
@@ -35,17 +41,13 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), String> {
-    let config = match &cli.config {
-        None => RunConfig::default(),
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| format!("cannot read the config {}: {error}", path.display()))?;
-            toml::from_str(&text).map_err(|error| {
-                let message = error.message().replace('\n', " ");
-                format!("{}: {message}", path.display())
-            })?
-        }
-    };
+    let mut config = RunConfig::default();
+    if let Some(path) = &cli.config {
+        config = settings::with_file(&config, path).map_err(|error| error.to_string())?;
+    }
+    for set in &cli.sets {
+        config = settings::with_set(&config, set).map_err(|error| error.to_string())?;
+    }
     let start = || -> Result<_, RunError> {
         let bundle = Bundle::load(&cli.bundle)?;
         let robot_name = cli.robot.clone().unwrap_or_else(|| bundle.robot.clone());

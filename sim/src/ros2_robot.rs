@@ -1,10 +1,13 @@
-//! A simulated robot behind the DDS topics of a Unitree Go2: motor commands in, state, laser scan and odometry out.
+//! A simulated robot behind the DDS topics of a Unitree Go2: motor commands in, state, laser scan or depth images, and
+//! odometry out.
+
+mod camera;
 
 use std::f32::consts::{PI, TAU};
 
 use controller::ros2::{
     COMMAND_TOPIC, Delivery, MotorMap, MotorMapError, NetworkError, REQUEST_TOPIC, RESPONSE_TOPIC,
-    RUN_STATE_TOPIC, Ros, Ros2Config, STATE_TOPIC,
+    RUN_STATE_TOPIC, RaySource, Ros, Ros2Config, STATE_TOPIC,
     messages::{
         BmsState, Header, ImuState, LaserScan, LowCmd, LowState, MotorCmd, MotorState, Odometry,
         Point, Pose, PoseWithCovariance, Quaternion, Request, Response, Text, Time, Twist,
@@ -18,6 +21,7 @@ use rand::RngExt as _;
 use robots::{Robot, RobotState};
 use ros2_client::{Publisher, Subscription};
 
+use self::camera::CameraTopics;
 use crate::{
     engine::{EngineError, EpisodeStart, PhysicsConfig},
     motor_robot::MotorRobot,
@@ -31,6 +35,8 @@ use crate::{
 pub const STEP_S: f32 = 0.002;
 /// Steps from one laser scan to the next: 50 Hz.
 const SCAN_STEPS: u64 = 10;
+/// Steps from one depth image to the next: 42 Hz.
+const IMAGE_STEPS: u64 = 12;
 /// Steps from one odometry to the next: 100 Hz.
 const ODOMETRY_STEPS: u64 = 5;
 /// Beams of a scan; half a degree apart.
@@ -85,6 +91,8 @@ pub struct Ros2Robot {
 struct Topics {
     states: Publisher<LowState>,
     scans: Publisher<LaserScan>,
+    /// Where the rays come from images.
+    camera: Option<CameraTopics>,
     odometry: Publisher<Odometry>,
     responses: Publisher<Response>,
     commands: Subscription<LowCmd>,
@@ -114,6 +122,12 @@ impl Ros2Robot {
         let topics = Topics {
             states: ros.publish(STATE_TOPIC, Delivery::Newest)?,
             scans: ros.publish(&config.scan_topic, Delivery::Newest)?,
+            camera: match (config.rays, &robot.camera) {
+                (RaySource::Depth, Some(camera)) => {
+                    Some(CameraTopics::new(&mut ros, camera, config)?)
+                }
+                _ => None,
+            },
             odometry: ros.publish(&config.odometry_topic, Delivery::Newest)?,
             responses: ros.publish(RESPONSE_TOPIC, Delivery::Reliable)?,
             commands: ros.subscribe(COMMAND_TOPIC, Delivery::Newest)?,
@@ -158,11 +172,20 @@ impl Ros2Robot {
     /// # Errors
     /// When the engine does not know an obstacle.
     pub fn reset(&mut self, start: &EpisodeStart) -> Result<(), Ros2RobotError> {
-        self.simulated.reset(start)?;
-        self.obstacles.clone_from(&start.obstacles);
+        self.place(start)?;
         self.owned = true;
         self.targets = sport_targets(&self.robot);
         self.run_state.clear();
+        Ok(())
+    }
+
+    /// Puts the robot into another scene, standing; who owns its joints stays as it is.
+    ///
+    /// # Errors
+    /// When the engine does not know an obstacle.
+    pub fn place(&mut self, start: &EpisodeStart) -> Result<(), Ros2RobotError> {
+        self.simulated.reset(start)?;
+        self.obstacles.clone_from(&start.obstacles);
         Ok(())
     }
 
@@ -179,6 +202,13 @@ impl Ros2Robot {
         let stamp = Time::from_nanos(wall_ns());
         if self.steps.is_multiple_of(ODOMETRY_STEPS) && !self.is_lost() {
             let _ = self.topics.odometry.publish(self.odometry(stamp));
+        }
+        if self.steps.is_multiple_of(IMAGE_STEPS)
+            && !self.is_lost()
+            && let Some(camera) = &mut self.topics.camera
+        {
+            let time_s = self.steps as f32 * STEP_S;
+            camera.publish(self.simulated.physics(), &self.obstacles, time_s, stamp);
         }
         if self.steps.is_multiple_of(SCAN_STEPS) {
             let scan = self.scan(stamp);

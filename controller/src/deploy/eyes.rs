@@ -9,9 +9,10 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use nalgebra::UnitQuaternion;
 use policies::{
     RayScan,
-    depth::{DepthEncoding, DepthError, DepthImage, RayPredictor},
+    depth::{DepthEncoding, DepthError, DepthImage, Intrinsics, RayNetwork, RayPredictor},
 };
 use triple_buffer::{Input, Output, triple_buffer};
 
@@ -22,6 +23,8 @@ use super::ScanSample;
 pub struct ImageSample {
     /// When it was received, ns; 0 for never.
     pub received_ns: u64,
+    /// The camera.
+    pub intrinsics: Intrinsics,
     /// Columns.
     pub width_px: usize,
     /// Rows.
@@ -40,6 +43,12 @@ impl Default for ImageSample {
     fn default() -> Self {
         Self {
             received_ns: 0,
+            intrinsics: Intrinsics {
+                width_px: 0,
+                height_px: 0,
+                focal_px: [0.0; 2],
+                centre_px: [0.0; 2],
+            },
             width_px: 0,
             height_px: 0,
             encoding: DepthEncoding::Millimetres16,
@@ -68,16 +77,23 @@ struct Shared {
 }
 
 impl Eyes {
-    /// Starts the thread; `scan` is the slot of a [`LinkPort`](super::LinkPort).
+    /// Starts the thread, for a camera that is turned by `orientation` against the base; `scan` is the slot of a
+    /// [`LinkPort`](super::LinkPort).
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(predictor: RayPredictor, scan: Input<ScanSample>) -> io::Result<Self> {
+    pub fn start(
+        network: RayNetwork,
+        orientation: UnitQuaternion<f32>,
+        scan: Input<ScanSample>,
+    ) -> io::Result<Self> {
         let (images, seen) = triple_buffer(&ImageSample::default());
         let (error, errors) = triple_buffer(&None);
         let shared = Arc::new(Shared::default());
         let worker = Worker {
-            predictor,
+            network,
+            orientation,
+            predictor: None,
             images: seen,
             scan,
             error,
@@ -106,9 +122,12 @@ impl Eyes {
         (count(&self.shared.predicted), count(&self.shared.refused))
     }
 
-    /// Why the newest image gave no rays, if it did not.
+    /// Why an image gave no rays; each time once.
     pub fn error(&mut self) -> Option<&DepthError> {
-        self.errors.read().as_ref()
+        match self.errors.update() {
+            true => self.errors.output_buffer().as_ref(),
+            false => None,
+        }
     }
 }
 
@@ -124,7 +143,10 @@ impl Drop for Eyes {
 }
 
 struct Worker {
-    predictor: RayPredictor,
+    network: RayNetwork,
+    orientation: UnitQuaternion<f32>,
+    /// For the camera of the last image.
+    predictor: Option<RayPredictor>,
     images: Output<ImageSample>,
     scan: Input<ScanSample>,
     error: Input<Option<DepthError>>,
@@ -140,17 +162,20 @@ impl Worker {
                 continue;
             }
             let image = self.images.output_buffer();
-            let result = self.predictor.predict(
-                &DepthImage {
-                    width_px: image.width_px,
-                    height_px: image.height_px,
-                    encoding: image.encoding,
-                    is_big_endian: image.is_big_endian,
-                    row_bytes: image.row_bytes,
-                    data: &image.data,
-                },
-                &mut scan,
-            );
+            let predictor = match self.predictor.take() {
+                Some(predictor) if *predictor.intrinsics() == image.intrinsics => Ok(predictor),
+                _ => RayPredictor::new(self.network.clone(), &image.intrinsics, &self.orientation),
+            };
+            let depths = DepthImage {
+                width_px: image.width_px,
+                height_px: image.height_px,
+                encoding: image.encoding,
+                is_big_endian: image.is_big_endian,
+                row_bytes: image.row_bytes,
+                data: &image.data,
+            };
+            let result = predictor
+                .and_then(|predictor| self.predictor.insert(predictor).predict(&depths, &mut scan));
             let counter = match &result {
                 Ok(()) => {
                     self.scan.write(ScanSample {
@@ -171,17 +196,13 @@ impl Worker {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use nalgebra::UnitQuaternion;
-    use policies::{
-        Linear, RaySpec,
-        depth::{Convolution, Intrinsics, RayNetwork},
-    };
+    use policies::{Linear, RaySpec, depth::Convolution};
 
     use super::*;
     use crate::deploy::{CycleInput, ports};
 
     /// Predicts the same distance everywhere.
-    fn predictor(distance_m: f32) -> RayPredictor {
+    fn network(distance_m: f32) -> RayNetwork {
         let whole = Convolution {
             kernel: [48, 17],
             stride: [1, 12],
@@ -192,19 +213,20 @@ mod tests {
             bias: vec![distance_m.log2()],
             inputs: 48 * 17,
         };
-        let network = RayNetwork::new(&[whole], &[layer], &RaySpec::default()).unwrap();
-        let camera = Intrinsics {
-            width_px: 4,
-            height_px: 2,
-            focal_px: [2.0; 2],
-            centre_px: [1.5, 0.5],
-        };
-        RayPredictor::new(network, &camera, &UnitQuaternion::identity()).unwrap()
+        RayNetwork::new(&[whole], &[layer], &RaySpec::default()).unwrap()
     }
+
+    const CAMERA: Intrinsics = Intrinsics {
+        width_px: 4,
+        height_px: 2,
+        focal_px: [2.0; 2],
+        centre_px: [1.5, 0.5],
+    };
 
     fn image(received_ns: u64, millimetres: [u16; 8]) -> ImageSample {
         ImageSample {
             received_ns,
+            intrinsics: CAMERA,
             width_px: 4,
             height_px: 2,
             row_bytes: 8,
@@ -228,7 +250,7 @@ mod tests {
     #[test]
     fn images_become_rays_and_those_that_tell_nothing_leave_the_last_to_go_stale() {
         let (link, mut control) = ports(4);
-        let mut eyes = Eyes::start(predictor(2.0), link.scan).unwrap();
+        let mut eyes = Eyes::start(network(2.0), UnitQuaternion::identity(), link.scan).unwrap();
         eyes.see(image(5, [1000, 2000, 1000, 1000, 1000, 1000, 1000, 0]));
         wait_for(&eyes, (1, 0));
         eyes.see(image(9, [0; 8]));
@@ -243,8 +265,16 @@ mod tests {
         }
         eyes.see(image(12, [1000, 2000, 1000, 1000, 1000, 1000, 1000, 0]));
         wait_for(&eyes, (2, 1));
+        // Another camera from one image to the next.
+        let mut other = image(15, [1000, 2000, 1000, 1000, 1000, 1000, 1000, 0]);
+        other.intrinsics.focal_px = [0.0; 2];
+        eyes.see(other.clone());
+        wait_for(&eyes, (2, 2));
+        other.intrinsics.focal_px = [3.0; 2];
+        eyes.see(other);
+        wait_for(&eyes, (3, 2));
         drop(eyes);
         control.read(&mut input);
-        assert_eq!(input.scan.received_ns, 12);
+        assert_eq!(input.scan.received_ns, 15);
     }
 }

@@ -16,6 +16,10 @@ pub struct Ros2Config {
     pub scan_topic: String,
     /// Topic of `sensor_msgs/PointCloud2`.
     pub cloud_topic: String,
+    /// Topic of `sensor_msgs/Image`, the depth image.
+    pub image_topic: String,
+    /// Topic of its `sensor_msgs/CameraInfo`.
+    pub camera_info_topic: String,
     /// Topic of `nav_msgs/Odometry`.
     pub odometry_topic: String,
     /// Topic of `geometry_msgs/PoseStamped`, the goal; what RViz sends.
@@ -33,13 +37,15 @@ pub struct Ros2Config {
 }
 
 /// Where the rays come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum RaySource {
-    /// `sensor_msgs/LaserScan`.
+    /// A level `sensor_msgs/LaserScan`
     Scan,
-    /// `sensor_msgs/PointCloud2`.
+    /// A `sensor_msgs/PointCloud2`, e.g. of the robot's own lidar
     Cloud,
+    /// A depth `sensor_msgs/Image`, through the ray network of the bundle
+    Depth,
 }
 
 impl Default for Ros2Config {
@@ -50,6 +56,8 @@ impl Default for Ros2Config {
             rays: RaySource::Scan,
             scan_topic: "scan".to_owned(),
             cloud_topic: "utlidar/cloud".to_owned(),
+            image_topic: "camera/depth/image_rect_raw".to_owned(),
+            camera_info_topic: "camera/depth/camera_info".to_owned(),
             odometry_topic: "odom".to_owned(),
             goal_topic: "goal_pose".to_owned(),
             goal_s: 9.0,

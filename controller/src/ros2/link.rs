@@ -21,7 +21,7 @@ use std::{
     thread::{self, JoinHandle, Thread},
 };
 
-use policies::RaySpec;
+use policies::{Bundle, BundleError};
 use robots::Robot;
 
 use self::{
@@ -53,6 +53,14 @@ pub enum LinkError {
     /// A setting of the lidar.
     #[error("ros2.{0}")]
     Lidar(#[from] LidarError),
+    /// Depth images of a robot without a camera.
+    #[error(
+        "robot.toml of `{0}` has no [camera]: rays from depth images need to know where it looks"
+    )]
+    NoCamera(String),
+    /// No network for depth images.
+    #[error("ros2.rays is `depth`: {0}")]
+    Bundle(#[from] BundleError),
     /// No thread.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
@@ -62,8 +70,8 @@ pub enum LinkError {
 pub struct LinkSettings<'a> {
     /// The robot.
     pub robot: &'a Robot,
-    /// Rays of the bundle.
-    pub rays: &'a RaySpec,
+    /// Its rays, and the network that predicts them from depth images.
+    pub bundle: &'a Bundle,
     /// Topics, frames, network.
     pub config: &'a Ros2Config,
     /// Damping of all joints when the control thread is gone, N·m·s/rad.
@@ -114,7 +122,7 @@ impl Link {
     pub fn start(port: LinkPort, settings: LinkSettings<'_>) -> Result<Self, LinkError> {
         let LinkSettings {
             robot,
-            rays,
+            bundle,
             config,
             damping_nms,
             make_real_time,
@@ -134,9 +142,8 @@ impl Link {
                 recorder: recorder.clone(),
             },
             companion: Companion {
-                sensors: Sensors::new(rays, config)?,
-                watch: Watch::new(robot, rays, config),
-                scan: port.scan,
+                sensors: Sensors::new(robot, bundle, config, port.scan)?,
+                watch: Watch::new(robot, &bundle.ray_spec, config),
                 odometry: port.odometry,
                 goal: port.goal,
                 operator: port.operator,

@@ -2,6 +2,7 @@
 //!
 //! [`Link`] runs the threads that talk to the robot. The control thread never touches DDS.
 
+mod camera;
 mod clock;
 mod config;
 mod keyboard;
@@ -11,6 +12,7 @@ pub mod messages;
 mod motors;
 mod network;
 mod notices;
+mod ray_sensor;
 mod rays;
 mod replay;
 mod run;

@@ -16,7 +16,7 @@ use robots::{Robot, RobotError};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    config::Ros2Config,
+    config::{RaySource, Ros2Config},
     keyboard::Keyboard,
     link::{Link, LinkError, LinkSettings},
     log::{Log, LogError, LogHeader, LogSummary},
@@ -51,6 +51,9 @@ pub struct RunArgs {
     /// Network interface to the robot, e.g. eth0 [default: all]
     #[arg(long, value_name = "NAME")]
     pub interface: Option<String>,
+    /// Where the rays come from [default: scan]
+    #[arg(long, value_enum, value_name = "SOURCE")]
+    pub rays: Option<RaySource>,
     /// Goal in the world frame, m, and heading there, degrees; without it goals come from goal_pose
     #[arg(long, value_name = "X,Y[,DEG]", allow_hyphen_values = true, value_parser = parse_goal)]
     pub goal: Option<Goal>,
@@ -145,7 +148,7 @@ pub struct Run {
     pub bundle_path: PathBuf,
     /// Settings.
     pub config: RunConfig,
-    /// Flags. Network and interface are over those of the settings.
+    /// Flags. Network, interface and rays are over those of the settings.
     pub args: RunArgs,
 }
 
@@ -185,6 +188,7 @@ impl Run {
         } = &self;
         let mut config = self.config.clone();
         config.ros2.domain = args.domain.unwrap_or(config.ros2.domain);
+        config.ros2.rays = args.rays.unwrap_or(config.ros2.rays);
         if let Some(interface) = &args.interface {
             config.ros2.interface.clone_from(interface);
         }
@@ -221,7 +225,7 @@ impl Run {
             link_port,
             LinkSettings {
                 robot,
-                rays: &bundle.ray_spec,
+                bundle,
                 config: &config.ros2,
                 damping_nms: config.deploy.limits.damping_nms,
                 // The control thread warns for both.

@@ -1,16 +1,21 @@
 //! What comes in besides the state of the robot: scans, odometry, goals, requests.
 
 use nalgebra::{Isometry3, Point2, Point3, Quaternion, UnitQuaternion, Vector3};
-use policies::{Goal, RaySpec};
-use ros2_client::{Subscription, dds::rustdds::mio1::Registry};
+use policies::{Bundle, Goal};
+use robots::Robot;
+use ros2_client::{
+    Subscription,
+    dds::rustdds::mio1::{Interest, Registry, Token},
+};
 use serde::{Deserialize as _, de::IntoDeserializer as _};
 
 use super::{
-    config::{RaySource, Ros2Config},
+    LinkError,
+    config::Ros2Config,
     log::Recorder,
-    messages::{self, LaserScan, Odometry, PointCloud2, PoseStamped, Text},
+    messages::{self, Odometry, PoseStamped, Text},
     network::{Delivery, NetworkError, Ros},
-    rays::Lidar,
+    ray_sensor::{RaySensor, RaySubscription},
 };
 use crate::deploy::{GoalSample, OdometrySample, Operator, Request, ScanSample};
 
@@ -19,26 +24,20 @@ pub const OPERATOR_TOPIC: &str = "abs/operator";
 
 /// Subscriptions of one connection.
 pub struct Subscriptions {
-    rays: Rays,
+    rays: RaySubscription,
     odometry: Subscription<Odometry>,
     goal: Subscription<PoseStamped>,
     operator: Subscription<Text>,
 }
 
-enum Rays {
-    Scan(Subscription<LaserScan>),
-    Cloud(Subscription<PointCloud2>),
-}
-
 /// Turns messages into what the control thread understands.
 pub struct Sensors {
     config: Ros2Config,
-    lidar: Lidar,
+    rays: RaySensor,
 }
 
 /// Where it goes.
 pub struct Sinks<'a> {
-    pub scan: &'a mut triple_buffer::Input<ScanSample>,
     pub odometry: &'a mut triple_buffer::Input<OdometrySample>,
     pub goal: &'a mut triple_buffer::Input<GoalSample>,
     pub operator: &'a Operator,
@@ -48,12 +47,7 @@ pub struct Sinks<'a> {
 impl Subscriptions {
     pub fn new(ros: &mut Ros, config: &Ros2Config) -> Result<Self, NetworkError> {
         Ok(Self {
-            rays: match config.rays {
-                RaySource::Scan => Rays::Scan(ros.subscribe(&config.scan_topic, Delivery::Newest)?),
-                RaySource::Cloud => {
-                    Rays::Cloud(ros.subscribe(&config.cloud_topic, Delivery::Newest)?)
-                }
-            },
+            rays: RaySubscription::new(ros, config)?,
             odometry: ros.subscribe(&config.odometry_topic, Delivery::Newest)?,
             goal: ros.subscribe(&config.goal_topic, Delivery::Reliable)?,
             operator: ros.subscribe(OPERATOR_TOPIC, Delivery::Reliable)?,
@@ -62,12 +56,8 @@ impl Subscriptions {
 
     /// Wakes the poll of `registry` when something comes.
     pub fn register(&mut self, registry: &Registry) -> std::io::Result<()> {
-        use ros2_client::dds::rustdds::mio1::{Interest, Token};
         let readable = Interest::READABLE;
-        match &mut self.rays {
-            Rays::Scan(subscription) => registry.register(subscription, Token(0), readable)?,
-            Rays::Cloud(subscription) => registry.register(subscription, Token(0), readable)?,
-        }
+        self.rays.register(registry, Token(0))?;
         registry.register(&mut self.odometry, Token(1), readable)?;
         registry.register(&mut self.goal, Token(2), readable)?;
         registry.register(&mut self.operator, Token(3), readable)
@@ -75,9 +65,16 @@ impl Subscriptions {
 }
 
 impl Sensors {
-    pub fn new(rays: &RaySpec, config: &Ros2Config) -> Result<Self, super::LidarError> {
+    /// # Errors
+    /// When a setting is out of range, or robot or bundle have no eyes.
+    pub fn new(
+        robot: &Robot,
+        bundle: &Bundle,
+        config: &Ros2Config,
+        scan: triple_buffer::Input<ScanSample>,
+    ) -> Result<Self, LinkError> {
         Ok(Self {
-            lidar: Lidar::new(rays, &config.lidar)?,
+            rays: RaySensor::new(robot, bundle, config, scan)?,
             config: config.clone(),
         })
     }
@@ -126,28 +123,8 @@ impl Sensors {
                 Err(problem) => notice(problem),
             },
         );
-        let lidar = &mut self.lidar;
-        let mut write = |scan, notice: &mut dyn FnMut(String), topic: &str| match scan {
-            Ok(scan) => to.scan.write(ScanSample {
-                received_ns: now_ns,
-                scan,
-            }),
-            Err(error) => notice(format!("{topic}: {error}")),
-        };
-        match &from.rays {
-            Rays::Scan(scans) => {
-                let topic = &config.scan_topic;
-                take(scans, topic, to.recorder, notice, |scan, notice| {
-                    write(lidar.from_scan(scan, base), notice, topic);
-                });
-            }
-            Rays::Cloud(clouds) => {
-                let topic = &config.cloud_topic;
-                take(clouds, topic, to.recorder, notice, |cloud, notice| {
-                    write(lidar.from_cloud(cloud, base, now_ns), notice, topic);
-                });
-            }
-        }
+        self.rays
+            .receive(&from.rays, base, now_ns, to.recorder, notice);
     }
 }
 

@@ -11,15 +11,14 @@ use triple_buffer::{Input, Output};
 
 use super::{COMMAND_TOPIC, STATE_TOPIC, Shared};
 use crate::{
-    deploy::{GoalSample, OdometrySample, Operator, ScanSample, Status, now_ns},
+    deploy::{GoalSample, OdometrySample, Operator, Status, now_ns},
     ros2::{
-        config::{RaySource, Ros2Config},
+        config::Ros2Config,
         log::Recorder,
-        messages::{
-            LaserScan, LowCmd, LowState, Message, Odometry, PointCloud2, PoseStamped, Text,
-        },
+        messages::{LowCmd, LowState, Message, Odometry, PoseStamped, Text},
         network::{POLL, Ros},
         notices::Notices,
+        ray_sensor::ray_topics,
         sensors::{OPERATOR_TOPIC, Sensors, Sinks, Subscriptions},
         sport_mode::SportMode,
         watch::{Publishers, Watch, base_pose},
@@ -34,7 +33,6 @@ const WATCH_PERIOD_NS: u64 = 40_000_000;
 pub struct Companion {
     pub sensors: Sensors,
     pub watch: Watch,
-    pub scan: Input<ScanSample>,
     pub odometry: Input<OdometrySample>,
     pub goal: Input<GoalSample>,
     pub operator: Arc<Operator>,
@@ -77,7 +75,6 @@ impl Companion {
             let now_ns = now_ns();
             let base = base_pose(self.status.read());
             let mut sinks = Sinks {
-                scan: &mut self.scan,
                 odometry: &mut self.odometry,
                 goal: &mut self.goal,
                 operator: &self.operator,
@@ -129,14 +126,9 @@ fn foreign_type(config: &Ros2Config, event: &DomainParticipantStatusEvent) -> Op
         return None;
     };
     let (name, type_name) = (&peer.topic_name, &peer.type_name);
-    let (rays_topic, rays_type) = match config.rays {
-        RaySource::Scan => (&config.scan_topic, LaserScan::type_name()),
-        RaySource::Cloud => (&config.cloud_topic, PointCloud2::type_name()),
-    };
-    let ours = [
+    let ours: [(&str, _); 5] = [
         (STATE_TOPIC, LowState::type_name()),
         (COMMAND_TOPIC, LowCmd::type_name()),
-        (rays_topic, rays_type),
         (&config.odometry_topic, Odometry::type_name()),
         (&config.goal_topic, PoseStamped::type_name()),
         (OPERATOR_TOPIC, Text::type_name()),
@@ -144,6 +136,7 @@ fn foreign_type(config: &Ros2Config, event: &DomainParticipantStatusEvent) -> Op
     let topic = name.strip_prefix("rt/")?;
     let (_, expected) = ours
         .into_iter()
+        .chain(ray_topics(config))
         .find(|(ours, _)| ours.trim_start_matches('/') == topic)?;
     let expected = expected.dds_msg_type();
     (*type_name != expected).then(|| {

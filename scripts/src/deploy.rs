@@ -12,6 +12,7 @@ use robots::Robot;
 
 use crate::{
     config::{Config, ConfigArgs},
+    pictures::cycle_times,
     repository,
 };
 
@@ -31,6 +32,9 @@ pub struct DeployCommand {
     /// What controls the robot: agile, abs or recovery [default: abs]
     #[arg(long)]
     method: Option<Method>,
+    /// Draw how the control thread kept its times
+    #[arg(long, value_name = "FILE.png")]
+    picture: Option<PathBuf>,
     #[command(flatten)]
     args: RunArgs,
     #[command(flatten)]
@@ -54,7 +58,7 @@ impl DeployCommand {
         deploy.method = self.method.unwrap_or(deploy.method);
         let bundle_path = match &self.bundle {
             Some(folder) => folder.clone(),
-            None => repository::bundle(&robot),
+            None => repository::shipped_bundle(&robot)?,
         };
         let run = Run {
             bundle: Bundle::load(&bundle_path)?,
@@ -70,6 +74,9 @@ impl DeployCommand {
         };
         let report = run.run(|line| eprintln!("{line}"))?;
         print!("{report}");
+        if let Some(path) = &self.picture {
+            cycle_times("abs deploy", &report.timing)?.save_png(path)?;
+        }
         Ok(())
     }
 }

@@ -1,5 +1,8 @@
 //! `abs sim-robot`: a robot in rapier behind the topics of a real one.
 
+mod soak;
+mod trials;
+
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -8,15 +11,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use controller::deploy::{Clock, MonotonicClock, RealtimeConfig, State, enter_realtime};
+use controller::deploy::{Clock, MonotonicClock, RealtimeConfig, enter_realtime};
 use policies::file::write_atomic;
 use robots::Robot;
-use serde::Serialize;
 use sim::{
-    eval::{Evaluation, Method, Outcome},
+    eval::Method,
     ros2_robot::{Ros2Robot, STEP_S},
     testbed::TestScene,
-    trial::Trial,
 };
 
 use crate::{
@@ -33,8 +34,10 @@ Examples:
   abs sim-robot --robot go1 --domain 7 --interface lo --episode 3 --seed 2  another scene
   abs sim-robot --robot go1 --domain 7 --interface lo --trials 20           run `abs deploy` on 20 scenes
   abs sim-robot --robot go1 --domain 7 --interface lo --lose 0.3            a bad network
+  abs sim-robot --robot go1 --domain 7 --interface lo --soak 10             memory over 10 minutes
 
-It answers on rt/lowstate, rt/lowcmd and rt/api/motion_switcher, and publishes /scan and /odom.")]
+It answers on rt/lowstate, rt/lowcmd and rt/api/motion_switcher, and publishes /scan and /odom;
+with --set ros2.rays=depth also the images of its camera.")]
 pub struct SimRobotCommand {
     /// DDS domain [default: 0]
     #[arg(long)]
@@ -43,23 +46,26 @@ pub struct SimRobotCommand {
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
     /// Scene: an episode of the test, as in `abs eval`
-    #[arg(long, default_value_t = 0, conflicts_with = "trials")]
+    #[arg(long, default_value_t = 0, conflicts_with = "with_deploy")]
     episode: u64,
     /// Start `abs deploy` as another process for each of the first N episodes, and compare with `abs eval`
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", group = "with_deploy")]
     trials: Option<u64>,
-    /// With --trials: folder of the policy bundle [default: the one that is shipped for the robot]
-    #[arg(long, value_name = "DIR", requires = "trials")]
+    /// Start `abs deploy` as another process, let it run from goal to goal, and tell how much memory both take
+    #[arg(long, value_name = "MINUTES", group = "with_deploy")]
+    soak: Option<u32>,
+    /// With --trials or --soak: folder of the policy bundle [default: the one that is shipped for the robot]
+    #[arg(long, value_name = "DIR", requires = "with_deploy")]
     bundle: Option<PathBuf>,
-    /// With --trials: what controls the robot
-    #[arg(long, default_value = "abs", requires = "trials")]
+    /// With --trials or --soak: what controls the robot
+    #[arg(long, default_value = "abs", requires = "with_deploy")]
     method: Method,
-    /// With --trials: folder for what `abs deploy` says, and the result
+    /// With --trials or --soak: folder for what `abs deploy` says, and the result
     #[arg(
         long,
         value_name = "DIR",
         default_value = "out/sim-robot",
-        requires = "trials"
+        requires = "with_deploy"
     )]
     out: PathBuf,
     /// Lose this share of all messages, both ways
@@ -69,23 +75,6 @@ pub struct SimRobotCommand {
     config: ConfigArgs,
 }
 
-/// A scene with the result of both ways to run it.
-#[derive(Debug, Serialize)]
-struct TrialRow {
-    episode: u64,
-    /// None where a fault kept the robot from running to the end.
-    over_dds: Option<Outcome>,
-    /// Why `abs deploy` gave up.
-    error: Option<String>,
-    collided: Option<String>,
-    final_distance_m: f32,
-    duration_s: f32,
-    in_eval: Outcome,
-    eval_distance_m: f32,
-}
-
-/// Time in which `abs deploy` has to run and to end, s.
-const WITHIN_S: f32 = 60.0;
 /// Steps that may be made up for when the simulation was held up; more are left out.
 const MOST_BEHIND: u64 = 25;
 
@@ -115,136 +104,56 @@ impl SimRobotCommand {
             robot,
             config,
         };
-        match self.trials {
-            None => session.stand_by(self.episode),
-            Some(trials) => self.compare(&mut session, trials),
+        match (self.trials, self.soak) {
+            (Some(trials), _) => trials::compare(self, &mut session, trials),
+            (None, Some(minutes)) => soak::soak(self, &mut session, minutes),
+            (None, None) => session.stand_by(self.episode),
         }
     }
 
-    /// Every scene over DDS and in the evaluation.
-    fn compare(&self, session: &mut Session, trials: u64) -> Result<()> {
-        fs::create_dir_all(&self.out)
-            .with_context(|| format!("cannot write to {}", self.out.display()))?;
-        let config_path = self.out.join("config.toml");
-        write_atomic(&config_path, session.config.to_toml()?.as_bytes())?;
-        let bundle_path = match &self.bundle {
-            Some(folder) => folder.clone(),
-            None => repository::bundle(&session.config.robot),
-        };
-        let bundle = policies::Bundle::load(&bundle_path)?;
-        let evaluation = Evaluation::new(
-            &session.robot,
-            &bundle,
-            self.method,
-            &session.config.eval,
-            &session.config.controller,
-            session.config.seed,
-        )?;
-        let episodes: Vec<u64> = (0..trials).collect();
-        let records = evaluation.run(&episodes, false, &|| ())?;
-        let mut rows = Vec::new();
-        for record in &records {
-            let scene = &record.scene;
-            let deploy = || self.deploy(&config_path, &bundle_path, scene);
-            let Some(trial) = session.trial(scene, deploy)? else {
-                return Ok(());
-            };
-            let said = fs::read_to_string(self.said(scene.index))?;
-            let error = said.lines().find_map(|line| line.strip_prefix("error: "));
-            let over_dds = error.is_none().then(|| trial.outcome());
-            let row = TrialRow {
-                episode: scene.index,
-                over_dds,
-                error: error.map(str::to_owned),
-                collided: trial.collided().map(str::to_owned),
-                final_distance_m: trial.distance_m(),
-                duration_s: trial.time_s(),
-                in_eval: record.outcome,
-                eval_distance_m: record.final_distance_m,
-            };
-            println!("{}", row.line());
-            rows.push(row);
-        }
-        let (followed, refused) = session.simulated.commands();
-        println!("{}", summary(&session.robot.name, self.method, &rows));
-        println!("{followed} commands followed, {refused} refused for their checksum");
-        let json = serde_json::to_string_pretty(&rows)? + "\n";
-        write_atomic(&self.out.join("trials.json"), json.as_bytes())?;
-        Ok(())
-    }
-
-    /// Where `abs deploy` says what it does.
-    fn said(&self, episode: u64) -> PathBuf {
-        self.out.join(format!("deploy-{episode}.txt"))
-    }
-
-    /// `abs deploy` as another process, on its way to the goal of a scene.
-    fn deploy(&self, config: &Path, bundle: &Path, scene: &TestScene) -> Result<Child> {
-        let log = self.said(scene.index);
-        let log = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let goal = scene.goal;
-        let (x, y) = (goal.position_world.x, goal.position_world.y);
-        Command::new(std::env::current_exe()?)
+    /// `abs deploy` as another process, with these settings.
+    fn deploy(&self, config: &Path, bundle: &Path, flags: &[&str], says: &Path) -> Result<Running> {
+        let says =
+            File::create(says).with_context(|| format!("cannot write {}", says.display()))?;
+        let child = Command::new(std::env::current_exe()?)
             .arg("deploy")
             .arg("--config")
             .arg(config)
             .arg("--bundle")
             .arg(bundle)
-            .arg("--method")
-            .arg(self.method.name())
-            .arg("--goal")
-            .arg(format!("{x},{y},{}", goal.heading_rad.to_degrees()))
-            .arg("--go")
+            .args(["--method", self.method.name()])
+            .args(flags)
             .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
+            .stdout(says.try_clone()?)
+            .stderr(says)
             .spawn()
-            .context("cannot start abs deploy")
+            .context("cannot start abs deploy")?;
+        Ok(Running(child))
     }
-}
 
-impl TrialRow {
-    fn line(&self) -> String {
-        let over_dds = match (self.over_dds, &self.collided, &self.error) {
-            (Some(outcome), Some(body), _) => format!("{outcome} of the {body}"),
-            (Some(outcome), None, _) => outcome.to_string(),
-            (None, _, error) => error.clone().unwrap_or_default(),
+    /// The settings as a file in the folder of the results, and the folder of the bundle.
+    fn prepare(&self, session: &Session) -> Result<(PathBuf, PathBuf)> {
+        fs::create_dir_all(&self.out)
+            .with_context(|| format!("cannot write to {}", self.out.display()))?;
+        let config = self.out.join("config.toml");
+        write_atomic(&config, session.config.to_toml()?.as_bytes())?;
+        let bundle = match &self.bundle {
+            Some(folder) => folder.clone(),
+            None => repository::shipped_bundle(&session.config.robot)?,
         };
-        format!(
-            "episode {:>3}: {over_dds:<20} {:>5.2} m after {:>4.1} s; eval: {} {:.2} m",
-            self.episode,
-            self.final_distance_m,
-            self.duration_s,
-            self.in_eval,
-            self.eval_distance_m
-        )
+        Ok((config, bundle))
     }
 }
 
-fn summary(robot: &str, method: Method, rows: &[TrialRow]) -> String {
-    let share = |outcome: Outcome, of: &dyn Fn(&TrialRow) -> Option<Outcome>| {
-        let count = rows.iter().filter(|row| of(row) == Some(outcome)).count();
-        100.0 * count as f64 / rows.len().max(1) as f64
-    };
-    let mut text = format!(
-        "{robot}, {method}: {} scenes   over DDS   in eval",
-        rows.len()
-    );
-    for outcome in [Outcome::Reach, Outcome::Collision, Outcome::TimeOut] {
-        let over_dds = share(outcome, &|row| row.over_dds);
-        let in_eval = share(outcome, &|row| Some(row.in_eval));
-        text += &format!(
-            "\n  {:<20} {over_dds:>8.1} % {in_eval:>7.1} %",
-            outcome.to_string()
-        );
+/// A process that does not outlive this one.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
-    let faults = rows.iter().filter(|row| row.over_dds.is_none()).count();
-    text += &format!(
-        "\n  {:<20} {faults:>8} of {}",
-        "ended by a fault",
-        rows.len()
-    );
-    text
 }
 
 struct Session {
@@ -292,36 +201,6 @@ impl Session {
         Ok(())
     }
 
-    /// One scene with `abs deploy`; none when it was interrupted.
-    fn trial(
-        &mut self,
-        scene: &TestScene,
-        deploy: impl FnOnce() -> Result<Child>,
-    ) -> Result<Option<Trial>> {
-        let eval = &self.config.eval;
-        let mut trial = Trial::new(scene, eval.episode_s, eval.reach_m);
-        self.simulated.reset(&scene.start(&self.robot))?;
-        let mut deploy = Running(deploy()?);
-        let mut waited_s = 0.0;
-        while !self.is_interrupted() {
-            self.step();
-            let run = self.simulated.run_state() == State::Run.name();
-            waited_s += STEP_S;
-            let over = match run {
-                true => {
-                    let physics = self.simulated.simulated().physics();
-                    trial.see(&self.robot, physics, STEP_S)
-                }
-                // It has stopped, or has never begun: it says why.
-                false => waited_s > WITHIN_S || deploy.0.try_wait()?.is_some(),
-            };
-            if over {
-                return Ok(Some(trial));
-            }
-        }
-        Ok(None)
-    }
-
     fn step(&mut self) {
         self.pace.wait();
         self.simulated.step();
@@ -329,17 +208,6 @@ impl Session {
 
     fn is_interrupted(&self) -> bool {
         self.interrupt.flag().load(Ordering::Relaxed)
-    }
-}
-
-/// A process that does not outlive the trial.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 

@@ -1,0 +1,112 @@
+//! `abs sim-robot --soak`: a long run from goal to goal, and how much memory it takes.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use controller::{
+    deploy::State,
+    ros2::{
+        Delivery, OPERATOR_TOPIC, Ros,
+        messages::{Header, Point, Pose, PoseStamped, Quaternion, Text},
+    },
+};
+use sim::ros2_robot::STEP_S;
+
+use super::{Session, SimRobotCommand};
+
+/// Time between two looks of the operator, s.
+const LOOK_S: f32 = 0.2;
+/// Time between two goals, s.
+const GOAL_S: f32 = 5.0;
+/// Where they are in turn, on empty ground, m.
+const GOALS_M: [[f64; 2]; 4] = [[3.0, 0.0], [3.0, 3.0], [0.0, 3.0], [0.0, 0.0]];
+
+/// Runs `abs deploy` for `minutes` as another process, as an operator who wants it to run all the time.
+///
+/// # Errors
+/// One line when it ends before, or the system tells no memory.
+pub fn soak(command: &SimRobotCommand, session: &mut Session, minutes: u32) -> Result<()> {
+    let (config_path, bundle_path) = command.prepare(session)?;
+    let mut ros = Ros::open(&session.config.ros2.network(), "operator")?;
+    let requests = ros.publish::<Text>(OPERATOR_TOPIC, Delivery::Reliable)?;
+    let goals = ros.publish::<PoseStamped>(&session.config.ros2.goal_topic, Delivery::Reliable)?;
+    let mut scene = session.scene(0)?.start(&session.robot);
+    scene.obstacles.clear();
+    session.simulated.reset(&scene)?;
+    let says = command.out.join("deploy.txt");
+    let mut deploy = command.deploy(&config_path, &bundle_path, &[], &says)?;
+    println!("minutes  sim-robot MB  deploy MB  state  runs  faults");
+    let (mut runs, mut faults) = (0, 0);
+    let mut state = String::new();
+    let steps_in = |time_s: f32| (time_s / STEP_S).round() as u64;
+    let per_minute = steps_in(60.0);
+    for step in 0..=u64::from(minutes) * per_minute {
+        if session.is_interrupted() {
+            return Ok(());
+        }
+        session.step();
+        if session.simulated.run_state() != state {
+            session.simulated.run_state().clone_into(&mut state);
+            runs += u32::from(state == State::Run.name());
+            faults += u32::from(state == State::Fault.name());
+        }
+        if step % steps_in(LOOK_S) == 0 {
+            let request = match state.as_str() {
+                "damping" => "stand",
+                "ready" => "start",
+                "fault" => {
+                    // It may have fallen.
+                    session.simulated.place(&scene)?;
+                    "stop"
+                }
+                _ => "heartbeat",
+            };
+            // It may not be connected yet.
+            let _ = requests.publish(Text {
+                data: request.to_owned(),
+            });
+        }
+        if step % steps_in(GOAL_S) == 0 {
+            let goal = GOALS_M[(step / steps_in(GOAL_S)) as usize % GOALS_M.len()];
+            let _ = goals.publish(pose(goal, &session.config.ros2.world_frame));
+        }
+        // The first look is at programs that have started.
+        if step % per_minute == 0 && step > 0 || step == steps_in(10.0) {
+            let own = resident_mb(std::process::id())?;
+            let theirs = resident_mb(deploy.0.id())?;
+            let time_min = step as f32 * STEP_S / 60.0;
+            println!("{time_min:>7.1}  {own:>12.1}  {theirs:>9.1}  {state}  {runs}  {faults}");
+        }
+        let ended = deploy.0.try_wait()?;
+        ensure!(
+            ended.is_none(),
+            "abs deploy has ended, see {}",
+            says.display()
+        );
+    }
+    Ok(())
+}
+
+fn pose([x, y]: [f64; 2], frame: &str) -> PoseStamped {
+    PoseStamped {
+        header: Header {
+            frame_id: frame.to_owned(),
+            ..Header::default()
+        },
+        pose: Pose {
+            position: Point { x, y, z: 0.0 },
+            orientation: Quaternion::default(),
+        },
+    }
+}
+
+/// Memory that a process has in the machine, MB.
+fn resident_mb(process: u32) -> Result<f64> {
+    let path = format!("/proc/{process}/status");
+    let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let kilobytes = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
+    Ok(kilobytes.with_context(|| format!("{path} tells no VmRSS"))? * 1024e-6)
+}

@@ -1,0 +1,165 @@
+//! `abs sim-robot --trials`: every scene over DDS and in the evaluation.
+
+use std::fs;
+
+use anyhow::Result;
+use controller::deploy::State;
+use policies::file::write_atomic;
+use serde::Serialize;
+use sim::{
+    eval::{Evaluation, Method, Outcome},
+    ros2_robot::STEP_S,
+    testbed::TestScene,
+    trial::Trial,
+};
+
+use super::{Running, Session, SimRobotCommand};
+
+/// A scene with the result of both ways to run it.
+#[derive(Debug, Serialize)]
+struct TrialRow {
+    episode: u64,
+    /// None where a fault kept the robot from running to the end.
+    over_dds: Option<Outcome>,
+    /// Why `abs deploy` gave up.
+    error: Option<String>,
+    collided: Option<String>,
+    final_distance_m: f32,
+    duration_s: f32,
+    in_eval: Outcome,
+    eval_distance_m: f32,
+}
+
+/// Time in which `abs deploy` has to run and to end, s.
+const WITHIN_S: f32 = 60.0;
+/// Every scene over DDS and in the evaluation.
+pub fn compare(command: &SimRobotCommand, session: &mut Session, trials: u64) -> Result<()> {
+    let (config_path, bundle_path) = command.prepare(session)?;
+    let bundle = policies::Bundle::load(&bundle_path)?;
+    let evaluation = Evaluation::new(
+        &session.robot,
+        &bundle,
+        command.method,
+        &session.config.eval,
+        &session.config.controller,
+        session.config.seed,
+    )?;
+    let episodes: Vec<u64> = (0..trials).collect();
+    let records = evaluation.run(&episodes, false, &|| ())?;
+    let mut rows = Vec::new();
+    for record in &records {
+        let scene = &record.scene;
+        let says = command.out.join(format!("deploy-{}.txt", scene.index));
+        let goal = scene.goal;
+        let (x, y) = (goal.position_world.x, goal.position_world.y);
+        let goal = format!("{x},{y},{}", goal.heading_rad.to_degrees());
+        let deploy = || {
+            command.deploy(
+                &config_path,
+                &bundle_path,
+                &["--goal", &goal, "--go"],
+                &says,
+            )
+        };
+        let Some(trial) = session.trial(scene, deploy)? else {
+            return Ok(());
+        };
+        let said = fs::read_to_string(&says)?;
+        let error = said.lines().find_map(|line| line.strip_prefix("error: "));
+        let over_dds = error.is_none().then(|| trial.outcome());
+        let row = TrialRow {
+            episode: scene.index,
+            over_dds,
+            error: error.map(str::to_owned),
+            collided: trial.collided().map(str::to_owned),
+            final_distance_m: trial.distance_m(),
+            duration_s: trial.time_s(),
+            in_eval: record.outcome,
+            eval_distance_m: record.final_distance_m,
+        };
+        println!("{}", row.line());
+        rows.push(row);
+    }
+    let (followed, refused) = session.simulated.commands();
+    println!("{}", summary(&session.robot.name, command.method, &rows));
+    println!("{followed} commands followed, {refused} refused for their checksum");
+    let json = serde_json::to_string_pretty(&rows)? + "\n";
+    write_atomic(&command.out.join("trials.json"), json.as_bytes())?;
+    Ok(())
+}
+
+impl Session {
+    /// One scene with `abs deploy`; none when it was interrupted.
+    fn trial(
+        &mut self,
+        scene: &TestScene,
+        deploy: impl FnOnce() -> Result<Running>,
+    ) -> Result<Option<Trial>> {
+        let eval = &self.config.eval;
+        let mut trial = Trial::new(scene, eval.episode_s, eval.reach_m);
+        self.simulated.reset(&scene.start(&self.robot))?;
+        let mut deploy = deploy()?;
+        let mut waited_s = 0.0;
+        while !self.is_interrupted() {
+            self.step();
+            let run = self.simulated.run_state() == State::Run.name();
+            waited_s += STEP_S;
+            let over = match run {
+                true => {
+                    let physics = self.simulated.simulated().physics();
+                    trial.see(&self.robot, physics, STEP_S)
+                }
+                // It has stopped, or has never begun: it says why.
+                false => waited_s > WITHIN_S || deploy.0.try_wait()?.is_some(),
+            };
+            if over {
+                return Ok(Some(trial));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl TrialRow {
+    fn line(&self) -> String {
+        let over_dds = match (self.over_dds, &self.collided, &self.error) {
+            (Some(outcome), Some(body), _) => format!("{outcome} of the {body}"),
+            (Some(outcome), None, _) => outcome.to_string(),
+            (None, _, error) => error.clone().unwrap_or_default(),
+        };
+        format!(
+            "episode {:>3}: {over_dds:<20} {:>5.2} m after {:>4.1} s; eval: {} {:.2} m",
+            self.episode,
+            self.final_distance_m,
+            self.duration_s,
+            self.in_eval,
+            self.eval_distance_m
+        )
+    }
+}
+
+fn summary(robot: &str, method: Method, rows: &[TrialRow]) -> String {
+    let share = |outcome: Outcome, of: &dyn Fn(&TrialRow) -> Option<Outcome>| {
+        let count = rows.iter().filter(|row| of(row) == Some(outcome)).count();
+        100.0 * count as f64 / rows.len().max(1) as f64
+    };
+    let mut text = format!(
+        "{robot}, {method}: {} scenes   over DDS   in eval",
+        rows.len()
+    );
+    for outcome in [Outcome::Reach, Outcome::Collision, Outcome::TimeOut] {
+        let over_dds = share(outcome, &|row| row.over_dds);
+        let in_eval = share(outcome, &|row| Some(row.in_eval));
+        text += &format!(
+            "\n  {:<20} {over_dds:>8.1} % {in_eval:>7.1} %",
+            outcome.to_string()
+        );
+    }
+    let faults = rows.iter().filter(|row| row.over_dds.is_none()).count();
+    text += &format!(
+        "\n  {:<20} {faults:>8} of {}",
+        "ended by a fault",
+        rows.len()
+    );
+    text
+}

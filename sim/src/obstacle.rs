@@ -49,6 +49,15 @@ impl Obstacle {
 }
 
 impl Obstacle {
+    /// A cylinder with a radius larger by `margin_m`; other shapes stay as they are.
+    #[must_use]
+    pub fn thicker(mut self, margin_m: f32) -> Self {
+        if let ObstacleShape::Cylinder { radius_m, .. } = &mut self.shape {
+            *radius_m += margin_m;
+        }
+        self
+    }
+
     /// Where the shape's origin is `time_s` after the start of the episode.
     pub fn position_at(&self, time_s: f32) -> Point3<f32> {
         self.position_world + time_s * self.velocity_world

@@ -21,6 +21,8 @@ pub struct RayCaster {
     origin_x_m: f32,
     min_m: f32,
     max_m: f32,
+    /// Cylinders look thinner by this.
+    hidden_m: f32,
     /// Ray directions in the yaw frame.
     forward: [f32; MAX_RAYS],
     left: [f32; MAX_RAYS],
@@ -36,6 +38,7 @@ impl RayCaster {
             origin_x_m: spec.origin_x_m,
             min_m: spec.min_m,
             max_m: spec.max_m,
+            hidden_m: 0.0,
             forward: [0.0; MAX_RAYS],
             left: [0.0; MAX_RAYS],
             looks_forward: spec.first_rad > -FRAC_PI_2 && spec.last_rad < FRAC_PI_2,
@@ -44,6 +47,15 @@ impl RayCaster {
             (caster.forward[index], caster.left[index]) = (direction.x, direction.y);
         }
         caster
+    }
+
+    /// Cylinders that are thicker than they look by `margin_m`: who learns among them keeps that distance.
+    #[must_use]
+    pub fn with_hidden_margin(self, margin_m: f32) -> Self {
+        Self {
+            hidden_m: margin_m,
+            ..self
+        }
     }
 
     /// Writes what the robot sees `time_s` after the start of the episode.
@@ -74,7 +86,7 @@ impl RayCaster {
                     if offset.z.abs() <= 0.5 * height_m {
                         let ahead = offset.xy().dot(&heading);
                         let aside = heading.perp(&offset.xy());
-                        self.cast_circle(ahead, aside, radius_m, distance_m);
+                        self.cast_circle(ahead, aside, radius_m - self.hidden_m, distance_m);
                     }
                 }
                 ObstacleShape::Box { .. } | ObstacleShape::Rapier(_) => {
@@ -172,6 +184,20 @@ mod tests {
             orientation: UnitQuaternion::from_euler_angles(FRAC_PI_2, 0.0, 0.0),
             ..cylinder.clone()
         }
+    }
+
+    #[test]
+    fn a_hidden_margin_is_not_seen() {
+        let thick = [Obstacle::cylinder(2.0, 0.3, 0.4, 1.0).thicker(0.05)];
+        let thin = [Obstacle::cylinder(2.0, 0.3, 0.4, 1.0)];
+        let (spec, state) = (RaySpec::default(), robot_at(0.0, 0.0, 0.0));
+        let mut scan = RayScan::clear(&spec);
+        let caster = RayCaster::new(&spec).with_hidden_margin(0.05);
+        caster.cast(&state, &thick, 0.0, &mut scan);
+        let seen = cast(&state, &thin, 0.0);
+        let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
+        assert!(scan.distance_m.iter().zip(&seen).all(close), "{scan:?}");
+        assert_ne!(cast(&state, &thick, 0.0), seen);
     }
 
     #[test]

@@ -61,6 +61,13 @@ impl SimLink {
         }
     }
 
+    /// Among cylinders that are thicker than rays see by `margin_m`.
+    #[must_use]
+    pub fn with_hidden_margin(mut self, margin_m: f32) -> Self {
+        self.rays = self.rays.with_hidden_margin(margin_m);
+        self
+    }
+
     /// With rays that are predicted from images.
     #[must_use]
     pub fn with_eyes(mut self, eyes: Option<Eyes>) -> Self {

@@ -65,8 +65,11 @@ pub struct ObstacleConfig {
     pub presence_base: f32,
     /// What each level adds to that probability.
     pub presence_per_level: f32,
-    /// Radius, m.
+    /// Radius that rays see, m.
     pub radius_m: f32,
+    /// By how much the cylinders are thicker than rays see, m. A near miss is then a collision: collisions are rare, and near misses
+    /// tell the learner of them before they happen.
+    pub margin_m: f32,
     /// Height, m.
     pub height_m: f32,
     /// Centre x, m.
@@ -84,6 +87,7 @@ impl Default for ObstacleConfig {
             presence_base: 0.1,
             presence_per_level: 0.1,
             radius_m: 0.4,
+            margin_m: 0.0,
             height_m: 1.0,
             x_m: [-3.0, 8.0],
             y_m: [-2.5, 2.5],
@@ -283,9 +287,8 @@ impl Task for AgileTask {
                     break centre;
                 }
             };
-            obstacles.push(Obstacle::cylinder(
-                centre.x, centre.y, o.radius_m, o.height_m,
-            ));
+            let radius_m = o.radius_m + o.margin_m;
+            obstacles.push(Obstacle::cylinder(centre.x, centre.y, radius_m, o.height_m));
         }
         let goal = self.draw_goal(start, &obstacles, stream);
         let mut twist =

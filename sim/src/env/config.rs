@@ -153,6 +153,7 @@ impl EnvConfig {
             a.obstacles.radius_m.into(),
             0.01,
         )?;
+        at_least("agile.obstacles.margin_m", a.obstacles.margin_m.into(), 0.0)?;
         at_least("randomization.friction", r.friction[0].into(), 0.0)?;
         for (key, [low, high]) in [
             ("agile.episode_s", a.episode_s),

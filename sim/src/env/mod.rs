@@ -140,7 +140,7 @@ impl<T: Task> Env<T> {
             config: config.clone(),
             action_map: ActionMap::new(robot, robot.control.action_scale),
             terrains,
-            rays: RayCaster::new(&config.rays),
+            rays: RayCaster::new(&config.rays).with_hidden_margin(config.agile.obstacles.margin_m),
             sees_rays: layout.range(Quantity::LogRays).is_some(),
             limits: SoftLimits::new(robot),
             first_joints: robot

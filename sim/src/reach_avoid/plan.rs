@@ -107,12 +107,15 @@ impl<'a> Planner<'a> {
     /// A scene of the test, with time as in training; the robot stands.
     fn as_in_test(&self, stream: &mut Stream) -> Result<Plan, TestbedError> {
         let scene = TestScene::new(stream.random(), 0, &self.config.testbed)?;
+        let margin_m = self.config.agile.obstacles.margin_m;
         let robot = self.robot;
         let standing = &robot.control.standing_position_rad;
         let height_m = robot.height_over_feet_m(standing);
         Ok(Plan {
             start: EpisodeStart {
-                obstacles: scene.obstacles,
+                obstacles: (scene.obstacles.into_iter())
+                    .map(|obstacle| obstacle.thicker(margin_m))
+                    .collect(),
                 position_world: Point3::new(scene.start_world.x, scene.start_world.y, height_m),
                 orientation: about_z(scene.start_yaw_rad),
                 dynamics: Dynamics {

@@ -177,7 +177,8 @@ impl<'a> Batch<'a> {
         let margin_m = config.illusion.then_some(config.illusion_margin_m);
         let seats = (0..robots).map(|_| Seat {
             controller: job.controller.clone(),
-            link: SimLink::new(robot, rays, margin_m),
+            link: SimLink::new(robot, rays, margin_m)
+                .with_hidden_margin(job.config.agile.obstacles.margin_m),
             input: ControlInput::new(robot, rays),
             episode: None,
         });

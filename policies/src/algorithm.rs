@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PpoConfig {
+    /// Which algorithm.
+    pub name: Algorithm,
+    /// What `ppo-lagrangian` has besides.
+    pub lagrangian: LagrangianConfig,
     /// Widths of the hidden layers of actor and critic. The activation is ELU.
     pub hidden: Vec<usize>,
     /// Number format of the networks' products; weights, optimizer and last layers are always float32.
@@ -52,6 +56,32 @@ pub struct PpoConfig {
     pub checkpoint_interval: u64,
     /// Checkpoints kept, the newest ones.
     pub keep_checkpoints: usize,
+}
+
+/// What learns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Algorithm {
+    /// PPO (Schulman et al., 2017): collisions are penalties in the reward.
+    #[default]
+    Ppo,
+    /// PPO-Lagrangian (Ray et al., 2019), the paper's baseline LAG: collisions are costs, with a critic of their own, and bounded per episode.
+    PpoLagrangian,
+}
+
+/// How costs are bounded. A multiplier weighs them against the rewards; it rises while episodes cost more than the limit and falls, down to 0,
+/// while they cost less.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LagrangianConfig {
+    /// Multiplier at the start: the reward, unscaled, that one unit of cost is worth.
+    pub multiplier: f32,
+    /// What an iteration adds to the multiplier for each unit of cost per episode above the limit.
+    pub rate: f32,
+    /// Mean cost of an episode that is allowed.
+    pub cost_limit: f32,
+    /// GAE's lambda for the costs.
+    pub cost_lambda: f32,
 }
 
 /// Start and range of the learning rate.
@@ -112,6 +142,17 @@ impl Default for PpoConfig {
     }
 }
 
+impl Default for LagrangianConfig {
+    fn default() -> Self {
+        Self {
+            multiplier: 1.0,
+            rate: 1e-3,
+            cost_limit: 0.0,
+            cost_lambda: 0.97,
+        }
+    }
+}
+
 impl Default for LearningRate {
     fn default() -> Self {
         Self {
@@ -161,6 +202,8 @@ impl PpoConfig {
     #[must_use]
     pub fn fast() -> Self {
         Self {
+            name: Algorithm::Ppo,
+            lagrangian: LagrangianConfig::default(),
             hidden: vec![256, 128, 64],
             precision: Precision::Auto,
             device: Device::Cpu,
@@ -287,6 +330,25 @@ impl PpoConfig {
             self.initial_std >= self.min_std && self.initial_std.is_finite(),
             "min_std or more",
         )?;
+        let LagrangianConfig {
+            multiplier,
+            rate,
+            cost_limit,
+            cost_lambda,
+        } = self.lagrangian;
+        for (field, value) in [
+            ("lagrangian.multiplier", multiplier),
+            ("lagrangian.rate", rate),
+            ("lagrangian.cost_limit", cost_limit),
+        ] {
+            check(field, value, value >= 0.0 && value.is_finite(), "0 or more")?;
+        }
+        check(
+            "lagrangian.cost_lambda",
+            cost_lambda,
+            (0.0..=1.0).contains(&cost_lambda),
+            "in [0, 1]",
+        )?;
         let bound = self.std_bound;
         if bound.enabled {
             above_zero("std_bound.from", bound.from)?;
@@ -390,12 +452,20 @@ mod tests {
                 .to_string()
                 .contains("learning_rate.start = 1")
         );
+        config = PpoConfig::fast();
+        config.lagrangian.rate = -0.001;
+        assert_eq!(
+            config.validate().unwrap_err().to_string(),
+            "algorithm.lagrangian.rate = -0.001: must be 0 or more"
+        );
     }
 
     #[test]
     fn an_unknown_key_is_refused() {
         let error = toml::from_str::<PpoConfig>("gama = 0.9").unwrap_err();
         assert!(error.to_string().contains("gama"), "{error}");
+        let error = toml::from_str::<PpoConfig>("name = \"trpo\"").unwrap_err();
+        assert!(error.message().contains("`ppo-lagrangian`"), "{error}");
     }
 
     #[test]

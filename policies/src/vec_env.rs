@@ -20,6 +20,8 @@ pub struct StepOut<'a> {
     pub observations: &'a mut [f32],
     /// Rewards \[num_envs\].
     pub rewards: &'a mut [f32],
+    /// Costs \[num_envs\], 0 or more, for a learner that bounds them.
+    pub costs: Option<&'a mut [f32]>,
     /// Ends of episodes \[num_envs\].
     pub done: &'a mut [Done],
     /// Last observations of the old episode [num_envs, observation_dim], written only in rows that are `TimedOut`.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use controller::{ControllerConfig, deploy::DeployConfig, settings};
 use policies::{
-    algorithm::PpoConfig,
+    algorithm::{Algorithm, PpoConfig},
     depth::RayLearningConfig,
     reach_avoid::{DEFAULT_THRESHOLD, ReachAvoidConfig},
 };
@@ -154,6 +154,16 @@ impl Task {
     }
 }
 
+/// Defaults for an algorithm that takes collisions as costs: they are not penalized too, in no stage.
+const COLLISIONS_AS_COSTS: &str = "
+[env.agile]
+rewards = { base_contact = 0.0 }
+regularizers = { thigh_contact = 0.0, calf_contact = 0.0, foot_horizontal_contact = 0.0 }
+[env.recovery]
+rewards = { base_contact = 0.0 }
+regularizers = { thigh_contact = 0.0, calf_contact = 0.0, foot_horizontal_contact = 0.0 }
+";
+
 /// Flags that change the configuration, shared by the commands.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Configuration")]
@@ -215,11 +225,23 @@ impl ConfigArgs {
     /// # Errors
     /// Names the file or flag, and the key, that is wrong.
     pub fn resolve_over(&self, base: Config) -> Result<Config> {
+        let (config, before) = (self.lay_over(base.clone(), "")?, base.algorithm.name);
+        match config.algorithm.name {
+            Algorithm::PpoLagrangian if before == Algorithm::Ppo => {
+                self.lay_over(base, COLLISIONS_AS_COSTS)
+            }
+            _ => Ok(config),
+        }
+    }
+
+    /// The layers over `base`; `defaults`, TOML, come after the preset.
+    fn lay_over(&self, base: Config, defaults: &str) -> Result<Config> {
         let mut config = base;
         match self.preset {
             Some(Preset::Paper) => config.as_in_the_paper(),
             Some(Preset::Fast) | None => {}
         }
+        config = config.layered(settings::parse(defaults)?)?;
         if let Some(path) = &self.config {
             config = settings::read(path)
                 .map_err(Into::into)
@@ -360,6 +382,41 @@ mod tests {
         for run in fs::read_dir(folder).unwrap() {
             let config = run.unwrap().path().join("config.toml");
             ConfigArgs::from_file(config).resolve().unwrap();
+        }
+    }
+
+    #[test]
+    fn collisions_are_either_costs_or_penalties_unless_told_otherwise() {
+        let weights = |sets: &[&str]| {
+            let agile = args(sets).resolve().unwrap().env.agile;
+            let contacts = &agile.regularizers;
+            [
+                agile.rewards.base_contact,
+                contacts.thigh_contact,
+                contacts.calf_contact,
+                contacts.foot_horizontal_contact,
+            ]
+        };
+        assert_eq!(weights(&["algorithm.name=ppo"]), [-100.0; 4]);
+        assert_eq!(weights(&["algorithm.name=ppo-lagrangian"]), [0.0; 4]);
+        let both = [
+            "env.agile.regularizers.thigh_contact=-3",
+            "algorithm.name=ppo-lagrangian",
+        ];
+        assert_eq!(weights(&both), [0.0, -3.0, 0.0, 0.0]);
+
+        // In every stage of the recipe, and with the paper's settings.
+        for preset in [None, Some(Preset::Paper)] {
+            let lag = ConfigArgs {
+                preset,
+                ..args(&["algorithm.name=ppo-lagrangian"])
+            };
+            let config = lag.resolve_over(Config::for_task(Task::Agile)).unwrap();
+            assert_eq!(config.stages.is_empty(), preset.is_some());
+            for stage in config.each_stage().unwrap() {
+                assert_eq!(stage.env.agile.rewards.base_contact, 0.0);
+                assert_eq!(stage.env.agile.regularizers.calf_contact, 0.0);
+            }
         }
     }
 }

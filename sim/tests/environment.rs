@@ -6,15 +6,20 @@ use std::sync::Arc;
 
 use policies::vec_env::{Done, StepOut, VecEnv};
 use robots::Robot;
+use serde::de::DeserializeOwned;
 use sim::{
     engine::EngineKind,
-    env::{EnvConfig, EnvError, agile_shards, recovery_shards},
+    env::{
+        EnvConfig, EnvError, agile::AgileRewards, agile_shards, recovery::RecoveryRewards,
+        recovery_shards, rewards::Regularizers,
+    },
 };
 
 /// Memory for what a step writes.
 struct Steps {
     observations: Vec<f32>,
     rewards: Vec<f32>,
+    costs: Vec<f32>,
     done: Vec<Done>,
     terminal_observations: Vec<f32>,
 }
@@ -25,6 +30,7 @@ impl Steps {
         Self {
             observations: vec![0.0; n * dim],
             rewards: vec![0.0; n],
+            costs: vec![f32::NAN; n],
             done: vec![Done::No; n],
             terminal_observations: vec![f32::NAN; n * dim],
         }
@@ -36,6 +42,7 @@ impl Steps {
             StepOut {
                 observations: &mut self.observations,
                 rewards: &mut self.rewards,
+                costs: Some(&mut self.costs),
                 done: &mut self.done,
                 terminal_observations: &mut self.terminal_observations,
             },
@@ -125,6 +132,48 @@ fn an_environment_restored_from_its_state_goes_on_bit_for_bit() {
         }
         let error = build().load(&saved[..saved.len() / 2]).unwrap_err();
         assert!(error.contains("not readable"), "{error}");
+    }
+}
+
+/// Weights that are 0 but for contacts.
+fn contacts_only<W: DeserializeOwned>(names: &[&str]) -> W {
+    let weight = |name: &str| {
+        if name.ends_with("_contact") {
+            -1.0
+        } else {
+            0.0
+        }
+    };
+    let weights = names
+        .iter()
+        .map(|name| ((*name).to_owned(), weight(name).into()));
+    weights.collect::<toml::Table>().try_into().unwrap()
+}
+
+/// With nothing but contacts in the reward, it is below 0 exactly in the steps that cost.
+fn costs_are_the_contacts<E: VecEnv>(mut env: E) {
+    let (mut out, n) = (Steps::new(&env), env.num_envs());
+    let mut counts = [0, 0];
+    for step in 0..100 {
+        out.step(&mut env, &actions(0, n, step));
+        for (reward, cost) in out.rewards.iter().zip(&out.costs) {
+            assert_eq!(*cost, f32::from(*reward < 0.0), "reward {reward}");
+            counts[*cost as usize] += 1;
+        }
+    }
+    assert!(counts[0] > 0 && counts[1] > 0, "{counts:?}");
+}
+
+#[test]
+fn a_step_costs_1_where_any_body_collides() {
+    for engine in ENGINES {
+        let mut config = config(8, engine);
+        config.agile.rewards = contacts_only(AgileRewards::NAMES);
+        config.agile.regularizers = contacts_only(Regularizers::NAMES);
+        config.recovery.rewards = contacts_only(RecoveryRewards::NAMES);
+        config.recovery.regularizers = contacts_only(Regularizers::NAMES);
+        costs_are_the_contacts(agile_shards(&go1(), &config, 1, 1).unwrap().remove(0));
+        costs_are_the_contacts(recovery_shards(&go1(), &config, 1, 1).unwrap().remove(0));
     }
 }
 

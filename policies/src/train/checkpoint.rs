@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::adam::Adam;
 use super::model::ParameterLayout;
+use super::worker::Plan;
 use crate::algorithm::PpoConfig;
 
 const FORMAT: u32 = 1;
@@ -68,6 +69,9 @@ pub struct Progress {
     pub policy_steps: u64,
     /// Present learning rate.
     pub learning_rate: f32,
+    /// Present multiplier of the costs, if they are bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multiplier: Option<f32>,
     /// Steps of the optimizer.
     pub optimizer_steps: u64,
     /// The run's seed; text, since TOML has no unsigned 64-bit integers.
@@ -83,20 +87,20 @@ pub struct Progress {
 impl Progress {
     pub(super) fn new(
         config: &PpoConfig,
-        seed: u64,
-        iteration: u64,
-        policy_steps: u64,
+        next: Plan,
         learning_rate: f32,
+        multiplier: Option<f32>,
         workers: usize,
         adam: &Adam,
     ) -> Self {
         Self {
             format: FORMAT,
-            iteration,
-            policy_steps,
+            iteration: next.iteration,
+            policy_steps: next.policy_steps,
             learning_rate,
+            multiplier,
             optimizer_steps: adam.steps,
-            seed: seed.to_string(),
+            seed: next.seed.to_string(),
             workers,
             weights_crc32: 0,
             algorithm: config.clone(),
@@ -114,7 +118,8 @@ pub(super) struct Loaded {
 
 /// The environments of one worker.
 pub(super) struct EnvState {
-    pub(super) observed: Vec<f32>,
+    /// What the worker begins its next iteration with.
+    pub(super) carried: Vec<f32>,
     pub(super) env: Vec<u8>,
 }
 
@@ -200,11 +205,11 @@ impl Writer {
         });
     }
 
-    pub(super) fn environments(&mut self, rank: usize, observed: &[f32], env: &[u8]) {
+    pub(super) fn environments(&mut self, rank: usize, carried: &[f32], env: &[u8]) {
         self.attempt(|w| {
             let mut bytes = ENVS_MAGIC.to_vec();
-            bytes.extend((observed.len() as u64).to_le_bytes());
-            bytes.extend(observed.iter().flat_map(|o| o.to_le_bytes()));
+            bytes.extend((carried.len() as u64).to_le_bytes());
+            bytes.extend(carried.iter().flat_map(|c| c.to_le_bytes()));
             bytes.extend(env);
             bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
             write(&w.temporary.join(envs_name(rank)), &bytes)
@@ -348,8 +353,13 @@ pub(super) fn load(checkpoint: &Path, layout: &ParameterLayout) -> Result<Loaded
             format!("seed {:?}, must be a whole number", progress.seed),
         )
     })?;
-    if !progress.learning_rate.is_finite() {
-        return Err(invalid(&path, "learning_rate is not finite"));
+    for (name, value) in [
+        ("learning_rate", Some(progress.learning_rate)),
+        ("multiplier", progress.multiplier),
+    ] {
+        if value.is_some_and(|value| !value.is_finite()) {
+            return Err(invalid(&path, format!("{name} is not finite")));
+        }
     }
 
     let path = checkpoint.join("learner.safetensors");
@@ -407,11 +417,11 @@ pub(super) fn load(checkpoint: &Path, layout: &ParameterLayout) -> Result<Loaded
     })
 }
 
-/// The environments of worker `rank` with `observed` observation elements; `None` if the checkpoint holds none or those of another number of them.
+/// The environments of worker `rank`, which carries so many elements from one iteration to the next; `None` if the checkpoint holds none or those of another number of them.
 pub(super) fn load_environments(
     checkpoint: &Path,
     rank: usize,
-    observed: usize,
+    carried: usize,
 ) -> Result<Option<EnvState>, CheckpointError> {
     let path = checkpoint.join(envs_name(rank));
     let bytes = match fs::read(&path) {
@@ -428,17 +438,17 @@ pub(super) fn load_environments(
     let Some((len, rest)) = rest.split_first_chunk::<8>() else {
         return Err(invalid(&path, "ends before its observations"));
     };
-    if u64::from_le_bytes(*len) != observed as u64 {
+    if u64::from_le_bytes(*len) != carried as u64 {
         return Ok(None);
     }
-    let Some((head, env)) = rest.split_at_checked(4 * observed) else {
+    let Some((head, env)) = rest.split_at_checked(4 * carried) else {
         return Err(invalid(&path, "ends within its observations"));
     };
-    let observed = (head.as_chunks::<4>().0.iter())
+    let carried = (head.as_chunks::<4>().0.iter())
         .map(|b| f32::from_le_bytes(*b))
         .collect();
     Ok(Some(EnvState {
-        observed,
+        carried,
         env: env.to_vec(),
     }))
 }

@@ -13,7 +13,7 @@ use super::communicator::{Communicator, LostWorker, ThreadCommunicator};
 use super::host_tensor::{elements, elements_mut, zeros};
 use super::model::Model;
 use super::network::{Compute, Workspace, padded};
-use super::report::{IterationReport, merged};
+use super::report::{CostReport, IterationReport, merged};
 use super::worker::{Measured, Plan, Worker, WorkerReport};
 use crate::Linear;
 use crate::algorithm::{Device, InvalidConfig, PpoConfig, Precision};
@@ -248,11 +248,7 @@ impl Learner {
     /// When learning has diverged or a worker has failed. After a failed worker the learner is of no more use.
     pub fn iterate(&mut self) -> Result<IterationReport, TrainError> {
         let begin = Instant::now();
-        let plan = Plan {
-            seed: self.seed,
-            iteration: self.iteration,
-            policy_steps: self.policy_steps,
-        };
+        let plan = self.next();
         let results: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (self.workers.iter_mut())
                 .map(|worker| scope.spawn(move || iterate_or_abort(worker, plan)))
@@ -298,6 +294,11 @@ impl Learner {
             entropy: log_std.iter().map(|l| l + entropy_of_unit).sum(),
             surrogate_loss: first.surrogate,
             value_loss: first.value_loss,
+            costs: (worker.lagrangian.as_ref()).map(|lagrangian| CostReport {
+                multiplier: lagrangian.multiplier,
+                episode_cost: first.episode_cost,
+                value_loss: first.cost_value_loss,
+            }),
             explained_variance: first.explained_variance,
             clip_fraction: first.clipped,
             actor_gradient_norm: first.actor_gradient_norm,
@@ -305,6 +306,14 @@ impl Learner {
             skipped_minibatches: first.skipped,
             scalars: merged(first.measured.iter().flat_map(|m| &m.log)),
         })
+    }
+
+    fn next(&self) -> Plan {
+        Plan {
+            seed: self.seed,
+            iteration: self.iteration,
+            policy_steps: self.policy_steps,
+        }
     }
 
     /// Writes the checkpoint `folder/checkpoint-<iteration>` and removes old ones beyond the config's number. Returns its path.
@@ -316,6 +325,7 @@ impl Learner {
             model,
             communicator,
             learning_rate,
+            lagrangian,
             ..
         } = &self.workers[0];
         let mut writer = checkpoint::Writer::new(folder, self.iteration);
@@ -326,17 +336,16 @@ impl Learner {
         for worker in &self.workers {
             writer.environments(
                 worker.communicator.rank(),
-                worker.observed(),
+                &worker.carried(),
                 &worker.env.save(),
             );
         }
         if communicator.agree(writer.is_ok())? && communicator.rank() == 0 {
             let progress = Progress::new(
                 &self.config,
-                self.seed,
-                self.iteration,
-                self.policy_steps,
+                self.next(),
                 *learning_rate,
+                lagrangian.as_ref().map(|l| l.multiplier),
                 communicator.size(),
                 &model.adam,
             );
@@ -371,7 +380,7 @@ impl Learner {
                 let rank = worker.communicator.rank();
                 (worker.env.load(&state.env))
                     .map_err(|what| checkpoint::refused(checkpoint, rank, what))?;
-                worker.observed_mut().copy_from_slice(&state.observed);
+                worker.restore(&state.carried);
             }
         }
         for worker in &mut self.workers {
@@ -382,6 +391,11 @@ impl Learner {
             worker.model.refresh_shadow();
             worker.model.adam = loaded.adam.clone();
             worker.learning_rate = loaded.progress.learning_rate;
+            if let (Some(lagrangian), Some(multiplier)) =
+                (&mut worker.lagrangian, loaded.progress.multiplier)
+            {
+                lagrangian.multiplier = multiplier;
+            }
         }
         self.seed = loaded.seed;
         self.iteration = loaded.progress.iteration;
@@ -397,8 +411,8 @@ impl Learner {
     fn load_environments(&self, checkpoint: &Path) -> Result<Vec<EnvState>, CheckpointError> {
         let mut environments = Vec::new();
         for worker in &self.workers {
-            let (rank, observed) = (worker.communicator.rank(), worker.observed().len());
-            environments.extend(checkpoint::load_environments(checkpoint, rank, observed)?);
+            let (rank, carried) = (worker.communicator.rank(), worker.carried().len());
+            environments.extend(checkpoint::load_environments(checkpoint, rank, carried)?);
         }
         Ok(environments)
     }

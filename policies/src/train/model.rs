@@ -1,4 +1,4 @@
-//! One replica of actor, critic and optimizer. All replicas hold the same bits.
+//! One replica of actor, critics and optimizer. All replicas hold the same bits.
 
 use std::ops::Range;
 
@@ -11,44 +11,57 @@ use super::host_tensor::{elements, elements_mut, zeros};
 use super::network::{Compute, LayerSpan, Mlp, Shape};
 use crate::algorithm::PpoConfig;
 
-/// Where everything lies in the flat vector of parameters: actor, log_std, critic.
+/// Where everything lies in the flat vector of parameters: actor, log_std, critics.
 #[derive(Clone, Debug)]
 pub(super) struct ParameterLayout {
     pub(super) actor: Vec<LayerSpan>,
     pub(super) log_std: Range<usize>,
-    pub(super) critic: Vec<LayerSpan>,
+    /// Of the rewards, then of the costs if they are bounded.
+    pub(super) critics: Vec<Vec<LayerSpan>>,
 }
 
 impl ParameterLayout {
-    pub(super) fn new(observation_dim: usize, hidden: &[usize], action_dim: usize) -> Self {
+    /// With one critic, or with a second one for costs.
+    pub(super) fn new(
+        observation_dim: usize,
+        hidden: &[usize],
+        action_dim: usize,
+        has_costs: bool,
+    ) -> Self {
         let actor = Shape::new(observation_dim, hidden, action_dim).spans(0);
         let begin = actor[actor.len() - 1].end();
         let log_std = begin..begin + action_dim;
-        let critic = Shape::new(observation_dim, hidden, 1).spans(log_std.end);
+        let critic = Shape::new(observation_dim, hidden, 1);
+        let mut critics = vec![critic.spans(log_std.end)];
+        if has_costs {
+            critics.push(critic.spans(end(&critics[0])));
+        }
         Self {
             actor,
             log_std,
-            critic,
+            critics,
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.critic[self.critic.len() - 1].end()
+        end(&self.critics[self.critics.len() - 1])
     }
 
-    /// Actor with log_std.
-    pub(super) fn actor_range(&self) -> Range<usize> {
-        0..self.log_std.end
-    }
-
-    pub(super) fn critic_range(&self) -> Range<usize> {
-        self.log_std.end..self.len()
+    /// Parts whose gradients are clipped on their own: actor with log_std, critic, and critic of the costs, empty where there is none.
+    fn parts(&self) -> [Range<usize>; PARTS] {
+        let critic_end = end(&self.critics[0]);
+        [
+            0..self.log_std.end,
+            self.log_std.end..critic_end,
+            critic_end..self.len(),
+        ]
     }
 
     /// Names, shapes without padding, and where the rows of each tensor lie.
     pub(super) fn tensors(&self) -> Vec<NamedTensor> {
         let mut tensors = Vec::new();
-        for (network, spans) in [("actor", &self.actor), ("critic", &self.critic)] {
+        let critics = ["critic", "cost_critic"].into_iter().zip(&self.critics);
+        for (network, spans) in std::iter::once(("actor", &self.actor)).chain(critics) {
             for (index, span) in spans.iter().enumerate() {
                 tensors.push(NamedTensor {
                     name: format!("{network}.layers.{index}.weight"),
@@ -72,6 +85,11 @@ impl ParameterLayout {
         });
         tensors
     }
+}
+
+/// Where a network ends in the flat vector.
+fn end(spans: &[LayerSpan]) -> usize {
+    spans[spans.len() - 1].end()
 }
 
 /// One tensor within the flat vector.
@@ -108,8 +126,10 @@ impl NamedTensor {
     }
 }
 
+const PARTS: usize = 3;
+
 /// Statistics that travel behind the gradients, so that a minibatch needs one all-reduce.
-pub(super) const STATISTICS: usize = 4;
+pub(super) const STATISTICS: usize = 5;
 
 pub(super) struct Model {
     pub(super) layout: ParameterLayout,
@@ -125,7 +145,8 @@ pub(super) struct Model {
     device_gradients: Tensor,
     compute: Compute,
     pub(super) actor: Mlp,
-    pub(super) critic: Mlp,
+    /// Of the rewards, then of the costs if they are bounded.
+    pub(super) critics: Vec<Mlp>,
     pub(super) adam: Adam,
 }
 
@@ -143,7 +164,8 @@ impl Model {
         };
         let network =
             |spans: &[LayerSpan]| Mlp::new(spans, &on_device, &shadow, &device_gradients, compute);
-        let (actor, critic) = (network(&layout.actor), network(&layout.critic));
+        let actor = network(&layout.actor);
+        let critics = layout.critics.iter().map(|c| network(c)).collect();
         Self {
             parameters,
             on_device,
@@ -152,7 +174,7 @@ impl Model {
             device_gradients,
             compute,
             actor,
-            critic,
+            critics,
             adam: Adam::new(len),
             layout,
         }
@@ -162,10 +184,9 @@ impl Model {
     pub(super) fn initialize(&mut self, config: &PpoConfig, random: &mut Pcg64) {
         let layout = self.layout.clone();
         let flat = elements_mut::<f32>(&mut self.parameters);
-        for (spans, gain) in [
-            (&layout.actor, config.last_layer_gain),
-            (&layout.critic, 1.0),
-        ] {
+        let critics = layout.critics.iter().map(|critic| (critic, 1.0));
+        for (spans, gain) in std::iter::once((&layout.actor, config.last_layer_gain)).chain(critics)
+        {
             for (index, span) in spans.iter().enumerate() {
                 let gain = if index + 1 == spans.len() { gain } else { 1.0 };
                 let bound = gain / (span.inputs as f32).sqrt();
@@ -221,10 +242,10 @@ impl Model {
         elements_mut(&mut self.gradients)
     }
 
-    /// Norms of the gradients of actor and critic.
-    pub(super) fn gradient_norms(&self) -> [f32; 2] {
+    /// Norms of the gradients of actor, critic and critic of the costs, 0 where there is none.
+    pub(super) fn gradient_norms(&self) -> [f32; PARTS] {
         let gradients = elements::<f32>(&self.gradients);
-        [self.layout.actor_range(), self.layout.critic_range()].map(|range| {
+        self.layout.parts().map(|range| {
             // Sums of a few lanes: one running sum in float32 would lose digits, and wait for itself.
             let mut lanes = [0.0_f32; 16];
             for chunk in gradients[range].chunks(16) {
@@ -239,7 +260,7 @@ impl Model {
     /// One step of Adam with clipped gradients.
     pub(super) fn step(
         &mut self,
-        norms: [f32; 2],
+        norms: [f32; PARTS],
         config: &PpoConfig,
         learning_rate: f32,
         log_std: Range<f32>,
@@ -247,18 +268,12 @@ impl Model {
         self.adam.begin_step();
         let parameters = elements_mut::<f32>(&mut self.parameters);
         let gradients = elements::<f32>(&self.gradients);
-        for (range, norm, limit) in [
-            (
-                self.layout.actor_range(),
-                norms[0],
-                config.actor_gradient_norm,
-            ),
-            (
-                self.layout.critic_range(),
-                norms[1],
-                config.critic_gradient_norm,
-            ),
-        ] {
+        let limits = [
+            config.actor_gradient_norm,
+            config.critic_gradient_norm,
+            config.critic_gradient_norm,
+        ];
+        for ((range, norm), limit) in self.layout.parts().into_iter().zip(norms).zip(limits) {
             let scale = if norm > limit { limit / norm } else { 1.0 };
             let gradients = &gradients[range.clone()];
             self.adam.apply(

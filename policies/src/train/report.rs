@@ -29,18 +29,43 @@ pub struct IterationReport {
     pub surrogate_loss: f32,
     /// Mean squared error of the values (of scaled rewards).
     pub value_loss: f32,
+    /// What bounded the costs, under `ppo-lagrangian`.
+    pub costs: Option<CostReport>,
     /// Share of the variance of the returns that the values explain.
     pub explained_variance: f32,
     /// Share of ratios outside the clip.
     pub clip_fraction: f32,
     /// Gradient norm of the actor before clipping.
     pub actor_gradient_norm: f32,
-    /// Gradient norm of the critic before clipping.
+    /// Gradient norm of the critic of the rewards before clipping.
     pub critic_gradient_norm: f32,
     /// Minibatches skipped because a loss or gradient was not finite.
     pub skipped_minibatches: u32,
     /// What the environments logged, merged over the shards.
     pub scalars: Vec<Scalar>,
+}
+
+/// How the costs were bounded in an iteration.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct CostReport {
+    /// What a unit of cost is worth in reward.
+    pub multiplier: f32,
+    /// Mean cost of the episodes that ended, if any did.
+    pub episode_cost: Option<f32>,
+    /// Mean squared error of the values of the costs.
+    pub value_loss: f32,
+}
+
+impl CostReport {
+    fn scalars(self) -> impl Iterator<Item = (&'static str, f64)> {
+        let cost = self.episode_cost.map(|cost| ("cost", f64::from(cost)));
+        [
+            ("multiplier", f64::from(self.multiplier)),
+            ("cost_value_loss", f64::from(self.value_loss)),
+        ]
+        .into_iter()
+        .chain(cost)
+    }
 }
 
 impl IterationReport {
@@ -62,7 +87,9 @@ impl IterationReport {
             ("steps_per_s", self.steps_per_s),
             ("collect_share", self.collect_share),
         ];
+        let costs = self.costs.into_iter().flat_map(CostReport::scalars);
         own.into_iter()
+            .chain(costs)
             .map(|(name, value)| (format!("learner/{name}"), value))
             .chain(self.scalars.iter().map(|s| (s.name.clone(), s.value)))
     }

@@ -17,12 +17,10 @@ pub(super) struct Rollout {
     /// [steps * num_envs, action_dim], float32.
     pub(super) means: Tensor,
     pub(super) actions: Vec<f32>,
-    pub(super) rewards: Vec<f32>,
+    pub(super) rewards: Signal,
+    /// If they are bounded.
+    pub(super) costs: Option<Signal>,
     pub(super) done: Vec<Done>,
-    /// [(steps + 1) * num_envs, 1], float32.
-    pub(super) values: Tensor,
-    pub(super) advantages: Vec<f32>,
-    pub(super) returns: Vec<f32>,
     pub(super) log_std: Vec<f32>,
     /// Rows with a time-out, and the observations [.., observation_dim] there.
     pub(super) timed_out: Vec<usize>,
@@ -31,12 +29,35 @@ pub(super) struct Rollout {
     pub(super) order: Tensor,
 }
 
+/// What one critic judges, rewards or costs, and its judgement.
+pub(super) struct Signal {
+    /// What the environments gave [steps * num_envs].
+    pub(super) given: Vec<f32>,
+    /// [(steps + 1) * num_envs, 1], float32.
+    pub(super) values: Tensor,
+    pub(super) advantages: Vec<f32>,
+    pub(super) returns: Vec<f32>,
+}
+
+impl Signal {
+    fn new(num_envs: usize, steps: usize) -> Self {
+        let rows = steps * num_envs;
+        Self {
+            given: vec![0.0; rows],
+            values: zeros(&[rows + num_envs, 1], Kind::Float),
+            advantages: vec![0.0; rows],
+            returns: vec![0.0; rows],
+        }
+    }
+}
+
 impl Rollout {
     pub(super) fn new(
         num_envs: usize,
         steps: usize,
         observation_dim: usize,
         action_dim: usize,
+        has_costs: bool,
         kind: Kind,
     ) -> Self {
         let rows = steps * num_envs;
@@ -46,11 +67,9 @@ impl Rollout {
             observations: zeros(&[rows + num_envs, padded(observation_dim)], kind),
             means: zeros(&[rows, action_dim], Kind::Float),
             actions: vec![0.0; rows * action_dim],
-            rewards: vec![0.0; rows],
+            rewards: Signal::new(num_envs, steps),
+            costs: has_costs.then(|| Signal::new(num_envs, steps)),
             done: vec![Done::No; rows],
-            values: zeros(&[rows + num_envs, 1], Kind::Float),
-            advantages: vec![0.0; rows],
-            returns: vec![0.0; rows],
             log_std: vec![0.0; action_dim],
             timed_out: Vec::new(),
             timed_out_observations: Vec::new(),
@@ -63,7 +82,7 @@ impl Rollout {
 pub struct Trajectories<'a> {
     /// Number of environments.
     pub num_envs: usize,
-    /// Scaled rewards [steps * num_envs].
+    /// Scaled rewards, or costs [steps * num_envs].
     pub rewards: &'a [f32],
     /// Ends of episodes [steps * num_envs].
     pub done: &'a [Done],

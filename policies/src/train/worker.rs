@@ -11,12 +11,13 @@ use tch::{Kind, Tensor};
 
 use super::communicator::{Communicator, LostWorker, ThreadCommunicator};
 use super::host_tensor::{elements, elements_mut, head, zeros};
+use super::lagrangian::Lagrangian;
 use super::loss::{PolicyBatch, ValueBatch, policy_loss, value_loss};
 use super::model::{Model, ParameterLayout, STATISTICS};
 use super::network::{Compute, Workspace, padded};
 use super::random::{Purpose, random_stream};
 use super::rollout::{Rollout, Trajectories, estimate_advantages};
-use crate::algorithm::PpoConfig;
+use crate::algorithm::{Algorithm, PpoConfig};
 use crate::vec_env::{Done, Scalar, StepOut, StepTimes, VecEnv};
 
 /// What is the same for all workers in an iteration.
@@ -45,11 +46,15 @@ pub(super) struct WorkerReport {
     pub(super) policy_steps: u64,
     pub(super) reward: f32,
     pub(super) explained_variance: f32,
+    /// Of the episodes that ended, if costs are bounded and any did.
+    pub(super) episode_cost: Option<f32>,
     /// Means over the minibatches that were not skipped.
     pub(super) surrogate: f32,
     pub(super) kl: f32,
     pub(super) clipped: f32,
     pub(super) value_loss: f32,
+    /// 0 where costs are not bounded.
+    pub(super) cost_value_loss: f32,
     pub(super) actor_gradient_norm: f32,
     pub(super) critic_gradient_norm: f32,
     pub(super) skipped: u32,
@@ -62,6 +67,8 @@ pub(super) struct Worker {
     pub(super) communicator: ThreadCommunicator,
     pub(super) model: Model,
     pub(super) learning_rate: f32,
+    /// If costs are bounded.
+    pub(super) lagrangian: Option<Lagrangian>,
     /// Minibatches skipped since the last one that was not.
     pub(super) skipped_in_a_row: u32,
     config: PpoConfig,
@@ -92,7 +99,8 @@ impl Worker {
         let rows = steps * n;
         let minibatch = rows.div_ceil(config.minibatches);
         let stride = padded(observation_dim);
-        let layout = ParameterLayout::new(observation_dim, &config.hidden, action_dim);
+        let has_costs = config.name == Algorithm::PpoLagrangian;
+        let layout = ParameterLayout::new(observation_dim, &config.hidden, action_dim, has_costs);
         let kind = compute.kind;
         let mut model = Model::new(layout, compute);
         model.initialize(config, &mut random_stream(seed, 0, 0, Purpose::Parameters));
@@ -100,8 +108,9 @@ impl Worker {
             communicator,
             model,
             learning_rate: config.learning_rate.start,
+            lagrangian: has_costs.then(|| Lagrangian::new(config.lagrangian, n)),
             skipped_in_a_row: 0,
-            rollout: Rollout::new(n, steps, observation_dim, action_dim, kind),
+            rollout: Rollout::new(n, steps, observation_dim, action_dim, has_costs, kind),
             work: Workspace::new(minibatch.max(n), &config.hidden, compute),
             batch: compute.zeros(&[minibatch, stride], kind),
             compute,
@@ -119,13 +128,22 @@ impl Worker {
         worker
     }
 
-    /// Observations that the next iteration begins with [num_envs, observation_dim].
-    pub(super) fn observed(&self) -> &[f32] {
-        elements(&self.rollout.observed)
+    /// What the next iteration begins with: observations [num_envs, observation_dim] and, if costs are bounded, those of the episodes
+    /// under way \[num_envs\].
+    pub(super) fn carried(&self) -> Vec<f32> {
+        let costs = self.lagrangian.iter().flat_map(|l| &l.episode_costs);
+        let observed = elements::<f32>(&self.rollout.observed).iter();
+        observed.chain(costs).copied().collect()
     }
 
-    pub(super) fn observed_mut(&mut self) -> &mut [f32] {
-        elements_mut(&mut self.rollout.observed)
+    /// Puts back what `carried` returned.
+    pub(super) fn restore(&mut self, carried: &[f32]) {
+        let observed = elements_mut(&mut self.rollout.observed);
+        let (observations, costs) = carried.split_at(observed.len());
+        observed.copy_from_slice(observations);
+        if let Some(lagrangian) = &mut self.lagrangian {
+            lagrangian.episode_costs.copy_from_slice(costs);
+        }
     }
 
     /// Collects one rollout and learns from it.
@@ -214,12 +232,16 @@ impl Worker {
                 actions,
                 StepOut {
                     observations: elements_mut(&mut rollout.observed),
-                    rewards: &mut rollout.rewards[rows.clone()],
+                    rewards: &mut rollout.rewards.given[rows.clone()],
+                    costs: (rollout.costs.as_mut()).map(|costs| &mut costs.given[rows.clone()]),
                     done: &mut rollout.done[rows.clone()],
                     terminal_observations: &mut rollout.terminal,
                 },
             );
             step_s += begin.elapsed().as_secs_f64();
+            if let (Some(lagrangian), Some(costs)) = (&mut self.lagrangian, &rollout.costs) {
+                lagrangian.add(&costs.given[rows.clone()], &rollout.done[rows.clone()]);
+            }
             for (row, terminal) in rows.zip(rollout.terminal.chunks_exact(observation_dim)) {
                 if rollout.done[row] == Done::TimedOut {
                     rollout.timed_out.push(row);
@@ -235,89 +257,89 @@ impl Worker {
     fn evaluate(&mut self) {
         let (n, observation_dim) = (self.env.num_envs(), self.env.observation_dim());
         let rollout = &mut self.rollout;
-        let rows = rollout.rewards.len() + n;
-        let chunk = self.batch.size()[0];
-        for begin in (0..rows as i64).step_by(chunk as usize) {
-            let len = chunk.min(rows as i64 - begin);
-            let observations = rollout.observations.narrow(0, begin, len);
-            self.model.critic.forward(
-                &observations,
-                &rollout.values.narrow(0, begin, len),
-                &mut self.work,
-            );
-        }
-        let mut terminal_values = Vec::with_capacity(rollout.timed_out.len());
-        for (rows, observations) in (rollout.timed_out.chunks(chunk as usize)).zip(
-            rollout
-                .timed_out_observations
-                .chunks(chunk as usize * observation_dim),
-        ) {
-            let observations =
-                Tensor::from_slice(observations).view([rows.len() as i64, observation_dim as i64]);
-            let input = head(&self.batch, rows.len());
-            let _ = input.shallow_clone().zero_();
-            input
-                .narrow(1, 0, observation_dim as i64)
-                .copy_(&observations);
-            let values = head(&self.values, rows.len());
-            self.model.critic.forward(&input, &values, &mut self.work);
-            terminal_values.extend(
-                rows.iter()
-                    .copied()
-                    .zip(elements::<f32>(&values).iter().copied()),
-            );
-        }
-        for reward in &mut rollout.rewards {
+        for reward in &mut rollout.rewards.given {
             *reward *= self.config.reward_scale;
         }
-        let values = elements::<f32>(&rollout.values);
-        estimate_advantages(
-            &Trajectories {
-                num_envs: n,
-                rewards: &rollout.rewards,
-                done: &rollout.done,
-                values,
-                terminal_values: &terminal_values,
-            },
-            self.config.gamma,
-            self.config.lambda,
-            &mut rollout.advantages,
-        );
-        for ((to_go, advantage), value) in rollout
-            .returns
-            .iter_mut()
-            .zip(&rollout.advantages)
-            .zip(values)
-        {
-            *to_go = advantage + value;
+        let rows = rollout.done.len() + n;
+        let chunk = self.batch.size()[0];
+        let signals = std::iter::once(&mut rollout.rewards).chain(&mut rollout.costs);
+        let lambdas = [self.config.lambda, self.config.lagrangian.cost_lambda];
+        for ((signal, critic), lambda) in signals.zip(&self.model.critics).zip(lambdas) {
+            for begin in (0..rows as i64).step_by(chunk as usize) {
+                let len = chunk.min(rows as i64 - begin);
+                let observations = rollout.observations.narrow(0, begin, len);
+                critic.forward(
+                    &observations,
+                    &signal.values.narrow(0, begin, len),
+                    &mut self.work,
+                );
+            }
+            let mut terminal_values = Vec::with_capacity(rollout.timed_out.len());
+            for (rows, observations) in (rollout.timed_out.chunks(chunk as usize)).zip(
+                rollout
+                    .timed_out_observations
+                    .chunks(chunk as usize * observation_dim),
+            ) {
+                let observations = Tensor::from_slice(observations)
+                    .view([rows.len() as i64, observation_dim as i64]);
+                let input = head(&self.batch, rows.len());
+                let _ = input.shallow_clone().zero_();
+                input
+                    .narrow(1, 0, observation_dim as i64)
+                    .copy_(&observations);
+                let values = head(&self.values, rows.len());
+                critic.forward(&input, &values, &mut self.work);
+                terminal_values.extend(
+                    rows.iter()
+                        .copied()
+                        .zip(elements::<f32>(&values).iter().copied()),
+                );
+            }
+            let values = elements::<f32>(&signal.values);
+            estimate_advantages(
+                &Trajectories {
+                    num_envs: n,
+                    rewards: &signal.given,
+                    done: &rollout.done,
+                    values,
+                    terminal_values: &terminal_values,
+                },
+                self.config.gamma,
+                lambda,
+                &mut signal.advantages,
+            );
+            for ((to_go, advantage), value) in signal
+                .returns
+                .iter_mut()
+                .zip(&signal.advantages)
+                .zip(values)
+            {
+                *to_go = advantage + value;
+            }
         }
     }
 
-    /// Normalizes the advantages over all workers; statistics of rewards and values.
+    /// Bounds the costs, then normalizes the advantages over all workers; statistics of rewards, costs and values.
     fn prepare(&mut self, share: f32, report: &mut WorkerReport) -> Result<(), LostWorker> {
-        let rollout = &mut self.rollout;
-        let count = rollout.rewards.len() as f64;
-        let mean = |of: &mut dyn Iterator<Item = f64>| share * (of.sum::<f64>() / count) as f32;
-        let mut means = [
-            mean(&mut rollout.advantages.iter().map(|&a| f64::from(a))),
-            mean(&mut rollout.returns.iter().map(|&r| f64::from(r))),
-            mean(&mut rollout.rewards.iter().map(|&r| f64::from(r))),
-        ];
-        self.communicator.all_reduce_mean(&mut means)?;
-        let squared = |values: &[f32], center: f32| {
-            mean(&mut values.iter().map(|&v| f64::from(v - center).powi(2)))
-        };
+        let rewards = &mut self.rollout.rewards;
+        let communicator = &self.communicator;
+        let mut reward = [share * mean(&rewards.given, f64::from)];
+        communicator.all_reduce_mean(&mut reward)?;
         // The advantage is also what the values leave unexplained of the returns.
-        let mut variances = [
-            squared(&rollout.advantages, means[0]),
-            squared(&rollout.returns, means[1]),
-        ];
-        self.communicator.all_reduce_mean(&mut variances)?;
-        report.reward = means[2] / self.config.reward_scale;
-        report.explained_variance = 1.0 - variances[0] / variances[1].max(f32::MIN_POSITIVE);
-        let inverse_std = 1.0 / (variances[0].sqrt() + 1e-8);
-        for advantage in &mut rollout.advantages {
-            *advantage = (*advantage - means[0]) * inverse_std;
+        let [mut advantage, (_, of_returns)] =
+            moments(communicator, share, [&rewards.advantages, &rewards.returns])?;
+        report.reward = reward[0] / self.config.reward_scale;
+        report.explained_variance = 1.0 - advantage.1 / of_returns.max(f32::MIN_POSITIVE);
+        if let (Some(lagrangian), Some(costs)) = (&mut self.lagrangian, &self.rollout.costs) {
+            report.episode_cost = lagrangian.update(communicator)?;
+            let scale = self.config.reward_scale;
+            lagrangian.combine(scale, &mut rewards.advantages, &costs.advantages);
+            [advantage] = moments(communicator, share, [&rewards.advantages])?;
+        }
+        let (mean, variance) = advantage;
+        let inverse_std = 1.0 / (variance.sqrt() + 1e-8);
+        for advantage in &mut rewards.advantages {
+            *advantage = (*advantage - mean) * inverse_std;
         }
         Ok(())
     }
@@ -328,7 +350,7 @@ impl Worker {
         share: f32,
         report: &mut WorkerReport,
     ) -> Result<(), LostWorker> {
-        let rows = self.rollout.rewards.len();
+        let rows = self.rollout.done.len();
         let minibatches = self.config.minibatches;
         let mut random = random_stream(
             plan.seed,
@@ -356,13 +378,10 @@ impl Worker {
                 if begin == end {
                     continue;
                 }
-                let [surrogate, kl, clipped, value_loss] =
-                    self.differentiate(&observations, begin, end, share)?;
+                let statistics = self.differentiate(&observations, begin, end, share)?;
+                let [surrogate, kl, clipped, value_loss, cost_value_loss] = statistics;
                 let norms = self.model.gradient_norms();
-                if ![surrogate, kl, value_loss, norms[0], norms[1]]
-                    .iter()
-                    .all(|x| x.is_finite())
-                {
+                if !statistics.iter().chain(&norms).all(|x| x.is_finite()) {
                     report.skipped += 1;
                     self.skipped_in_a_row += 1;
                     continue;
@@ -376,6 +395,7 @@ impl Worker {
                 report.kl += kl;
                 report.clipped += clipped;
                 report.value_loss += value_loss;
+                report.cost_value_loss += cost_value_loss;
                 report.actor_gradient_norm += norms[0];
                 report.critic_gradient_norm += norms[1];
             }
@@ -386,6 +406,7 @@ impl Worker {
             &mut report.kl,
             &mut report.clipped,
             &mut report.value_loss,
+            &mut report.cost_value_loss,
             &mut report.actor_gradient_norm,
             &mut report.critic_gradient_norm,
         ] {
@@ -394,7 +415,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Gradients of both losses over the minibatch `order[begin..end]`, averaged over all workers, and the statistics with them.
+    /// Gradients of all losses over the minibatch `order[begin..end]`, averaged over all workers, and the statistics with them.
     fn differentiate(
         &mut self,
         observations: &Tensor,
@@ -419,7 +440,7 @@ impl Worker {
                 actions: &rollout.actions,
                 old_means: elements(&rollout.means),
                 old_log_std: &rollout.log_std,
-                advantages: &rollout.advantages,
+                advantages: &rollout.rewards.advantages,
                 means: elements(&means),
                 log_std: self.model.log_std(),
                 clip: self.config.clip,
@@ -434,20 +455,24 @@ impl Worker {
 
         let values = head(&self.values, rows);
         let mut value_gradient = head(&self.value_gradient, rows);
-        self.model.critic.forward(&input, &values, &mut self.work);
-        let value_loss = value_loss(
-            &ValueBatch {
-                rows: order,
-                returns: &rollout.returns,
-                old_values: elements(&rollout.values),
-                values: elements(&values),
-                clip: self.config.value_clip.then_some(self.config.clip),
-            },
-            elements_mut(&mut value_gradient),
-        );
-        self.model
-            .critic
-            .backward(&input, &value_gradient, &mut self.work);
+        let mut value_losses = [0.0; 2];
+        let signals = std::iter::once(&rollout.rewards).chain(&rollout.costs);
+        for ((critic, signal), loss) in
+            (self.model.critics.iter_mut().zip(signals)).zip(&mut value_losses)
+        {
+            critic.forward(&input, &values, &mut self.work);
+            *loss = value_loss(
+                &ValueBatch {
+                    rows: order,
+                    returns: &signal.returns,
+                    old_values: elements(&signal.values),
+                    values: elements(&values),
+                    clip: self.config.value_clip.then_some(self.config.clip),
+                },
+                elements_mut(&mut value_gradient),
+            );
+            critic.backward(&input, &value_gradient, &mut self.work);
+        }
 
         self.model.fetch_gradients();
         let (log_std, len) = (self.model.layout.log_std.clone(), self.model.layout.len());
@@ -457,7 +482,8 @@ impl Worker {
             policy.surrogate,
             policy.kl,
             policy.clipped,
-            value_loss,
+            value_losses[0],
+            value_losses[1],
         ]);
         if share != 1.0 {
             gradients.iter_mut().for_each(|g| *g *= share);
@@ -467,6 +493,25 @@ impl Worker {
         statistics.copy_from_slice(&gradients[len..]);
         Ok(statistics)
     }
+}
+
+/// Mean and variance of each of `series` over all workers; `share` is the weight of this one.
+fn moments<const N: usize>(
+    communicator: &ThreadCommunicator,
+    share: f32,
+    series: [&[f32]; N],
+) -> Result<[(f32, f32); N], LostWorker> {
+    let mut means = series.map(|values| share * mean(values, f64::from));
+    communicator.all_reduce_mean(&mut means)?;
+    let mut variances: [_; N] = std::array::from_fn(|i| {
+        share * mean(series[i], |value| f64::from(value - means[i]).powi(2))
+    });
+    communicator.all_reduce_mean(&mut variances)?;
+    Ok(std::array::from_fn(|i| (means[i], variances[i])))
+}
+
+fn mean(values: &[f32], of: impl Fn(f32) -> f64) -> f32 {
+    (values.iter().map(|&value| of(value)).sum::<f64>() / values.len() as f64) as f32
 }
 
 /// The learning rate after a minibatch whose divergence was `kl`: a third less when more than twice the desired one, half more when less than half.

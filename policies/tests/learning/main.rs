@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod checkpoints;
+mod costs;
 mod point_env;
 mod ppo;
 mod rays;

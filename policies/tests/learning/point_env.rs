@@ -5,7 +5,8 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
-/// Position moves by the action; the reward is minus the distance. Episodes of 16 steps that the clock ends; leaving [-4, 4] terminates.
+/// Position moves by the action; the reward is minus the distance, and being nearer than half is
+/// a cost. Episodes of 16 steps that the clock ends; leaving [-4, 4] terminates.
 #[derive(Serialize, Deserialize)]
 pub struct PointEnv {
     points: Vec<Point>,
@@ -88,12 +89,15 @@ impl VecEnv for PointEnv {
         }
     }
 
-    fn step(&mut self, actions: &[f32], out: StepOut<'_>) {
+    fn step(&mut self, actions: &[f32], mut out: StepOut<'_>) {
         assert_ne!(self.panic_at, Some(self.step), "the environment broke");
         for (i, (point, action)) in self.points.iter_mut().zip(actions).enumerate() {
             point.position += action.clamp(-1.0, 1.0);
             point.age += 1;
             out.rewards[i] = -point.position.abs();
+            if let Some(costs) = &mut out.costs {
+                costs[i] = f32::from(point.position.abs() < 0.5);
+            }
             self.distance.0 += f64::from(point.position.abs());
             self.distance.1 += 1;
             out.done[i] = Done::No;

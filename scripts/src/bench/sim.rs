@@ -227,6 +227,7 @@ impl NoiseDriven {
         let out = StepOut {
             observations: &mut self.observations,
             rewards: &mut self.rewards,
+            costs: None,
             done: &mut self.done,
             terminal_observations: &mut self.terminal_observations,
         };

@@ -305,7 +305,15 @@ fn alone_or_end(processes: &Processes, error: TrainError) -> anyhow::Error {
 
 /// What the progress shows of an iteration; TensorBoard has it all.
 fn shown(report: &IterationReport) -> Vec<(String, f64)> {
-    const LEARNER: [&str; 5] = ["reward", "std", "kl", "learning_rate", "explained_variance"];
+    const LEARNER: [&str; 7] = [
+        "reward",
+        "std",
+        "kl",
+        "learning_rate",
+        "explained_variance",
+        "multiplier",
+        "cost",
+    ];
     report
         .all_scalars()
         .filter(|(name, _)| {

@@ -31,6 +31,10 @@ fn wrong_types_are_named_with_key_and_value() {
         &["config", "--set", "env.engine=mujoco"],
         &["env.engine", "mujoco", "rapier"],
     );
+    assert_refused(
+        &["config", "--set", "algorithm.name=trpo"],
+        &["algorithm.name", "trpo", "`ppo`", "`ppo-lagrangian`"],
+    );
     assert_refused(&["config", "--set", "env=3"], &["env", "3"]);
     assert_refused(&["config", "--set", "seed"], &["KEY=VALUE"]);
 }

@@ -91,6 +91,14 @@ struct Slot<E> {
     previous_foot_contact: FootVec<bool>,
 }
 
+/// What a policy step came to in one environment.
+struct StepResult {
+    reward: f32,
+    /// 1 where the robot collides by the test's definition (method section 10).
+    cost: f32,
+    done: Done,
+}
+
 impl<T: Task> Env<T> {
     fn new(
         robot: &Arc<Robot>,
@@ -290,13 +298,13 @@ impl<T: Task> Env<T> {
         old_action: &JointVec,
         row: &mut [f32],
         terminal_row: &mut [f32],
-    ) -> (f32, Done) {
+    ) -> StepResult {
         let begin = Stopwatch::begin(index);
         self.engine.read(index, &mut self.physics);
         let slot = &mut self.slots[index];
         slot.steps += 1;
         self.history.push(index, &self.physics, &slot.action);
-        let (reward, done) = if self.physics.is_finite() {
+        let result = if self.physics.is_finite() {
             self.physics
                 .write_robot_state(CONTACT_FORCE_N, &mut self.state);
             let step_s = self.config.physics.policy_step_s();
@@ -315,6 +323,7 @@ impl<T: Task> Env<T> {
             let judgement = self
                 .task
                 .judge(&mut slot.episode, &context, &mut self.terms);
+            let cost = f32::from(context.collides());
             slot.previous_joint_velocity_radps
                 .clone_from(&self.physics.joint_velocity_radps);
             self.log.step(&self.terms);
@@ -322,25 +331,33 @@ impl<T: Task> Env<T> {
                 self.log.episode(slot.steps, &end);
                 self.move_level(index, end.level);
             }
-            (step_s * self.terms.iter().sum::<f32>(), judgement.done)
+            StepResult {
+                reward: step_s * self.terms.iter().sum::<f32>(),
+                cost,
+                done: judgement.done,
+            }
         } else {
             self.log.not_finite += 1;
             let dump = self.config.dump_dir.as_deref();
             self.history.dump(dump, index, self.first_index + index);
-            (0.0, Done::Terminated)
+            StepResult {
+                reward: 0.0,
+                cost: 0.0,
+                done: Done::Terminated,
+            }
         };
         self.stopwatch.rewards(begin);
-        if done == Done::TimedOut {
+        if result.done == Done::TimedOut {
             self.observe_row(index, terminal_row);
         }
-        if done != Done::No {
+        if result.done != Done::No {
             // The scene was accepted when the environment was built; later ones are of the same kind.
             if let Err(error) = self.begin_episode(index) {
                 unreachable!("{error}");
             }
         }
         self.observe_row(index, row);
-        (reward, done)
+        result
     }
 }
 
@@ -375,7 +392,7 @@ impl<T: Task> VecEnv for Env<T> {
         observations.copy_from_slice(&self.observations);
     }
 
-    fn step(&mut self, actions: &[f32], out: StepOut<'_>) {
+    fn step(&mut self, actions: &[f32], mut out: StepOut<'_>) {
         let joints = self.robot.num_joints();
         let mut old_actions = std::mem::take(&mut self.old_actions);
         for (index, slot) in self.slots.iter_mut().enumerate() {
@@ -397,9 +414,12 @@ impl<T: Task> VecEnv for Env<T> {
             let range = index * dim..(index + 1) * dim;
             let row = &mut out.observations[range.clone()];
             let terminal_row = &mut out.terminal_observations[range];
-            let (reward, done) = self.finish_step(index, old_action, row, terminal_row);
-            out.rewards[index] = reward;
-            out.done[index] = done;
+            let result = self.finish_step(index, old_action, row, terminal_row);
+            out.rewards[index] = result.reward;
+            if let Some(costs) = &mut out.costs {
+                costs[index] = result.cost;
+            }
+            out.done[index] = result.done;
         }
         self.old_actions = old_actions;
         self.observations.copy_from_slice(out.observations);

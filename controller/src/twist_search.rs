@@ -43,9 +43,9 @@ impl Default for TwistSearchConfig {
             goal_weight: 0.02,
             horizon_s: 0.05,
             limit: Twist {
-                vx_mps: 0.1,
+                vx_mps: 0.2,
                 vy_mps: 0.3,
-                yaw_rate_radps: 0.75,
+                yaw_rate_radps: 1.0,
             },
         }
     }

@@ -3,10 +3,7 @@
 use std::path::Path;
 
 use nalgebra::Vector3;
-use policies::{
-    Bundle, GoalYaw, Layout, ObservationInput, ReachAvoidValue, Twist,
-    reach_avoid::DEFAULT_THRESHOLD,
-};
+use policies::{Bundle, GoalYaw, Layout, ObservationInput, ReachAvoidValue, Twist};
 use robots::{Robot, RobotState};
 
 struct Probe {
@@ -41,26 +38,29 @@ impl Probe {
 
 /// The probe states of the method (section 7).
 #[test]
-fn the_value_knows_an_open_field_from_a_wall() {
-    let robot = Robot::load("go1").unwrap();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("bundles/go1");
-    let bundle = Bundle::load(&folder).unwrap();
-    let mut probe = Probe {
-        value: bundle.reach_avoid(&robot).unwrap().0,
-        layout: Layout::reach_avoid(&robot, &bundle.ray_spec),
-        robot,
-    };
-    for speed_mps in [0.0, 1.0, 2.5] {
-        let open_field = probe.value(speed_mps, [5.0, 0.0], 6.0);
-        assert!(
-            open_field < DEFAULT_THRESHOLD,
-            "{speed_mps} m/s: {open_field}"
-        );
-    }
-    let wall = probe.value(5.0, [5.0, 0.0], 0.6);
-    assert!(wall > 0.0, "{wall}");
-    for side in [-1.0, 1.0] {
-        let free_turn = probe.value(0.5, [0.5, 3.0 * side], 6.0);
-        assert!(free_turn < 0.0, "{free_turn}");
+fn the_values_know_an_open_field_from_a_wall() {
+    for name in ["go1", "go2"] {
+        let robot = Robot::load(name).unwrap();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("bundles");
+        let bundle = Bundle::load(&folder.join(name)).unwrap();
+        let (value, threshold) = bundle.reach_avoid(&robot).unwrap();
+        let mut probe = Probe {
+            value,
+            layout: Layout::reach_avoid(&robot, &bundle.ray_spec),
+            robot,
+        };
+        for speed_mps in [0.0, 1.0, 2.5] {
+            let open_field = probe.value(speed_mps, [5.0, 0.0], 6.0);
+            assert!(
+                open_field < threshold,
+                "{name}, {speed_mps} m/s: {open_field}"
+            );
+        }
+        let wall = probe.value(5.0, [5.0, 0.0], 0.6);
+        assert!(wall > 0.0, "{name}: {wall}");
+        for side in [-1.0, 1.0] {
+            let free_turn = probe.value(0.5, [0.5, 3.0 * side], 6.0);
+            assert!(free_turn < 0.0, "{name}: {free_turn}");
+        }
     }
 }

@@ -7,6 +7,7 @@
 mod controller;
 pub mod deploy;
 mod link;
+mod lookahead;
 mod method;
 #[cfg(feature = "ros2")]
 pub mod ros2;

@@ -95,7 +95,8 @@ impl Switch {
             angular_velocity: start(Quantity::AngularVelocityBase),
         };
         Ok(Self {
-            search: TwistSearch::new(config.search.clone(), indices, layout.dim()),
+            search: TwistSearch::new(config.search.clone(), indices, layout.dim())
+                .looking_ahead(&layout, &bundle.ray_spec),
             threshold: config.threshold.unwrap_or(threshold),
             hysteresis: config.hysteresis,
             zeroed: [

@@ -4,10 +4,10 @@
 //! The constraint enters as a hinge on the logit of the value, which has a slope even where the value is nearly 1 and
 //! the danger is greatest. The sum is descended by a fixed number of projected gradient steps of bounded length.
 
-use policies::{GoalYaw, ReachAvoidValue, Twist};
+use policies::{GoalYaw, Layout, RaySpec, ReachAvoidValue, Twist};
 use serde::{Deserialize, Serialize};
 
-use crate::switch::SwitchConfigError;
+use crate::{lookahead::Lookahead, switch::SwitchConfigError};
 
 /// Most gradient steps that a search may be asked for.
 const MAX_STEPS: usize = 100;
@@ -31,6 +31,9 @@ pub struct TwistSearchConfig {
     /// Largest commanded twist, in both directions. The paper allows +/-(1.5, 0.3, 3); braking with little turning
     /// collides less, because the legs of a robot that turns reach out sideways.
     pub limit: Twist,
+    /// The value is that of where the robot will be after this time at the twist, s; 0 takes it where the robot is (the paper's). Near an
+    /// obstacle no twist makes the place itself safe, only those that lead away from it.
+    pub lookahead_s: f32,
 }
 
 impl Default for TwistSearchConfig {
@@ -47,6 +50,7 @@ impl Default for TwistSearchConfig {
                 vy_mps: 0.3,
                 yaw_rate_radps: 1.0,
             },
+            lookahead_s: 0.3,
         }
     }
 }
@@ -82,6 +86,7 @@ impl TwistSearchConfig {
         for (name, value) in [
             ("search.margin", self.margin),
             ("search.goal_weight", self.goal_weight),
+            ("search.lookahead_s", self.lookahead_s),
         ] {
             if !(value >= 0.0 && value.is_finite()) {
                 return error(name, value, "0 or more and finite");
@@ -132,6 +137,7 @@ impl TwistIndices {
 pub struct TwistSearch {
     config: TwistSearchConfig,
     indices: TwistIndices,
+    lookahead: Option<Lookahead>,
     observation: Vec<f32>,
     gradient: Vec<f32>,
 }
@@ -142,9 +148,19 @@ impl TwistSearch {
         Self {
             config,
             indices,
+            lookahead: None,
             observation: vec![0.0; dim],
             gradient: vec![0.0; dim],
         }
+    }
+
+    /// Takes the value where the robot will be, if the configuration says so.
+    #[must_use]
+    pub fn looking_ahead(mut self, layout: &Layout, rays: &RaySpec) -> Self {
+        if self.config.lookahead_s > 0.0 {
+            self.lookahead = Lookahead::new(layout, rays, self.config.lookahead_s);
+        }
+        self
     }
 
     /// Searches from the twist in `observation` (the current one). Of all iterates, returns the one nearest to the
@@ -165,6 +181,9 @@ impl TwistSearch {
         let mut best: Option<(SafeTwist, f32)> = None;
         for step in 0..=c.steps {
             self.indices.write(&mut self.observation, twist);
+            if let Some(lookahead) = &self.lookahead {
+                lookahead.predict(observation, twist, &mut self.observation);
+            }
             let logit = value.logit_and_gradient(&self.observation, &mut self.gradient);
             let (distance, mut slope) = goal_distance_squared(twist, goal, c.horizon_s);
             let found = SafeTwist::new(twist, logit.tanh(), threshold);
@@ -183,7 +202,11 @@ impl TwistSearch {
                 *x *= c.goal_weight;
             }
             if logit > aim {
-                for (x, derivative) in slope.iter_mut().zip(self.indices.read(&self.gradient)) {
+                let mut by_twist = self.indices.read(&self.gradient);
+                if let Some(lookahead) = &self.lookahead {
+                    lookahead.pull_back(observation, twist, &self.gradient, &mut by_twist);
+                }
+                for (x, derivative) in slope.iter_mut().zip(by_twist) {
                     *x += c.constraint_weight * derivative;
                 }
             }

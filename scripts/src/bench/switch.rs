@@ -61,7 +61,8 @@ pub fn measure(
         linear_velocity: start(Quantity::LinearVelocityBase),
         angular_velocity: start(Quantity::AngularVelocityBase),
     };
-    let mut search = TwistSearch::new(settings.switch.search.clone(), indices, layout.dim());
+    let mut search = TwistSearch::new(settings.switch.search.clone(), indices, layout.dim())
+        .looking_ahead(&layout, &bundle.ray_spec);
     let goal = GoalYaw {
         x_m: 5.0,
         y_m: 1.0,

@@ -1,0 +1,201 @@
+//! What the reach-avoid value will see after the robot has followed a twist for a while: the rays end on the same points of the world, which have
+//! moved in the robot's frame.
+
+use std::ops::Range;
+
+use arrayvec::ArrayVec;
+use policies::{Layout, MAX_RAYS, Quantity, RaySpec};
+
+/// Predicts observations of the reach-avoid value by the kinematics of the base.
+#[derive(Clone, Debug)]
+pub(crate) struct Lookahead {
+    time_s: f32,
+    rays: Range<usize>,
+    /// Index of the goal's x; y follows.
+    goal: usize,
+    /// Unit vectors of the rays.
+    directions: ArrayVec<[f32; 2], MAX_RAYS>,
+    spacing_rad: f32,
+    range_m: [f32; 2],
+}
+
+impl Lookahead {
+    /// None where the layout has no rays or no goal.
+    pub(crate) fn new(layout: &Layout, spec: &RaySpec, time_s: f32) -> Option<Self> {
+        Some(Self {
+            time_s,
+            rays: layout.range(Quantity::LogRays)?,
+            goal: layout.range(Quantity::GoalPosition)?.start,
+            directions: spec.directions().map(|d| [d.x, d.y]).collect(),
+            spacing_rad: spec.angle_rad(1) - spec.angle_rad(0),
+            range_m: [spec.min_m, spec.max_m],
+        })
+    }
+
+    /// Ray `index` of a robot that has turned by `turn` spacings: its logarithm between those of its neighbours, and how that changes per spacing.
+    fn turned(&self, log2_m: &[f32], index: usize, turn: f32) -> (f32, f32) {
+        let last = log2_m.len() - 1;
+        let place = index as f32 + turn;
+        if place <= 0.0 || place >= last as f32 {
+            return (log2_m[if place <= 0.0 { 0 } else { last }], 0.0);
+        }
+        let left = (place as usize).min(last - 1);
+        let slope = log2_m[left + 1] - log2_m[left];
+        (log2_m[left] + slope * (place - left as f32), slope)
+    }
+
+    /// Writes rays and goal as they will be; the rest of `after` stays.
+    pub(crate) fn predict(&self, before: &[f32], [vx, vy, yaw_rate]: [f32; 3], after: &mut [f32]) {
+        let t = self.time_s;
+        let turn = yaw_rate * t / self.spacing_rad;
+        let [min_m, max_m] = self.range_m;
+        let rays = &before[self.rays.clone()];
+        for (index, [ahead, aside]) in self.directions.iter().enumerate() {
+            let (log2_m, _) = self.turned(rays, index, turn);
+            let seen_m = log2_m.exp2();
+            let nearer_m = t * (vx * ahead + vy * aside);
+            let distance_m = if seen_m < 0.99 * max_m {
+                seen_m - nearer_m
+            } else {
+                max_m
+            };
+            after[self.rays.start + index] = distance_m.clamp(min_m, max_m).log2();
+        }
+        let [x, y] = [before[self.goal], before[self.goal + 1]];
+        after[self.goal] = x - t * (vx - yaw_rate * y);
+        after[self.goal + 1] = y - t * (vy + yaw_rate * x);
+    }
+
+    /// Adds to the derivatives by the twist what comes through rays and goal; `gradient` is by the elements of the prediction.
+    pub(crate) fn pull_back(
+        &self,
+        before: &[f32],
+        [vx, vy, yaw_rate]: [f32; 3],
+        gradient: &[f32],
+        by_twist: &mut [f32; 3],
+    ) {
+        let t = self.time_s;
+        let turn = yaw_rate * t / self.spacing_rad;
+        let [min_m, max_m] = self.range_m;
+        let rays = &before[self.rays.clone()];
+        for (index, [ahead, aside]) in self.directions.iter().enumerate() {
+            let (log2_m, slope) = self.turned(rays, index, turn);
+            let seen_m = log2_m.exp2();
+            let by_log2 = gradient[self.rays.start + index];
+            if seen_m >= 0.99 * max_m {
+                continue;
+            }
+            let distance_m = seen_m - t * (vx * ahead + vy * aside);
+            if distance_m <= min_m || distance_m >= max_m {
+                continue;
+            }
+            let per_m = by_log2 / (distance_m * std::f32::consts::LN_2);
+            by_twist[0] -= per_m * t * ahead;
+            by_twist[1] -= per_m * t * aside;
+            by_twist[2] += by_log2 * seen_m / distance_m * slope * t / self.spacing_rad;
+        }
+        let [x, y] = [before[self.goal], before[self.goal + 1]];
+        let [gx, gy] = [gradient[self.goal], gradient[self.goal + 1]];
+        by_twist[0] -= t * gx;
+        by_twist[1] -= t * gy;
+        by_twist[2] += t * (gx * y - gy * x);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use policies::{GoalYaw, ObservationInput, Twist};
+    use robots::{Robot, RobotState};
+
+    use super::*;
+
+    const TIME_S: f32 = 0.5;
+
+    fn lookahead() -> (Lookahead, Layout) {
+        let (robot, spec) = (Robot::load("go1").unwrap(), RaySpec::default());
+        let layout = Layout::reach_avoid(&robot, &spec);
+        (Lookahead::new(&layout, &spec, TIME_S).unwrap(), layout)
+    }
+
+    fn observe(layout: &Layout, goal: [f32; 2], ray_distance_m: &[f32]) -> Vec<f32> {
+        let mut row = vec![0.0; layout.dim()];
+        layout.write(
+            &ObservationInput {
+                state: &RobotState::zero(12, 4),
+                foot_contact: &[],
+                goal: GoalYaw {
+                    x_m: goal[0],
+                    y_m: goal[1],
+                    heading_error_rad: 0.0,
+                },
+                time_left_s: 0.0,
+                twist: Twist::default(),
+                previous_action: &[],
+                ray_distance_m,
+            },
+            &mut row,
+        );
+        row
+    }
+
+    #[test]
+    fn going_back_lengthens_the_rays_and_turning_moves_them() {
+        let (lookahead, layout) = lookahead();
+        let mut rays_m = [6.0; 11];
+        rays_m[5] = 1.0;
+        let before = observe(&layout, [3.0, 1.0], &rays_m);
+        let mut after = before.clone();
+        lookahead.predict(&before, [-1.0, 0.0, 0.0], &mut after);
+        // Half a metre back: the obstacle ahead is 1.5 m away, free rays stay free, the goal is farther.
+        let expected = observe(
+            &layout,
+            [3.5, 1.0],
+            &rays_m.map(|m| if m == 1.0 { 1.5 } else { m }),
+        );
+        assert!(
+            after
+                .iter()
+                .zip(&expected)
+                .all(|(a, b)| (a - b).abs() < 1e-5)
+        );
+
+        // A turn by one ray to the left: the obstacle moves one ray to the right.
+        let spacing_rad = 9_f32.to_radians();
+        lookahead.predict(&before, [0.0, 0.0, spacing_rad / TIME_S], &mut after);
+        let rays = &after[lookahead.rays.clone()];
+        assert!((rays[4] - 0.0).abs() < 1e-4 && rays[5] > 2.5, "{rays:?}");
+    }
+
+    #[test]
+    fn the_derivatives_are_those_of_the_prediction() {
+        let (lookahead, layout) = lookahead();
+        let rays_m = [0.9, 0.8, 0.7, 0.75, 0.9, 1.2, 2.0, 2.2, 6.0, 6.0, 6.0];
+        let before = observe(&layout, [3.0, -1.0], &rays_m);
+        let weight = |index: usize| (1.7 * index as f32).sin();
+        let gradient: Vec<f32> = (0..layout.dim()).map(weight).collect();
+        let moved = lookahead.goal..lookahead.rays.end;
+        let sum = |twist: [f32; 3]| -> f32 {
+            let mut after = before.clone();
+            lookahead.predict(&before, twist, &mut after);
+            moved
+                .clone()
+                .map(|index| gradient[index] * after[index])
+                .sum()
+        };
+        let twist = [-0.4, 0.13, 0.07];
+        let mut by_twist = [0.0; 3];
+        lookahead.pull_back(&before, twist, &gradient, &mut by_twist);
+        for axis in 0..3 {
+            let at = |delta: f32| {
+                let mut twist = twist;
+                twist[axis] += delta;
+                sum(twist)
+            };
+            let difference = (at(1e-3) - at(-1e-3)) / 2e-3;
+            assert!(
+                (by_twist[axis] - difference).abs() < 0.02,
+                "{axis}: {by_twist:?}, {difference}"
+            );
+        }
+    }
+}

@@ -4,6 +4,7 @@ use std::f32::consts::FRAC_PI_4;
 
 use arrayvec::ArrayVec;
 use nalgebra::Vector2;
+use rand::{Rng, RngExt as _};
 use serde::{Deserialize, Serialize};
 
 /// Most rays that a scan may have.
@@ -127,6 +128,17 @@ impl RayScan {
             distance_m: std::iter::repeat_n(spec.max_m, spec.count).collect(),
         }
     }
+
+    /// Illusion (method section 3): every ray longer than `bound_m` is drawn anew between that bound and its own length.
+    /// Policies learn with it to survive walls behind the goal, and see it wherever they act: an honest ray beyond a goal
+    /// that is near is nothing they know.
+    pub fn apply_illusion(&mut self, bound_m: f32, stream: &mut impl Rng) {
+        for distance in &mut self.distance_m {
+            if *distance > bound_m {
+                *distance = bound_m + (*distance - bound_m) * stream.random::<f32>();
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -202,5 +214,22 @@ mod tests {
             },
             "origin_x_m",
         );
+    }
+
+    #[test]
+    fn illusion_shortens_only_rays_behind_the_goal() {
+        let mut stream = rand_pcg::Pcg64::new(3, 0);
+        let mut drawn = Vec::new();
+        for _ in 0..500 {
+            let mut scan = RayScan {
+                distance_m: [1.0, 2.0, 6.0].into_iter().collect(),
+            };
+            scan.apply_illusion(2.0, &mut stream);
+            assert_eq!(scan.distance_m[..2], [1.0, 2.0]);
+            drawn.push(scan.distance_m[2]);
+        }
+        assert!(drawn.iter().all(|d| (2.0..=6.0).contains(d)));
+        let mean = drawn.iter().sum::<f32>() / 500.0;
+        assert!((mean - 4.0).abs() < 0.2, "mean {mean}");
     }
 }

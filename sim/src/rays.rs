@@ -5,12 +5,10 @@ use std::f32::consts::FRAC_PI_2;
 
 use nalgebra::{Point3, Vector2, Vector3};
 use policies::rays::{MAX_RAYS, RayScan, RaySpec};
-use rand::RngExt;
 use robots::RobotState;
 
 use crate::{
     obstacle::{Obstacle, ObstacleShape},
-    random::Stream,
     rapier_engine::cast_ray,
 };
 
@@ -142,19 +140,10 @@ impl RayCaster {
     }
 }
 
-/// Illusion (method section 3): every ray longer than `bound_m` is drawn anew between that bound and its own length, so
-/// that the policy survives walls behind the goal.
-pub fn apply_illusion(scan: &mut RayScan, bound_m: f32, stream: &mut Stream) {
-    for distance in &mut scan.distance_m {
-        if *distance > bound_m {
-            *distance = bound_m + (*distance - bound_m) * stream.random::<f32>();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use nalgebra::UnitQuaternion;
+    use rand::RngExt;
     use rapier3d::prelude::SharedShape;
 
     use super::*;
@@ -294,22 +283,5 @@ mod tests {
         assert_eq!(cast(&state, &near, 0.0)[5], 0.1);
         assert_eq!(cast(&state, &within, 0.0), vec![0.1; 11]);
         assert_eq!(cast(&state, &far, 0.0), vec![6.0; 11]);
-    }
-
-    #[test]
-    fn illusion_shortens_only_rays_behind_the_goal() {
-        let mut stream = stream(3, 0);
-        let mut drawn = Vec::new();
-        for _ in 0..500 {
-            let mut scan = RayScan {
-                distance_m: [1.0, 2.0, 6.0].into_iter().collect(),
-            };
-            apply_illusion(&mut scan, 2.0, &mut stream);
-            assert_eq!(scan.distance_m[..2], [1.0, 2.0]);
-            drawn.push(scan.distance_m[2]);
-        }
-        assert!(drawn.iter().all(|d| (2.0..=6.0).contains(d)));
-        let mean = drawn.iter().sum::<f32>() / 500.0;
-        assert!((mean - 4.0).abs() < 0.2, "mean {mean}");
     }
 }

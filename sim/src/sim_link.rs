@@ -11,7 +11,7 @@ use crate::{
     engine::PhysicsState,
     obstacle::Obstacle,
     random::{Stream, stream},
-    rays::{RayCaster, apply_illusion},
+    rays::RayCaster,
 };
 
 /// Force above which a foot sensor reports contact, N.
@@ -118,7 +118,7 @@ impl RobotLink for SimLink {
         }
         if let Some(margin_m) = self.illusion_margin_m {
             let bound_m = GoalYaw::new(&input.state, &self.goal).distance_m() + margin_m;
-            apply_illusion(&mut input.rays, bound_m, &mut self.stream);
+            input.rays.apply_illusion(bound_m, &mut self.stream);
         }
         input.goal = self.goal;
         input.time_left_s = self.duration_s - self.time_s;

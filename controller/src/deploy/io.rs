@@ -280,7 +280,7 @@ pub struct Status {
     pub goal: Option<Goal>,
     /// Time left to get there, s.
     pub time_left_s: f32,
-    /// Rays as the policy saw them.
+    /// Rays as they were measured; the policy sees those behind the goal shortened.
     pub rays: RayScan,
     /// The estimated state.
     pub estimate: RobotState,

@@ -1,6 +1,7 @@
 //! All that decides in one cycle.
 
-use policies::{Bundle, RayScan, observation::MAX_EPISODE_S};
+use policies::{Bundle, GoalYaw, RayScan, observation::MAX_EPISODE_S};
+use rand_pcg::Pcg64;
 use robots::{JointTarget, JointVec, Robot, RobotState};
 
 use super::{
@@ -53,6 +54,10 @@ pub struct Pilot {
     cycles: u32,
     estimate: RobotState,
     rays: RayScan,
+    /// The rays with the illusion, as the policy sees them.
+    seen_rays: RayScan,
+    illusion_margin_m: f32,
+    stream: Pcg64,
     odometry_ns: u64,
     buttons: u16,
     /// The goal that the robot runs to, and since when.
@@ -116,6 +121,9 @@ impl Pilot {
             cycles: 0,
             estimate: RobotState::zero(robot.num_joints(), robot.num_feet()),
             rays: RayScan::clear(&bundle.ray_spec),
+            seen_rays: RayScan::clear(&bundle.ray_spec),
+            illusion_margin_m: config.illusion_margin_m,
+            stream: Pcg64::new(0, 0),
             odometry_ns: 0,
             buttons: 0,
             goal: GoalSample::default(),
@@ -279,7 +287,11 @@ impl Pilot {
             (Which::Brake, Some(brake)) => brake,
             _ => &mut self.controller,
         };
-        let target = controller.step(&self.estimate, &self.rays, &self.goal.goal, time_left_s);
+        let goal = &self.goal.goal;
+        let bound_m = GoalYaw::new(&self.estimate, goal).distance_m() + self.illusion_margin_m;
+        self.seen_rays.clone_from(&self.rays);
+        self.seen_rays.apply_illusion(bound_m, &mut self.stream);
+        let target = controller.step(&self.estimate, &self.seen_rays, goal, time_left_s);
         self.held.clone_from(target);
         match controller.fault() {
             None => {}

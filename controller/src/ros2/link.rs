@@ -98,6 +98,8 @@ struct Shared {
     broken: AtomicBool,
     states_alive_ns: AtomicU64,
     received_ns: AtomicU64,
+    /// The robot came back after a silence, perhaps with a sport mode that owns the joints again.
+    returned: AtomicBool,
     /// No mode of the robot owns the joints.
     released: AtomicBool,
     /// What the robot is doing, for those who are not in a hurry.

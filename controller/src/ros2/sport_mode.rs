@@ -43,6 +43,13 @@ impl SportMode {
         })
     }
 
+    /// Forgets what was answered: the robot may have started anew, and its sport mode with it.
+    pub fn start_again(&mut self) {
+        while let Ok(Some(_)) = self.responses.take() {}
+        (self.asked_ns, self.first_ns) = (0, 0);
+        self.answered = false;
+    }
+
     /// Takes the answers and asks again where it is time. True once no mode owns the joints.
     pub fn poll(&mut self, now_ns: u64, notice: &mut dyn FnMut(String)) -> bool {
         while let Ok(Some((response, _))) = self.responses.take() {

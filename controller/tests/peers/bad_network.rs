@@ -12,7 +12,10 @@ use controller::{
     },
 };
 
-use crate::rig::{NO_SPORT_MODE, PATIENCE, Peer, Random, Robot, cycles, in_own_network};
+use crate::{
+    own_network::in_own_network,
+    rig::{NO_SPORT_MODE, PATIENCE, Peer, Random, Robot, cycles},
+};
 
 /// `abs-robot` with a log, and the robot that it talks to.
 struct Scene {

@@ -11,7 +11,10 @@ use std::{
 
 use controller::ros2::{Delivery, OPERATOR_TOPIC, Ros, messages::Text, replay};
 
-use crate::rig::{NO_SPORT_MODE, Robot, in_own_network, network};
+use crate::{
+    own_network::in_own_network,
+    rig::{NO_SPORT_MODE, Robot, network},
+};
 
 /// The folder with the Python peers, fetched once; none, said in a line, when pip reaches no index.
 fn python_peers() -> Option<PathBuf> {

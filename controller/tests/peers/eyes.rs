@@ -14,7 +14,10 @@ use controller::ros2::{
 };
 use policies::RaySpec;
 
-use crate::rig::{NO_SPORT_MODE, PATIENCE, Peer, Robot, in_own_network, network};
+use crate::{
+    own_network::in_own_network,
+    rig::{NO_SPORT_MODE, PATIENCE, Peer, Robot, network},
+};
 
 fn header(frame: &str) -> Header {
     Header {

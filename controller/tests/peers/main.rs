@@ -6,5 +6,6 @@
 mod bad_network;
 mod cyclone;
 mod eyes;
+mod own_network;
 mod refusals;
 mod rig;

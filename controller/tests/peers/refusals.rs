@@ -12,7 +12,10 @@ use controller::ros2::{
     messages::{Header, LowCmd, LowState, Message, PoseStamped, Text},
 };
 
-use crate::rig::{NO_SPORT_MODE, PATIENCE, Robot, in_own_network, network};
+use crate::{
+    own_network::in_own_network,
+    rig::{NO_SPORT_MODE, PATIENCE, Robot, network},
+};
 
 #[test]
 fn what_does_not_fit_is_told_in_one_line_and_the_robot_stays_damped() {

@@ -1,4 +1,4 @@
-//! A network of its own, `abs-robot` in it, and a robot that lies there.
+//! `abs-robot` on a network of its own, and a robot that lies there.
 
 use std::{
     fs::{self, File},
@@ -16,34 +16,6 @@ use controller::{
     },
 };
 use ros2_client::{Publisher, Subscription};
-
-/// Set for the process inside the namespace.
-pub const INSIDE: &str = "ABS_TEST_NAMESPACE";
-
-/// Runs the test `name` in a network namespace with nothing but a loopback that can multicast.
-pub fn in_own_network(name: &str, test: fn()) {
-    if std::env::var_os(INSIDE).is_some() {
-        return test();
-    }
-    let setup =
-        "ip link set lo up && ip link set lo multicast on && ip route add 224.0.0.0/4 dev lo";
-    let allowed = Command::new("unshare")
-        .args(["-n", "sh", "-c", setup])
-        .stderr(Stdio::null())
-        .status();
-    if !allowed.is_ok_and(|status| status.success()) {
-        println!("{name}: no network namespace allowed, on the machine's own loopback");
-        return test();
-    }
-    let status = Command::new("unshare")
-        .args(["-n", "sh", "-c", &format!("{setup} && exec \"$@\""), "sh"])
-        .arg(std::env::current_exe().unwrap())
-        .args([name, "--exact", "--nocapture"])
-        .env(INSIDE, "1")
-        .status()
-        .unwrap();
-    assert!(status.success(), "{name} in its own network");
-}
 
 /// `abs-robot` on the loopback, with what it says.
 pub struct Robot {

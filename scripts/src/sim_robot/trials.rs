@@ -7,7 +7,8 @@ use controller::deploy::State;
 use policies::file::write_atomic;
 use serde::Serialize;
 use sim::{
-    eval::{Evaluation, Method, Outcome},
+    engine::PhysicsConfig,
+    eval::{EpisodeRecord, EvalConfig, Evaluation, Method, Outcome},
     ros2_robot::STEP_S,
     testbed::TestScene,
     trial::Trial,
@@ -28,6 +29,8 @@ struct TrialRow {
     duration_s: f32,
     in_eval: Outcome,
     eval_distance_m: f32,
+    /// In the evaluation with the physics step of the simulated robot.
+    in_eval_fine: Outcome,
 }
 
 /// Time in which `abs deploy` has to run and to end, s.
@@ -36,18 +39,30 @@ const WITHIN_S: f32 = 60.0;
 pub fn compare(command: &SimRobotCommand, session: &mut Session, trials: u64) -> Result<()> {
     let (config_path, bundle_path) = command.prepare(session)?;
     let bundle = policies::Bundle::load(&bundle_path)?;
-    let evaluation = Evaluation::new(
-        &session.robot,
-        &bundle,
-        command.method,
-        &session.config.eval,
-        &session.config.controller,
-        session.config.seed,
-    )?;
     let episodes: Vec<u64> = (0..trials).collect();
-    let records = evaluation.run(&episodes, false, &|| ())?;
+    let evaluate = |config: &EvalConfig| -> Result<Vec<EpisodeRecord>> {
+        let evaluation = Evaluation::new(
+            &session.robot,
+            &bundle,
+            command.method,
+            config,
+            &session.config.controller,
+            session.config.seed,
+        )?;
+        Ok(evaluation.run(&episodes, false, &|| ())?)
+    };
+    let eval = &session.config.eval;
+    let records = evaluate(eval)?;
+    let fine_records = evaluate(&EvalConfig {
+        physics: PhysicsConfig {
+            step_s: STEP_S,
+            decimation: (eval.physics.policy_step_s() / STEP_S).round() as usize,
+            ..eval.physics.clone()
+        },
+        ..eval.clone()
+    })?;
     let mut rows = Vec::new();
-    for record in &records {
+    for (record, fine) in records.iter().zip(&fine_records) {
         let scene = &record.scene;
         let says = command.out.join(format!("deploy-{}.txt", scene.index));
         let goal = scene.goal;
@@ -76,6 +91,7 @@ pub fn compare(command: &SimRobotCommand, session: &mut Session, trials: u64) ->
             duration_s: trial.time_s(),
             in_eval: record.outcome,
             eval_distance_m: record.final_distance_m,
+            in_eval_fine: fine.outcome,
         };
         println!("{}", row.line());
         rows.push(row);
@@ -144,14 +160,16 @@ fn summary(robot: &str, method: Method, rows: &[TrialRow]) -> String {
         100.0 * count as f64 / rows.len().max(1) as f64
     };
     let mut text = format!(
-        "{robot}, {method}: {} scenes   over DDS   in eval",
-        rows.len()
+        "{robot}, {method}: {:<3} scenes  over DDS   in eval   in eval, steps of {:.0} ms",
+        rows.len(),
+        1e3 * STEP_S
     );
     for outcome in [Outcome::Reach, Outcome::Collision, Outcome::TimeOut] {
         let over_dds = share(outcome, &|row| row.over_dds);
         let in_eval = share(outcome, &|row| Some(row.in_eval));
+        let fine = share(outcome, &|row| Some(row.in_eval_fine));
         text += &format!(
-            "\n  {:<20} {over_dds:>8.1} % {in_eval:>7.1} %",
+            "\n  {:<20} {over_dds:>8.1} % {in_eval:>7.1} % {fine:>7.1} %",
             outcome.to_string()
         );
     }

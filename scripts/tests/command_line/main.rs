@@ -4,6 +4,8 @@
 
 mod bench;
 mod configuration;
+#[cfg(feature = "ros2")]
+mod over_dds;
 #[cfg(feature = "train")]
 mod pipeline;
 #[cfg(feature = "mpi")]

@@ -41,7 +41,7 @@ use crate::{
     engine::{Engine, EngineError, EpisodeStart, PhysicsState, build_with_lanes},
     obstacle::Obstacle,
     random::{Stream, stream},
-    rays::{RayCaster, apply_illusion},
+    rays::RayCaster,
     terrain::TerrainLibrary,
 };
 
@@ -250,7 +250,7 @@ impl<T: Task> Env<T> {
             self.stopwatch.rays(begin);
             if self.config.noise.illusion {
                 let bound_m = input.goal.distance_m() + self.config.noise.illusion_margin_m;
-                apply_illusion(&mut self.scan, bound_m, &mut slot.stream);
+                self.scan.apply_illusion(bound_m, &mut slot.stream);
             }
         }
         for (measured, bias) in self

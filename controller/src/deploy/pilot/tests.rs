@@ -441,6 +441,21 @@ fn a_policy_acts_every_tenth_cycle_and_its_target_is_held() {
 }
 
 #[test]
+fn rays_that_end_behind_the_goal_are_seen_shortened_as_in_training() {
+    let mut rig = Rig::ready();
+    rig.record.input.goal.goal.position_world = Point2::new(1.0, 0.0);
+    rig.record.input.scan.scan.distance_m[..3].fill(0.8);
+    assert_eq!(rig.request(Request::Start), State::Run);
+    let seen = &rig.pilot.seen_rays.distance_m;
+    assert_eq!(seen[..3], [0.8; 3]);
+    assert!(
+        seen[3..].iter().all(|ray| (1.2..6.0).contains(ray)),
+        "{seen:?}"
+    );
+    assert_eq!(rig.record.status.rays.distance_m[3..], [6.0; 8]);
+}
+
+#[test]
 fn the_last_command_before_the_motors_is_limited() {
     // The robot stands up from a pose at a stop, with a leg that does not follow.
     let mut rig = Rig::new();

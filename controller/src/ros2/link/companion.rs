@@ -98,6 +98,10 @@ impl Companion {
                     self.config.network()
                 ));
             }
+            if shared.returned.swap(false, Ordering::AcqRel) && self.config.release_sport_mode {
+                shared.released.store(false, Ordering::Release);
+                sport_mode.start_again();
+            }
             if !shared.released.load(Ordering::Acquire) && sport_mode.poll(now_ns, &mut notice) {
                 shared.released.store(true, Ordering::Release);
             }

@@ -14,6 +14,9 @@ use crate::{
     ros2::{MotorMap, log::Recorder, messages::LowState, network::POLL, sensors::take},
 };
 
+/// A robot that comes back after it was silent for this long may have started anew, ns.
+const AWAY_NS: u64 = 200_000_000;
+
 pub struct States {
     pub map: MotorMap,
     pub robot: Input<RobotSample>,
@@ -53,7 +56,10 @@ impl States {
                 |state, _| {
                     let now_ns = now_ns();
                     robot.write(map.sample(state, now_ns));
-                    shared.received_ns.store(now_ns, Ordering::Release);
+                    let before_ns = shared.received_ns.swap(now_ns, Ordering::AcqRel);
+                    if before_ns > 0 && now_ns.saturating_sub(before_ns) > AWAY_NS {
+                        shared.returned.store(true, Ordering::Release);
+                    }
                 },
             );
         }

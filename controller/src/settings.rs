@@ -111,7 +111,9 @@ pub fn parse_set(set: &str) -> Result<Table, SettingsError> {
 }
 
 fn is_known(known: &Table, path: &str) -> bool {
-    let mut keys = path.split('.').filter(|key| *key != "?");
+    // An element of an array stands for the array.
+    let mut keys = (path.split('.').filter(|key| *key != "?"))
+        .map(|key| key.split('[').next().unwrap_or_default());
     let Some(first) = keys.next() else {
         return true;
     };

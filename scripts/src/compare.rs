@@ -106,6 +106,12 @@ fn table(evaluations: &[StoredEvaluation]) -> String {
 /// How an evaluation differs from the first one, and on how many of the same episodes.
 fn against(first: &StoredEvaluation, other: &StoredEvaluation) -> String {
     let (a, b) = (&first.report, &other.report);
+    if a.scene != b.scene {
+        return format!(
+            "{} against {}: not comparable, scene {} and scene {}\n",
+            other.name, first.name, b.scene, a.scene
+        );
+    }
     let times = |a: f64, b: f64| match a > 0.0 {
         true => format!("{:.2} times", b / a),
         false => "-".to_owned(),

@@ -12,7 +12,10 @@ use policies::{
     reach_avoid::{DEFAULT_THRESHOLD, ReachAvoidConfig},
 };
 use serde::{Deserialize, Serialize};
-use sim::{depth::RecordingConfig, env::EnvConfig, eval::EvalConfig, reach_avoid::RolloutConfig};
+use sim::{
+    depth::RecordingConfig, env::EnvConfig, eval::EvalConfig, reach_avoid::RolloutConfig,
+    testbed::TestbedConfig,
+};
 use toml::Table;
 
 pub use stages::Stage;
@@ -186,6 +189,9 @@ pub struct ConfigArgs {
     /// Worker threads, 0 for all cores [default: 0]
     #[arg(long, visible_alias = "workers")]
     pub threads: Option<usize>,
+    /// Scene of the test, for the commands that have it as a flag: after the file, before `--set`.
+    #[arg(skip)]
+    pub scene: Option<String>,
 }
 
 /// Named settings.
@@ -247,6 +253,9 @@ impl ConfigArgs {
                 .map_err(Into::into)
                 .and_then(|layer| config.layered(layer))
                 .with_context(|| path.display().to_string())?;
+        }
+        if let Some(scene) = &self.scene {
+            config.eval.testbed = TestbedConfig::load(scene)?;
         }
         for set in &self.sets {
             config = settings::parse_set(set)

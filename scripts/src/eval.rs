@@ -17,7 +17,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use policies::{Twist, file::write_atomic};
 use robots::ContactClass;
 use serde::{Deserialize, Serialize};
-use sim::eval::{EpisodeRecord, EvalReport, Evaluation, Method, Outcome, RaySource};
+use sim::{
+    eval::{EpisodeRecord, EvalReport, Evaluation, Method, Outcome, RaySource},
+    testbed::CYLINDERS,
+};
 
 use crate::{
     pictures::{Speeds, contact_sheet, outcome_bars, speed_histograms, top_view},
@@ -39,6 +42,7 @@ const SHEET: usize = 12;
 Examples:
   abs eval                                            the policy that is shipped
   abs eval --bundle runs/agile-go1-1-.../bundle --episodes 2000
+  abs eval --scene people                             people who cross the way; `abs scenes` lists all
   abs eval --rays depth                               rays from images of the robot's depth camera
   abs eval --method agile                             the agile policy without the switch
   abs eval --method recovery                          twists from a grid, and braking
@@ -56,7 +60,7 @@ pub struct EvalCommand {
     /// With --method recovery: follow this twist alone
     #[arg(long, value_name = "VX,VY,WZ", allow_hyphen_values = true, value_parser = recovery::parse_command)]
     command: Option<Twist>,
-    /// Folder for the results [default: out/eval-METHOD-ROBOT-SEED]
+    /// Folder for the results [default: out/eval-METHOD-ROBOT-SEED, and -SCENE]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print metrics.json to standard output, and nothing else
@@ -88,6 +92,9 @@ pub struct EpisodeRow {
     goal_x_m: f32,
     goal_y_m: f32,
     friction: f32,
+    /// Mass on the trunk.
+    #[serde(default)]
+    payload_kg: f32,
     /// Share of the policy steps in which the recovery policy acted.
     recovery_fraction: f32,
     /// It collided although the agile policy was in control 0.5 s before.
@@ -119,7 +126,11 @@ impl EvalCommand {
         })?;
         let out = self.out.clone().unwrap_or_else(|| {
             let (method, robot, seed) = (subject.method, &subject.robot.name, subject.config.seed);
-            PathBuf::from(format!("out/eval-{method}-{robot}-{seed}"))
+            let scene = match subject.config.eval.testbed.name.as_str() {
+                CYLINDERS => String::new(),
+                scene => format!("-{scene}"),
+            };
+            PathBuf::from(format!("out/eval-{method}-{robot}-{seed}{scene}"))
         });
         if subject.method == Method::Recovery {
             ensure!(
@@ -213,6 +224,7 @@ fn episodes_csv(records: &[EpisodeRecord], policy_step_s: f32) -> Result<Vec<u8>
             goal_x_m: scene.goal.position_world.x,
             goal_y_m: scene.goal.position_world.y,
             friction: scene.friction,
+            payload_kg: scene.payload_kg,
             recovery_fraction: record.recovery_steps as f32 / record.steps.max(1) as f32,
             false_safe: record.false_safe,
         })?;
@@ -229,13 +241,19 @@ pub fn table(report: &EvalReport) -> String {
         episodes,
         seed,
         rays,
+        scene,
         ..
     } = report;
     let eyes = match rays {
         RaySource::Exact => "",
         RaySource::Depth => ", rays from depth images",
     };
-    let mut text = format!("{robot}, {method}, {engine}{eyes}: {episodes} episodes, seed {seed}\n");
+    let scene = match scene.as_str() {
+        CYLINDERS => String::new(),
+        scene => format!(", scene {scene}"),
+    };
+    let mut text =
+        format!("{robot}, {method}, {engine}{eyes}{scene}: {episodes} episodes, seed {seed}\n");
     // Writing to a string cannot fail.
     for (name, rate, [low, high]) in [
         ("reach", report.reach_rate, report.reach_ci95),
@@ -287,7 +305,10 @@ fn write_pictures(
     report: &EvalReport,
     records: &[EpisodeRecord],
 ) -> Result<()> {
-    let name = format!("{}, {}", report.robot, report.method);
+    let mut name = format!("{}, {}", report.robot, report.method);
+    if report.scene != CYLINDERS {
+        name += &format!(", {}", report.scene);
+    }
     let title = format!("{name}: {} episodes", report.episodes);
     let bars = [(name.clone(), report.clone())];
     outcome_bars(&title, &bars)?.save_png(&out.join("outcomes.png"))?;

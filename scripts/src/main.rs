@@ -35,6 +35,7 @@ mod repository;
     expect(dead_code, reason = "for training")
 )]
 mod run_folder;
+mod scenes;
 #[cfg(feature = "ros2")]
 mod sim_robot;
 mod stored_evaluation;
@@ -67,6 +68,7 @@ enum Command {
     Demo(demo::DemoCommand),
     Eval(eval::EvalCommand),
     Play(play::PlayCommand),
+    Scenes(scenes::ScenesCommand),
     Compare(compare::CompareCommand),
     Benchmark(benchmark::BenchmarkCommand),
     Plot(plot::PlotCommand),
@@ -97,6 +99,7 @@ fn main() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Play(command) => command.run(),
+        Command::Scenes(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::Benchmark(command) => command.run(),
         Command::Plot(command) => command.run(),

@@ -55,8 +55,11 @@ pub fn film(subject: &Subject, episode: u64, out: &Path) -> Result<EpisodeRecord
     let record = records.pop().context("the episode was not simulated")?;
     let film = Film {
         title: format!(
-            "{}, {}, episode {episode} of seed {}",
-            subject.robot.name, subject.method, subject.config.seed
+            "{}, {}, {}, episode {episode} of seed {}",
+            subject.robot.name,
+            subject.method,
+            subject.config.eval.testbed.name,
+            subject.config.seed
         ),
         robot: &subject.robot,
         record: &record,

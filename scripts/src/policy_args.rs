@@ -24,6 +24,9 @@ pub struct PolicyArgs {
     /// What controls the robot: agile, abs or recovery [default: abs where the bundle has all three networks]
     #[arg(long)]
     method: Option<Method>,
+    /// What the robot meets: a scene of `abs scenes`, or a TOML file [default: cylinders, the paper's test]
+    #[arg(long, value_name = "NAME|FILE.toml")]
+    scene: Option<String>,
     /// Where the rays come from: the true distances, or a network that sees depth images [default: exact]
     #[arg(long, value_enum)]
     rays: Option<Rays>,
@@ -60,7 +63,11 @@ impl PolicyArgs {
     /// # Errors
     /// One line for a wrong setting, robot or bundle.
     pub fn load(&self, change: impl FnOnce(&mut Config)) -> Result<Subject> {
-        let mut config = self.config.resolve()?;
+        let args = ConfigArgs {
+            scene: self.scene.clone(),
+            ..self.config.clone()
+        };
+        let mut config = args.resolve()?;
         if let Some(engine) = self.engine {
             config.eval.engine = match engine {
                 Engine::Rapier => EngineKind::Rapier,

@@ -48,6 +48,9 @@ pub struct SimRobotCommand {
     /// Scene: an episode of the test, as in `abs eval`
     #[arg(long, default_value_t = 0, conflicts_with = "with_deploy")]
     episode: u64,
+    /// What the robot meets, as in `abs eval`
+    #[arg(long, value_name = "NAME|FILE.toml")]
+    scene: Option<String>,
     /// Start `abs deploy` as another process for each of the first N episodes, and compare with `abs eval`
     #[arg(long, value_name = "N", group = "with_deploy")]
     trials: Option<u64>,
@@ -84,7 +87,11 @@ impl SimRobotCommand {
     /// # Errors
     /// One line for a robot, scene or network that does not do.
     pub fn run(&self) -> Result<()> {
-        let mut config = self.config.resolve()?;
+        let args = ConfigArgs {
+            scene: self.scene.clone(),
+            ..self.config.clone()
+        };
+        let mut config = args.resolve()?;
         config.ros2.domain = self.domain.unwrap_or(config.ros2.domain);
         if let Some(interface) = &self.interface {
             config.ros2.interface.clone_from(interface);

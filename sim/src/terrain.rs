@@ -32,6 +32,31 @@ pub struct HeightField {
 }
 
 impl HeightField {
+    /// Random heights from zero to `height_m`, up to `reach_m` from the origin along x and y; flat around the origin up to
+    /// `flat_start_m`.
+    pub fn rough(height_m: f32, reach_m: f32, flat_start_m: f32, stream: &mut Stream) -> Self {
+        let mut field = Self::level(reach_m, ROUGH_CELL_M);
+        for height in &mut field.heights_m {
+            *height = height_m * stream.random::<f32>();
+        }
+        flatten_start_and_border(&mut field, flat_start_m);
+        field
+    }
+
+    /// Flat, up to `reach_m` from the origin along x and y.
+    fn level(reach_m: f32, cell_m: f32) -> Self {
+        let half_points = (reach_m / cell_m).round() as usize;
+        let points = 2 * half_points + 1;
+        let origin_m = -(half_points as f32) * cell_m;
+        Self {
+            origin_m: [origin_m, origin_m],
+            cell_m,
+            points_x: points,
+            points_y: points,
+            heights_m: vec![0.0; points * points],
+        }
+    }
+
     /// Height at a point, m: linear on the two triangles of a cell, which is cut along the diagonal from
     /// (ix, iy + 1) to (ix + 1, iy).
     pub fn height_m(&self, x_m: f32, y_m: f32) -> f32 {
@@ -138,7 +163,8 @@ impl TerrainLibrary {
             shares: config.shares,
             variants: config.variants,
             rough: tiles(1, config.shares[1], &|difficulty, stream| {
-                rough(config, difficulty, stream)
+                let height_m = config.rough_m * difficulty;
+                HeightField::rough(height_m, config.reach_m, config.flat_start_m, stream)
             }),
             blocks: tiles(2, config.shares[2], &|difficulty, stream| {
                 blocks(config, difficulty, stream)
@@ -163,33 +189,9 @@ impl TerrainLibrary {
     }
 }
 
-/// A flat height field around the origin.
-fn level_ground(config: &TerrainConfig, cell_m: f32) -> HeightField {
-    let half_points = (config.reach_m / cell_m).round() as usize;
-    let points = 2 * half_points + 1;
-    let origin_m = -(half_points as f32) * cell_m;
-    HeightField {
-        origin_m: [origin_m, origin_m],
-        cell_m,
-        points_x: points,
-        points_y: points,
-        heights_m: vec![0.0; points * points],
-    }
-}
-
-/// Random heights from zero up.
-fn rough(config: &TerrainConfig, difficulty: f32, stream: &mut Stream) -> HeightField {
-    let mut field = level_ground(config, ROUGH_CELL_M);
-    for height_m in &mut field.heights_m {
-        *height_m = config.rough_m * difficulty * stream.random::<f32>();
-    }
-    flatten_start_and_border(&mut field, config.flat_start_m);
-    field
-}
-
 /// Rectangular blocks of random height on flat ground.
 fn blocks(config: &TerrainConfig, difficulty: f32, stream: &mut Stream) -> HeightField {
-    let mut field = level_ground(config, BLOCK_CELL_M);
+    let mut field = HeightField::level(config.reach_m, BLOCK_CELL_M);
     let points = field.points_x;
     let side_m = 2.0 * config.reach_m;
     let count = (BLOCK_DENSITY * side_m * side_m) as usize;

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, path::Path};
 
 use anyhow::{Result, ensure};
-use nalgebra::{Point3, Vector2};
+use nalgebra::{Point3, UnitQuaternion, Vector2, Vector3};
 use plotters::prelude::*;
 use policies::RaySpec;
 use rayon::prelude::*;
@@ -250,19 +250,23 @@ impl Film<'_> {
 
         let draw_obstacles = |chart: &mut Chart<'_, '_>, behind: bool| -> Result<()> {
             for obstacle in &self.record.scene.obstacles {
-                let centre = obstacle.position_world + obstacle.velocity_world * now.time_s;
+                let centre = obstacle.position_at(now.time_s);
                 let from_robot = centre.xy() - now.position_world.xy();
                 let (ahead_m, left_m) = (from_robot.dot(&forward), from_robot.dot(&leftward));
-                let (half_m, top_m) = extent(obstacle);
+                let ([half_m, half_across_m], z_m) = extent(obstacle, forward);
                 let [low, high] = [-1.0, 1.0].map(|side| f64::from(ahead_m + side * half_m));
-                let shown = low < half_width_m && high > -half_width_m && left_m.abs() < 1.5;
+                let gap_m = (left_m.abs() - half_across_m).max(0.0);
+                let shown = low < half_width_m && high > -half_width_m && gap_m < 1.1;
                 if !shown || behind != (left_m > 0.0) {
                     continue;
                 }
-                let near = f64::from(1.0 - left_m.abs() / 1.5);
-                let fill = FAINT.mix(0.08 + 0.3 * near).filled();
-                let top = f64::from(top_m).min(height_m);
-                let corners = [(low.max(-half_width_m), 0.0), (high.min(half_width_m), top)];
+                let near = f64::from(1.0 - gap_m / 1.1);
+                let fill = FAINT.mix(0.08 + 0.22 * near).filled();
+                let [bottom, top] = z_m.map(|z| f64::from(z).clamp(0.0, height_m));
+                let corners = [
+                    (low.max(-half_width_m), bottom),
+                    (high.min(half_width_m), top),
+                ];
                 chart.draw_series([Rectangle::new(corners, fill)])?;
             }
             Ok(())
@@ -327,20 +331,22 @@ impl Layout {
     }
 }
 
-/// Half width and height of an obstacle seen from the side, m.
-fn extent(obstacle: &Obstacle) -> (f32, f32) {
-    let centre_m = obstacle.position_world.z;
-    match &obstacle.shape {
-        ObstacleShape::Cylinder { radius_m, height_m } => (*radius_m, centre_m + 0.5 * height_m),
-        ObstacleShape::Box { half_extents_m } => {
-            (half_extents_m.xy().norm(), centre_m + half_extents_m.z)
+/// Half sides along and across a direction, and lowest and highest point of an obstacle, m.
+fn extent(obstacle: &Obstacle, forward: Vector2<f32>) -> ([f32; 2], [f32; 2]) {
+    let turn = match obstacle.shape {
+        ObstacleShape::Box { .. } => {
+            UnitQuaternion::from_axis_angle(&Vector3::z_axis(), -forward.y.atan2(forward.x))
         }
-        ObstacleShape::Rapier(shape) => {
-            let bounds = shape.compute_local_aabb();
-            let half = bounds.half_extents();
-            (half.x.hypot(half.y), centre_m + bounds.maxs.z)
-        }
-    }
+        // As wide from everywhere.
+        _ => UnitQuaternion::identity(),
+    };
+    let seen = Obstacle {
+        orientation: turn * obstacle.orientation,
+        ..obstacle.clone()
+    };
+    let [low, high] = seen.bounds();
+    let half = 0.5 * (high - low);
+    ([half.x, half.y], [low.z, high.z])
 }
 
 fn draw_frame_line(area: &Area<'_>, scale: Scale) -> Result<()> {

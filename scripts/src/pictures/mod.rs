@@ -10,6 +10,7 @@ mod depth;
 mod outcomes;
 mod palette;
 mod robot_view;
+mod scene_sheet;
 mod speeds;
 mod switch_view;
 mod times;
@@ -44,6 +45,7 @@ pub use self::{
     cycle_times::cycle_times,
     depth::{DepthPicture, depth_sheet, ray_errors},
     outcomes::outcome_bars,
+    scene_sheet::scene_sheet,
     speeds::{Speeds, speed_histograms},
     times::time_bars,
     top_view::{caption_of, contact_sheet, top_view},

@@ -3,7 +3,7 @@
 use std::f64::consts::TAU;
 
 use anyhow::Result;
-use nalgebra::{Point2, Vector2};
+use nalgebra::{Point2, Vector2, Vector3};
 use plotters::prelude::*;
 use sim::{
     eval::{EpisodeRecord, Outcome, TraceStep},
@@ -12,8 +12,9 @@ use sim::{
 };
 
 use super::{
-    Area, Chart, FAINT, GRID, INK, Image, REACH, RECOVERY, Scale, centred, draw_axes, draw_title,
-    heat, left, outcome_color, outcome_text_color, right, round_up, switch_view::draw_recovery,
+    Area, COLLISION, Chart, FAINT, GRID, INK, Image, REACH, RECOVERY, Scale, centred, draw_axes,
+    draw_title, heat, left, outcome_color, outcome_text_color, right, round_up,
+    switch_view::draw_recovery,
 };
 
 /// Part of the ground that is shown.
@@ -25,28 +26,41 @@ pub struct View {
     pub y_m: [f64; 2],
 }
 
+impl Default for View {
+    fn default() -> Self {
+        Self {
+            x_m: [-1.0, 8.25],
+            y_m: [-2.6, 2.6],
+        }
+    }
+}
+
 impl View {
     /// The test's ground, larger where paths leave it.
     pub fn around<'a>(records: impl IntoIterator<Item = &'a EpisodeRecord>) -> Self {
-        let mut view = Self {
-            x_m: [-1.0, 8.25],
-            y_m: [-2.6, 2.6],
-        };
+        let mut view = Self::default();
         for record in records {
-            let path = record.trace.iter().map(|step| step.position_world.xy());
-            let goal = record.scene.goal.position_world;
-            let centres = record.scene.obstacles.iter().map(|o| o.position_world.xy());
-            for (point, margin) in path
-                .map(|p| (p, 0.4))
-                .chain([(goal, 0.8)])
-                .chain(centres.map(|c| (c, 0.5)))
-            {
-                let [x, y] = [f64::from(point.x), f64::from(point.y)];
-                view.x_m = [view.x_m[0].min(x - margin), view.x_m[1].max(x + margin)];
-                view.y_m = [view.y_m[0].min(y - margin), view.y_m[1].max(y + margin)];
+            view.include_scene(&record.scene);
+            for step in &record.trace {
+                view.include(step.position_world.xy(), 0.4);
             }
         }
         view
+    }
+
+    /// Makes the view larger where a scene is; what moves may leave it.
+    pub fn include_scene(&mut self, scene: &TestScene) {
+        self.include(scene.goal.position_world, 0.8);
+        let standing = (scene.obstacles.iter()).filter(|o| o.velocity_world == Vector3::zeros());
+        for corner in standing.flat_map(Obstacle::bounds) {
+            self.include(corner.xy(), 0.1);
+        }
+    }
+
+    fn include(&mut self, point: Point2<f32>, margin: f64) {
+        let [x, y] = [f64::from(point.x), f64::from(point.y)];
+        self.x_m = [self.x_m[0].min(x - margin), self.x_m[1].max(x + margin)];
+        self.y_m = [self.y_m[0].min(y - margin), self.y_m[1].max(y + margin)];
     }
 
     fn width_m(&self) -> f64 {
@@ -235,10 +249,24 @@ pub fn draw_obstacle(
     obstacle: &Obstacle,
     time_s: f32,
 ) -> Result<()> {
-    let outline = footprint(obstacle, time_s);
+    let (x_m, y_m) = (chart.x_range(), chart.y_range());
+    let within = |(x, y): (f64, f64)| (x.clamp(x_m.start, x_m.end), y.clamp(y_m.start, y_m.end));
+    let outline: Vec<_> = footprint(obstacle, time_s)
+        .into_iter()
+        .map(within)
+        .collect();
     chart.draw_series([Polygon::new(outline.clone(), RGBColor(176, 182, 191))])?;
     let closed: Vec<_> = outline.iter().chain(outline.first()).copied().collect();
     chart.draw_series([PathElement::new(closed, scale.line(0.8, FAINT))])?;
+    if obstacle.velocity_world != Vector3::zeros() {
+        // Where it will be half a second later.
+        let ends = [time_s, time_s + 0.5].map(|time_s| to_chart(obstacle.position_at(time_s).xy()));
+        let line = scale.line(1.6, COLLISION);
+        chart.draw_series([PathElement::new(ends.map(within), line)])?;
+        if within(ends[0]) == ends[0] {
+            chart.draw_series([Circle::new(ends[0], scale.px(2.4), COLLISION.filled())])?;
+        }
+    }
     Ok(())
 }
 
@@ -326,7 +354,7 @@ fn draw_color_bar(
 
 /// Outline of an obstacle on the ground at a time of the episode.
 pub fn footprint(obstacle: &Obstacle, time_s: f32) -> Vec<(f64, f64)> {
-    let centre = obstacle.position_world + obstacle.velocity_world * time_s;
+    let centre = obstacle.position_at(time_s);
     match &obstacle.shape {
         ObstacleShape::Cylinder { radius_m, .. } => circle(centre.xy(), f64::from(*radius_m)),
         ObstacleShape::Box { half_extents_m: h } => {

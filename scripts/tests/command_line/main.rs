@@ -11,6 +11,7 @@ mod pipeline;
 #[cfg(feature = "mpi")]
 mod processes;
 mod robots;
+mod scenes;
 mod training;
 
 use std::process::Command;

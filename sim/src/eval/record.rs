@@ -9,7 +9,10 @@ use robots::{ContactClass, JointVec};
 use serde::{Deserialize, Serialize};
 
 use super::runner::RaySource;
-use crate::{engine::EngineKind, testbed::TestScene};
+use crate::{
+    engine::EngineKind,
+    testbed::{CYLINDERS, TestScene},
+};
 
 /// How an episode ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,9 +135,16 @@ pub struct EvalReport {
     /// Where the rays came from.
     #[serde(default)]
     pub rays: RaySource,
+    /// Name of the scene; an evaluation without one is of the paper's test.
+    #[serde(default = "cylinders")]
+    pub scene: String,
     /// What the switch did; nothing for methods without one.
     #[serde(flatten)]
     pub switch: Option<SwitchReport>,
+}
+
+fn cylinders() -> String {
+    CYLINDERS.to_owned()
 }
 
 /// How the switch between agile and recovery policy was used.
@@ -206,6 +216,7 @@ impl EvalReport {
             peak_speed: over_reached(|r| r.peak_speed_mps),
             steps_per_second: steps as f64 / wall_s.max(1e-9),
             rays: RaySource::Exact,
+            scene: cylinders(),
             switch: (method == Method::Abs).then(|| SwitchReport::new(records)),
         }
     }

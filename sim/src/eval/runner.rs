@@ -194,6 +194,7 @@ impl<'a> Evaluation<'a> {
         let (name, engine) = (&self.robot.name, self.config.engine);
         let report = EvalReport {
             rays: self.config.rays,
+            scene: self.config.testbed.name.clone(),
             ..EvalReport::new(name, self.method, engine, self.seed, &records, wall_s)
         };
         Ok((report, records))

@@ -9,7 +9,7 @@ use robots::Robot;
 
 use super::RolloutConfig;
 use crate::{
-    engine::{Dynamics, EpisodeStart, PhysicsState},
+    engine::{EpisodeStart, PhysicsState},
     env::{agile::AgileTask, task::Task, uniform},
     random::{Stream, stream},
     terrain::Terrain,
@@ -108,22 +108,12 @@ impl<'a> Planner<'a> {
     fn as_in_test(&self, stream: &mut Stream) -> Result<Plan, TestbedError> {
         let scene = TestScene::new(stream.random(), 0, &self.config.testbed)?;
         let margin_m = self.config.agile.obstacles.margin_m;
-        let robot = self.robot;
-        let standing = &robot.control.standing_position_rad;
-        let height_m = robot.height_over_feet_m(standing);
+        let mut start = scene.start(self.robot);
+        start.obstacles = (start.obstacles.into_iter())
+            .map(|obstacle| obstacle.thicker(margin_m))
+            .collect();
         Ok(Plan {
-            start: EpisodeStart {
-                obstacles: (scene.obstacles.into_iter())
-                    .map(|obstacle| obstacle.thicker(margin_m))
-                    .collect(),
-                position_world: Point3::new(scene.start_world.x, scene.start_world.y, height_m),
-                orientation: about_z(scene.start_yaw_rad),
-                dynamics: Dynamics {
-                    friction: scene.friction,
-                    ..Dynamics::nominal(robot)
-                },
-                ..EpisodeStart::standing(robot)
-            },
+            start,
             goal: scene.goal,
             duration_s: uniform(self.config.agile.episode_s, stream),
             noise_seed: scene.noise_seed,

@@ -199,14 +199,14 @@ fn people_cross_the_way_and_go_on() {
         let crossing = (scene.obstacles.iter())
             .filter(|person| side(person, 0.0) != side(person, 6.0))
             .count();
-        assert!(crossing >= 3, "only {crossing} of 6 cross in scene {index}");
+        assert!(crossing >= 1, "only {crossing} of 3 cross in scene {index}");
         all_crossing += crossing;
         for person in &scene.obstacles {
             let speed_mps = person.velocity_world.norm();
             assert!((0.499..2.001).contains(&speed_mps), "{speed_mps}");
         }
     }
-    assert!(all_crossing > 200 * 11 / 2, "{all_crossing} of 1200 cross");
+    assert!(all_crossing > 550, "{all_crossing} of 600 cross");
 }
 
 /// One person who is at (3, 0.2) after 2 s and walks along y at 1 m/s.

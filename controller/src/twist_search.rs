@@ -41,14 +41,14 @@ impl Default for TwistSearchConfig {
         Self {
             steps: 10,
             step_size: 0.5,
-            margin: 0.05,
+            margin: 0.2,
             constraint_weight: 10.0,
             goal_weight: 0.02,
             horizon_s: 0.05,
             limit: Twist {
-                vx_mps: 0.2,
+                vx_mps: 0.5,
                 vy_mps: 0.3,
-                yaw_rate_radps: 1.0,
+                yaw_rate_radps: 1.5,
             },
             lookahead_s: 0.3,
         }

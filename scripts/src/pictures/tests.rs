@@ -92,6 +92,7 @@ fn episode(index: u64, outcome: Outcome, robot: &Robot) -> EpisodeRecord {
 
 fn report(reach: f64, collision: f64) -> EvalReport {
     EvalReport {
+        scene: sim::testbed::CYLINDERS.to_owned(),
         robot: "go1".to_owned(),
         method: Method::Agile,
         engine: EngineKind::Rapier,

@@ -69,7 +69,10 @@ fn scenes_that_there_are_not_are_named_in_one_line() {
         &["mine.toml, line 3: unknown field `object`"],
     );
     let set = "eval.testbed.groups=[{ parts = 3 }]";
-    assert_refused(&["config", "--set", set], &["groups[0].parts: invalid type"]);
+    assert_refused(
+        &["config", "--set", set],
+        &["groups[0].parts: invalid type"],
+    );
     // What only rapier can hold.
     let vase = "eval.testbed.groups=[{ objects = [\"cone\"] }]";
     let flags = ["--engine", "batch", "--episodes", "1", "--set", vase];

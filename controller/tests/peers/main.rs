@@ -9,3 +9,4 @@ mod eyes;
 mod own_network;
 mod refusals;
 mod rig;
+mod threads;

@@ -29,8 +29,6 @@ use crate::{
 
 /// A command older than this is replaced by damping: the control thread is gone, ns.
 const COMMAND_TIMEOUT_NS: u64 = 30_000_000;
-/// Priority of the companion, where threads have real-time priority at all.
-const COMPANION_PRIORITY: u8 = 10;
 /// Time between two attempts to connect again.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -98,6 +96,9 @@ impl Sender {
     }
 
     /// Runs all threads of a connection until the stop, or until one of them panics.
+    ///
+    /// They and the threads of the DDS library share queues that spin. All inherit one priority from the sender: a real-time
+    /// thread that spins would wait forever for one that it keeps from running.
     fn serve(&mut self, connection: Connection) {
         let Connection {
             ros,
@@ -124,7 +125,6 @@ impl Sender {
             spawn(scope, "states", shared, || receiver.run(states, shared));
             let (ros, notices) = (&ros, &*notices);
             let watch = || {
-                lower_priority();
                 companion.run(ros, subscriptions, &publishers, sport_mode, notices, shared);
             };
             spawn(scope, "companion", shared, watch);
@@ -168,24 +168,6 @@ fn spawn<'scope>(
         .is_err()
     {
         shared.broken.store(true, Ordering::Release);
-    }
-}
-
-/// Puts the companion behind the other threads, but before ordinary programs: it shares locks of the DDS library with
-/// threads that must not wait for it.
-fn lower_priority() {
-    use thread_priority::{
-        RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
-        set_thread_priority_and_policy, thread_native_id, thread_schedule_policy,
-    };
-    let fifo = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
-    // A thread that was ordinary before stays so.
-    if thread_schedule_policy() == Ok(fifo)
-        && let Ok(priority) = ThreadPriorityValue::try_from(COMPANION_PRIORITY)
-    {
-        let priority = ThreadPriority::Crossplatform(priority);
-        // What was allowed once is allowed again.
-        let _ = set_thread_priority_and_policy(thread_native_id(), priority, fifo);
     }
 }
 

@@ -7,7 +7,7 @@ mod weights;
 
 use std::{fs, path::Path};
 
-use robots::Robot;
+use robots::{Camera, Robot};
 use serde::{Deserialize, Serialize};
 
 pub use error::BundleError;
@@ -15,7 +15,7 @@ pub use member::{Member, Provenance, RayMember, ReachAvoidMember};
 
 use crate::{
     depth::RayNetwork, file::write_atomic, mlp::Linear, observation::Layout, policy::Policy,
-    rays::RaySpec, reach_avoid::ReachAvoidValue,
+    ray_memory::RayMemory, rays::RaySpec, reach_avoid::ReachAvoidValue,
 };
 
 /// Name of the manifest in a bundle folder.
@@ -180,10 +180,23 @@ impl Bundle {
     /// The network that predicts the rays from depth images.
     ///
     /// # Errors
-    /// When the bundle has none, or it predicts other rays than the policies were trained with, or its weights are no
+    /// When the bundle has none, or it predicts rays that the policies were not trained with, or its weights are no
     /// network or not finite.
     pub fn ray_network(&self) -> Result<RayNetwork, BundleError> {
         required(self.rays.as_ref(), "rays")?.network(&self.ray_spec)
+    }
+
+    /// What completes the rays of [`ray_network`](Self::ray_network) to all that the policies see.
+    ///
+    /// # Errors
+    /// When the bundle has no such network, or it predicts rays that the policies were not trained with.
+    pub fn ray_memory(&self) -> Result<RayMemory, BundleError> {
+        required(self.rays.as_ref(), "rays")?.memory(&self.ray_spec)
+    }
+
+    /// The rays that the policies see and a camera sees too; `None` if there is hardly one.
+    pub fn camera_rays(&self, camera: &Camera) -> Option<RaySpec> {
+        self.ray_spec.within(0.5 * camera.horizontal_fov_rad)
     }
 
     fn check_robot(&self, robot: &Robot) -> Result<(), BundleError> {

@@ -11,6 +11,7 @@ pub mod file;
 pub mod mlp;
 pub mod observation;
 pub mod policy;
+pub mod ray_memory;
 pub mod rays;
 pub mod reach_avoid;
 #[cfg(feature = "train")]
@@ -23,5 +24,6 @@ pub use command::{Goal, GoalYaw, Twist};
 pub use mlp::{Activation, Linear, Mlp, MlpError};
 pub use observation::{Layout, ObservationInput, Quantity};
 pub use policy::{NotFinite, Policy};
+pub use ray_memory::RayMemory;
 pub use rays::{MAX_RAYS, RayScan, RaySpec, RaySpecError};
 pub use reach_avoid::ReachAvoidValue;

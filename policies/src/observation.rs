@@ -294,6 +294,25 @@ impl Layout {
         }
     }
 
+    /// For each element of this layout, which element of `other` is the same: of the same quantity, and a ray in the same direction.
+    pub fn same_elements(&self, other: &Self) -> Vec<Option<usize>> {
+        let mut same = Vec::with_capacity(self.dim);
+        for (quantity, range) in &self.rows {
+            let there = other.range(*quantity).unwrap_or(0..0);
+            same.extend((0..range.len()).map(|index| match quantity {
+                Quantity::LogRays => {
+                    let angle_rad = self.rays.angle_rad(index);
+                    let mut there = there.clone();
+                    let start = there.start;
+                    there.find(|element| other.rays.points_to(element - start, angle_rad))
+                }
+                _ if there.len() == range.len() => Some(there.start + index),
+                _ => None,
+            }));
+        }
+        same
+    }
+
     /// The first quantity with an element that is NaN or infinite.
     pub fn first_not_finite(&self, row: &[f32]) -> Option<Quantity> {
         self.rows

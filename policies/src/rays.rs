@@ -1,6 +1,6 @@
 //! The rays: where they start, where they point, how far they see.
 
-use std::f32::consts::FRAC_PI_4;
+use std::{f32::consts::FRAC_PI_4, ops::Range};
 
 use arrayvec::ArrayVec;
 use nalgebra::Vector2;
@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 /// Most rays that a scan may have.
 pub const MAX_RAYS: usize = 64;
+
+/// Rays whose directions differ by less are the same.
+const SAME_DIRECTION_RAD: f32 = 1e-3;
 
 /// Horizontal rays in the yaw frame: a fan around the forward axis, from right to left.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,6 +100,35 @@ impl RaySpec {
             return Err(RaySpecError::Origin(self.origin_x_m));
         }
         Ok(())
+    }
+
+    /// Which rays of this fan those of `sensor` are, if they are the same ones.
+    pub fn range_of(&self, sensor: &Self) -> Option<Range<usize>> {
+        let start = (0..self.count).find(|&ray| self.points_to(ray, sensor.first_rad))?;
+        let range = start..start + sensor.count;
+        let is_part = range.end <= self.count
+            && self.points_to(range.end - 1, sensor.last_rad)
+            && (self.origin_x_m, self.min_m, self.max_m)
+                == (sensor.origin_x_m, sensor.min_m, sensor.max_m);
+        is_part.then_some(range)
+    }
+
+    /// The rays of this fan that point less than `half_angle_rad` to either side.
+    pub fn within(&self, half_angle_rad: f32) -> Option<Self> {
+        let is_within = |ray: &usize| self.angle_rad(*ray).abs() < half_angle_rad;
+        let first = (0..self.count).find(is_within)?;
+        let last = (0..self.count).rfind(is_within)?;
+        (last > first).then(|| Self {
+            count: last - first + 1,
+            first_rad: self.angle_rad(first),
+            last_rad: self.angle_rad(last),
+            ..self.clone()
+        })
+    }
+
+    /// Whether ray `index` has this direction.
+    pub fn points_to(&self, index: usize, angle_rad: f32) -> bool {
+        (self.angle_rad(index) - angle_rad).abs() < SAME_DIRECTION_RAD
     }
 
     /// Direction of ray `index` in the yaw frame, rad, positive to the left.

@@ -109,6 +109,11 @@ pub trait VecEnv: Send {
     fn num_envs(&self) -> usize;
     /// Width of an observation row.
     fn observation_dim(&self) -> usize;
+    /// How many of a row's elements the actor sees: the first ones. Critics see all of them, so that what is known in simulation
+    /// alone may tell them what comes (asymmetric actor-critic, Pinto et al., 2018).
+    fn actor_dim(&self) -> usize {
+        self.observation_dim()
+    }
     /// Width of an action row.
     fn action_dim(&self) -> usize;
     /// Writes the current observations [num_envs, observation_dim], without stepping.

@@ -68,7 +68,7 @@ impl CollectDepthCommand {
                 seed: config.seed,
                 git_revision: git_revision(),
                 camera: CameraRecord::new(camera_of(&robot)?),
-                rays: bundle.ray_spec.clone(),
+                rays: recorder.rays().clone(),
                 policy: agile.weights_hash()?,
                 recording: recording.clone(),
                 files: Vec::new(),

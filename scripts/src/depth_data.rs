@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use policies::{RaySpec, depth::DepthSamples, file::write_atomic};
+use policies::{Bundle, RaySpec, depth::DepthSamples, file::write_atomic};
 use robots::{Camera, Robot};
 use serde::{Deserialize, Serialize};
 use sim::depth::{RecordingConfig, Split};
@@ -184,8 +184,9 @@ impl DepthData {
     ///
     /// # Errors
     /// One line that says what differs.
-    pub fn check(&self, robot: &Robot, rays: &RaySpec) -> Result<()> {
-        let expected = CameraRecord::new(camera_of(robot)?);
+    pub fn check(&self, robot: &Robot, bundle: &Bundle) -> Result<()> {
+        let camera = camera_of(robot)?;
+        let expected = CameraRecord::new(camera);
         if self.manifest.camera != expected {
             bail!(
                 "{} holds images of another camera ({:?}) than that of robot `{}` ({expected:?}); record anew with `abs collect-depth`",
@@ -194,9 +195,11 @@ impl DepthData {
                 robot.name,
             );
         }
+        let rays = bundle.camera_rays(camera);
         ensure!(
-            self.manifest.rays == *rays,
-            "{} holds other rays ({:?}) than the bundle ({rays:?}); record anew with `abs collect-depth`",
+            (rays.as_ref())
+                .is_some_and(|rays| rays.range_of(&self.manifest.rays) == Some(0..rays.count)),
+            "{} holds other rays ({:?}) than the bundle's that the camera sees ({rays:?}); record anew with `abs collect-depth`",
             self.folder.display(),
             self.manifest.rays,
         );

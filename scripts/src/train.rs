@@ -13,9 +13,7 @@ mod together;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
-#[cfg(feature = "train")]
-use anyhow::ensure;
+use anyhow::{Result, ensure};
 #[cfg(feature = "train")]
 use policies::train::Processes;
 use robots::Robot;
@@ -35,6 +33,7 @@ Examples:
   abs train all --robot go1                     a whole bundle, from nothing
   abs train agile --robot go1 --seed 1
   abs train recovery --robot go1
+  abs train agile --robot go2 --from policies/checkpoints/go1-agile
   abs train rays --data data/depth-go1-1
   abs train reach-avoid --bundle runs/agile-go1-1-20260131-235959/bundle
   abs train agile --preset paper --set algorithm.total_policy_steps=200_000_000
@@ -58,6 +57,9 @@ pub struct TrainCommand {
         conflicts_with_all = ["task", "out", "config", "preset", "robot", "seed"],
     )]
     resume: Option<PathBuf>,
+    /// For agile and recovery: begin with the networks of another run, of another robot perhaps. Inputs that it did not have begin with zero weights
+    #[arg(long, value_name = "RUN", conflicts_with = "resume")]
+    from: Option<PathBuf>,
     /// For reach-avoid: the bundle whose agile policy is rolled out [default: the one that is shipped for the robot]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     bundle: Option<PathBuf>,
@@ -147,7 +149,8 @@ impl TrainCommand {
         let Request { config, robot, run } = together::same(&processes, request)?;
         match (config.task, run) {
             (Task::Agile | Task::Recovery, run) => {
-                session::train(&processes, &config, &robot, run, &interrupt)
+                let from = self.from.as_deref();
+                session::train(&processes, &config, &robot, run, from, &interrupt)
             }
             (task @ (Task::ReachAvoid | Task::Rays), _) if processes.size() > 1 => {
                 together::goes_on(&processes, Err(by_one_process(task.name())))
@@ -237,6 +240,10 @@ impl TrainCommand {
     }
 
     fn request(&self, task: Task, processes: usize) -> Result<Request> {
+        ensure!(
+            self.from.is_none() || matches!(self.task, Some(What::Agile | What::Recovery)),
+            "--from is for `agile` and `recovery`"
+        );
         let (base, old) = match &self.resume {
             Some(path) => (RunFolder::open(path)?.config()?, Some(path.clone())),
             None => (Config::for_task(task), None),

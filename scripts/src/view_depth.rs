@@ -55,7 +55,7 @@ impl ViewDepthCommand {
         let intrinsics = Intrinsics::of(camera);
         let bundle = self.bundle.clone();
         let bundle = Bundle::load(&bundle.unwrap_or_else(|| repository::bundle(&robot.name)))?;
-        data.check(&robot, &bundle.ray_spec)?;
+        data.check(&robot, &bundle)?;
         let network = bundle
             .rays
             .as_ref()
@@ -117,7 +117,7 @@ impl ViewDepthCommand {
             split.name(),
             robot.name
         );
-        depth_sheet(&title, &pictures, 4, &bundle.ray_spec, &intrinsics)?.save_png(&self.out)?;
+        depth_sheet(&title, &pictures, 4, &data.manifest.rays, &intrinsics)?.save_png(&self.out)?;
         println!("{}", self.out.display());
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use controller::{ControlInput, RobotLink};
-use policies::{Goal, GoalYaw, RaySpec};
+use policies::{Goal, GoalYaw, RayMemory, RayScan, RaySpec};
 use robots::{JointTarget, JointVec, Robot};
 
 use crate::{
@@ -17,6 +17,15 @@ use crate::{
 /// Force above which a foot sensor reports contact, N.
 const FOOT_CONTACT_N: f32 = 1.0;
 
+/// Rays from images.
+#[derive(Clone, Debug)]
+struct Sight {
+    eyes: Eyes,
+    memory: RayMemory,
+    /// What the network predicts.
+    seen: RayScan,
+}
+
 /// What a controller sees of one robot of an engine, without sensor noise, and what it commands. The engine is
 /// stepped by the caller: [`sense`](Self::sense), a cycle of the controller, a step to
 /// [`target_rad`](Self::target_rad), and again.
@@ -24,7 +33,7 @@ const FOOT_CONTACT_N: f32 = 1.0;
 pub struct SimLink {
     rays: RayCaster,
     /// Where rays are not exact but predicted from images.
-    eyes: Option<Eyes>,
+    eyes: Option<Sight>,
     /// Rays that end farther behind the goal than this are replaced; none with an honest scan.
     illusion_margin_m: Option<f32>,
     obstacles: Vec<Obstacle>,
@@ -68,10 +77,14 @@ impl SimLink {
         self
     }
 
-    /// With rays that are predicted from images.
+    /// With rays that are predicted from images; of the others, what is remembered.
     #[must_use]
-    pub fn with_eyes(mut self, eyes: Option<Eyes>) -> Self {
-        self.eyes = eyes;
+    pub fn with_eyes(mut self, eyes: Option<(Eyes, RayMemory)>) -> Self {
+        self.eyes = eyes.map(|(eyes, memory)| Sight {
+            eyes,
+            memory,
+            seen: RayScan::default(),
+        });
         self
     }
 
@@ -81,8 +94,9 @@ impl SimLink {
         self.goal = goal;
         self.duration_s = duration_s;
         self.stream = stream(seed, 0);
-        if let Some(eyes) = &mut self.eyes {
-            eyes.reset(seed);
+        if let Some(sight) = &mut self.eyes {
+            sight.eyes.reset(seed);
+            sight.memory.reset();
         }
     }
 
@@ -114,7 +128,12 @@ impl RobotLink for SimLink {
             None => self
                 .rays
                 .cast(&input.state, obstacles, time_s, &mut input.rays),
-            Some(eyes) => eyes.look(&self.physics, obstacles, time_s, &mut input.rays),
+            Some(Sight { eyes, memory, seen }) => {
+                eyes.look(&self.physics, obstacles, time_s, seen);
+                if !seen.distance_m.is_empty() {
+                    memory.complete(&input.state, seen, &mut input.rays);
+                }
+            }
         }
         if let Some(margin_m) = self.illusion_margin_m {
             let bound_m = GoalYaw::new(&input.state, &self.goal).distance_m() + margin_m;

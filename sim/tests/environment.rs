@@ -164,6 +164,41 @@ fn costs_are_the_contacts<E: VecEnv>(mut env: E) {
     assert!(counts[0] > 0 && counts[1] > 0, "{counts:?}");
 }
 
+/// Observations, element by element, after some steps.
+fn rows(config: &EnvConfig, steps: usize) -> (usize, Vec<Vec<f32>>) {
+    let mut env = agile_shards(&go1(), config, 3, 1).unwrap().remove(0);
+    let mut out = Steps::new(&env);
+    for step in 0..steps {
+        out.step(&mut env, &actions(0, config.num_envs, step));
+    }
+    let dim = env.observation_dim();
+    let rows = out.observations.chunks_exact(dim);
+    (env.actor_dim(), rows.map(<[f32]>::to_vec).collect())
+}
+
+#[test]
+fn a_privileged_critic_sees_velocity_and_surroundings_and_the_actor_what_it_always_did() {
+    let config = config(8, EngineKind::Batch);
+    let privileged = EnvConfig {
+        privileged_critic: true,
+        ..config.clone()
+    };
+    let (actor_dim, plain) = rows(&config, 10);
+    let (same_dim, wide) = rows(&privileged, 10);
+    assert_eq!((actor_dim, same_dim), (61, 61));
+    let mut nearest_m = f32::INFINITY;
+    for (plain, wide) in plain.iter().zip(&wide) {
+        assert_eq!(wide[..61], plain[..]);
+        let (velocity, rays) = wide[61..].split_at(3);
+        assert!(velocity.iter().all(|v| v.abs() < 10.0), "{velocity:?}");
+        assert_eq!(rays.len(), 28);
+        let distances_m = rays.iter().map(|ray| ray.exp2());
+        nearest_m = distances_m.fold(nearest_m, f32::min);
+    }
+    // Some of 8 environments has a cylinder in reach.
+    assert!((0.1..6.0).contains(&nearest_m), "{nearest_m}");
+}
+
 #[test]
 fn a_step_costs_1_where_any_body_collides() {
     for engine in ENGINES {

@@ -17,6 +17,8 @@ pub(crate) struct Monitor {
     num_joints: usize,
     num_feet: usize,
     num_rays: usize,
+    /// Rays of a depth camera, where there is a network for them.
+    num_predicted: Option<usize>,
     /// Range of each joint, margin included, rad.
     joint_range_rad: Vec<[f32; 2]>,
     config: FaultConfig,
@@ -35,7 +37,12 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    pub(crate) fn new(robot: &Robot, rays: &RaySpec, config: &FaultConfig) -> Self {
+    pub(crate) fn new(
+        robot: &Robot,
+        rays: &RaySpec,
+        num_predicted: Option<usize>,
+        config: &FaultConfig,
+    ) -> Self {
         let range = |joint: &robots::Joint| {
             let margin_rad = config.joint_margin_rad;
             [joint.lower_rad - margin_rad, joint.upper_rad + margin_rad]
@@ -44,6 +51,7 @@ impl Monitor {
             num_joints: robot.num_joints(),
             num_feet: robot.num_feet(),
             num_rays: rays.count,
+            num_predicted,
             joint_range_rad: robot.joints().map(range).collect(),
             config: config.clone(),
             time_ns: 0,
@@ -133,8 +141,12 @@ impl Monitor {
 
     pub(crate) fn is_usable_scan(&self, scan: &ScanSample) -> bool {
         scan.received_ns > 0
-            && scan.scan.distance_m.len() == self.num_rays
+            && self.is_scan_of(scan.scan.distance_m.len())
             && all_finite(&[&scan.scan.distance_m])
+    }
+
+    fn is_scan_of(&self, rays: usize) -> bool {
+        rays == self.num_rays || Some(rays) == self.num_predicted
     }
 
     /// Whether a goal is a place within reach of the estimated position.
@@ -160,6 +172,8 @@ impl Monitor {
             |since_ns: u64, limit_s: f32| now_ns.saturating_sub(since_ns) as f32 * 1e-9 > limit_s;
         let heard = |since_ns: u64| since_ns > 0;
         let mut faults = self.unusable.union(own);
+        let rays = &input.scan.scan.distance_m;
+        let fits = self.is_scan_of(rays.len());
         let mut check = |id, there| faults.insert_if(id, there);
 
         check(FaultId::NoState, !heard(self.fresh_ns));
@@ -191,11 +205,7 @@ impl Monitor {
         );
         check(FaultId::Clock, input.cycle > 0 && now_ns <= self.time_ns);
 
-        let rays = &input.scan.scan.distance_m;
-        check(
-            FaultId::Shape,
-            heard(input.scan.received_ns) && rays.len() != self.num_rays,
-        );
+        check(FaultId::Shape, heard(input.scan.received_ns) && !fits);
         check(
             FaultId::NotFinite,
             !all_finite(&[rays]) || !is_usable_odometry(&input.odometry),

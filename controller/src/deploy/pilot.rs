@@ -1,12 +1,13 @@
 //! All that decides in one cycle.
 
-use policies::{Bundle, GoalYaw, RayScan, observation::MAX_EPISODE_S};
+use policies::{Bundle, GoalYaw, RayMemory, RayScan, observation::MAX_EPISODE_S};
 use rand_pcg::Pcg64;
 use robots::{JointTarget, JointVec, Robot, RobotState};
 
 use super::{
     CYCLE_NS, CYCLES_PER_POLICY_STEP, CycleInput, CycleRecord, DeployConfig, DeployConfigError,
-    Estimator, FaultId, FaultSet, GoalSample, JointCommand, Request, RequestSet, State, Status,
+    Estimator, FaultId, FaultSet, GoalSample, JointCommand, Request, RequestSet, ScanSample, State,
+    Status,
     monitor::{Monitor, is_usable_odometry},
     posture::{Posture, PostureError},
     remote,
@@ -53,6 +54,9 @@ pub struct Pilot {
     /// Cycles in this state.
     cycles: u32,
     estimate: RobotState,
+    /// Completes the rays of a depth camera.
+    memory: Option<RayMemory>,
+    scan_ns: u64,
     rays: RayScan,
     /// The rays with the illusion, as the policy sees them.
     seen_rays: RayScan,
@@ -104,8 +108,13 @@ impl Pilot {
             None => None,
         };
         let posture = &config.posture;
+        let memory = (bundle.rays.as_ref())
+            .map(|_| bundle.ray_memory())
+            .transpose();
+        let memory = memory.map_err(ControllerError::from)?;
+        let predicted = memory.as_ref().map(RayMemory::num_seen);
         Ok(Self {
-            monitor: Monitor::new(robot, &bundle.ray_spec, &config.faults),
+            monitor: Monitor::new(robot, &bundle.ray_spec, predicted, &config.faults),
             estimator: Estimator::new(robot, &config.estimator),
             durations: Durations {
                 stand_up_s: posture.stand_up_s,
@@ -120,6 +129,8 @@ impl Pilot {
             entered_ns: 0,
             cycles: 0,
             estimate: RobotState::zero(robot.num_joints(), robot.num_feet()),
+            memory,
+            scan_ns: 0,
             rays: RayScan::clear(&bundle.ray_spec),
             seen_rays: RayScan::clear(&bundle.ray_spec),
             illusion_margin_m: config.illusion_margin_m,
@@ -182,11 +193,23 @@ impl Pilot {
                 .fuse(odometry, interval_ns as f32 * 1e-9, &mut self.estimate);
             self.odometry_ns = odometry.received_ns;
         }
-        if self.monitor.is_usable_scan(&input.scan) {
-            self.rays.clone_from(&input.scan.scan);
-        }
+        self.see(&input.scan);
         self.overruns += u64::from(input.missed);
         requests
+    }
+
+    /// Takes over a new scan. Of a depth camera it is only a part of the rays.
+    fn see(&mut self, sample: &ScanSample) {
+        if sample.received_ns == self.scan_ns || !self.monitor.is_usable_scan(sample) {
+            return;
+        }
+        self.scan_ns = sample.received_ns;
+        match &mut self.memory {
+            Some(memory) if memory.num_seen() == sample.scan.distance_m.len() => {
+                memory.complete(&self.estimate, &sample.scan, &mut self.rays);
+            }
+            _ => self.rays.clone_from(&sample.scan),
+        }
     }
 
     fn decide(&mut self, input: &CycleInput, request: Option<Request>, faults: FaultSet) {

@@ -133,8 +133,10 @@ pub enum BundleError {
     /// Every value, or none, would be safe.
     #[error("[reach_avoid] has threshold {0}, must be between -1 and 1, like the value")]
     Threshold(f32),
-    /// The ray network predicts other rays than the policies were trained with.
-    #[error("[rays] predicts {found:?}, but the policies were trained with {expected:?}")]
+    /// The ray network predicts rays that are not among those the policies were trained with.
+    #[error(
+        "[rays] predicts {found:?}, which are not among the rays that the policies were trained with, {expected:?}"
+    )]
     OtherRays {
         /// Rays of the network.
         found: RaySpec,

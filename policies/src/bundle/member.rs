@@ -10,6 +10,7 @@ use crate::{
     mlp::{Activation, Linear, Mlp},
     observation::{Layout, Quantity},
     policy::Policy,
+    ray_memory::RayMemory,
     rays::RaySpec,
     reach_avoid::{DEFAULT_THRESHOLD, ReachAvoidValue},
 };
@@ -62,7 +63,7 @@ pub struct ReachAvoidMember {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RayMember {
-    /// The rays that it predicts.
+    /// The rays that it predicts: all that the policies see, or those in the middle.
     pub ray_spec: RaySpec,
     /// Name of the safetensors file in the bundle folder, as for a policy; a layer's inputs are vertical * horizontal *
     /// channels of its filters.
@@ -228,15 +229,18 @@ impl RayMember {
         }
     }
 
+    /// What completes the predicted rays to all that the policies see.
+    pub(super) fn memory(&self, rays: &RaySpec) -> Result<RayMemory, BundleError> {
+        RayMemory::new(rays, &self.ray_spec).ok_or_else(|| BundleError::OtherRays {
+            found: self.ray_spec.clone(),
+            expected: rays.clone(),
+        })
+    }
+
     /// Checks what the manifest says and builds the network.
     pub(super) fn network(&self, rays: &RaySpec) -> Result<RayNetwork, BundleError> {
-        if self.ray_spec != *rays {
-            return Err(BundleError::OtherRays {
-                found: self.ray_spec.clone(),
-                expected: rays.clone(),
-            });
-        }
-        RayNetwork::new(&self.convolutions, &self.layers, rays).map_err(|source| {
+        self.memory(rays)?;
+        RayNetwork::new(&self.convolutions, &self.layers, &self.ray_spec).map_err(|source| {
             BundleError::RayNetwork {
                 file: self.weights.clone(),
                 source,

@@ -228,3 +228,43 @@ fn the_documentation_table_counts_every_element() {
         "{table}"
     );
 }
+
+#[test]
+fn the_same_elements_are_found_in_another_layout() {
+    let (narrow, robot) = (RaySpec::default(), go1());
+    let wide = RaySpec {
+        count: 27,
+        first_rad: -117_f32.to_radians(),
+        last_rad: 117_f32.to_radians(),
+        ..narrow.clone()
+    };
+    let (old, new) = (Layout::agile(&robot, &narrow), Layout::agile(&robot, &wide));
+    let same = new.same_elements(&old);
+    let expected: Vec<_> = (0..50)
+        .map(Some)
+        .chain([None; 8])
+        .chain((50..61).map(Some))
+        .chain([None; 8])
+        .collect();
+    assert_eq!(same, expected);
+    // Another order, and a quantity that the other does not have.
+    let (value, own) = (
+        Layout::reach_avoid(&robot, &narrow),
+        old.same_elements(&old),
+    );
+    assert_eq!(own, (0..61).map(Some).collect::<Vec<_>>());
+    let same = value.same_elements(&old);
+    assert_eq!(
+        same[..8],
+        [
+            None,
+            None,
+            None,
+            Some(4),
+            Some(5),
+            Some(6),
+            Some(10),
+            Some(11)
+        ]
+    );
+}

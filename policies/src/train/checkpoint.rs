@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::adam::Adam;
 use super::model::ParameterLayout;
 use super::worker::Plan;
-use crate::algorithm::PpoConfig;
+use crate::algorithm::{Algorithm, PpoConfig};
 
 const FORMAT: u32 = 1;
 const ENVS_MAGIC: &[u8; 8] = b"vecenv01";
@@ -329,6 +329,12 @@ fn named_tensors(
 /// When its `learner.toml` cannot be read.
 pub fn policy_steps(checkpoint: &Path) -> Result<u64, CheckpointError> {
     Ok(progress(&checkpoint.join("learner.toml"))?.policy_steps)
+}
+
+/// Whether the checkpoint holds a critic of costs.
+pub(super) fn had_costs(checkpoint: &Path) -> Result<bool, CheckpointError> {
+    let progress = progress(&checkpoint.join("learner.toml"))?;
+    Ok(progress.algorithm.name == Algorithm::PpoLagrangian)
 }
 
 fn progress(path: &Path) -> Result<Progress, CheckpointError> {

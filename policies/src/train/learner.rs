@@ -11,8 +11,8 @@ use tch::Kind;
 use super::checkpoint::{self, CheckpointError, EnvState, Progress};
 use super::communicator::{Communicator, LostWorker, ThreadCommunicator};
 use super::host_tensor::{elements, elements_mut, zeros};
-use super::model::Model;
-use super::network::{Compute, Workspace, padded};
+use super::model::{Model, ParameterLayout, adopted};
+use super::network::{Columns, Compute, Workspace, padded};
 use super::report::{CostReport, IterationReport, merged};
 use super::worker::{Measured, Plan, Worker, WorkerReport};
 use crate::Linear;
@@ -81,6 +81,17 @@ pub struct Resumed {
     pub environments: bool,
 }
 
+/// Which of the observations that networks were trained with are still there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownInputs {
+    /// How many elements the actor saw.
+    pub actor_before: usize,
+    /// How many the critics saw.
+    pub observation_before: usize,
+    /// For each element of now, the same one of before, if there was one: for the actor's elements one of the actor's.
+    pub same: Vec<Option<usize>>,
+}
+
 impl TrainError {
     /// Whether this only follows from what another process reports.
     #[must_use]
@@ -133,20 +144,22 @@ impl Learner {
                 "no environments to learn from".into(),
             ));
         };
-        let dims = (first.observation_dim(), first.action_dim());
+        let dims_of = |env: &dyn VecEnv| (env.observation_dim(), env.actor_dim(), env.action_dim());
+        let dims = dims_of(first.as_ref());
         for (index, env) in envs.iter().enumerate() {
-            let (observations, actions) = (env.observation_dim(), env.action_dim());
-            if (observations, actions) != dims
+            let (observations, seen, actions) = dims_of(env.as_ref());
+            if (observations, seen, actions) != dims
                 || env.num_envs() == 0
-                || observations == 0
+                || !(1..=observations).contains(&seen)
                 || actions == 0
             {
                 return Err(TrainError::Environments(format!(
-                    "shard {index} has {} environments with {observations} observations and {actions} actions, \
-                     must have at least one, with {} and {} like shard 0",
+                    "shard {index} has {} environments with {observations} observations, {seen} of them for the actor, and {actions} actions, \
+                     must have at least one, with {}, {} and {} like shard 0",
                     env.num_envs(),
                     dims.0,
-                    dims.1
+                    dims.1,
+                    dims.2
                 )));
             }
         }
@@ -407,6 +420,51 @@ impl Learner {
         })
     }
 
+    /// Begins with the networks of a checkpoint of another run, perhaps with other observations: `inputs` says which are the same. The optimizer, the
+    /// seed and the count of steps are new.
+    ///
+    /// # Errors
+    /// When the checkpoint is damaged, or its networks have other layers.
+    ///
+    /// # Panics
+    /// When `inputs` is not about observations of this learner.
+    pub fn begin_from(
+        &mut self,
+        checkpoint: &Path,
+        inputs: &KnownInputs,
+    ) -> Result<(), TrainError> {
+        let (columns, layout) = (
+            self.workers[0].columns,
+            self.workers[0].model.layout.clone(),
+        );
+        assert_eq!(inputs.same.len(), columns.observation, "elements");
+        let before = Columns {
+            actor: inputs.actor_before,
+            observation: inputs.observation_before,
+        };
+        let read = checkpoint::had_costs(checkpoint).and_then(|had_costs| {
+            let actions = layout.log_std.len();
+            let then = ParameterLayout::new(before, &self.config.hidden, actions, had_costs);
+            Ok((checkpoint::load(checkpoint, &then)?, then))
+        });
+        if !self.agree(read.is_ok())? {
+            read?;
+            return Err(LostWorker.into());
+        }
+        let (loaded, then) = read?;
+        let mut known = vec![None; columns.critic()];
+        for (element, same) in inputs.same.iter().enumerate() {
+            known[columns.column(element)] = same.map(|same| before.column(same));
+        }
+        for worker in &mut self.workers {
+            let old = (&then, loaded.parameters.as_slice());
+            let parameters = adopted(old, (&layout, worker.model.parameters()), &known);
+            worker.model.parameters_mut().copy_from_slice(&parameters);
+            worker.model.refresh_shadow();
+        }
+        Ok(())
+    }
+
     /// Those of the workers of this process, as far as the checkpoint has them.
     fn load_environments(&self, checkpoint: &Path) -> Result<Vec<EnvState>, CheckpointError> {
         let mut environments = Vec::new();
@@ -435,7 +493,7 @@ impl Learner {
             .collect()
     }
 
-    /// Mean actions [rows, action_dim] for observations [rows, observation_dim], as the learner computes them.
+    /// Mean actions [rows, action_dim] for what the actor sees [rows, actor_dim], as the learner computes them.
     ///
     /// # Panics
     /// When `observations` is not a whole number of rows.

@@ -27,7 +27,7 @@ mod worker;
 pub use adam::Adam;
 pub use communicator::{Communicator, LostWorker, ThreadCommunicator};
 pub use event_writer::EventWriter;
-pub use learner::{Learner, Resumed, TrainError};
+pub use learner::{KnownInputs, Learner, Resumed, TrainError};
 pub use loss::{PolicyBatch, PolicyStatistics, ValueBatch, policy_loss, value_loss};
 pub use processes::{JoinError, Processes};
 pub use ray_images::RayImages;

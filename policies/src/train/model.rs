@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::adam::Adam;
 use super::host_tensor::{elements, elements_mut, zeros};
-use super::network::{Compute, LayerSpan, Mlp, Shape};
+use super::network::{Columns, Compute, LayerSpan, Mlp, Shape};
 use crate::algorithm::PpoConfig;
 
 /// Where everything lies in the flat vector of parameters: actor, log_std, critics.
@@ -23,15 +23,15 @@ pub(super) struct ParameterLayout {
 impl ParameterLayout {
     /// With one critic, or with a second one for costs.
     pub(super) fn new(
-        observation_dim: usize,
+        columns: Columns,
         hidden: &[usize],
         action_dim: usize,
         has_costs: bool,
     ) -> Self {
-        let actor = Shape::new(observation_dim, hidden, action_dim).spans(0);
+        let actor = Shape::new(columns.actor, hidden, action_dim).spans(0);
         let begin = actor[actor.len() - 1].end();
         let log_std = begin..begin + action_dim;
-        let critic = Shape::new(observation_dim, hidden, 1);
+        let critic = Shape::new(columns.critic(), hidden, 1);
         let mut critics = vec![critic.spans(log_std.end)];
         if has_costs {
             critics.push(critic.spans(end(&critics[0])));
@@ -85,6 +85,36 @@ impl ParameterLayout {
         });
         tensors
     }
+}
+
+/// Parameters for `layout` with those of networks that were trained before, by name. In the first layers `columns` has, for each column of now, the
+/// one of before; a column without one gets zero weights, so that the networks begin as they were. What was not there before stays as in `initial`.
+pub(super) fn adopted(
+    (before, old): (&ParameterLayout, &[f32]),
+    (layout, initial): (&ParameterLayout, &[f32]),
+    columns: &[Option<usize>],
+) -> Vec<f32> {
+    let mut parameters = initial.to_vec();
+    let tensors = before.tensors();
+    for tensor in layout.tensors() {
+        let Some(then) = tensors.iter().find(|then| then.name == tensor.name) else {
+            continue;
+        };
+        let old = then.gather(old);
+        let values = match (&tensor.shape[..], &then.shape[..]) {
+            (&[_, now_wide], &[_, then_wide]) if tensor.name.ends_with(".layers.0.weight") => {
+                let columns = &columns[..now_wide];
+                let row = |old: &[f32]| -> Vec<f32> {
+                    let weight = |column: &Option<usize>| column.map_or(0.0, |column| old[column]);
+                    columns.iter().map(weight).collect()
+                };
+                old.chunks_exact(then_wide).flat_map(row).collect()
+            }
+            _ => old,
+        };
+        tensor.scatter(&values, &mut parameters);
+    }
+    parameters
 }
 
 /// Where a network ends in the flat vector.

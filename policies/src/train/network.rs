@@ -41,6 +41,56 @@ pub(super) fn padded(inputs: usize) -> usize {
     inputs.next_multiple_of(INPUT_MULTIPLE)
 }
 
+/// How an observation lies in a row that the networks read: what the actor sees, padded, then what only critics see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Columns {
+    /// Elements that the actor sees.
+    pub(super) actor: usize,
+    /// All elements.
+    pub(super) observation: usize,
+}
+
+impl Columns {
+    /// Inputs of a critic. The padding in between is zero, and its weights mean nothing.
+    pub(super) fn critic(self) -> usize {
+        match self.observation - self.actor {
+            0 => self.actor,
+            privileged => padded(self.actor) + privileged,
+        }
+    }
+
+    /// Width of a row.
+    pub(super) fn stride(self) -> usize {
+        padded(self.critic())
+    }
+
+    /// The critic's column of an element; for the actor's elements it is the actor's too.
+    pub(super) fn column(self, element: usize) -> usize {
+        match element.checked_sub(self.actor) {
+            None => element,
+            Some(privileged) => padded(self.actor) + privileged,
+        }
+    }
+
+    /// Copies observations [n, observation] to the first n of `rows` [.., stride], whose padding stays.
+    pub(super) fn place(self, observations: &Tensor, rows: &Tensor) {
+        let rows = rows.narrow(0, 0, observations.size()[0]);
+        let copy = |from: usize, to: usize, len: usize| {
+            let (from, to, len) = (from as i64, to as i64, len as i64);
+            rows.narrow(1, to, len)
+                .copy_(&observations.narrow(1, from, len));
+        };
+        copy(0, 0, self.actor);
+        if self.observation > self.actor {
+            copy(
+                self.actor,
+                padded(self.actor),
+                self.observation - self.actor,
+            );
+        }
+    }
+}
+
 /// Where the layers of one network lie in the flat vector of all parameters.
 #[derive(Clone, Debug)]
 pub(super) struct Shape {
@@ -189,12 +239,12 @@ impl Mlp {
         Self { layers, compute }
     }
 
-    /// Writes the outputs for `input` [rows, stride] into `output` [rows, outputs] (float32); the workspace keeps what `backward` needs. Both may
-    /// be in host memory whatever the device.
+    /// Writes the outputs for `input` [rows, stride or more] into `output` [rows, outputs] (float32); the workspace keeps what `backward` needs.
+    /// Both may be in host memory whatever the device. Columns beyond the network's stride are not for it.
     pub(super) fn forward(&self, input: &Tensor, output: &Tensor, work: &mut Workspace) {
         let rows = input.size()[0] as usize;
         let (last, hidden) = self.layers.split_last().expect("a network has layers");
-        let mut input = input.to_device(self.compute.device);
+        let mut input = self.own_columns(input);
         for (layer, buffer) in hidden.iter().zip(&work.hidden) {
             let mut output = head(buffer, rows);
             let _ = layer.bias.addmm_out(&output, &input, &layer.weight.tr());
@@ -222,6 +272,12 @@ impl Mlp {
         }
     }
 
+    /// The columns of `input` that the network reads, on its device.
+    fn own_columns(&self, input: &Tensor) -> Tensor {
+        let stride = self.layers[0].weight.size()[1];
+        input.narrow(1, 0, stride).to_device(self.compute.device)
+    }
+
     /// Writes the gradients of all parameters, given the gradient with respect to the outputs [rows, outputs] of the `forward` just done.
     pub(super) fn backward(
         &mut self,
@@ -230,7 +286,7 @@ impl Mlp {
         work: &mut Workspace,
     ) {
         let rows = input.size()[0] as usize;
-        let input = &input.to_device(self.compute.device);
+        let input = &self.own_columns(input);
         let output_gradient = &output_gradient.to_device(self.compute.device);
         let (last, hidden) = self.layers.split_last_mut().expect("a network has layers");
         let top = work.hidden.len() - 1;

@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::host_tensor::zeros;
-use super::network::padded;
+use super::network::Columns;
 use crate::vec_env::Done;
 
 /// One worker's memory of an iteration, allocated once. Time-major: row `step * num_envs + env`.
@@ -55,16 +55,17 @@ impl Rollout {
     pub(super) fn new(
         num_envs: usize,
         steps: usize,
-        observation_dim: usize,
+        columns: Columns,
         action_dim: usize,
         has_costs: bool,
         kind: Kind,
     ) -> Self {
         let rows = steps * num_envs;
+        let observation_dim = columns.observation;
         Self {
             observed: zeros(&[num_envs, observation_dim], Kind::Float),
             terminal: vec![0.0; num_envs * observation_dim],
-            observations: zeros(&[rows + num_envs, padded(observation_dim)], kind),
+            observations: zeros(&[rows + num_envs, columns.stride()], kind),
             means: zeros(&[rows, action_dim], Kind::Float),
             actions: vec![0.0; rows * action_dim],
             rewards: Signal::new(num_envs, steps),

@@ -14,7 +14,7 @@ use super::host_tensor::{elements, elements_mut, head, zeros};
 use super::lagrangian::Lagrangian;
 use super::loss::{PolicyBatch, ValueBatch, policy_loss, value_loss};
 use super::model::{Model, ParameterLayout, STATISTICS};
-use super::network::{Compute, Workspace, padded};
+use super::network::{Columns, Compute, Workspace};
 use super::random::{Purpose, random_stream};
 use super::rollout::{Rollout, Trajectories, estimate_advantages};
 use crate::algorithm::{Algorithm, PpoConfig};
@@ -72,6 +72,7 @@ pub(super) struct Worker {
     /// Minibatches skipped since the last one that was not.
     pub(super) skipped_in_a_row: u32,
     config: PpoConfig,
+    pub(super) columns: Columns,
     compute: Compute,
     rollout: Rollout,
     work: Workspace,
@@ -93,14 +94,16 @@ impl Worker {
         communicator: ThreadCommunicator,
         seed: u64,
     ) -> Self {
-        let (n, observation_dim, action_dim) =
-            (env.num_envs(), env.observation_dim(), env.action_dim());
+        let (n, action_dim) = (env.num_envs(), env.action_dim());
+        let columns = Columns {
+            actor: env.actor_dim(),
+            observation: env.observation_dim(),
+        };
         let steps = config.steps_per_rollout;
         let rows = steps * n;
         let minibatch = rows.div_ceil(config.minibatches);
-        let stride = padded(observation_dim);
         let has_costs = config.name == Algorithm::PpoLagrangian;
-        let layout = ParameterLayout::new(observation_dim, &config.hidden, action_dim, has_costs);
+        let layout = ParameterLayout::new(columns, &config.hidden, action_dim, has_costs);
         let kind = compute.kind;
         let mut model = Model::new(layout, compute);
         model.initialize(config, &mut random_stream(seed, 0, 0, Purpose::Parameters));
@@ -110,9 +113,10 @@ impl Worker {
             learning_rate: config.learning_rate.start,
             lagrangian: has_costs.then(|| Lagrangian::new(config.lagrangian, n)),
             skipped_in_a_row: 0,
-            rollout: Rollout::new(n, steps, observation_dim, action_dim, has_costs, kind),
+            rollout: Rollout::new(n, steps, columns, action_dim, has_costs, kind),
             work: Workspace::new(minibatch.max(n), &config.hidden, compute),
-            batch: compute.zeros(&[minibatch, stride], kind),
+            batch: compute.zeros(&[minibatch, columns.stride()], kind),
+            columns,
             compute,
             means: zeros(&[minibatch, action_dim], Kind::Float),
             mean_gradient: zeros(&[minibatch, action_dim], Kind::Float),
@@ -204,12 +208,8 @@ impl Worker {
         rollout.timed_out.clear();
         rollout.timed_out_observations.clear();
         let rows_of = |tensor: &Tensor, step: usize| tensor.narrow(0, (step * n) as i64, n as i64);
-        let keep = |observations: &Tensor, step: usize, observed: &Tensor| {
-            rows_of(observations, step)
-                .narrow(1, 0, observation_dim as i64)
-                .copy_(observed);
-        };
-        keep(&rollout.observations, 0, &rollout.observed);
+        let columns = self.columns;
+        columns.place(&rollout.observed, &rows_of(&rollout.observations, 0));
         for step in 0..self.config.steps_per_rollout {
             let means = rows_of(&rollout.means, step);
             self.model.actor.forward(
@@ -248,7 +248,8 @@ impl Worker {
                     rollout.timed_out_observations.extend_from_slice(terminal);
                 }
             }
-            keep(&rollout.observations, step + 1, &rollout.observed);
+            let next = rows_of(&rollout.observations, step + 1);
+            columns.place(&rollout.observed, &next);
         }
         step_s
     }
@@ -284,9 +285,7 @@ impl Worker {
                     .view([rows.len() as i64, observation_dim as i64]);
                 let input = head(&self.batch, rows.len());
                 let _ = input.shallow_clone().zero_();
-                input
-                    .narrow(1, 0, observation_dim as i64)
-                    .copy_(&observations);
+                self.columns.place(&observations, &input);
                 let values = head(&self.values, rows.len());
                 critic.forward(&input, &values, &mut self.work);
                 terminal_values.extend(

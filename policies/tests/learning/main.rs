@@ -5,6 +5,7 @@ mod checkpoints;
 mod costs;
 mod point_env;
 mod ppo;
+mod privileged;
 mod rays;
 mod value;
 mod value_gradient;

@@ -54,7 +54,7 @@ pub fn train(processes: &Processes, path: &Path, interrupt: &Interrupt) -> Resul
         if !session::is_done(run.path(), &config)? {
             let robot = Robot::load(&config.robot)?;
             let old = RunPath::Old(run.path().to_owned());
-            session::train(processes, &config, &robot, old, interrupt)?;
+            session::train(processes, &config, &robot, old, None, interrupt)?;
         }
         if !session::is_done(run.path(), &config)? {
             return go_on();

@@ -54,7 +54,7 @@ pub fn begin(
     );
     // First, so that a mistake leaves no run folder behind.
     let data = DepthData::open(&folder)?;
-    data.check(robot, &bundle.ray_spec)?;
+    data.check(robot, &bundle)?;
     let run = RunFolder::create(path, config)?;
     bundle.save(&run.bundle())?;
     let absolute = fs::canonicalize(&folder).unwrap_or(folder);
@@ -75,7 +75,7 @@ pub fn resume(
     let folder =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let data = DepthData::open(Path::new(folder.trim()))?;
-    data.check(robot, &bundle.ray_spec)?;
+    data.check(robot, &bundle)?;
     run.save_config(config)?;
     train(run, config, robot, bundle, &data, interrupt, true)
 }
@@ -93,7 +93,7 @@ fn train(
     let settings = &config.depth.learning;
     let camera = camera_of(robot)?;
     let (intrinsics, turn) = (Intrinsics::of(camera), camera.pose_base.rotation);
-    let rays = bundle.ray_spec.clone();
+    let rays = data.manifest.rays.clone();
     eprintln!(
         "reading {}",
         short(data.manifest.images(Split::Train) as f64) + " images"

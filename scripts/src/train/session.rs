@@ -7,14 +7,16 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, ensure};
 use policies::{
     Activation, Bundle, Layout, Linear, Member, Provenance,
-    train::{EventWriter, IterationReport, Learner, Processes, TrainError, checkpoint},
+    train::{
+        EventWriter, IterationReport, KnownInputs, Learner, Processes, TrainError, checkpoint,
+    },
     vec_env::VecEnv,
 };
 use robots::Robot;
-use sim::env::{Share, agile_shards, recovery_shards};
+use sim::env::{Share, agile_shards, recovery_shards, task::Privileged};
 use time::OffsetDateTime;
 
 use super::{
@@ -44,6 +46,7 @@ pub fn train(
     config: &Config,
     robot: &Robot,
     run: RunPath,
+    from: Option<&Path>,
     interrupt: &Interrupt,
 ) -> Result<()> {
     let robot = Arc::new(robot.clone());
@@ -54,6 +57,9 @@ pub fn train(
     let path = same_path(processes, &path)?;
     // First, so that a mistake leaves no run folder behind.
     let mut learner = goes_on(processes, stage(&path, config, &robot, processes, resuming))?;
+    if let Some(from) = from {
+        goes_on(processes, begin_from(&mut learner, from, config, &robot))?;
+    }
     let prepared = match (processes.rank(), resuming) {
         (0, false) => RunFolder::create(&path, config).map(|_| ()),
         (0, true) => RunFolder::open(&path).and_then(|run| run.save_config(config)),
@@ -116,6 +122,68 @@ fn stage(
     Ok(learner)
 }
 
+/// Gives a new learner the networks of another run.
+fn begin_from(learner: &mut Learner, from: &Path, config: &Config, robot: &Robot) -> Result<()> {
+    let before = RunFolder::open(from)?.config()?;
+    ensure!(
+        before.task == config.task,
+        "{} learned `{}`, must be a run of `{}`",
+        from.display(),
+        before.task.name(),
+        config.task.name()
+    );
+    let checkpoint = newest_checkpoint(from)?
+        .with_context(|| format!("{} has no checkpoint to begin from", from.display()))?;
+    let before = before.at(checkpoint::policy_steps(&checkpoint)?)?;
+    let then = observed(&before, &Robot::load(&before.robot)?)?;
+    let mut same = Vec::new();
+    for (index, layout) in observed(&config.at(0)?, robot)?.iter().enumerate() {
+        let there = then.get(index);
+        let first: usize = then.iter().take(index).map(Layout::dim).sum();
+        same.extend(there.map_or_else(
+            || vec![None; layout.dim()],
+            |there| {
+                let known = layout.same_elements(there).into_iter();
+                known.map(|element| Some(first + element?)).collect()
+            },
+        ));
+    }
+    let known = same.iter().flatten().count();
+    let inputs = KnownInputs {
+        actor_before: then[0].dim(),
+        observation_before: then.iter().map(Layout::dim).sum(),
+        same,
+    };
+    learner.begin_from(&checkpoint, &inputs)?;
+    if learner.rank() == 0 {
+        eprintln!(
+            "beginning with the networks of {}, which know {known} of {} inputs",
+            checkpoint.display(),
+            inputs.same.len()
+        );
+    }
+    Ok(())
+}
+
+/// What the actor sees, and what critics see besides.
+fn observed(config: &Config, robot: &Robot) -> Result<Vec<Layout>> {
+    let rays = &config.env.rays;
+    let (layout, privileged) = match config.task {
+        Task::Agile => (
+            Layout::agile(robot, rays),
+            Privileged::velocity_and_surroundings(robot),
+        ),
+        Task::Recovery => (Layout::recovery(robot, rays), Privileged::velocity(robot)),
+        Task::ReachAvoid | Task::Rays => return Err(not_reinforced(config)),
+    };
+    let privileged = config.env.privileged_critic.then_some(privileged.layout);
+    Ok(std::iter::once(layout).chain(privileged).collect())
+}
+
+fn not_reinforced(config: &Config) -> anyhow::Error {
+    anyhow!("`{}` is not learned by reinforcement", config.task.name())
+}
+
 fn newest_checkpoint(run: &Path) -> Result<Option<PathBuf>> {
     let folder = RunFolder::open(run)?.checkpoints();
     match folder.is_dir() {
@@ -141,9 +209,7 @@ pub fn learner(config: &Config, robot: &Arc<Robot>, processes: &Processes) -> Re
     let shards = match config.task {
         Task::Agile => boxed(agile_shards(robot, env, seed, share)?),
         Task::Recovery => boxed(recovery_shards(robot, env, seed, share)?),
-        Task::ReachAvoid | Task::Rays => {
-            bail!("`{}` is not learned by reinforcement", config.task.name())
-        }
+        Task::ReachAvoid | Task::Rays => return Err(not_reinforced(config)),
     };
     let algorithm = config.algorithm.clone();
     Ok(match processes.communicator() {

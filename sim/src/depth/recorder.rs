@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use controller::{ControlInput, Controller, ControllerConfig, ControllerError, Fault, Method};
 use nalgebra::{Isometry3, Point3, Translation3, UnitQuaternion, Vector3};
-use policies::{Bundle, RayScan, depth::DepthSamples};
+use policies::{Bundle, RayScan, RaySpec, depth::DepthSamples};
 use rand::RngExt;
 use rayon::prelude::*;
 use robots::Robot;
@@ -124,6 +124,11 @@ pub enum RecordingError {
     /// A blind robot.
     #[error("robot `{0}` has no camera; add [camera] to its robot.toml")]
     NoCamera(String),
+    /// The policies look where the camera does not.
+    #[error(
+        "the camera of robot `{0}` sees fewer than two of the rays that the policies see; record with another bundle or camera"
+    )]
+    NoRays(String),
     /// The bundle does not fit the robot.
     #[error(transparent)]
     Controller(#[from] ControllerError),
@@ -220,6 +225,8 @@ pub struct DepthRecorder<'a> {
     config: &'a RecordingConfig,
     seed: u64,
     camera: DepthCamera,
+    /// Those of the bundle that the camera sees.
+    rays: RaySpec,
     agile: Controller,
     abs: Controller,
 }
@@ -238,6 +245,9 @@ impl<'a> DepthRecorder<'a> {
         config.validate()?;
         let camera = robot.camera.as_ref();
         let camera = camera.ok_or_else(|| RecordingError::NoCamera(robot.name.clone()))?;
+        let rays = bundle
+            .camera_rays(camera)
+            .ok_or_else(|| RecordingError::NoRays(robot.name.clone()))?;
         let controller =
             |method| Controller::new(robot, bundle, method, &ControllerConfig::default());
         let agile = controller(Method::Agile)?;
@@ -248,6 +258,7 @@ impl<'a> DepthRecorder<'a> {
             },
             agile,
             camera: DepthCamera::new(camera),
+            rays,
             robot,
             bundle,
             config,
@@ -273,10 +284,15 @@ impl<'a> DepthRecorder<'a> {
         Ok(all)
     }
 
+    /// The rays that are recorded: those of the bundle that the camera sees.
+    pub fn rays(&self) -> &RaySpec {
+        &self.rays
+    }
+
     fn no_samples(&self) -> DepthSamples {
         let size = self.camera.intrinsics();
         let size_px = [size.width_px, size.height_px];
-        DepthSamples::new(size_px, self.bundle.ray_spec.count)
+        DepthSamples::new(size_px, self.rays.count)
     }
 }
 
@@ -316,7 +332,7 @@ impl<'a> Batch<'a> {
         scenes: &[u64],
     ) -> Result<Self, RecordingError> {
         let physics = &job.config.physics;
-        let rays = &job.bundle.ray_spec;
+        let rays = &job.rays;
         let mut batch = Self {
             engine: engine::build(EngineKind::Batch, job.robot, physics, scenes.len())?,
             seats: scenes
@@ -436,7 +452,7 @@ impl<'a> Batch<'a> {
                 .spoil(&mut self.depth_m, columns, &mut seat.stream);
         }
         self.physics.write_robot_state(1.0, &mut seat.input.state);
-        let rays = &job.bundle.ray_spec;
+        let rays = &job.rays;
         let state = &seat.input.state;
         seat.scene
             .cast(&self.caster, rays, state, &mut self.scan, &mut self.hit);

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     config::uniform,
     rewards::{Regularizers, StepContext, reward_terms},
-    task::{EpisodeEnd, EpisodePlan, Judgement, LevelChange, Task, TaskInput},
+    task::{EpisodeEnd, EpisodePlan, Judgement, LevelChange, Privileged, Task, TaskInput},
 };
 use crate::{obstacle::Obstacle, random::Stream};
 
@@ -211,6 +211,7 @@ fn base_contact(context: &AgileContext) -> f32 {
 pub struct AgileTask {
     config: AgileConfig,
     layout: Layout,
+    privileged: Privileged,
     robot: Robot,
 }
 
@@ -230,6 +231,7 @@ impl AgileTask {
         Self {
             config,
             layout,
+            privileged: Privileged::velocity_and_surroundings(&robot),
             robot,
         }
     }
@@ -261,6 +263,10 @@ impl Task for AgileTask {
 
     fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    fn privileged(&self) -> &Privileged {
+        &self.privileged
     }
 
     fn term_names(&self) -> Vec<&'static str> {

@@ -23,6 +23,9 @@ pub struct EnvConfig {
     pub physics: PhysicsConfig,
     /// Ray layout.
     pub rays: RaySpec,
+    /// Critics also see what only a simulation knows (asymmetric actor-critic; the paper: false): the exact velocity of the base, and
+    /// in the agile task how far it is to the obstacles all around.
+    pub privileged_critic: bool,
     /// Observation noise and illusion.
     pub noise: NoiseConfig,
     /// Randomized physics.
@@ -47,6 +50,7 @@ impl Default for EnvConfig {
             lanes: 0,
             physics: PhysicsConfig::default(),
             rays: RaySpec::default(),
+            privileged_critic: false,
             noise: NoiseConfig::default(),
             randomization: RandomizationConfig::default(),
             terrain: TerrainConfig::default(),

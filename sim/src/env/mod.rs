@@ -58,6 +58,8 @@ pub struct Env<T: Task> {
     terrains: Arc<TerrainLibrary>,
     rays: RayCaster,
     sees_rays: bool,
+    /// Rays for privileged critics, if there are any.
+    critic_rays: Option<RayCaster>,
     limits: SoftLimits,
     first_joints: Vec<usize>,
     noise_half_width: Vec<f32>,
@@ -117,7 +119,9 @@ impl<T: Task> Env<T> {
             .iter()
             .map(|width| scale * width)
             .collect();
-        let dim = layout.dim();
+        let privileged = task.privileged();
+        let is_privileged = config.privileged_critic;
+        let dim = layout.dim() + usize::from(is_privileged) * privileged.layout.dim();
         let slots = range
             .clone()
             .map(|index| {
@@ -150,6 +154,7 @@ impl<T: Task> Env<T> {
             terrains,
             rays: RayCaster::new(&config.rays).with_hidden_margin(config.agile.obstacles.margin_m),
             sees_rays: layout.range(Quantity::LogRays).is_some(),
+            critic_rays: is_privileged.then(|| RayCaster::new(&privileged.rays)),
             limits: SoftLimits::new(robot),
             first_joints: robot
                 .legs_with_joint_range()
@@ -233,6 +238,7 @@ impl<T: Task> Env<T> {
 
     /// Writes the observation of environment `index`, whose state is in `self.state` (the true one).
     fn observe_row(&mut self, index: usize, row: &mut [f32]) {
+        let (row, privileged_row) = row.split_at_mut(self.task.layout().dim());
         let slot = &mut self.slots[index];
         let time_s = slot.steps as f32 * self.config.physics.policy_step_s();
         let input = self.task.input(&slot.episode, &self.state, time_s);
@@ -242,6 +248,22 @@ impl<T: Task> Env<T> {
             let touches = *now;
             *now |= *before;
             *before = touches;
+        }
+        if let Some(rays) = &self.critic_rays {
+            // Cylinders as thick as they are.
+            rays.cast(&self.state, &slot.obstacles, time_s, &mut self.scan);
+            self.task.privileged().layout.write(
+                &ObservationInput {
+                    state: &self.state,
+                    foot_contact: &foot_contact,
+                    goal: input.goal,
+                    time_left_s: input.time_left_s,
+                    twist: input.twist,
+                    previous_action: &slot.action,
+                    ray_distance_m: &self.scan.distance_m,
+                },
+                privileged_row,
+            );
         }
         if self.sees_rays {
             let begin = Stopwatch::begin(index);
@@ -381,6 +403,10 @@ impl<T: Task> VecEnv for Env<T> {
     }
 
     fn observation_dim(&self) -> usize {
+        self.observations.len() / self.slots.len()
+    }
+
+    fn actor_dim(&self) -> usize {
         self.task.layout().dim()
     }
 

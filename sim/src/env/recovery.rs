@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     config::uniform,
     rewards::{Regularizers, StepContext, reward_terms},
-    task::{EpisodeEnd, EpisodePlan, Judgement, LevelChange, Task, TaskInput},
+    task::{EpisodeEnd, EpisodePlan, Judgement, LevelChange, Privileged, Task, TaskInput},
 };
 use crate::random::Stream;
 
@@ -116,6 +116,7 @@ fn base_contact(context: &RecoveryContext) -> f32 {
 pub struct RecoveryTask {
     config: RecoveryConfig,
     layout: Layout,
+    privileged: Privileged,
     robot: Robot,
 }
 
@@ -135,6 +136,7 @@ impl RecoveryTask {
         Self {
             config,
             layout,
+            privileged: Privileged::velocity(&robot),
             robot,
         }
     }
@@ -145,6 +147,10 @@ impl Task for RecoveryTask {
 
     fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    fn privileged(&self) -> &Privileged {
+        &self.privileged
     }
 
     fn term_names(&self) -> Vec<&'static str> {

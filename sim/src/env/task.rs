@@ -1,12 +1,15 @@
 //! What distinguishes one training task from another.
 
+use std::f32::consts::{PI, TAU};
+
 use nalgebra::{UnitQuaternion, Vector3};
 use policies::{
     command::{GoalYaw, Twist},
-    observation::Layout,
+    observation::{Layout, Quantity},
+    rays::RaySpec,
     vec_env::Done,
 };
-use robots::{JointVec, RobotState};
+use robots::{JointVec, Robot, RobotState};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::rewards::StepContext;
@@ -19,6 +22,8 @@ pub trait Task: Send {
 
     /// What the policy observes.
     fn layout(&self) -> &Layout;
+    /// What a privileged critic sees besides, without noise.
+    fn privileged(&self) -> &Privileged;
     /// Names of the reward terms, in the order of `judge`.
     fn term_names(&self) -> Vec<&'static str>;
     /// Draws an episode of a curriculum level.
@@ -32,6 +37,43 @@ pub trait Task: Send {
     ) -> Judgement;
     /// The task's part of the observation.
     fn input(&self, episode: &Self::Episode, state: &RobotState, time_s: f32) -> TaskInput;
+}
+
+/// What only a simulation knows, for critics.
+#[derive(Clone, Debug)]
+pub struct Privileged {
+    /// The quantities.
+    pub layout: Layout,
+    /// The rays among them, from the centre of the base.
+    pub rays: RaySpec,
+}
+
+impl Privileged {
+    /// The velocity of the base.
+    pub fn velocity(robot: &Robot) -> Self {
+        Self::new(robot, &[Quantity::LinearVelocityBase])
+    }
+
+    /// The velocity of the base, and rays all around.
+    pub fn velocity_and_surroundings(robot: &Robot) -> Self {
+        Self::new(robot, &[Quantity::LinearVelocityBase, Quantity::LogRays])
+    }
+
+    fn new(robot: &Robot, quantities: &[Quantity]) -> Self {
+        const COUNT: usize = 28;
+        let gap_rad = TAU / COUNT as f32;
+        let rays = RaySpec {
+            count: COUNT,
+            first_rad: 0.5 * gap_rad - PI,
+            last_rad: PI - 0.5 * gap_rad,
+            origin_x_m: 0.0,
+            ..RaySpec::default()
+        };
+        Self {
+            layout: Layout::new(quantities, robot, &rays),
+            rays,
+        }
+    }
 }
 
 /// A drawn episode, still to be placed on the terrain.

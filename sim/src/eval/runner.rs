@@ -3,7 +3,7 @@ use std::time::Instant;
 use controller::{
     ControlInput, Controller, ControllerConfig, ControllerError, Fault, Method, Mode, RobotLink,
 };
-use policies::{Bundle, depth::DepthError};
+use policies::{Bundle, RayMemory, depth::DepthError};
 use rayon::prelude::*;
 use robots::{ContactClass, Robot};
 use serde::{Deserialize, Serialize};
@@ -144,7 +144,7 @@ pub struct Evaluation<'a> {
     config: &'a EvalConfig,
     seed: u64,
     controller: Controller,
-    eyes: Option<Eyes>,
+    eyes: Option<(Eyes, RayMemory)>,
 }
 
 impl<'a> Evaluation<'a> {
@@ -227,14 +227,20 @@ impl<'a> Evaluation<'a> {
 }
 
 /// The robot's camera with the ray network of the bundle.
-fn eyes(robot: &Robot, bundle: &Bundle, config: &CameraConfig) -> Result<Eyes, EvalError> {
+fn eyes(
+    robot: &Robot,
+    bundle: &Bundle,
+    config: &CameraConfig,
+) -> Result<(Eyes, RayMemory), EvalError> {
     let camera = robot.camera.as_ref();
     let camera = camera.ok_or_else(|| EvalError::NoCamera(robot.name.clone()))?;
     let network = bundle.ray_network().map_err(ControllerError::from)?;
-    Eyes::new(camera, network, config).map_err(|source| EvalError::Projection {
+    let memory = bundle.ray_memory().map_err(ControllerError::from)?;
+    let eyes = Eyes::new(camera, network, config).map_err(|source| EvalError::Projection {
         robot: robot.name.clone(),
         source,
-    })
+    })?;
+    Ok((eyes, memory))
 }
 
 /// Some robots of one engine; each takes the next episode when its own has ended.

@@ -10,6 +10,9 @@ use policies::{Layout, MAX_RAYS, Quantity, RaySpec};
 #[derive(Clone, Debug)]
 pub(crate) struct Lookahead {
     time_s: f32,
+    /// Shares of the present twist in the mean one over that time, and in the last.
+    mean_share: f32,
+    final_share: f32,
     rays: Range<usize>,
     /// Index of the goal's x; y follows.
     goal: usize,
@@ -21,15 +24,33 @@ pub(crate) struct Lookahead {
 
 impl Lookahead {
     /// None where the layout has no rays or no goal.
-    pub(crate) fn new(layout: &Layout, spec: &RaySpec, time_s: f32) -> Option<Self> {
+    pub(crate) fn new(
+        layout: &Layout,
+        spec: &RaySpec,
+        time_s: f32,
+        response_s: f32,
+    ) -> Option<Self> {
+        let final_share = (-time_s / response_s).exp();
         Some(Self {
             time_s,
+            mean_share: response_s / time_s * (1.0 - final_share),
+            final_share,
             rays: layout.range(Quantity::LogRays)?,
             goal: layout.range(Quantity::GoalPosition)?.start,
             directions: spec.directions().map(|d| [d.x, d.y]).collect(),
             spacing_rad: spec.angle_rad(1) - spec.angle_rad(0),
             range_m: [spec.min_m, spec.max_m],
         })
+    }
+
+    /// The mean twist until then of a robot that comes from `present` to `commanded`.
+    pub(crate) fn mean_twist(&self, present: [f32; 3], commanded: [f32; 3]) -> [f32; 3] {
+        mixed(present, commanded, self.mean_share)
+    }
+
+    /// Its twist then.
+    pub(crate) fn final_twist(&self, present: [f32; 3], commanded: [f32; 3]) -> [f32; 3] {
+        mixed(present, commanded, self.final_share)
     }
 
     /// Ray `index` of a robot that has turned by `turn` spacings: its logarithm between those of its neighbours, and how that changes per spacing.
@@ -66,7 +87,8 @@ impl Lookahead {
         after[self.goal + 1] = y - t * (vy + yaw_rate * x);
     }
 
-    /// Adds to the derivatives by the twist what comes through rays and goal; `gradient` is by the elements of the prediction.
+    /// Makes of the derivatives by the final twist those by the commanded one, with what comes through rays and goal, which were predicted with the mean twist;
+    /// `gradient` is by the elements of the prediction.
     pub(crate) fn pull_back(
         &self,
         before: &[f32],
@@ -75,6 +97,10 @@ impl Lookahead {
         by_twist: &mut [f32; 3],
     ) {
         let t = self.time_s;
+        let by_commanded = 1.0 - self.mean_share;
+        for derivative in by_twist.iter_mut() {
+            *derivative *= (1.0 - self.final_share) / by_commanded;
+        }
         let turn = yaw_rate * t / self.spacing_rad;
         let [min_m, max_m] = self.range_m;
         let rays = &before[self.rays.clone()];
@@ -99,7 +125,14 @@ impl Lookahead {
         by_twist[0] -= t * gx;
         by_twist[1] -= t * gy;
         by_twist[2] += t * (gx * y - gy * x);
+        for derivative in by_twist {
+            *derivative *= by_commanded;
+        }
     }
+}
+
+fn mixed(present: [f32; 3], commanded: [f32; 3], share: f32) -> [f32; 3] {
+    std::array::from_fn(|axis| commanded[axis] + share * (present[axis] - commanded[axis]))
 }
 
 #[cfg(test)]
@@ -114,7 +147,7 @@ mod tests {
     fn lookahead() -> (Lookahead, Layout) {
         let (robot, spec) = (Robot::load("go1").unwrap(), RaySpec::default());
         let layout = Layout::reach_avoid(&robot, &spec);
-        (Lookahead::new(&layout, &spec, TIME_S).unwrap(), layout)
+        (Lookahead::new(&layout, &spec, TIME_S, 0.0).unwrap(), layout)
     }
 
     fn observe(layout: &Layout, goal: [f32; 2], ray_distance_m: &[f32]) -> Vec<f32> {
@@ -167,8 +200,30 @@ mod tests {
     }
 
     #[test]
+    fn a_twist_is_reached_as_fast_as_the_robot_responds() {
+        let (robot, spec) = (Robot::load("go1").unwrap(), RaySpec::default());
+        let layout = Layout::reach_avoid(&robot, &spec);
+        let lookahead = Lookahead::new(&layout, &spec, 0.5, 0.25).unwrap();
+        let (present, commanded) = ([2.0, 0.0, -1.0], [0.0, 0.1, 1.0]);
+        // After two time constants, and over them on average: exp(-2), and (1 - exp(-2)) / 2.
+        let at_last = lookahead.final_twist(present, commanded);
+        let mean = lookahead.mean_twist(present, commanded);
+        for axis in 0..3 {
+            let fading = present[axis] - commanded[axis];
+            assert!((at_last[axis] - commanded[axis] - 0.135_335 * fading).abs() < 1e-5);
+            assert!((mean[axis] - commanded[axis] - 0.432_332 * fading).abs() < 1e-5);
+        }
+        let (at_once, _) = self::lookahead();
+        assert_eq!(at_once.mean_twist(present, commanded), commanded);
+        assert_eq!(at_once.final_twist(present, commanded), commanded);
+    }
+
+    #[test]
     fn the_derivatives_are_those_of_the_prediction() {
-        let (lookahead, layout) = lookahead();
+        let (robot, spec) = (Robot::load("go1").unwrap(), RaySpec::default());
+        let layout = Layout::reach_avoid(&robot, &spec);
+        let lookahead = Lookahead::new(&layout, &spec, TIME_S, 0.2).unwrap();
+        let (present, direct) = ([0.3, -0.1, 0.05], [0.5, -0.2, 0.1]);
         let rays_m = [0.9, 0.8, 0.7, 0.75, 0.9, 1.2, 2.0, 2.2, 6.0, 6.0, 6.0];
         let before = observe(&layout, [3.0, -1.0], &rays_m);
         let weight = |index: usize| (1.7 * index as f32).sin();
@@ -176,15 +231,17 @@ mod tests {
         let moved = lookahead.goal..lookahead.rays.end;
         let sum = |twist: [f32; 3]| -> f32 {
             let mut after = before.clone();
-            lookahead.predict(&before, twist, &mut after);
-            moved
-                .clone()
-                .map(|index| gradient[index] * after[index])
-                .sum()
+            let mean = lookahead.mean_twist(present, twist);
+            lookahead.predict(&before, mean, &mut after);
+            let seen = moved.clone().map(|index| gradient[index] * after[index]);
+            let reached = lookahead.final_twist(present, twist);
+            let moving = reached.iter().zip(direct).map(|(twist, by)| twist * by);
+            seen.chain(moving).sum()
         };
         let twist = [-0.4, 0.13, 0.07];
-        let mut by_twist = [0.0; 3];
-        lookahead.pull_back(&before, twist, &gradient, &mut by_twist);
+        let mut by_twist = direct;
+        let mean = lookahead.mean_twist(present, twist);
+        lookahead.pull_back(&before, mean, &gradient, &mut by_twist);
         for axis in 0..3 {
             let at = |delta: f32| {
                 let mut twist = twist;

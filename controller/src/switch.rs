@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::twist_search::{SafeTwist, TwistIndices, TwistSearch, TwistSearchConfig};
 
 /// Settings of the switch.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SwitchConfig {
     /// The agile policy acts while the reach-avoid value is below this, in (-1, 1); the bundle's where not given.
@@ -17,10 +17,25 @@ pub struct SwitchConfig {
     pub threshold: Option<f32>,
     /// The recovery policy gives back once the value is this far below the threshold.
     pub hysteresis: f32,
+    /// The recovery policy acts only on a twist that lowers the value by this: where none does, braking is no safer than running on. -2 takes any
+    /// (the paper's).
+    pub min_gain: f32,
     /// The value sees the measured v_z, w_x and w_y; if not, zeros (the paper's).
     pub measured_twist: bool,
     /// Search for the twist that the recovery policy follows.
     pub search: TwistSearchConfig,
+}
+
+impl Default for SwitchConfig {
+    fn default() -> Self {
+        Self {
+            threshold: None,
+            hysteresis: 0.0,
+            min_gain: 0.1,
+            measured_twist: false,
+            search: TwistSearchConfig::default(),
+        }
+    }
 }
 
 /// A setting of the switch that makes no sense.
@@ -53,6 +68,9 @@ impl SwitchConfig {
         if !(0.0..1.0).contains(&self.hysteresis) {
             return error("hysteresis", self.hysteresis, "0 or more and below 1");
         }
+        if !(-2.0..2.0).contains(&self.min_gain) {
+            return error("min_gain", self.min_gain, "-2 or more and below 2");
+        }
         self.search.validate()
     }
 }
@@ -65,6 +83,7 @@ pub(crate) struct Switch {
     search: TwistSearch,
     threshold: f32,
     hysteresis: f32,
+    min_gain: f32,
     /// Elements of the observation that are set to zero.
     zeroed: [usize; 3],
     measured_twist: bool,
@@ -99,6 +118,7 @@ impl Switch {
                 .looking_ahead(&layout, &bundle.ray_spec),
             threshold: config.threshold.unwrap_or(threshold),
             hysteresis: config.hysteresis,
+            min_gain: config.min_gain,
             zeroed: [
                 indices.linear_velocity + 2,
                 indices.angular_velocity,
@@ -145,6 +165,8 @@ impl Switch {
                 self.threshold,
             )
         });
+        let recovery = recovery.filter(|found| value - found.value >= self.min_gain);
+        self.recovering = recovery.is_some();
         Ok(Decision { value, recovery })
     }
 }

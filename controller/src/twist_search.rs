@@ -34,6 +34,9 @@ pub struct TwistSearchConfig {
     /// The value is that of where the robot will be after this time at the twist, s; 0 takes it where the robot is (the paper's). Near an
     /// obstacle no twist makes the place itself safe, only those that lead away from it.
     pub lookahead_s: f32,
+    /// How the robot comes to a twist within that time: the difference to its present twist fades with this time constant, s; 0 takes the twist
+    /// for reached at once.
+    pub response_s: f32,
 }
 
 impl Default for TwistSearchConfig {
@@ -51,6 +54,7 @@ impl Default for TwistSearchConfig {
                 yaw_rate_radps: 1.5,
             },
             lookahead_s: 0.3,
+            response_s: 0.4,
         }
     }
 }
@@ -87,6 +91,7 @@ impl TwistSearchConfig {
             ("search.margin", self.margin),
             ("search.goal_weight", self.goal_weight),
             ("search.lookahead_s", self.lookahead_s),
+            ("search.response_s", self.response_s),
         ] {
             if !(value >= 0.0 && value.is_finite()) {
                 return error(name, value, "0 or more and finite");
@@ -158,7 +163,8 @@ impl TwistSearch {
     #[must_use]
     pub fn looking_ahead(mut self, layout: &Layout, rays: &RaySpec) -> Self {
         if self.config.lookahead_s > 0.0 {
-            self.lookahead = Lookahead::new(layout, rays, self.config.lookahead_s);
+            let c = &self.config;
+            self.lookahead = Lookahead::new(layout, rays, c.lookahead_s, c.response_s);
         }
         self
     }
@@ -177,13 +183,17 @@ impl TwistSearch {
         // The aim must stay a value that tanh can have.
         let aim = (threshold - c.margin).max(-0.999).atanh();
         self.observation.copy_from_slice(observation);
-        let mut twist = clip(self.indices.read(observation), limit);
+        let present = self.indices.read(observation);
+        let mut twist = clip(present, limit);
         let mut best: Option<(SafeTwist, f32)> = None;
         for step in 0..=c.steps {
-            self.indices.write(&mut self.observation, twist);
+            let mut reached = twist;
             if let Some(lookahead) = &self.lookahead {
-                lookahead.predict(observation, twist, &mut self.observation);
+                let mean = lookahead.mean_twist(present, twist);
+                lookahead.predict(observation, mean, &mut self.observation);
+                reached = lookahead.final_twist(present, twist);
             }
+            self.indices.write(&mut self.observation, reached);
             let logit = value.logit_and_gradient(&self.observation, &mut self.gradient);
             let (distance, mut slope) = goal_distance_squared(twist, goal, c.horizon_s);
             let found = SafeTwist::new(twist, logit.tanh(), threshold);
@@ -204,7 +214,8 @@ impl TwistSearch {
             if logit > aim {
                 let mut by_twist = self.indices.read(&self.gradient);
                 if let Some(lookahead) = &self.lookahead {
-                    lookahead.pull_back(observation, twist, &self.gradient, &mut by_twist);
+                    let mean = lookahead.mean_twist(present, twist);
+                    lookahead.pull_back(observation, mean, &self.gradient, &mut by_twist);
                 }
                 for (x, derivative) in slope.iter_mut().zip(by_twist) {
                     *x += c.constraint_weight * derivative;

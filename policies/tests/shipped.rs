@@ -9,6 +9,7 @@ use robots::{Robot, RobotState};
 struct Probe {
     robot: Robot,
     layout: Layout,
+    num_rays: usize,
     value: ReachAvoidValue,
 }
 
@@ -29,7 +30,7 @@ impl Probe {
             time_left_s: 5.0,
             twist: Twist::default(),
             previous_action: &[],
-            ray_distance_m: &[ray_m; 11],
+            ray_distance_m: &vec![ray_m; self.num_rays],
         };
         self.layout.write(&input, &mut row);
         self.value.value(&row)
@@ -47,6 +48,7 @@ fn the_values_know_an_open_field_from_a_wall() {
         let mut probe = Probe {
             value,
             layout: Layout::reach_avoid(&robot, &bundle.ray_spec),
+            num_rays: bundle.ray_spec.count,
             robot,
         };
         for speed_mps in [0.0, 1.0, 2.5] {

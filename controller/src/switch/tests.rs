@@ -178,6 +178,22 @@ fn the_threshold_is_the_bundles_unless_the_config_has_one() {
 }
 
 #[test]
+fn recovery_acts_only_on_a_twist_that_is_better_by_enough() {
+    // At 3 m/s the value is tanh(2); the search finds one below -0.3.
+    let acts = |min_gain| {
+        let mut controller = controller(SwitchConfig {
+            min_gain,
+            ..SwitchConfig::default()
+        });
+        step(&mut controller, &input(3.0));
+        assert_close(controller.value().unwrap(), 2f32.tanh());
+        controller.mode() == Mode::Recovery
+    };
+    assert!(acts(-2.0) && acts(0.1) && acts(1.0));
+    assert!(!acts(1.9));
+}
+
+#[test]
 fn with_hysteresis_recovery_holds_on() {
     // tanh(-0.3) = -0.29 lies between -0.05 - 0.4 and -0.05.
     let modes = |hysteresis| {

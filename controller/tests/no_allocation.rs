@@ -50,6 +50,8 @@ fn steps_and_faults_allocate_nothing() {
     let (robot, rays) = (Robot::load("go1").unwrap(), RaySpec::default());
     let bundle = bundle(&robot, &rays);
     let mut config = ControllerConfig::default();
+    // Any twist will do.
+    config.switch.min_gain = -2.0;
     // Where this value network changes its sign does not matter, only that both policies act.
     let mut input = ControlInput::new(&robot, &rays);
     let mut value_at = |vx_mps: f32| {

@@ -85,6 +85,13 @@ fn controller(switch: SwitchConfig) -> Controller {
 }
 
 /// Running ahead at `vx_mps`, the goal 5 m ahead.
+/// A twist is reached at once.
+fn at_once() -> SwitchConfig {
+    let mut config = SwitchConfig::default();
+    config.search.response_s = 0.0;
+    config
+}
+
 fn input(vx_mps: f32) -> ControlInput {
     let robot = go1();
     let mut input = ControlInput::new(&robot, &RaySpec::default());
@@ -118,7 +125,7 @@ fn assert_close(actual: f32, expected: f32) {
 
 #[test]
 fn the_agile_policy_acts_below_the_threshold_and_recovery_from_there_on() {
-    let mut controller = controller(SwitchConfig::default());
+    let mut controller = controller(at_once());
     let slow = step(&mut controller, &input(0.9));
     assert_eq!((controller.mode(), controller.twist()), (Mode::Agile, None));
     assert_close(controller.value().unwrap(), (-0.1f32).tanh());
@@ -141,7 +148,7 @@ fn the_agile_policy_acts_below_the_threshold_and_recovery_from_there_on() {
     // The threshold itself is not safe.
     let mut at_zero = self::controller(SwitchConfig {
         threshold: Some(0.0),
-        ..SwitchConfig::default()
+        ..at_once()
     });
     step(&mut at_zero, &input(1.0));
     assert_eq!(
@@ -179,11 +186,11 @@ fn the_threshold_is_the_bundles_unless_the_config_has_one() {
 
 #[test]
 fn recovery_acts_only_on_a_twist_that_is_better_by_enough() {
-    // At 3 m/s the value is tanh(2); the search finds one below -0.3.
+    // At 3 m/s the value is tanh(2); braking to rest leads to one between 0 and -0.9.
     let acts = |min_gain| {
         let mut controller = controller(SwitchConfig {
             min_gain,
-            ..SwitchConfig::default()
+            ..at_once()
         });
         step(&mut controller, &input(3.0));
         assert_close(controller.value().unwrap(), 2f32.tanh());
@@ -199,7 +206,7 @@ fn with_hysteresis_recovery_holds_on() {
     let modes = |hysteresis| {
         let mut controller = controller(SwitchConfig {
             hysteresis,
-            ..SwitchConfig::default()
+            ..at_once()
         });
         [0.7, 3.0, 0.7, 0.2, 0.7].map(|vx_mps| {
             step(&mut controller, &input(vx_mps));

@@ -14,7 +14,7 @@ use controller::ros2::{
 
 use crate::{
     own_network::in_own_network,
-    rig::{NO_SPORT_MODE, PATIENCE, Robot, network},
+    rig::{BUNDLE, NO_SPORT_MODE, PATIENCE, Robot, network},
 };
 
 #[test]
@@ -79,10 +79,7 @@ fn what_does_not_fit_is_told_in_one_line_and_the_robot_stays_damped() {
 fn refusals_are_one_line_before_anything_is_sent() {
     let refused = |flags: &[&str], expected: &str| {
         let output = Command::new(env!("CARGO_BIN_EXE_abs-robot"))
-            .args([
-                "--bundle",
-                concat!(env!("CARGO_MANIFEST_DIR"), "/../policies/bundles/go1"),
-            ])
+            .args(["--bundle", BUNDLE])
             .args(flags)
             .stdin(Stdio::null())
             .output()

@@ -17,6 +17,9 @@ use controller::{
 };
 use ros2_client::{Publisher, Subscription};
 
+/// The bundle that it runs.
+pub const BUNDLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../policies/bundles/go1");
+
 /// `abs-robot` on the loopback, with what it says.
 pub struct Robot {
     pub child: Child,
@@ -32,10 +35,7 @@ impl Robot {
         let says = folder.path().join("says.txt");
         let file = File::create(&says).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_abs-robot"))
-            .args([
-                "--bundle",
-                concat!(env!("CARGO_MANIFEST_DIR"), "/../policies/bundles/go1"),
-            ])
+            .args(["--bundle", BUNDLE])
             .args([
                 "--interface",
                 "lo",

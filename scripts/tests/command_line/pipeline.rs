@@ -133,3 +133,52 @@ fn all_trains_a_bundle_and_goes_on_with_what_is_not_done() {
         &["--bundle", "from nothing"],
     );
 }
+
+#[test]
+fn a_run_begins_with_the_networks_of_another_robot_that_saw_less() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (old, new) = (at("old"), at("new"));
+    let narrow = [
+        "--set",
+        "env.privileged_critic=false",
+        "--set",
+        "env.rays={count=11,first_rad=-0.7853982,last_rad=0.7853982}",
+    ];
+    train(&[&["agile", "--out", &old][..], &TINY, &narrow].concat());
+    let from = ["--from", &old, "--out", &new];
+    let said = train(&[&["agile", "--robot", "go2"][..], &from, &TINY].concat());
+    // All that the old actor saw; not 16 rays to the sides, nor 31 elements for the critic.
+    assert!(said.contains("know 61 of 108 inputs"), "{said}");
+    let bundle = Bundle::load(format!("{new}/bundle").as_ref()).unwrap();
+    bundle.agile(&Robot::load("go2").unwrap()).unwrap();
+
+    let refused = |arguments: &[&str], parts: &[&str]| {
+        let none = at("none");
+        assert_refused(
+            &[
+                &["train"],
+                &arguments[..1],
+                &TINY,
+                &["--out", &none],
+                &arguments[1..],
+            ]
+            .concat(),
+            parts,
+        );
+        assert!(!folder.path().join("none").exists(), "{arguments:?}");
+    };
+    refused(
+        &["recovery", "--from", &old],
+        &["learned `agile`", "`recovery`"],
+    );
+    refused(&["reach-avoid", "--from", &old], &["--from is for"]);
+    refused(
+        &["agile", "--from", &at("nowhere")],
+        &["nowhere", "not a run"],
+    );
+    refused(
+        &["agile", "--from", &old, "--set", "algorithm.hidden=[8]"],
+        &["actor.layers.0.weight", "must be"],
+    );
+}

@@ -1,5 +1,5 @@
 use nalgebra::{Point2, Vector3};
-use policies::{Activation, Goal, Layout, Linear, Member, Provenance, RaySpec};
+use policies::{Activation, Goal, Layout, Linear, Member, Provenance, RayMember, RaySpec};
 
 use super::*;
 use crate::deploy::{CycleInput, FAULTS, Response, RobotSample};
@@ -20,7 +20,10 @@ fn layers(widths: &[usize]) -> Vec<Linear> {
 }
 
 fn bundle(robot: &Robot) -> Bundle {
-    let rays = RaySpec::default();
+    bundle_with(robot, &RaySpec::default())
+}
+
+fn bundle_with(robot: &Robot, rays: &RaySpec) -> Bundle {
     type Make = fn(&Layout, f32, Activation, Vec<Linear>, Provenance) -> Member;
     let member = |make: Make, layout: &Layout| {
         let widths = [layout.dim(), 16, 12];
@@ -33,9 +36,9 @@ fn bundle(robot: &Robot) -> Bundle {
         )
     };
     Bundle {
-        agile: Some(member(Member::agile, &Layout::agile(robot, &rays))),
-        recovery: Some(member(Member::recovery, &Layout::recovery(robot, &rays))),
-        ..Bundle::new(robot, &rays)
+        agile: Some(member(Member::agile, &Layout::agile(robot, rays))),
+        recovery: Some(member(Member::recovery, &Layout::recovery(robot, rays))),
+        ..Bundle::new(robot, rays)
     }
 }
 
@@ -453,6 +456,50 @@ fn rays_that_end_behind_the_goal_are_seen_shortened_as_in_training() {
         "{seen:?}"
     );
     assert_eq!(rig.record.status.rays.distance_m[3..], [6.0; 8]);
+}
+
+#[test]
+fn rays_beside_a_cameras_view_are_those_that_it_saw_before() {
+    let (mut rig, robot) = (Rig::new(), Robot::load("go1").unwrap());
+    let fan = RaySpec {
+        count: 27,
+        first_rad: -117_f32.to_radians(),
+        last_rad: 117_f32.to_radians(),
+        ..RaySpec::default()
+    };
+    let camera = RaySpec::default();
+    let bundle = Bundle {
+        rays: Some(RayMember::new(
+            &camera,
+            Vec::new(),
+            Vec::new(),
+            Provenance::default(),
+        )),
+        ..bundle_with(&robot, &fan)
+    };
+    let (controller, config) = (ControllerConfig::default(), config());
+    rig.pilot = Pilot::new(&robot, &bundle, &controller, &config).unwrap();
+    let mut seen = RayScan::clear(&camera);
+    seen.distance_m[10] = 1.0;
+    rig.cycle_with(|input| input.scan.scan = seen);
+    let rays = &rig.record.status.rays.distance_m;
+    assert_eq!((rays.len(), rays[18]), (27, 1.0));
+    // An eighth of a turn to the right: what was 45 degrees to the left is 90 degrees to the left.
+    let half_rad = -22.5_f32.to_radians();
+    rig.cycle_with(|input| {
+        input.robot.imu_orientation_wxyz = [half_rad.cos(), 0.0, 0.0, half_rad.sin()];
+        input.scan.scan = RayScan::clear(&camera);
+    });
+    let rays = &rig.record.status.rays.distance_m;
+    let nearest = |rays: &[f32]| rays.iter().copied().fold(f32::INFINITY, f32::min);
+    assert!((rays[23] - 1.0).abs() < 0.1, "{rays:?}");
+    assert_eq!(nearest(&rays[..18]), 6.0);
+
+    // A scanner that sees the whole fan needs no memory; any other number of rays is a fault.
+    rig.cycle_with(|input| input.scan.scan = RayScan::clear(&fan));
+    assert_eq!(nearest(&rig.record.status.rays.distance_m), 6.0);
+    rig.cycle_with(|input| input.scan.scan.distance_m.clear());
+    assert!(rig.record.status.faults.contains(FaultId::Shape));
 }
 
 #[test]

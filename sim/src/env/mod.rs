@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Instant};
 use nalgebra::{Point3, UnitQuaternion};
 use policies::{
     action::ActionMap,
-    observation::{ObservationInput, Quantity},
+    observation::Quantity,
     rays::RayScan,
     vec_env::{Done, Scalar, StepOut, StepTimes, VecEnv},
 };
@@ -252,16 +252,9 @@ impl<T: Task> Env<T> {
         if let Some(rays) = &self.critic_rays {
             // Cylinders as thick as they are.
             rays.cast(&self.state, &slot.obstacles, time_s, &mut self.scan);
+            let action = &slot.action;
             self.task.privileged().layout.write(
-                &ObservationInput {
-                    state: &self.state,
-                    foot_contact: &foot_contact,
-                    goal: input.goal,
-                    time_left_s: input.time_left_s,
-                    twist: input.twist,
-                    previous_action: &slot.action,
-                    ray_distance_m: &self.scan.distance_m,
-                },
+                &input.observed(&self.state, &foot_contact, action, &self.scan),
                 privileged_row,
             );
         }
@@ -284,15 +277,7 @@ impl<T: Task> Env<T> {
             *measured += bias;
         }
         self.task.layout().write(
-            &ObservationInput {
-                state: &self.state,
-                foot_contact: &foot_contact,
-                goal: input.goal,
-                time_left_s: input.time_left_s,
-                twist: input.twist,
-                previous_action: &slot.action,
-                ray_distance_m: &self.scan.distance_m,
-            },
+            &input.observed(&self.state, &foot_contact, &slot.action, &self.scan),
             row,
         );
         for (value, half_width) in row.iter_mut().zip(&self.noise_half_width) {

@@ -5,8 +5,8 @@ use std::f32::consts::{PI, TAU};
 use nalgebra::{UnitQuaternion, Vector3};
 use policies::{
     command::{GoalYaw, Twist},
-    observation::{Layout, Quantity},
-    rays::RaySpec,
+    observation::{Layout, ObservationInput, Quantity},
+    rays::{RayScan, RaySpec},
     vec_env::Done,
 };
 use robots::{JointVec, Robot, RobotState};
@@ -132,4 +132,25 @@ pub struct TaskInput {
     pub twist: Twist,
     /// Time to the end of the episode, s.
     pub time_left_s: f32,
+}
+
+impl TaskInput {
+    /// With what every task observes.
+    pub(super) fn observed<'a>(
+        &self,
+        state: &'a RobotState,
+        foot_contact: &'a [bool],
+        previous_action: &'a [f32],
+        scan: &'a RayScan,
+    ) -> ObservationInput<'a> {
+        ObservationInput {
+            state,
+            foot_contact,
+            goal: self.goal,
+            time_left_s: self.time_left_s,
+            twist: self.twist,
+            previous_action,
+            ray_distance_m: &scan.distance_m,
+        }
+    }
 }

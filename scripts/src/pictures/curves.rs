@@ -82,7 +82,9 @@ pub fn learning_curves(title: &str, runs: &[Curves]) -> Result<Image> {
                 let mut strong = shown(points);
                 if points.len() > 40 {
                     let faint = scale.line(0.7, color.mix(0.28));
-                    chart.draw_series([PathElement::new(strong, faint)])?;
+                    // Piece by piece: the mitred joints of one line reach far out of the panel where it turns sharply.
+                    let pieces = strong.windows(2).map(<[_]>::to_vec);
+                    chart.draw_series(pieces.map(|piece| PathElement::new(piece, faint)))?;
                     strong = shown(&running_mean(points, points.len() / 30));
                 }
                 chart.draw_series([PathElement::new(strong, scale.line(1.4, color))])?;

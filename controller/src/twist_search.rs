@@ -187,9 +187,9 @@ impl TwistSearch {
         let mut twist = clip(present, limit);
         let mut best: Option<(SafeTwist, f32)> = None;
         for step in 0..=c.steps {
-            let mut reached = twist;
+            let (mut mean, mut reached) = (twist, twist);
             if let Some(lookahead) = &self.lookahead {
-                let mean = lookahead.mean_twist(present, twist);
+                mean = lookahead.mean_twist(present, twist);
                 lookahead.predict(observation, mean, &mut self.observation);
                 reached = lookahead.final_twist(present, twist);
             }
@@ -214,7 +214,6 @@ impl TwistSearch {
             if logit > aim {
                 let mut by_twist = self.indices.read(&self.gradient);
                 if let Some(lookahead) = &self.lookahead {
-                    let mean = lookahead.mean_twist(present, twist);
                     lookahead.pull_back(observation, mean, &self.gradient, &mut by_twist);
                 }
                 for (x, derivative) in slope.iter_mut().zip(by_twist) {

@@ -171,6 +171,10 @@ mod tests {
         let sensor = RaySpec::default();
         assert_eq!(fan().range_of(&sensor), Some(8..19));
         assert_eq!(sensor.range_of(&sensor), Some(0..11));
+        // What a camera sees of the fan, and one that sees next to nothing.
+        let seen = fan().within(51_f32.to_radians()).unwrap();
+        assert_eq!(fan().range_of(&seen), Some(8..19));
+        assert_eq!(fan().within(0.1), None);
         assert!(RayMemory::new(&sensor, &fan()).is_none());
         let wrong = [
             RaySpec {

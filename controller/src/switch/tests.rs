@@ -350,6 +350,14 @@ fn settings_out_of_range_are_named() {
             "controller.switch.hysteresis is -0.1, must be 0 or more and below 1",
         ),
         (
+            |c| c.min_gain = 2.0,
+            "controller.switch.min_gain is 2, must be -2 or more and below 2",
+        ),
+        (
+            |c| c.search.response_s = -1.0,
+            "controller.switch.search.response_s is -1, must be 0 or more and finite",
+        ),
+        (
             |c| c.search.limit.vy_mps = 0.0,
             "controller.switch.search.limit.vy_mps is 0, must be positive and finite",
         ),

@@ -53,10 +53,7 @@ pub(super) struct Columns {
 impl Columns {
     /// Inputs of a critic. The padding in between is zero, and its weights mean nothing.
     pub(super) fn critic(self) -> usize {
-        match self.observation - self.actor {
-            0 => self.actor,
-            privileged => padded(self.actor) + privileged,
-        }
+        self.column(self.observation - 1) + 1
     }
 
     /// Width of a row.
@@ -82,11 +79,8 @@ impl Columns {
         };
         copy(0, 0, self.actor);
         if self.observation > self.actor {
-            copy(
-                self.actor,
-                padded(self.actor),
-                self.observation - self.actor,
-            );
+            let privileged = self.observation - self.actor;
+            copy(self.actor, self.column(self.actor), privileged);
         }
     }
 }

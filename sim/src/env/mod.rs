@@ -250,8 +250,10 @@ impl<T: Task> Env<T> {
             *before = touches;
         }
         if let Some(rays) = &self.critic_rays {
+            let begin = Stopwatch::begin(index);
             // Cylinders as thick as they are.
             rays.cast(&self.state, &slot.obstacles, time_s, &mut self.scan);
+            self.stopwatch.rays(begin);
             let action = &slot.action;
             self.task.privileged().layout.write(
                 &input.observed(&self.state, &foot_contact, action, &self.scan),

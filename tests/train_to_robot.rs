@@ -69,6 +69,7 @@ fn the_controller_commands_what_the_learner_learned() {
                 twist: Twist::default(),
                 previous_action: &[0.0; 12],
                 ray_distance_m: &scan.distance_m,
+                earlier_ray_distance_m: &[],
             },
             &mut observation,
         );

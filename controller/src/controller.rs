@@ -1,6 +1,6 @@
 use policies::{
-    Bundle, BundleError, Goal, GoalYaw, NotFinite, ObservationInput, Policy, RayScan, Twist,
-    default_target,
+    Bundle, BundleError, Goal, GoalYaw, NotFinite, ObservationInput, Policy, RayHistory, RayScan,
+    RaySpec, Twist, default_target,
 };
 use robots::{FootVec, JointTarget, JointVec, Robot, RobotState};
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,9 @@ pub struct Controller {
     limiter: SafetyLimiter,
     num_feet: usize,
     num_joints: usize,
-    num_rays: usize,
+    rays: RaySpec,
+    ray_history: RayHistory,
+    earlier_rays: RayScan,
     /// The default posture with the robot's gains.
     default_target: JointTarget,
     command: Option<Twist>,
@@ -136,7 +138,9 @@ impl Controller {
             limiter: SafetyLimiter::new(robot, &config.safety)?,
             num_feet: robot.num_feet(),
             num_joints: robot.num_joints(),
-            num_rays: bundle.ray_spec.count,
+            ray_history: RayHistory::new(&bundle.ray_spec),
+            earlier_rays: RayScan::default(),
+            rays: bundle.ray_spec.clone(),
             target: default_target.clone(),
             default_target,
             command: None,
@@ -180,6 +184,27 @@ impl Controller {
         self.target.clone_from(&self.default_target);
         self.limited = Limited::default();
         self.fault = None;
+    }
+
+    /// The robot is in another scene: what the rays saw before tells nothing of what moves. All else goes on.
+    pub fn enter_scene(&mut self) {
+        self.ray_history.reset();
+    }
+
+    /// Policy steps between the scans that the policies compare.
+    pub fn earlier_steps(&self) -> usize {
+        self.rays.earlier_steps
+    }
+
+    /// Takes a scan that no [`step`](Self::step) takes: one that an episode ends with, or of the time before it.
+    pub fn see(&mut self, state: &RobotState, rays: &RayScan) {
+        self.ray_history
+            .push(&self.rays, state, rays, &mut self.earlier_rays);
+    }
+
+    /// The earlier scan as it was observed with the last one; without distances where the policies observe none.
+    pub fn earlier_rays(&self) -> &RayScan {
+        &self.earlier_rays
     }
 
     /// One policy step over a link: read into `input`, [`step`](Self::step), write. Never allocates unless the link
@@ -273,7 +298,7 @@ impl Controller {
                 state.joint_velocity_radps.len(),
                 self.num_joints,
             ),
-            ("rays", rays.distance_m.len(), self.num_rays),
+            ("rays", rays.distance_m.len(), self.rays.count),
         ] {
             if found != expected {
                 return Err(Fault::Shape {
@@ -289,6 +314,7 @@ impl Controller {
         }
         self.previous_contact.clone_from(&state.foot_contact);
 
+        self.see(state, rays);
         // The fallback may have changed the gains.
         self.target.clone_from(&self.default_target);
         let previous_action = self.previous_action.clone();
@@ -300,6 +326,7 @@ impl Controller {
             twist: Twist::default(),
             previous_action: &previous_action,
             ray_distance_m: &rays.distance_m,
+            earlier_ray_distance_m: &self.earlier_rays.distance_m,
         };
         let policy = match &mut self.networks {
             Networks::Agile(agile) => agile,
@@ -341,6 +368,7 @@ impl Controller {
     fn forget(&mut self) {
         self.previous_action.fill(0.0);
         self.previous_contact.clear();
+        self.ray_history.reset();
         self.value = None;
         self.twist = None;
         if let Networks::Abs { switch, .. } = &mut self.networks {

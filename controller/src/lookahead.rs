@@ -14,6 +14,8 @@ pub(crate) struct Lookahead {
     mean_share: f32,
     final_share: f32,
     rays: Range<usize>,
+    /// Those of an earlier scan, which are as a world at rest would look from here; empty without.
+    earlier_rays: Range<usize>,
     /// Index of the goal's x; y follows.
     goal: usize,
     /// Unit vectors of the rays.
@@ -36,6 +38,7 @@ impl Lookahead {
             mean_share: response_s / time_s * (1.0 - final_share),
             final_share,
             rays: layout.range(Quantity::LogRays)?,
+            earlier_rays: layout.range(Quantity::EarlierLogRays).unwrap_or(0..0),
             goal: layout.range(Quantity::GoalPosition)?.start,
             directions: spec.directions().map(|d| [d.x, d.y]).collect(),
             spacing_rad: spec.angle_rad(1) - spec.angle_rad(0),
@@ -70,17 +73,21 @@ impl Lookahead {
         let t = self.time_s;
         let turn = yaw_rate * t / self.spacing_rad;
         let [min_m, max_m] = self.range_m;
-        let rays = &before[self.rays.clone()];
-        for (index, [ahead, aside]) in self.directions.iter().enumerate() {
-            let (log2_m, _) = self.turned(rays, index, turn);
-            let seen_m = log2_m.exp2();
-            let nearer_m = t * (vx * ahead + vy * aside);
-            let distance_m = if seen_m < 0.99 * max_m {
-                seen_m - nearer_m
-            } else {
-                max_m
-            };
-            after[self.rays.start + index] = distance_m.clamp(min_m, max_m).log2();
+        for rays in [&self.rays, &self.earlier_rays] {
+            let (before, after) = (&before[rays.clone()], &mut after[rays.clone()]);
+            for (index, (after, [ahead, aside])) in
+                after.iter_mut().zip(&self.directions).enumerate()
+            {
+                let (log2_m, _) = self.turned(before, index, turn);
+                let seen_m = log2_m.exp2();
+                let nearer_m = t * (vx * ahead + vy * aside);
+                let distance_m = if seen_m < 0.99 * max_m {
+                    seen_m - nearer_m
+                } else {
+                    max_m
+                };
+                *after = distance_m.clamp(min_m, max_m).log2();
+            }
         }
         let [x, y] = [before[self.goal], before[self.goal + 1]];
         after[self.goal] = x - t * (vx - yaw_rate * y);
@@ -103,22 +110,25 @@ impl Lookahead {
         }
         let turn = yaw_rate * t / self.spacing_rad;
         let [min_m, max_m] = self.range_m;
-        let rays = &before[self.rays.clone()];
-        for (index, [ahead, aside]) in self.directions.iter().enumerate() {
-            let (log2_m, slope) = self.turned(rays, index, turn);
-            let seen_m = log2_m.exp2();
-            let by_log2 = gradient[self.rays.start + index];
-            if seen_m >= 0.99 * max_m {
-                continue;
+        for rays in [&self.rays, &self.earlier_rays] {
+            let (before, gradient) = (&before[rays.clone()], &gradient[rays.clone()]);
+            for (index, (by_log2, [ahead, aside])) in
+                gradient.iter().zip(&self.directions).enumerate()
+            {
+                let (log2_m, slope) = self.turned(before, index, turn);
+                let seen_m = log2_m.exp2();
+                if seen_m >= 0.99 * max_m {
+                    continue;
+                }
+                let distance_m = seen_m - t * (vx * ahead + vy * aside);
+                if distance_m <= min_m || distance_m >= max_m {
+                    continue;
+                }
+                let per_m = by_log2 / (distance_m * std::f32::consts::LN_2);
+                by_twist[0] -= per_m * t * ahead;
+                by_twist[1] -= per_m * t * aside;
+                by_twist[2] += by_log2 * seen_m / distance_m * slope * t / self.spacing_rad;
             }
-            let distance_m = seen_m - t * (vx * ahead + vy * aside);
-            if distance_m <= min_m || distance_m >= max_m {
-                continue;
-            }
-            let per_m = by_log2 / (distance_m * std::f32::consts::LN_2);
-            by_twist[0] -= per_m * t * ahead;
-            by_twist[1] -= per_m * t * aside;
-            by_twist[2] += by_log2 * seen_m / distance_m * slope * t / self.spacing_rad;
         }
         let [x, y] = [before[self.goal], before[self.goal + 1]];
         let [gx, gy] = [gradient[self.goal], gradient[self.goal + 1]];
@@ -165,6 +175,7 @@ mod tests {
                 twist: Twist::default(),
                 previous_action: &[],
                 ray_distance_m,
+                earlier_ray_distance_m: ray_distance_m,
             },
             &mut row,
         );
@@ -219,16 +230,42 @@ mod tests {
     }
 
     #[test]
+    fn what_the_rays_saw_before_moves_like_what_they_see() {
+        let spec = RaySpec {
+            earlier_steps: 20,
+            ..RaySpec::default()
+        };
+        let layout = Layout::reach_avoid(&Robot::load("go1").unwrap(), &spec);
+        let lookahead = Lookahead::new(&layout, &spec, TIME_S, 0.0).unwrap();
+        let mut rays_m = [6.0; 11];
+        rays_m[4] = 2.0;
+        let before = observe(&layout, [3.0, 1.0], &rays_m);
+        let mut after = before.clone();
+        lookahead.predict(&before, [0.5, 0.2, 0.3], &mut after);
+        let earlier = layout.range(Quantity::EarlierLogRays).unwrap();
+        assert_ne!(after[earlier.clone()], before[earlier.clone()]);
+        assert_eq!(after[earlier], after[lookahead.rays.clone()]);
+    }
+
+    #[test]
     fn the_derivatives_are_those_of_the_prediction() {
-        let (robot, spec) = (Robot::load("go1").unwrap(), RaySpec::default());
-        let layout = Layout::reach_avoid(&robot, &spec);
-        let lookahead = Lookahead::new(&layout, &spec, TIME_S, 0.2).unwrap();
+        for earlier_steps in [0, 20] {
+            check_derivatives(&RaySpec {
+                earlier_steps,
+                ..RaySpec::default()
+            });
+        }
+    }
+
+    fn check_derivatives(spec: &RaySpec) {
+        let layout = Layout::reach_avoid(&Robot::load("go1").unwrap(), spec);
+        let lookahead = Lookahead::new(&layout, spec, TIME_S, 0.2).unwrap();
         let (present, direct) = ([0.3, -0.1, 0.05], [0.5, -0.2, 0.1]);
         let rays_m = [0.9, 0.8, 0.7, 0.75, 0.9, 1.2, 2.0, 2.2, 6.0, 6.0, 6.0];
         let before = observe(&layout, [3.0, -1.0], &rays_m);
         let weight = |index: usize| (1.7 * index as f32).sin();
         let gradient: Vec<f32> = (0..layout.dim()).map(weight).collect();
-        let moved = lookahead.goal..lookahead.rays.end;
+        let moved = lookahead.goal..layout.dim();
         let sum = |twist: [f32; 3]| -> f32 {
             let mut after = before.clone();
             let mean = lookahead.mean_twist(present, twist);

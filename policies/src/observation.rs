@@ -43,6 +43,8 @@ pub enum Quantity {
     PreviousAction,
     /// Base-2 logarithm of the ray distances.
     LogRays,
+    /// The same of an earlier scan, as it would look from here had nothing moved since.
+    EarlierLogRays,
 }
 
 /// How many numbers a quantity has.
@@ -96,6 +98,7 @@ impl Quantity {
             Self::JointVelocity => ("joint-velocity", PerJoint, "rad/s", "joint", 0.2, 1.5),
             Self::PreviousAction => ("previous-action", PerJoint, "1", "joint", 1.0, 0.0),
             Self::LogRays => ("log-rays", PerRay, "log2(m)", "yaw", 1.0, 0.2),
+            Self::EarlierLogRays => ("earlier-log-rays", PerRay, "log2(m)", "yaw", 1.0, 0.1),
         };
         QuantitySpec {
             name,
@@ -126,6 +129,8 @@ pub struct ObservationInput<'a> {
     pub previous_action: &'a [f32],
     /// Ray distances, m; clipped to the range of the [`RaySpec`] here.
     pub ray_distance_m: &'a [f32],
+    /// Ray distances of the earlier scan, m, for layouts that have one; clipped like the others.
+    pub earlier_ray_distance_m: &'a [f32],
 }
 
 /// What one policy observes, in order, for one robot and one ray arrangement.
@@ -165,7 +170,7 @@ impl Layout {
     /// Agile policy: 61 numbers for a quadruped with 12 joints and 11 rays (the paper's).
     pub fn agile(robot: &Robot, rays: &RaySpec) -> Self {
         use Quantity::*;
-        Self::new(
+        Self::with_rays(
             &[
                 FootContact,
                 AngularVelocityBase,
@@ -176,7 +181,6 @@ impl Layout {
                 JointPosition,
                 JointVelocity,
                 PreviousAction,
-                LogRays,
             ],
             robot,
             rays,
@@ -204,16 +208,21 @@ impl Layout {
     /// Reach-avoid value: 19 numbers with 11 rays (the paper's).
     pub fn reach_avoid(robot: &Robot, rays: &RaySpec) -> Self {
         use Quantity::*;
-        Self::new(
-            &[
-                LinearVelocityBase,
-                AngularVelocityBase,
-                GoalPosition,
-                LogRays,
-            ],
+        Self::with_rays(
+            &[LinearVelocityBase, AngularVelocityBase, GoalPosition],
             robot,
             rays,
         )
+    }
+
+    /// With the rays at the end, and those of an earlier scan if there is one.
+    fn with_rays(quantities: &[Quantity], robot: &Robot, rays: &RaySpec) -> Self {
+        let mut quantities = quantities.to_vec();
+        quantities.push(Quantity::LogRays);
+        if rays.earlier_steps > 0 {
+            quantities.push(Quantity::EarlierLogRays);
+        }
+        Self::new(&quantities, robot, rays)
     }
 
     /// Length of an observation.
@@ -278,12 +287,8 @@ impl Layout {
                 }
                 Quantity::JointVelocity => out.copy_from_slice(&state.joint_velocity_radps),
                 Quantity::PreviousAction => out.copy_from_slice(input.previous_action),
-                Quantity::LogRays => {
-                    assert_eq!(out.len(), input.ray_distance_m.len(), "number of rays");
-                    for (value, distance_m) in out.iter_mut().zip(input.ray_distance_m) {
-                        *value = distance_m.clamp(self.rays.min_m, self.rays.max_m).log2();
-                    }
-                }
+                Quantity::LogRays => self.write_rays(input.ray_distance_m, out),
+                Quantity::EarlierLogRays => self.write_rays(input.earlier_ray_distance_m, out),
             }
             let scale = quantity.spec().scale;
             if scale != 1.0 {
@@ -294,13 +299,20 @@ impl Layout {
         }
     }
 
+    fn write_rays(&self, distance_m: &[f32], out: &mut [f32]) {
+        assert_eq!(out.len(), distance_m.len(), "number of rays");
+        for (value, distance_m) in out.iter_mut().zip(distance_m) {
+            *value = distance_m.clamp(self.rays.min_m, self.rays.max_m).log2();
+        }
+    }
+
     /// For each element of this layout, which element of `other` is the same: of the same quantity, and a ray in the same direction.
     pub fn same_elements(&self, other: &Self) -> Vec<Option<usize>> {
         let mut same = Vec::with_capacity(self.dim);
         for (quantity, range) in &self.rows {
             let there = other.range(*quantity).unwrap_or(0..0);
             same.extend((0..range.len()).map(|index| match quantity {
-                Quantity::LogRays => {
+                Quantity::LogRays | Quantity::EarlierLogRays => {
                     let angle_rad = self.rays.angle_rad(index);
                     let mut there = there.clone();
                     let start = there.start;
@@ -355,12 +367,14 @@ impl Layout {
                         origin_x_m,
                         min_m,
                         max_m,
+                        earlier_steps: _,
                     } = self.rays;
                     write!(
                         text,
                         "|{count}|{first_rad:?}|{last_rad:?}|{origin_x_m:?}|{min_m:?}|{max_m:?}"
                     )
                 }
+                Quantity::EarlierLogRays => write!(text, "|{}", self.rays.earlier_steps),
                 _ => Ok(()),
             };
             text.push('\n');

@@ -114,7 +114,7 @@ impl RayMemory {
 
     /// The ray of the fan that points to within half a step of a bearing.
     fn nearest_ray(&self, bearing_rad: f32) -> Option<usize> {
-        let step_rad = self.fan.angle_rad(1) - self.fan.first_rad;
+        let step_rad = self.fan.step_rad();
         let ray = ((bearing_rad - self.fan.first_rad) / step_rad).round();
         (ray >= 0.0 && ray < self.fan.count as f32).then_some(ray as usize)
     }

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// Most rays that a scan may have.
 pub const MAX_RAYS: usize = 64;
+/// Most policy steps between two scans that are compared.
+pub const MAX_EARLIER_STEPS: usize = 50;
 
 /// Rays whose directions differ by less are the same.
 const SAME_DIRECTION_RAD: f32 = 1e-3;
@@ -29,6 +31,8 @@ pub struct RaySpec {
     pub min_m: f32,
     /// Distance of a ray that hits nothing, m.
     pub max_m: f32,
+    /// Policy steps since the earlier scan that is observed beside the present one and tells what moves; 0: none is.
+    pub earlier_steps: usize,
 }
 
 impl Default for RaySpec {
@@ -41,6 +45,7 @@ impl Default for RaySpec {
             origin_x_m: -0.05,
             min_m: 0.1,
             max_m: 6.0,
+            earlier_steps: 0,
         }
     }
 }
@@ -69,6 +74,9 @@ pub enum RaySpecError {
         /// Longest distance, m.
         max_m: f32,
     },
+    /// The earlier scan is too early.
+    #[error("rays.earlier_steps is {0}, must be at most {MAX_EARLIER_STEPS}")]
+    Earlier(usize),
     /// The origin is not a number.
     #[error("rays.origin_x_m is {0}, must be finite")]
     Origin(f32),
@@ -95,6 +103,9 @@ impl RaySpec {
                 min_m: self.min_m,
                 max_m: self.max_m,
             });
+        }
+        if self.earlier_steps > MAX_EARLIER_STEPS {
+            return Err(RaySpecError::Earlier(self.earlier_steps));
         }
         if !self.origin_x_m.is_finite() {
             return Err(RaySpecError::Origin(self.origin_x_m));
@@ -133,8 +144,12 @@ impl RaySpec {
 
     /// Direction of ray `index` in the yaw frame, rad, positive to the left.
     pub fn angle_rad(&self, index: usize) -> f32 {
-        let step_rad = (self.last_rad - self.first_rad) / (self.count - 1) as f32;
-        self.first_rad + index as f32 * step_rad
+        self.first_rad + index as f32 * self.step_rad()
+    }
+
+    /// Angle from one ray to the next, rad.
+    pub fn step_rad(&self) -> f32 {
+        (self.last_rad - self.first_rad) / (self.count - 1) as f32
     }
 
     /// Unit vectors of all rays in the yaw frame (x forward, y left).
@@ -210,6 +225,13 @@ mod tests {
                 ..ok.clone()
             },
             "rays.count is 65",
+        );
+        check(
+            RaySpec {
+                earlier_steps: 51,
+                ..ok.clone()
+            },
+            "rays.earlier_steps is 51",
         );
         check(
             RaySpec {

@@ -31,6 +31,7 @@ impl Probe {
             twist: Twist::default(),
             previous_action: &[],
             ray_distance_m: &vec![ray_m; self.num_rays],
+            earlier_ray_distance_m: &[],
         };
         self.layout.write(&input, &mut row);
         self.value.value(&row)

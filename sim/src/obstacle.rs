@@ -63,6 +63,15 @@ impl Obstacle {
         self.position_world + time_s * self.velocity_world
     }
 
+    /// [`footprint_distance_m`](Self::footprint_distance_m) when it is least, from the start of the episode on.
+    pub fn nearest_footprint_distance_m(&self, point: &Point2<f32>) -> f32 {
+        let velocity = self.velocity_world.xy();
+        let offset = point - self.position_world.xy();
+        // When its centre is nearest.
+        let time_s = offset.dot(&velocity) / velocity.norm_squared().max(1e-6);
+        self.footprint_distance_m(&(point - time_s.max(0.0) * velocity))
+    }
+
     /// Lowest and highest corner of the upright box around it at the start of the episode, world frame.
     pub fn bounds(&self) -> [Point3<f32>; 2] {
         let (centre, half) = self.local_bounds();
@@ -152,5 +161,15 @@ mod tests {
             ..cylinder
         };
         assert!((distance(&ball, 2.0, 2.0) - 0.7).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_walks_past_is_nearest_on_its_way_but_not_before() {
+        let mut cylinder = Obstacle::cylinder(0.0, -2.0, 0.4, 1.0);
+        cylinder.velocity_world.y = 0.5;
+        let nearest = |x, y| cylinder.nearest_footprint_distance_m(&Point2::new(x, y));
+        assert!((nearest(1.0, 3.0) - 0.6).abs() < 1e-6);
+        // It goes away from here.
+        assert!((nearest(0.0, -3.0) - 0.6).abs() < 1e-6);
     }
 }

@@ -101,6 +101,48 @@ fn goal_time_and_rays_reach_the_policy() {
 }
 
 #[test]
+fn what_the_rays_saw_before_reaches_the_policy_until_the_scene_changes() {
+    let robot = go1();
+    let ray_spec = RaySpec {
+        earlier_steps: 3,
+        ..RaySpec::default()
+    };
+    let layout = Layout::agile(&robot, &ray_spec);
+    let mut linear = Linear {
+        weight: vec![0.0; 12 * layout.dim()],
+        bias: vec![0.0; 12],
+        inputs: layout.dim(),
+    };
+    // Joint 0 does what the ray ahead saw.
+    linear.weight[layout.range(Quantity::EarlierLogRays).unwrap().start + 5] = 1.0;
+    let agile = Member::agile(
+        &layout,
+        0.25,
+        Activation::Elu,
+        vec![linear],
+        Provenance::default(),
+    );
+    let bundle = Bundle {
+        agile: Some(agile),
+        ..Bundle::new(&robot, &ray_spec)
+    };
+    let mut controller = self::agile(&bundle);
+    let mut input = input();
+    let mut see = |controller: &mut Controller, ahead_m: f32| {
+        input.rays.distance_m[5] = ahead_m;
+        step(controller, &input)[0]
+    };
+    let seen = [1.0, 2.0, 4.0, 2.0, 2.0, 2.0].map(|ahead_m| see(&mut controller, ahead_m));
+    for (actual, expected) in seen.iter().zip([0.0, 0.0, 0.0, 0.0, 1.0, 2.0]) {
+        assert_close(*actual, expected);
+    }
+    controller.enter_scene();
+    assert_close(see(&mut controller, 4.0), 2.0);
+    controller.reset();
+    assert_close(see(&mut controller, 1.0), 0.0);
+}
+
+#[test]
 fn the_clipped_action_is_observed_in_the_next_step() {
     // Joint 0 asks for 100; joint 4 repeats what joint 0 did.
     let previous = element(Quantity::PreviousAction);

@@ -122,6 +122,7 @@ fn a_saved_bundle_is_loaded_as_it_was_and_acts() {
                 twist: Twist::default(),
                 previous_action: &[0.0; 12],
                 ray_distance_m: &[6.0; 11],
+                earlier_ray_distance_m: &[],
             },
             &mut action,
             &mut position_rad,

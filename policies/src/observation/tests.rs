@@ -49,6 +49,7 @@ fn write(layout: &Layout, state: &RobotState, goal: &Goal, rays_m: &[f32]) -> Ve
             },
             previous_action: &ACTION,
             ray_distance_m: rays_m,
+            earlier_ray_distance_m: &[],
         },
         &mut row,
     );
@@ -113,6 +114,54 @@ fn layouts_have_the_widths_of_the_paper() {
         Layout::agile(&robot, &wide).range(Quantity::TwistCommand),
         None
     );
+    assert_eq!(
+        Layout::agile(&robot, &wide).range(Quantity::EarlierLogRays),
+        None
+    );
+}
+
+#[test]
+fn an_earlier_scan_is_observed_beside_the_present_one() {
+    let (robot, rays) = (go1(), RaySpec::default());
+    let moving = RaySpec {
+        earlier_steps: 20,
+        ..rays.clone()
+    };
+    let layout = Layout::reach_avoid(&robot, &moving);
+    assert_eq!(layout.range(Quantity::LogRays), Some(8..19));
+    assert_eq!(layout.range(Quantity::EarlierLogRays), Some(19..30));
+    let (state, goal) = known_state();
+    let mut earlier_m = [4.0; 11];
+    // Clipped like the present ones.
+    earlier_m[10] = 9.0;
+    let mut row = vec![0.0; layout.dim()];
+    layout.write(
+        &ObservationInput {
+            state: &state,
+            foot_contact: &[],
+            goal: GoalYaw::new(&state, &goal),
+            time_left_s: 0.0,
+            twist: Twist::default(),
+            previous_action: &[],
+            ray_distance_m: &RAYS_M,
+            earlier_ray_distance_m: &earlier_m,
+        },
+        &mut row,
+    );
+    assert_close(&row[19..29], &[2.0; 10]);
+    assert_close(&row[29..], &[6_f32.log2()]);
+
+    // Without one, the layout is what it was; how early it is belongs to its meaning.
+    let later = RaySpec {
+        earlier_steps: 10,
+        ..rays.clone()
+    };
+    let still = Layout::reach_avoid(&robot, &rays);
+    assert_ne!(layout.hash(), still.hash());
+    assert_ne!(layout.hash(), Layout::reach_avoid(&robot, &later).hash());
+    // Who goes on with the networks of a run that saw one scan knows all but the earlier.
+    let expected: Vec<_> = (0..19).map(Some).chain([None; 11]).collect();
+    assert_eq!(layout.same_elements(&still), expected);
 }
 
 #[test]

@@ -78,6 +78,12 @@ pub struct ObstacleConfig {
     pub y_m: [f32; 2],
     /// Least distance of a centre from the start, m.
     pub start_clearance_m: f32,
+    /// Probability that one that is present walks straight on, through everything, at a constant speed.
+    pub walking_share: f32,
+    /// Speed of those that walk, m/s.
+    pub speed_mps: [f32; 2],
+    /// They are where they are drawn when a robot that leaves the start at this speed would be there, m/s.
+    pub pace_mps: [f32; 2],
 }
 
 impl Default for ObstacleConfig {
@@ -92,6 +98,9 @@ impl Default for ObstacleConfig {
             x_m: [-3.0, 8.0],
             y_m: [-2.5, 2.5],
             start_clearance_m: 1.1,
+            walking_share: 0.0,
+            speed_mps: [0.5, 2.0],
+            pace_mps: [1.0, 3.5],
         }
     }
 }
@@ -114,6 +123,34 @@ impl Default for AgileConfig {
             end_on_collision: false,
             rewards: AgileRewards::default(),
             regularizers: Regularizers::default(),
+        }
+    }
+}
+
+/// Nothing walks through start or goal, nor nearer to them than this, m.
+const WALKING_CLEARANCE_M: f32 = 0.5;
+/// Draws for a way.
+const WAYS: usize = 20;
+
+impl ObstacleConfig {
+    /// Gives a cylinder a way past where it stands, if one is found that leaves the start free.
+    fn let_walk(&self, cylinder: &mut Obstacle, start: Point2<f32>, stream: &mut Stream) {
+        let distance_m = (cylinder.position_world.xy() - start).norm();
+        for _ in 0..WAYS {
+            let heading_rad = uniform([-PI, PI], stream);
+            let speed_mps = uniform(self.speed_mps, stream);
+            let at_s = distance_m / uniform(self.pace_mps, stream);
+            let velocity_world =
+                speed_mps * Vector3::new(heading_rad.cos(), heading_rad.sin(), 0.0);
+            let walking = Obstacle {
+                position_world: cylinder.position_world - at_s * velocity_world,
+                velocity_world,
+                ..cylinder.clone()
+            };
+            if walking.nearest_footprint_distance_m(&start) >= WALKING_CLEARANCE_M {
+                *cylinder = walking;
+                return;
+            }
         }
     }
 }
@@ -244,7 +281,11 @@ impl AgileTask {
         for _ in 0..100 {
             position.x = uniform(c.goal_x_m, stream);
             position.y = uniform(c.goal_y_m, stream);
-            let free = |o: &Obstacle| (o.position_world.xy() - position).norm() > blocked;
+            let free = |o: &Obstacle| {
+                (o.position_world.xy() - position).norm() > blocked
+                    && (o.velocity_world.norm() == 0.0
+                        || o.nearest_footprint_distance_m(&position) > WALKING_CLEARANCE_M)
+            };
             if obstacles.iter().all(free) {
                 break;
             }
@@ -294,7 +335,11 @@ impl Task for AgileTask {
                 }
             };
             let radius_m = o.radius_m + o.margin_m;
-            obstacles.push(Obstacle::cylinder(centre.x, centre.y, radius_m, o.height_m));
+            let mut cylinder = Obstacle::cylinder(centre.x, centre.y, radius_m, o.height_m);
+            if o.walking_share > 0.0 && stream.random::<f32>() < o.walking_share {
+                o.let_walk(&mut cylinder, start, stream);
+            }
+            obstacles.push(cylinder);
         }
         let goal = self.draw_goal(start, &obstacles, stream);
         let mut twist =

@@ -21,6 +21,7 @@ use nalgebra::{Point3, UnitQuaternion};
 use policies::{
     action::ActionMap,
     observation::Quantity,
+    ray_history::RayHistory,
     rays::RayScan,
     vec_env::{Done, Scalar, StepOut, StepTimes, VecEnv},
 };
@@ -77,6 +78,7 @@ pub struct Env<T: Task> {
     physics: PhysicsState,
     state: RobotState,
     scan: RayScan,
+    earlier_scan: RayScan,
 }
 
 /// What one environment remembers between policy steps.
@@ -91,6 +93,7 @@ struct Slot<E> {
     action: JointVec,
     previous_joint_velocity_radps: JointVec,
     previous_foot_contact: FootVec<bool>,
+    rays: RayHistory,
 }
 
 /// What a policy step came to in one environment.
@@ -138,6 +141,7 @@ impl<T: Task> Env<T> {
                     action: zeros(joints),
                     previous_joint_velocity_radps: zeros(joints),
                     previous_foot_contact: std::iter::repeat_n(false, feet).collect(),
+                    rays: RayHistory::new(&config.rays),
                 }
             })
             .collect();
@@ -173,6 +177,7 @@ impl<T: Task> Env<T> {
             physics: PhysicsState::zero(robot),
             state: RobotState::zero(joints, feet),
             scan: RayScan::clear(&config.rays),
+            earlier_scan: RayScan::default(),
             robot: Arc::clone(robot),
             task,
         };
@@ -212,6 +217,7 @@ impl<T: Task> Env<T> {
         slot.steps = 0;
         slot.action.fill(0.0);
         slot.previous_foot_contact.fill(false);
+        slot.rays.reset();
         slot.previous_joint_velocity_radps
             .clone_from(&joint_velocity_radps);
         let height_m = height_over_feet_m(&self.robot, &orientation, &joint_position_rad)
@@ -256,7 +262,13 @@ impl<T: Task> Env<T> {
             self.stopwatch.rays(begin);
             let action = &slot.action;
             self.task.privileged().layout.write(
-                &input.observed(&self.state, &foot_contact, action, &self.scan),
+                &input.observed(
+                    &self.state,
+                    &foot_contact,
+                    action,
+                    &self.scan,
+                    &self.earlier_scan,
+                ),
                 privileged_row,
             );
         }
@@ -269,6 +281,12 @@ impl<T: Task> Env<T> {
                 let bound_m = input.goal.distance_m() + self.config.noise.illusion_margin_m;
                 self.scan.apply_illusion(bound_m, &mut slot.stream);
             }
+            slot.rays.push(
+                &self.config.rays,
+                &self.state,
+                &self.scan,
+                &mut self.earlier_scan,
+            );
         }
         for (measured, bias) in self
             .state
@@ -279,7 +297,13 @@ impl<T: Task> Env<T> {
             *measured += bias;
         }
         self.task.layout().write(
-            &input.observed(&self.state, &foot_contact, &slot.action, &self.scan),
+            &input.observed(
+                &self.state,
+                &foot_contact,
+                &slot.action,
+                &self.scan,
+                &self.earlier_scan,
+            ),
             row,
         );
         for (value, half_width) in row.iter_mut().zip(&self.noise_half_width) {

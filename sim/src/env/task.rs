@@ -142,6 +142,7 @@ impl TaskInput {
         foot_contact: &'a [bool],
         previous_action: &'a [f32],
         scan: &'a RayScan,
+        earlier_scan: &'a RayScan,
     ) -> ObservationInput<'a> {
         ObservationInput {
             state,
@@ -151,6 +152,7 @@ impl TaskInput {
             twist: self.twist,
             previous_action,
             ray_distance_m: &scan.distance_m,
+            earlier_ray_distance_m: &earlier_scan.distance_m,
         }
     }
 }

@@ -5,7 +5,7 @@ use controller::{
 };
 use nalgebra::Point2;
 use policies::{
-    Bundle, GoalYaw, Layout, ObservationInput, Twist,
+    Bundle, GoalYaw, Layout, ObservationInput, RayScan, Twist,
     reach_avoid::{Rollouts, margins::target_margin},
 };
 use rayon::prelude::*;
@@ -233,6 +233,7 @@ impl<'a> Batch<'a> {
 
     fn begin(&mut self, index: usize, place: usize, number: u64) -> Result<(), RolloutError> {
         let plan = self.planner.plan(self.job.seed, number)?;
+        let step_s = self.job.config.physics.policy_step_s();
         let seat = &mut self.seats[index];
         seat.controller.reset();
         let first = plan
@@ -241,7 +242,7 @@ impl<'a> Batch<'a> {
             .map_or(&plan.recorded, |(run_up, _)| run_up);
         self.engine.reset(index, &first.start)?;
         self.engine.read(index, &mut self.physics);
-        seat.enter(first, &self.physics);
+        seat.enter(first, &self.physics, step_s);
         seat.episode = Some(Episode {
             number,
             place,
@@ -301,7 +302,9 @@ impl<'a> Batch<'a> {
                     episode.recorded.collided = collided;
                     // What the controller would have seen next.
                     let Ok(()) = seat.link.read(&mut seat.input);
-                    episode.recorded.push(&self.job.layout, &seat.input);
+                    seat.controller.see(&seat.input.state, &seat.input.rays);
+                    let earlier = seat.controller.earlier_rays();
+                    (episode.recorded).push(&self.job.layout, &seat.input, earlier);
                     return Ok(Some(episode));
                 }
             }
@@ -329,7 +332,7 @@ impl<'a> Batch<'a> {
                     };
                     self.engine.reset(index, &start)?;
                     self.engine.read(index, &mut self.physics);
-                    seat.enter(recorded, &self.physics);
+                    seat.enter(recorded, &self.physics, step_s);
                     episode.phase = match recovering {
                         Some(_) => Phase::Recovering,
                         None => Phase::Recording,
@@ -344,11 +347,17 @@ impl<'a> Batch<'a> {
 }
 
 impl Seat {
-    /// Enters the scene of a plan, where the robot now is.
-    fn enter(&mut self, plan: &Plan, physics: &PhysicsState) {
+    /// Enters the scene of a plan, where the robot now is. What moves in it has moved before: the policies have seen where it was.
+    fn enter(&mut self, plan: &Plan, physics: &PhysicsState, step_s: f32) {
         let obstacles = &plan.start.obstacles;
         self.link
             .reset(obstacles, plan.goal, plan.duration_s, plan.noise_seed);
+        self.controller.enter_scene();
+        for step in (0..self.controller.earlier_steps()).rev() {
+            self.link.sense(physics, -(step as f32 + 1.0) * step_s);
+            let Ok(()) = self.link.read(&mut self.input);
+            self.controller.see(&self.input.state, &self.input.rays);
+        }
         self.link.sense(physics, 0.0);
     }
 
@@ -369,14 +378,15 @@ impl Seat {
             });
         }
         if episode.phase == Phase::Recording {
-            episode.recorded.push(layout, &self.input);
+            let earlier = self.controller.earlier_rays();
+            episode.recorded.push(layout, &self.input, earlier);
         }
         Ok(())
     }
 }
 
 impl Recorded {
-    fn push(&mut self, layout: &Layout, input: &ControlInput) {
+    fn push(&mut self, layout: &Layout, input: &ControlInput, earlier: &RayScan) {
         let goal: Point2<f32> = input.goal.position_world;
         self.goal_distance_m
             .push((input.state.position_world.xy() - goal).norm());
@@ -391,6 +401,7 @@ impl Recorded {
                 twist: Twist::default(),
                 previous_action: &[],
                 ray_distance_m: &input.rays.distance_m,
+                earlier_ray_distance_m: &earlier.distance_m,
             },
             &mut self.observations[first..],
         );

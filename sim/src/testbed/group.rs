@@ -174,16 +174,9 @@ impl ObstacleGroup {
 
     /// Whether a part leaves start, goal and passage free, those two at all times.
     fn is_clear(&self, part: &Obstacle, passage: &Passage) -> bool {
-        let distance_m = |point: &Point2<f32>| {
-            let velocity = part.velocity_world.xy();
-            let offset = point - part.position_world.xy();
-            // When its centre is nearest.
-            let time_s = offset.dot(&velocity) / velocity.norm_squared().max(1e-6);
-            part.footprint_distance_m(&(point - time_s.max(0.0) * velocity))
-        };
         let ends_are_clear = [passage.start, passage.end]
             .iter()
-            .all(|end| distance_m(end) >= CLEARANCE_M);
+            .all(|end| part.nearest_footprint_distance_m(end) >= CLEARANCE_M);
         let passage_is_clear = || {
             (0..=PASSAGE_POINTS).all(|point| {
                 let share = point as f32 / PASSAGE_POINTS as f32;

@@ -241,3 +241,47 @@ fn episodes_are_drawn_within_the_ranges_of_the_method() {
         );
     }
 }
+
+#[test]
+fn walkers_are_where_they_are_drawn_in_time_and_leave_start_and_goal_free() {
+    let robot = Robot::load("go1").unwrap();
+    let layout = Layout::agile(&robot, &RaySpec::default());
+    let mut config = AgileConfig::default();
+    config.obstacles.walking_share = 0.5;
+    let (speed_mps, pace_mps) = (config.obstacles.speed_mps, config.obstacles.pace_mps);
+    let task = AgileTask::new(config, layout, robot);
+    let mut stream = stream(3, 0);
+    let (mut walking, mut all, mut near_goal) = (0, 0, 0);
+    for _ in 0..500 {
+        let plan = task.plan(5, &mut stream);
+        let start = Point2::from(plan.start_xy_m);
+        all += plan.obstacles.len();
+        for walker in &plan.obstacles {
+            let speed = walker.velocity_world.norm();
+            if speed == 0.0 {
+                continue;
+            }
+            walking += 1;
+            assert!((speed_mps[0]..=speed_mps[1] + 1e-5).contains(&speed));
+            // At some time it is where it was drawn, and a robot may be there too.
+            let meets = |time_s: f32| {
+                let at = walker.position_at(time_s).xy();
+                let pace_mps_now = (at - start).norm() / time_s;
+                (-3.0..=8.0).contains(&at.x)
+                    && (-2.5..=2.5).contains(&at.y)
+                    && (pace_mps[0]..=pace_mps[1]).contains(&pace_mps_now)
+            };
+            assert!((1..=1000).any(|step| meets(0.01 * step as f32)));
+            assert!(walker.nearest_footprint_distance_m(&start) >= 0.5 - 1e-4);
+            let goal = plan.episode.goal.position_world;
+            near_goal += usize::from(walker.nearest_footprint_distance_m(&goal) < 0.5);
+        }
+    }
+    // Half of them; a few find no way past a start that is near.
+    assert!(
+        (0.45..=0.52).contains(&(walking as f32 / all as f32)),
+        "{walking} of {all}"
+    );
+    // Where walkers cross everywhere, no free goal is found in 100 draws.
+    assert!(near_goal < walking / 100, "{near_goal} of {walking}");
+}

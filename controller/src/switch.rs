@@ -2,6 +2,7 @@
 
 use policies::{
     Bundle, BundleError, Layout, NotFinite, ObservationInput, Quantity, ReachAvoidValue,
+    reach_avoid::DEFAULT_MIN_GAIN,
 };
 use robots::Robot;
 use serde::{Deserialize, Serialize};
@@ -18,8 +19,9 @@ pub struct SwitchConfig {
     /// The recovery policy gives back once the value is this far below the threshold.
     pub hysteresis: f32,
     /// The recovery policy acts only on a twist that lowers the value by this: where none does, braking is no safer than running on. -2 takes any
-    /// (the paper's).
-    pub min_gain: f32,
+    /// (the paper's); the bundle's where not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_gain: Option<f32>,
     /// The value sees the measured v_z, w_x and w_y; if not, zeros (the paper's).
     pub measured_twist: bool,
     /// Search for the twist that the recovery policy follows.
@@ -31,7 +33,7 @@ impl Default for SwitchConfig {
         Self {
             threshold: None,
             hysteresis: 0.0,
-            min_gain: 0.1,
+            min_gain: None,
             measured_twist: false,
             search: TwistSearchConfig::default(),
         }
@@ -68,8 +70,10 @@ impl SwitchConfig {
         if !(0.0..1.0).contains(&self.hysteresis) {
             return error("hysteresis", self.hysteresis, "0 or more and below 1");
         }
-        if !(-2.0..2.0).contains(&self.min_gain) {
-            return error("min_gain", self.min_gain, "-2 or more and below 2");
+        if let Some(min_gain) = self.min_gain
+            && !(-2.0..2.0).contains(&min_gain)
+        {
+            return error("min_gain", min_gain, "-2 or more and below 2");
         }
         self.search.validate()
     }
@@ -107,6 +111,7 @@ impl Switch {
         config: &SwitchConfig,
     ) -> Result<Self, BundleError> {
         let (value, threshold) = bundle.reach_avoid(robot)?;
+        let bundled = bundle.reach_avoid.as_ref().map(|member| member.min_gain);
         let layout = Layout::reach_avoid(robot, &bundle.ray_spec);
         let start = |quantity| layout.range(quantity).map_or(0, |range| range.start);
         let indices = TwistIndices {
@@ -118,7 +123,7 @@ impl Switch {
                 .looking_ahead(&layout, &bundle.ray_spec),
             threshold: config.threshold.unwrap_or(threshold),
             hysteresis: config.hysteresis,
-            min_gain: config.min_gain,
+            min_gain: config.min_gain.or(bundled).unwrap_or(DEFAULT_MIN_GAIN),
             zeroed: [
                 indices.linear_velocity + 2,
                 indices.angular_velocity,

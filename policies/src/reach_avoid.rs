@@ -13,3 +13,5 @@ pub use value::ReachAvoidValue;
 
 /// Values below this are safe (paper, section V-B).
 pub const DEFAULT_THRESHOLD: f32 = -0.05;
+/// By how much a twist lowers the value on which the recovery policy acts, if nothing else is said.
+pub const DEFAULT_MIN_GAIN: f32 = 0.1;

@@ -9,7 +9,7 @@ use controller::{ControllerConfig, deploy::DeployConfig, settings};
 use policies::{
     algorithm::{Algorithm, PpoConfig},
     depth::RayLearningConfig,
-    reach_avoid::{DEFAULT_THRESHOLD, ReachAvoidConfig},
+    reach_avoid::{DEFAULT_MIN_GAIN, DEFAULT_THRESHOLD, ReachAvoidConfig},
 };
 use serde::{Deserialize, Serialize};
 use sim::{
@@ -70,6 +70,8 @@ pub struct DepthSettings {
 pub struct ReachAvoidSettings {
     /// Values below this are safe; the bundle keeps it. In (-1, 1).
     pub threshold: f32,
+    /// The recovery policy acts only on a twist that lowers the value by this; a property of the bundle, like the threshold.
+    pub min_gain: f32,
     /// Learn from the measured v_z, w_x and w_y; if not, from zeros, which is what the switch shows the value by default.
     pub measured_twist: bool,
     /// Folder of roll-outs to learn from; those that are missing in it are recorded. Without it they are recorded in
@@ -106,6 +108,7 @@ impl Default for ReachAvoidSettings {
     fn default() -> Self {
         Self {
             threshold: DEFAULT_THRESHOLD,
+            min_gain: DEFAULT_MIN_GAIN,
             measured_twist: false,
             rollout_folder: None,
             learning: ReachAvoidConfig::default(),
@@ -125,6 +128,11 @@ impl ReachAvoidSettings {
             self.threshold > -1.0 && self.threshold < 1.0,
             "reach_avoid.threshold is {}, must be between -1 and 1, like the value",
             self.threshold
+        );
+        ensure!(
+            (-2.0..2.0).contains(&self.min_gain),
+            "reach_avoid.min_gain is {}, must be -2 or more and below 2",
+            self.min_gain
         );
         self.learning.validate()?;
         Ok(self.rollouts.validate()?)
@@ -201,6 +209,8 @@ pub enum Preset {
     Fast,
     /// The paper's networks, passes, rewards and randomization, without stages
     Paper,
+    /// For agile and reach-avoid: among cylinders that walk, with an earlier scan. Begin with a policy that knows cylinders at rest (`--from`)
+    Walking,
 }
 
 impl ConfigArgs {
@@ -245,7 +255,11 @@ impl ConfigArgs {
         let mut config = base;
         match self.preset {
             Some(Preset::Paper) => config.as_in_the_paper(),
-            Some(Preset::Fast) | None => {}
+            Some(Preset::Walking) if matches!(config.task, Task::Agile | Task::ReachAvoid) => {
+                config =
+                    config.layered(settings::parse(include_str!("../recipes/walking.toml"))?)?;
+            }
+            Some(Preset::Fast | Preset::Walking) | None => {}
         }
         config = config.layered(settings::parse(defaults)?)?;
         if let Some(path) = &self.config {
@@ -427,5 +441,33 @@ mod tests {
                 assert_eq!(stage.env.agile.regularizers.calf_contact, 0.0);
             }
         }
+    }
+
+    #[test]
+    fn among_walkers_a_run_goes_on_as_the_recipe_ends() {
+        let walking = ConfigArgs {
+            preset: Some(Preset::Walking),
+            ..ConfigArgs::default()
+        };
+        let agile = walking.resolve_over(Config::for_task(Task::Agile)).unwrap();
+        let recipe = Config::for_task(Task::Agile).each_stage().unwrap();
+        let stages = agile.each_stage().unwrap();
+        assert_eq!(stages.len(), 3);
+        let end = recipe.last().unwrap();
+        for stage in &stages {
+            assert_eq!(stage.env.rays.earlier_steps, 20);
+            assert!(stage.env.agile.obstacles.walking_share > 0.0);
+            assert_eq!(stage.env.agile.regularizers, end.env.agile.regularizers);
+            assert_eq!(stage.env.agile.obstacles.x_m, end.env.agile.obstacles.x_m);
+        }
+        let value = walking
+            .resolve_over(Config::for_task(Task::ReachAvoid))
+            .unwrap();
+        let rollouts = &value.reach_avoid.rollouts;
+        assert!(rollouts.agile.obstacles.walking_share > 0.0);
+        assert_eq!(rollouts.episodes, 150_000);
+        // It sees no rays.
+        let recovery = Config::for_task(Task::Recovery);
+        assert_eq!(walking.resolve_over(recovery.clone()).unwrap(), recovery);
     }
 }

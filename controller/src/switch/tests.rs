@@ -189,7 +189,7 @@ fn recovery_acts_only_on_a_twist_that_is_better_by_enough() {
     // At 3 m/s the value is tanh(2); braking to rest leads to one between 0 and -0.9.
     let acts = |min_gain| {
         let mut controller = controller(SwitchConfig {
-            min_gain,
+            min_gain: Some(min_gain),
             ..at_once()
         });
         step(&mut controller, &input(3.0));
@@ -350,7 +350,7 @@ fn settings_out_of_range_are_named() {
             "controller.switch.hysteresis is -0.1, must be 0 or more and below 1",
         ),
         (
-            |c| c.min_gain = 2.0,
+            |c| c.min_gain = Some(2.0),
             "controller.switch.min_gain is 2, must be -2 or more and below 2",
         ),
         (

@@ -133,6 +133,9 @@ pub enum BundleError {
     /// Every value, or none, would be safe.
     #[error("[reach_avoid] has threshold {0}, must be between -1 and 1, like the value")]
     Threshold(f32),
+    /// No twist, or a worse one than the worst, would do.
+    #[error("[reach_avoid] has min_gain {0}, must be -2 or more and below 2")]
+    MinGain(f32),
     /// The ray network predicts rays that are not among those the policies were trained with.
     #[error(
         "[rays] predicts {found:?}, which are not among the rays that the policies were trained with, {expected:?}"

@@ -12,7 +12,7 @@ use crate::{
     policy::Policy,
     ray_memory::RayMemory,
     rays::RaySpec,
-    reach_avoid::{DEFAULT_THRESHOLD, ReachAvoidValue},
+    reach_avoid::{DEFAULT_MIN_GAIN, DEFAULT_THRESHOLD, ReachAvoidValue},
 };
 
 /// A policy of a bundle.
@@ -50,6 +50,9 @@ pub struct ReachAvoidMember {
     /// Values below this are safe, in (-1, 1).
     #[serde(default = "default_threshold")]
     pub threshold: f32,
+    /// The recovery policy acts only on a twist that lowers the value by this, in [-2, 2).
+    #[serde(default = "default_min_gain")]
+    pub min_gain: f32,
     /// Name of the safetensors file in the bundle folder, as for a policy.
     pub weights: String,
     /// Where it comes from.
@@ -96,6 +99,10 @@ pub struct Provenance {
 
 fn default_threshold() -> f32 {
     DEFAULT_THRESHOLD
+}
+
+fn default_min_gain() -> f32 {
+    DEFAULT_MIN_GAIN
 }
 
 impl Member {
@@ -189,6 +196,7 @@ impl ReachAvoidMember {
             layout_hash: layout.hash(),
             conditioned_on,
             threshold: DEFAULT_THRESHOLD,
+            min_gain: DEFAULT_MIN_GAIN,
             weights: "reach_avoid.safetensors".to_owned(),
             provenance,
             layers,
@@ -201,6 +209,9 @@ impl ReachAvoidMember {
         // NaN is no threshold either.
         if !(self.threshold > -1.0 && self.threshold < 1.0) {
             return Err(BundleError::Threshold(self.threshold));
+        }
+        if !(-2.0..2.0).contains(&self.min_gain) {
+            return Err(BundleError::MinGain(self.min_gain));
         }
         let value =
             ReachAvoidValue::new(self.layers.clone()).map_err(|source| BundleError::Network {

@@ -359,7 +359,8 @@ fn tensors_of_another_type_shape_or_name_are_refused() {
 fn three_networks_are_loaded_as_they_were() {
     let folder = tempfile::tempdir().unwrap();
     let mut bundle = whole_bundle();
-    bundle.reach_avoid.as_mut().unwrap().threshold = -0.1;
+    let value = bundle.reach_avoid.as_mut().unwrap();
+    (value.threshold, value.min_gain) = (-0.1, -2.0);
     bundle.save(folder.path()).unwrap();
     let loaded = Bundle::load(folder.path()).unwrap();
     assert_eq!(loaded, bundle);
@@ -388,8 +389,9 @@ fn a_manifest_without_threshold_means_the_papers() {
     let folder = tempfile::tempdir().unwrap();
     whole_bundle().save(folder.path()).unwrap();
     edit_manifest(folder.path(), "threshold = -0.05", "");
-    let loaded = Bundle::load(folder.path()).unwrap();
-    assert_eq!(loaded.reach_avoid.unwrap().threshold, -0.05);
+    edit_manifest(folder.path(), "min_gain = 0.1", "");
+    let value = Bundle::load(folder.path()).unwrap().reach_avoid.unwrap();
+    assert_eq!((value.threshold, value.min_gain), (-0.05, 0.1));
 }
 
 #[test]
@@ -420,6 +422,10 @@ fn a_value_that_does_not_fit_is_refused() {
         let expected = format!("threshold {threshold}, must be between -1 and 1");
         assert_refused(bundle.reach_avoid(&go1()), &[&expected]);
     }
+    refused(
+        |b| value(b).min_gain = 2.0,
+        &["min_gain 2, must be -2 or more and below 2"],
+    );
     refused(
         |b| value(b).layers[0].weight[4] = f32::INFINITY,
         &["reach_avoid.safetensors: layers.0.weight[4] is inf"],

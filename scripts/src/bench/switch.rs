@@ -53,7 +53,7 @@ pub fn measure(
     let threshold = settings.switch.threshold.unwrap_or(threshold);
     // So low that recovery always acts, on any twist: the longest way through a cycle.
     settings.switch.threshold = Some(-0.999_999);
-    settings.switch.min_gain = -2.0;
+    settings.switch.min_gain = Some(-2.0);
     let mut controller = Controller::new(&robot, bundle, Method::Abs, &settings)?;
 
     let layout = Layout::reach_avoid(&robot, &bundle.ray_spec);

@@ -328,6 +328,7 @@ impl<'a> Session<'a> {
         let hash = self.policy_hash.clone();
         let mut member = ReachAvoidMember::new(&layout, hash, learner.layers(), provenance);
         member.threshold = self.config.reach_avoid.threshold;
+        member.min_gain = self.config.reach_avoid.min_gain;
         bundle.reach_avoid = Some(member);
         Ok(bundle.save(&self.run.bundle())?)
     }

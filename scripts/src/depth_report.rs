@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
 use anyhow::{Context, Result};
+use nalgebra::Vector3;
 use policies::{
     RaySpec,
     depth::{Intrinsics, MeanError, RayErrors, RayNetworkKind},
@@ -20,8 +21,8 @@ use crate::{
 /// Images on a sheet of the worst, and of examples.
 const SHEET: usize = 20;
 
-/// Log2 distances predicted for an image, mm.
-pub type Predict<'a> = dyn FnMut(&[u16]) -> Result<Vec<f32>> + 'a;
+/// Log2 distances predicted for an image, mm, and the direction of gravity in the base frame.
+pub type Predict<'a> = dyn FnMut(&[u16], &Vector3<f32>) -> Result<Vec<f32>> + 'a;
 
 /// Errors on the test images.
 pub struct RayTest {
@@ -88,7 +89,7 @@ impl RayTest {
             let samples = samples?;
             for sample in 0..samples.len() {
                 let image = samples.image_mm(sample);
-                let Ok(predicted) = predict(image) else {
+                let Ok(predicted) = predict(image, &samples.gravity(sample)) else {
                     test.refused += 1;
                     continue;
                 };

@@ -240,6 +240,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn rays_are_predicted_for_the_tilt_that_the_image_was_taken_in() {
+        // Sums up what is known of each ray, so that it matters which points are in sight.
+        let layer = Linear {
+            weight: vec![1e-3; 40 * 42],
+            bias: vec![0.0],
+            inputs: 40 * 42,
+        };
+        let whole = Convolution {
+            kernel: [40, 1],
+            stride: [1, 1],
+            padding: [0, 0],
+        };
+        let network = RayNetwork::new(&[whole], &[layer], &RaySpec::default()).unwrap();
+        let (link, mut control) = ports(4);
+        let camera_base = Isometry3::translation(0.0, 0.0, 0.27);
+        let mut eyes = Eyes::start(network, camera_base, link.scan).unwrap();
+        let mut input = CycleInput::default();
+        let mut seen = Vec::new();
+        for (index, pitch_rad) in [0.0_f32, 0.5, 0.0].into_iter().enumerate() {
+            let (sin, cos) = pitch_rad.sin_cos();
+            eyes.see(ImageSample {
+                projected_gravity: Vector3::new(sin, 0.0, -cos),
+                ..image(5, [3000, 2000, 3000, 3000, 1000, 1000, 1000, 1000])
+            });
+            wait_for(&eyes, (index as u64 + 1, 0));
+            control.read(&mut input);
+            seen.push(input.scan.scan.clone());
+        }
+        assert_ne!(seen[0], seen[1]);
+        assert_eq!(seen[0], seen[2]);
+    }
+
     fn wait_for(eyes: &Eyes, counts: (u64, u64)) {
         let begin = Instant::now();
         while eyes.counts() != counts {

@@ -145,12 +145,7 @@ impl DepthSamples {
             ("depth_mm", Dtype::U16, vec![len, rows, columns], &image),
             ("distance_m", Dtype::F32, vec![len, rays], &distance),
             ("hit", Dtype::U8, vec![len, rays], &self.hit),
-            (
-                "projected_gravity",
-                Dtype::F32,
-                vec![len, 3],
-                &gravity,
-            ),
+            ("projected_gravity", Dtype::F32, vec![len, 3], &gravity),
             ("realism", Dtype::U8, vec![len], &self.realism),
             ("scene", Dtype::U32, vec![len], &scene),
         ];

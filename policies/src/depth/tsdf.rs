@@ -305,8 +305,8 @@ mod tests {
         } = *intrinsics;
         let pixels = (0..height_px).flat_map(|v| (0..width_px).map(move |u| (u, v)));
         let depth = |(u, v): (usize, usize)| {
-            let direction = pose.rotation
-                * Vector3::new(1.0, (cx - u as f32) / fx, (cy - v as f32) / fy);
+            let direction =
+                pose.rotation * Vector3::new(1.0, (cx - u as f32) / fx, (cy - v as f32) / fy);
             let wall = (wall_m - pose.translation.x) / direction.x;
             let ground = (-0.3 - pose.translation.z) / direction.z;
             [wall, ground]
@@ -323,9 +323,8 @@ mod tests {
         let plane = ASIDE_DEG.len() + ASIDE_DEG.len() / 2;
         let at = |row: usize, ray: usize| (row * grid.columns() + ray) * grid.channels() + plane;
         let behind = |ray: usize| {
-            (1..grid.rows()).find(|row| {
-                signed_log2[at(*row, ray)] < 0.0 && signed_log2[at(row - 1, ray)] > 0.0
-            })
+            (1..grid.rows())
+                .find(|row| signed_log2[at(*row, ray)] < 0.0 && signed_log2[at(row - 1, ray)] > 0.0)
         };
         let surface = |ray: usize| {
             let row = behind(ray).unwrap();

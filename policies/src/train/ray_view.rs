@@ -287,7 +287,10 @@ mod tests {
                 ..NONE
             };
             let (mut flipped, flipped_rays) = augmented(&mut view, &flip);
-            assert_eq!((rays[0], flipped_rays[0], flipped_rays[10]), (3.0, 1.0, 3.0));
+            assert_eq!(
+                (rays[0], flipped_rays[0], flipped_rays[10]),
+                (3.0, 1.0, 3.0)
+            );
             assert_ne!(clean, flipped);
             view.mirror(&mut flipped);
             assert_eq!(clean, flipped);

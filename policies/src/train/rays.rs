@@ -14,7 +14,9 @@ use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use super::host_tensor::{elements, elements_mut, zeros};
 use super::ray_view::RayView;
 use crate::algorithm::InvalidConfig;
-use crate::depth::{Convolution, DepthError, DepthSamples, RayLearningConfig, RayNetworkKind, image::check};
+use crate::depth::{
+    Convolution, DepthError, DepthSamples, RayLearningConfig, RayNetworkKind, image::check,
+};
 use crate::mlp::Linear;
 
 /// Optimizer steps between two reports.
@@ -285,7 +287,8 @@ impl<'a> RayLearner<'a> {
             let mut target = Vec::new();
             for (sample, input) in samples.iter().zip(inputs) {
                 let sample = *sample as usize;
-                let (image, gravity) = (self.samples.image_mm(sample), self.samples.gravity(sample));
+                let (image, gravity) =
+                    (self.samples.image_mm(sample), self.samples.gravity(sample));
                 // Images that tell nothing were left out.
                 let _ = self.view.write(image, &gravity, input);
                 target.extend(self.samples.rays_m(sample).iter().map(|ray| ray.log2()));

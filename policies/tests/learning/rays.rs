@@ -33,7 +33,14 @@ fn samples(count: usize) -> DepthSamples {
         let distance_m: Vec<f32> = (0..11)
             .map(|ray| (wall_m / rays.angle_rad(ray).cos()).min(6.0))
             .collect();
-        samples.push(&depth_m, &-Vector3::z(), &distance_m, &[0; 11], index as u32, false);
+        samples.push(
+            &depth_m,
+            &-Vector3::z(),
+            &distance_m,
+            &[0; 11],
+            index as u32,
+            false,
+        );
     }
     samples
 }

@@ -62,7 +62,9 @@ fn images_are_recorded_and_drawn() {
     let beyond = train.to_string();
     assert_refused(
         &["view-depth", name, "--train", "--first", &beyond],
-        &[&format!("there are {train} images to learn from, none from {train} on")],
+        &[&format!(
+            "there are {train} images to learn from, none from {train} on"
+        )],
     );
 }
 

@@ -136,9 +136,7 @@ impl Eyes {
             .realism
             .spoil(&mut self.depth_m, columns, &mut self.stream);
         let mut seen = RayScan::default();
-        let gravity = physics
-            .orientation
-            .inverse_transform_vector(&-Vector3::z());
+        let gravity = physics.orientation.inverse_transform_vector(&-Vector3::z());
         let result = self
             .predictor
             .predict_depths(&self.depth_m, &gravity, &mut seen);

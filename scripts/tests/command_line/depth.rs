@@ -124,3 +124,58 @@ fn images_of_another_recording_camera_or_robot_are_refused_in_one_line() {
     fs::write(&manifest, &text[..text.len() / 2]).unwrap();
     assert_refused(&["view-depth", name], &["manifest.json"]);
 }
+
+#[cfg(feature = "train")]
+#[test]
+fn rays_are_learned_from_images_and_a_run_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (data, run) = (at("data"), at("run"));
+    collect(&data, &[]);
+    let learn = ["--set", "depth.learning.batch_size=4"];
+    let fresh = ["train", "rays", "--data", &data, "--out", &run];
+    let outcome = abs(&[&fresh[..], &learn, &["--set", "depth.learning.epochs=1"]].concat());
+    assert!(outcome.success, "{}", outcome.stderr);
+    assert!(
+        outcome.stdout.contains("mean squared error, log2"),
+        "{}",
+        outcome.stdout
+    );
+    let metrics = fs::read_to_string(at("run/metrics.json")).unwrap();
+    for part in ["\"network\": \"tsdf\"", "unseen kinds", "by_distance"] {
+        assert!(metrics.contains(part), "{metrics}");
+    }
+    for picture in ["examples.png", "worst.png", "errors.png"] {
+        assert_eq!(
+            &fs::read(folder.path().join("run").join(picture)).unwrap()[1..4],
+            b"PNG"
+        );
+    }
+    let bundle = at("run/bundle");
+    let loaded = policies::Bundle::load(bundle.as_ref()).unwrap();
+    assert!(loaded.ray_network().is_ok());
+    let weights = || fs::read(at("run/bundle/rays.safetensors")).unwrap();
+    let before = weights();
+    let more = [
+        "train",
+        "--resume",
+        &run,
+        "--set",
+        "depth.learning.epochs=2",
+    ];
+    let outcome = abs(&more);
+    assert!(outcome.success, "{}", outcome.stderr);
+    assert_ne!(weights(), before);
+
+    let few = ["--set", "depth.learning.batch_size=4000"];
+    let outcome = abs(&[
+        &["train", "rays", "--data", &data, "--out", &at("few")],
+        &few[..],
+    ]
+    .concat());
+    assert!(
+        !outcome.success && outcome.stderr.contains("too few"),
+        "{}",
+        outcome.stderr
+    );
+}

@@ -17,6 +17,7 @@ mod model;
 mod network;
 mod processes;
 mod random;
+mod ray_model;
 mod ray_view;
 mod rays;
 mod reach_avoid;

@@ -5,18 +5,17 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
-use tch::nn::{self, ModuleT};
+use tch::nn;
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
 use super::host_tensor::{elements, elements_mut, zeros};
+use super::ray_model::Network;
 use super::ray_view::RayView;
 use crate::algorithm::InvalidConfig;
-use crate::depth::{
-    Convolution, DepthError, DepthSamples, RayLearningConfig, RayNetworkKind, image::check,
-};
+use crate::depth::{Convolution, DepthError, DepthSamples, RayLearningConfig, image::check};
 use crate::mlp::Linear;
 
 /// Optimizer steps between two reports.
@@ -26,26 +25,6 @@ const WARM_UP: f32 = 0.03;
 /// Adam.
 const BETA: [f64; 2] = [0.9, 0.999];
 const EPSILON: f64 = 1e-8;
-
-/// Filters of the network that a bundle holds, and their number: each distance of a ray for itself, along the ray, the ray
-/// as a whole, and with the rays beside it.
-const TSDF_NETWORK: [(Convolution, i64); 7] = [
-    (convolution([1, 1], [1, 1], [0, 0]), 48),
-    (convolution([3, 1], [1, 1], [1, 0]), 48),
-    (convolution([5, 1], [2, 1], [2, 0]), 64),
-    (convolution([5, 1], [2, 1], [2, 0]), 96),
-    (convolution([10, 1], [1, 1], [0, 0]), 192),
-    (convolution([1, 3], [1, 1], [0, 1]), 96),
-    (convolution([1, 1], [1, 1], [0, 0]), 1),
-];
-
-const fn convolution(kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Convolution {
-    Convolution {
-        kernel,
-        stride,
-        padding,
-    }
-}
 
 /// Fits a ray network to images. Its course depends on the config, the images and the seed alone.
 pub struct RayLearner<'a> {
@@ -65,17 +44,6 @@ pub struct RayLearner<'a> {
     order_epoch: Option<u64>,
     input: Tensor,
     target: Tensor,
-}
-
-enum Network {
-    Tsdf(Vec<Filters>),
-    Resnet18(nn::FuncT<'static>),
-}
-
-struct Filters {
-    shape: Convolution,
-    weight: Tensor,
-    bias: Tensor,
 }
 
 /// Why rays cannot be learned.
@@ -153,16 +121,7 @@ impl<'a> RayLearner<'a> {
         }
         let rays = samples.num_rays as i64;
         let store = nn::VarStore::new(Device::Cpu);
-        let network = match config.network {
-            RayNetworkKind::Tsdf => {
-                let channels = view.shape()[2] as i64;
-                Network::tsdf(&store.root(), channels, view.longest_log2(), seed)
-            }
-            RayNetworkKind::Resnet18 => {
-                tch::manual_seed(seed as i64);
-                Network::Resnet18(tch::vision::resnet::resnet18(&store.root(), rays))
-            }
-        };
+        let network = Network::new(config.network, &store.root(), &view, rays, seed);
         let trainable = store
             .variables()
             .into_iter()
@@ -385,20 +344,7 @@ impl<'a> RayLearner<'a> {
     /// does not hold.
     #[must_use]
     pub fn layers(&self) -> Option<(Vec<Convolution>, Vec<Linear>)> {
-        let Network::Tsdf(filters) = &self.network else {
-            return None;
-        };
-        let linear = |layer: &Filters| {
-            // From [out, in, vertical, horizontal] to [out, vertical, horizontal, in].
-            let weight = layer.weight.detach().permute([0, 2, 3, 1]).contiguous();
-            Linear {
-                inputs: weight.numel() / layer.bias.numel(),
-                weight: elements::<f32>(&weight).to_vec(),
-                bias: elements::<f32>(&layer.bias.detach()).to_vec(),
-            }
-        };
-        let shapes = filters.iter().map(|layer| layer.shape).collect();
-        Some((shapes, filters.iter().map(linear).collect()))
+        self.network.layers()
     }
 
     /// Writes all that is needed to go on exactly, given the same config, images and seed.
@@ -453,67 +399,5 @@ fn checkpoint_error(path: &Path, what: String) -> RayLearningError {
     RayLearningError::Checkpoint {
         path: path.display().to_string(),
         what,
-    }
-}
-
-impl Network {
-    fn tsdf(root: &nn::Path<'_>, mut channels: i64, longest_log2: f32, seed: u64) -> Self {
-        let mut random = Pcg64::new(seed.into(), u128::MAX);
-        let mut layers = Vec::new();
-        for (index, (shape, filters)) in TSDF_NETWORK.into_iter().enumerate() {
-            let [high, wide] = shape.kernel.map(|len| len as i64);
-            let path = root / "layers" / index;
-            let mut weight = path.zeros("weight", &[filters, channels, high, wide]);
-            // Kaiming's bound for ReLU. Not libtorch's generator, which all threads of a process share.
-            let bound = (6.0 / (channels * high * wide) as f32).sqrt();
-            for weight in elements_mut::<f32>(&mut weight) {
-                *weight = random.random_range(-bound..bound);
-            }
-            let mut bias = path.zeros("bias", &[filters]);
-            if index + 1 == TSDF_NETWORK.len() {
-                // To begin with, nothing is in sight.
-                let _ = no_grad(|| bias.fill_(f64::from(longest_log2)));
-            }
-            layers.push(Filters {
-                shape,
-                weight,
-                bias,
-            });
-            channels = filters;
-        }
-        Self::Tsdf(layers)
-    }
-
-    /// log2 distances [images, rays] of inputs [images, rows, columns, channels].
-    fn forward(&self, input: &Tensor, training: bool) -> Tensor {
-        let mut x = input.permute([0, 3, 1, 2]);
-        match self {
-            Self::Tsdf(layers) => {
-                for (index, layer) in layers.iter().enumerate() {
-                    x = layer.forward(&x);
-                    if index + 1 < layers.len() {
-                        x = x.relu();
-                    }
-                }
-                x.flatten(1, -1)
-            }
-            Self::Resnet18(network) => {
-                network.forward_t(&x.expand([-1, 3, -1, -1], false), training)
-            }
-        }
-    }
-}
-
-impl Filters {
-    fn forward(&self, x: &Tensor) -> Tensor {
-        let pair = |[vertical, horizontal]: [usize; 2]| [vertical as i64, horizontal as i64];
-        x.conv2d(
-            &self.weight,
-            Some(&self.bias),
-            pair(self.shape.stride),
-            pair(self.shape.padding),
-            [1, 1],
-            1,
-        )
     }
 }

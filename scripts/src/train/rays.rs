@@ -149,16 +149,16 @@ fn train(
         return Ok(());
     }
     let mut input = vec![0.0; view.len()];
-    let mut network = bundle
-        .rays
-        .as_ref()
-        .map(|_| bundle.ray_network())
-        .transpose()?;
+    // What runs on a robot, where there is such a network.
+    let mut network = match kind {
+        RayNetworkKind::Tsdf => Some(bundle.ray_network()?),
+        RayNetworkKind::Resnet18 => None,
+    };
     let mut predict = |image: &[u16], gravity: &Vector3<f32>| -> Result<Vec<f32>> {
         view.write(image, gravity, &mut input)?;
-        Ok(match (kind, &mut network) {
-            (RayNetworkKind::Tsdf, Some(network)) => network.forward(&input).to_vec(),
-            _ => learner.predict(&input),
+        Ok(match &mut network {
+            Some(network) => network.forward(&input).to_vec(),
+            None => learner.predict(&input),
         })
     };
     let parameters = learner.num_parameters();

@@ -1,8 +1,9 @@
 //! How well rays are predicted on the test images: figures and pictures.
 
-use std::{collections::BTreeMap, fmt::Write as _, path::Path};
+use std::{collections::BTreeMap, fmt::Write as _, path::Path, time::Instant};
 
 use anyhow::{Context, Result};
+use nalgebra::Vector3;
 use policies::{
     RaySpec,
     depth::{Intrinsics, MeanError, RayErrors, RayNetworkKind},
@@ -20,14 +21,16 @@ use crate::{
 /// Images on a sheet of the worst, and of examples.
 const SHEET: usize = 20;
 
-/// Log2 distances predicted for an image, mm.
-pub type Predict<'a> = dyn FnMut(&[u16]) -> Result<Vec<f32>> + 'a;
+/// Log2 distances predicted for an image, mm, and the direction of gravity in the base frame.
+pub type Predict<'a> = dyn FnMut(&[u16], &Vector3<f32>) -> Result<Vec<f32>> + 'a;
 
 /// Errors on the test images.
 pub struct RayTest {
     all: RayErrors,
     groups: BTreeMap<Group, RayErrors>,
     images: usize,
+    /// Time that the predictions took, s.
+    predict_s: f64,
     /// Images that tell nothing, which a robot would not use either.
     refused: usize,
     /// The worst first, by their mean squared error.
@@ -62,6 +65,8 @@ struct Metrics<'a> {
     parameters: usize,
     test_images: usize,
     refused_images: usize,
+    /// From image to rays on one core, mean.
+    predict_us: f64,
     #[serde(flatten)]
     errors: &'a RayErrors,
     groups: BTreeMap<&'static str, MeanError>,
@@ -78,6 +83,7 @@ impl RayTest {
             all: RayErrors::default(),
             groups: BTreeMap::new(),
             images: 0,
+            predict_s: 0.0,
             refused: 0,
             worst: Vec::new(),
             examples: Vec::new(),
@@ -88,7 +94,10 @@ impl RayTest {
             let samples = samples?;
             for sample in 0..samples.len() {
                 let image = samples.image_mm(sample);
-                let Ok(predicted) = predict(image) else {
+                let begin = Instant::now();
+                let predicted = predict(image, &samples.gravity(sample));
+                test.predict_s += begin.elapsed().as_secs_f64();
+                let Ok(predicted) = predicted else {
                     test.refused += 1;
                     continue;
                 };
@@ -185,6 +194,7 @@ pub fn write_report(
         parameters,
         test_images: test.images,
         refused_images: test.refused,
+        predict_us: 1e6 * test.predict_s / test.images as f64,
         errors: &test.all,
         groups: test
             .groups

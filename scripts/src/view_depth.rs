@@ -61,9 +61,8 @@ impl ViewDepthCommand {
             .as_ref()
             .map(|_| bundle.ray_network())
             .transpose()?;
-        let turn = camera.pose_base.rotation;
         let mut predictor = network
-            .map(|network| RayPredictor::new(network, &intrinsics, &turn))
+            .map(|network| RayPredictor::new(network, &intrinsics, &camera.pose_base))
             .transpose()?;
 
         let split = if self.train {
@@ -95,9 +94,11 @@ impl ViewDepthCommand {
                 let image = samples.image_mm(sample);
                 let depth_m: Vec<f32> = image.iter().map(|mm| 0.001 * f32::from(*mm)).collect();
                 let mut scan = RayScan::default();
-                let predicted = predictor
-                    .as_mut()
-                    .is_some_and(|predictor| predictor.predict_depths(&depth_m, &mut scan).is_ok());
+                let gravity = samples.gravity(sample);
+                let predicted = predictor.as_mut().is_some_and(|predictor| {
+                    let result = predictor.predict_depths(&depth_m, &gravity, &mut scan);
+                    result.is_ok()
+                });
                 pictures.push(DepthPicture {
                     caption: format!("image {index}, scene {}", samples.scene[sample]),
                     size_px: samples.size_px,

@@ -34,6 +34,7 @@ pub enum ObjectKind {
     Bench,
     Bin,
     Ball,
+    Compound,
 }
 
 /// An object in the world.
@@ -49,7 +50,7 @@ pub struct Object {
 }
 
 impl ObjectKind {
-    /// Those that a ray predictor may learn from.
+    /// Those that a ray predictor may learn from, besides [`Compound`](Self::Compound).
     pub const TRAINING: [Self; 10] = [
         Self::Vase,
         Self::Human,
@@ -67,7 +68,8 @@ impl ObjectKind {
 
     /// All kinds, in the order of their [`code`](Self::code).
     pub fn all() -> impl Iterator<Item = Self> {
-        Self::TRAINING.into_iter().chain(Self::HELD_OUT)
+        let named = Self::TRAINING.into_iter().chain(Self::HELD_OUT);
+        named.chain([Self::Compound])
     }
 
     /// Name in files and pictures.
@@ -87,6 +89,7 @@ impl ObjectKind {
             Self::Bench => "bench",
             Self::Bin => "bin",
             Self::Ball => "ball",
+            Self::Compound => "compound",
         }
     }
 
@@ -149,6 +152,7 @@ impl ObjectKind {
                 let radius = draw(0.2, 0.5);
                 b.ball([0.0, 0.0, radius], radius);
             }
+            Self::Compound => compound(b, &mut draw),
         }
         builder.finish(self)
     }
@@ -220,10 +224,14 @@ impl Builder {
     }
 
     fn upright_cone(&mut self, radius_m: f32, bottom: f32, height_m: f32) {
+        self.upright_cone_at([0.0, 0.0], radius_m, bottom, height_m);
+    }
+
+    fn upright_cone_at(&mut self, [x, y]: [f32; 2], radius_m: f32, bottom: f32, height_m: f32) {
         let shape = ObstacleShape::Rapier(SharedShape::cone(0.5 * height_m, radius_m));
         // rapier's cones point along y.
         let turn = UnitQuaternion::from_axis_angle(&Vector3::x_axis(), FRAC_PI_2);
-        let centre = [0.0, 0.0, bottom + 0.5 * height_m];
+        let centre = [x, y, bottom + 0.5 * height_m];
         self.push(shape, centre, turn, [radius_m, height_m]);
     }
 
@@ -330,6 +338,41 @@ fn office_chair(b: &mut Builder, draw: &mut Draw<'_>) {
     b.cylinder([0.0, 0.0], radius, seat, 0.08);
     let back = [0.05, draw(0.35, 0.45), draw(0.4, 0.6)];
     b.block([-radius, 0.0, seat + 0.1], back);
+}
+
+/// Parts at random, so that no sort of things is learned by heart: posts, plates, balls, drums, blocks and cones, the first
+/// of them on the ground, the others where they may be.
+fn compound(b: &mut Builder, draw: &mut Draw<'_>) {
+    let parts = draw(2.0, 7.0) as usize;
+    for part in 0..parts {
+        let at = [draw(-0.45, 0.45), draw(-0.45, 0.45)];
+        let lift = match part > 0 && draw(0.0, 1.0) < 0.4 {
+            true => draw(0.0, 0.8),
+            false => 0.0,
+        };
+        match draw(0.0, 6.0) as usize {
+            0 => {
+                let thickness = draw(0.03, 0.1);
+                let sides = [thickness, thickness, draw(0.2, 1.2)];
+                b.turned_block([at[0], at[1], lift], sides, draw(-PI, PI));
+            }
+            1 => {
+                let sides = [draw(0.2, 1.6), draw(0.2, 0.9), draw(0.03, 0.1)];
+                let bottom = lift + if part > 0 { draw(0.1, 0.5) } else { 0.0 };
+                b.turned_block([at[0], at[1], bottom], sides, draw(-PI, PI));
+            }
+            2 => {
+                let radius = draw(0.08, 0.45);
+                b.ball([at[0], at[1], lift + radius], radius);
+            }
+            3 => b.cylinder(at, draw(0.02, 0.35), lift, draw(0.1, 1.2)),
+            4 => {
+                let sides = [draw(0.1, 0.8), draw(0.1, 0.8), draw(0.1, 0.9)];
+                b.turned_block([at[0], at[1], lift], sides, draw(-PI, PI));
+            }
+            _ => b.upright_cone_at(at, draw(0.1, 0.4), lift, draw(0.2, 0.9)),
+        }
+    }
 }
 
 #[cfg(test)]

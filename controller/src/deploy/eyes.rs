@@ -9,7 +9,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use nalgebra::UnitQuaternion;
+use nalgebra::{Isometry3, Vector3};
 use policies::{
     RayScan,
     depth::{DepthEncoding, DepthError, DepthImage, Intrinsics, RayNetwork, RayPredictor},
@@ -23,6 +23,8 @@ use super::ScanSample;
 pub struct ImageSample {
     /// When it was received, ns; 0 for never.
     pub received_ns: u64,
+    /// Direction of gravity in the base frame at that time, unit length.
+    pub projected_gravity: Vector3<f32>,
     /// The camera.
     pub intrinsics: Intrinsics,
     /// Columns.
@@ -43,6 +45,7 @@ impl Default for ImageSample {
     fn default() -> Self {
         Self {
             received_ns: 0,
+            projected_gravity: -Vector3::z(),
             intrinsics: Intrinsics {
                 width_px: 0,
                 height_px: 0,
@@ -77,14 +80,14 @@ struct Shared {
 }
 
 impl Eyes {
-    /// Starts the thread, for a camera that is turned by `orientation` against the base; `scan` is the slot of a
+    /// Starts the thread, for a camera at `camera_base` in the base frame; `scan` is the slot of a
     /// [`LinkPort`](super::LinkPort).
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(
         network: RayNetwork,
-        orientation: UnitQuaternion<f32>,
+        camera_base: Isometry3<f32>,
         scan: Input<ScanSample>,
     ) -> io::Result<Self> {
         let (images, seen) = triple_buffer(&ImageSample::default());
@@ -92,7 +95,7 @@ impl Eyes {
         let shared = Arc::new(Shared::default());
         let worker = Worker {
             network,
-            orientation,
+            camera_base,
             predictor: None,
             images: seen,
             scan,
@@ -144,7 +147,7 @@ impl Drop for Eyes {
 
 struct Worker {
     network: RayNetwork,
-    orientation: UnitQuaternion<f32>,
+    camera_base: Isometry3<f32>,
     /// For the camera of the last image.
     predictor: Option<RayPredictor>,
     images: Output<ImageSample>,
@@ -164,7 +167,7 @@ impl Worker {
             let image = self.images.output_buffer();
             let predictor = match self.predictor.take() {
                 Some(predictor) if *predictor.intrinsics() == image.intrinsics => Ok(predictor),
-                _ => RayPredictor::new(self.network.clone(), &image.intrinsics, &self.orientation),
+                _ => RayPredictor::new(self.network.clone(), &image.intrinsics, &self.camera_base),
             };
             let depths = DepthImage {
                 width_px: image.width_px,
@@ -174,8 +177,10 @@ impl Worker {
                 row_bytes: image.row_bytes,
                 data: &image.data,
             };
-            let result = predictor
-                .and_then(|predictor| self.predictor.insert(predictor).predict(&depths, &mut scan));
+            let result = predictor.and_then(|predictor| {
+                let predictor = self.predictor.insert(predictor);
+                predictor.predict(&depths, &image.projected_gravity, &mut scan)
+            });
             let counter = match &result {
                 Ok(()) => {
                     self.scan.write(ScanSample {
@@ -204,14 +209,14 @@ mod tests {
     /// Predicts the same distance everywhere.
     fn network(distance_m: f32) -> RayNetwork {
         let whole = Convolution {
-            kernel: [48, 17],
-            stride: [1, 12],
+            kernel: [40, 1],
+            stride: [1, 1],
             padding: [0, 0],
         };
         let layer = Linear {
-            weight: vec![0.0; 48 * 17],
+            weight: vec![0.0; 40 * 42],
             bias: vec![distance_m.log2()],
-            inputs: 48 * 17,
+            inputs: 40 * 42,
         };
         RayNetwork::new(&[whole], &[layer], &RaySpec::default()).unwrap()
     }
@@ -235,6 +240,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn rays_are_predicted_for_the_tilt_that_the_image_was_taken_in() {
+        // Sums up what is known of each ray, so that it matters which points are in sight.
+        let layer = Linear {
+            weight: vec![1e-3; 40 * 42],
+            bias: vec![0.0],
+            inputs: 40 * 42,
+        };
+        let whole = Convolution {
+            kernel: [40, 1],
+            stride: [1, 1],
+            padding: [0, 0],
+        };
+        let network = RayNetwork::new(&[whole], &[layer], &RaySpec::default()).unwrap();
+        let (link, mut control) = ports(4);
+        let camera_base = Isometry3::translation(0.0, 0.0, 0.27);
+        let mut eyes = Eyes::start(network, camera_base, link.scan).unwrap();
+        let mut input = CycleInput::default();
+        let mut seen = Vec::new();
+        for (index, pitch_rad) in [0.0_f32, 0.5, 0.0].into_iter().enumerate() {
+            let (sin, cos) = pitch_rad.sin_cos();
+            eyes.see(ImageSample {
+                projected_gravity: Vector3::new(sin, 0.0, -cos),
+                ..image(5, [3000, 2000, 3000, 3000, 1000, 1000, 1000, 1000])
+            });
+            wait_for(&eyes, (index as u64 + 1, 0));
+            control.read(&mut input);
+            seen.push(input.scan.scan.clone());
+        }
+        assert_ne!(seen[0], seen[1]);
+        assert_eq!(seen[0], seen[2]);
+    }
+
     fn wait_for(eyes: &Eyes, counts: (u64, u64)) {
         let begin = Instant::now();
         while eyes.counts() != counts {
@@ -250,7 +288,7 @@ mod tests {
     #[test]
     fn images_become_rays_and_those_that_tell_nothing_leave_the_last_to_go_stale() {
         let (link, mut control) = ports(4);
-        let mut eyes = Eyes::start(network(2.0), UnitQuaternion::identity(), link.scan).unwrap();
+        let mut eyes = Eyes::start(network(2.0), Isometry3::identity(), link.scan).unwrap();
         eyes.see(image(5, [1000, 2000, 1000, 1000, 1000, 1000, 1000, 0]));
         wait_for(&eyes, (1, 0));
         eyes.see(image(9, [0; 8]));

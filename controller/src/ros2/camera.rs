@@ -1,5 +1,6 @@
 //! Rays from depth images, on a thread of their own.
 
+use nalgebra::{UnitQuaternion, Vector3};
 use policies::{
     Bundle,
     depth::{DepthEncoding, DepthError, Intrinsics},
@@ -27,9 +28,9 @@ impl DepthCamera {
     pub fn new(robot: &Robot, bundle: &Bundle, scan: Input<ScanSample>) -> Result<Self, LinkError> {
         let camera = robot.camera.as_ref();
         let camera = camera.ok_or_else(|| LinkError::NoCamera(robot.name.clone()))?;
-        let turn = camera.pose_base.rotation;
+        let eyes = Eyes::start(bundle.ray_network()?, camera.pose_base, scan);
         Ok(Self {
-            eyes: Eyes::start(bundle.ray_network()?, turn, scan).map_err(LinkError::Thread)?,
+            eyes: eyes.map_err(LinkError::Thread)?,
             intrinsics: None,
         })
     }
@@ -39,17 +40,23 @@ impl DepthCamera {
         self.intrinsics = Some(intrinsics(info));
     }
 
-    /// Hands an image over. False when the projection has not come yet.
+    /// Hands over an image that came in while the base had this orientation. False when the projection has not come yet.
     ///
     /// # Errors
     /// When its encoding holds no depth.
-    pub fn see(&mut self, image: &Image, now_ns: u64) -> Result<bool, DepthError> {
+    pub fn see(
+        &mut self,
+        image: &Image,
+        orientation: &UnitQuaternion<f32>,
+        now_ns: u64,
+    ) -> Result<bool, DepthError> {
         let encoding = DepthEncoding::parse(&image.encoding)?;
         let Some(intrinsics) = self.intrinsics else {
             return Ok(false);
         };
         self.eyes.see(ImageSample {
             received_ns: now_ns,
+            projected_gravity: orientation.inverse_transform_vector(&-Vector3::z()),
             intrinsics,
             width_px: image.width as usize,
             height_px: image.height as usize,

@@ -146,6 +146,16 @@ pub enum BundleError {
         /// Rays of the bundle.
         expected: RaySpec,
     },
+    /// The ray network was trained on other points around the rays, or on something else.
+    #[error(
+        "[rays] has grid hash `{found}`, must be `{expected}`: it is of another version; train it anew with `abs train rays`"
+    )]
+    GridHash {
+        /// Hash in the bundle.
+        found: String,
+        /// Hash of the points that are looked at.
+        expected: String,
+    },
     /// The convolutions do not make a ray network.
     #[error("{file}: {source}")]
     RayNetwork {

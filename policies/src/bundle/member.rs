@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{BundleError, weights};
 use crate::{
     action::ActionMap,
-    depth::{Convolution, RayNetwork},
+    depth::{Convolution, RayGrid, RayNetwork},
     mlp::{Activation, Linear, Mlp},
     observation::{Layout, Quantity},
     policy::Policy,
@@ -68,6 +68,9 @@ pub struct ReachAvoidMember {
 pub struct RayMember {
     /// The rays that it predicts: all that the policies see, or those in the middle.
     pub ray_spec: RaySpec,
+    /// [`RayGrid::hash`] of what it sees.
+    #[serde(default)]
+    pub grid_hash: String,
     /// Name of the safetensors file in the bundle folder, as for a policy; a layer's inputs are vertical * horizontal *
     /// channels of its filters.
     pub weights: String,
@@ -233,6 +236,7 @@ impl RayMember {
     ) -> Self {
         Self {
             ray_spec: ray_spec.clone(),
+            grid_hash: RayGrid::new(ray_spec).hash(),
             weights: "rays.safetensors".to_owned(),
             convolutions,
             provenance,
@@ -251,6 +255,13 @@ impl RayMember {
     /// Checks what the manifest says and builds the network.
     pub(super) fn network(&self, rays: &RaySpec) -> Result<RayNetwork, BundleError> {
         self.memory(rays)?;
+        let expected = RayGrid::new(&self.ray_spec).hash();
+        if self.grid_hash != expected {
+            return Err(BundleError::GridHash {
+                found: self.grid_hash.clone(),
+                expected,
+            });
+        }
         RayNetwork::new(&self.convolutions, &self.layers, &self.ray_spec).map_err(|source| {
             BundleError::RayNetwork {
                 file: self.weights.clone(),

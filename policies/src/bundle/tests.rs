@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     Activation,
     command::{GoalYaw, Twist},
+    depth::Convolution,
     observation::ObservationInput,
 };
 
@@ -467,4 +468,42 @@ fn a_recovery_policy_that_does_not_fit_is_refused() {
     other.ray_spec.max_m = 8.0;
     other.agile = None;
     assert!(other.recovery(&go1()).is_ok());
+}
+
+#[test]
+fn a_ray_network_that_does_not_fit_is_refused() {
+    let whole = || Bundle {
+        rays: Some(RayMember::new(
+            &bundle().ray_spec,
+            vec![Convolution {
+                kernel: [40, 1],
+                stride: [1, 1],
+                padding: [0, 0],
+            }],
+            vec![Linear {
+                weight: vec![0.0; 40 * 42],
+                bias: vec![1.0],
+                inputs: 40 * 42,
+            }],
+            Provenance::default(),
+        )),
+        ..bundle()
+    };
+    assert!(whole().ray_network().is_ok());
+    let refused = |edit: fn(&mut RayMember), parts: &[&str]| {
+        let mut bundle = whole();
+        edit(bundle.rays.as_mut().unwrap());
+        assert_refused(bundle.ray_network(), parts);
+    };
+    assert_refused(bundle().ray_network(), &["no [rays] network"]);
+    refused(|rays| rays.ray_spec.max_m = 8.0, &["[rays] predicts"]);
+    // As of a network that saw something else.
+    refused(
+        |rays| rays.grid_hash.clear(),
+        &["[rays] has grid hash ``", "abs train rays"],
+    );
+    refused(
+        |rays| rays.layers[0].inputs = 3,
+        &["rays.safetensors: layers.0.weight takes 3 inputs, must be 1680"],
+    );
 }

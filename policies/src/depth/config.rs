@@ -8,8 +8,9 @@ use crate::algorithm::InvalidConfig;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RayNetworkKind {
-    /// The small network on the panorama that a bundle holds.
-    Panorama,
+    /// The network on signed distances around the rays that a bundle holds. Configs of earlier runs name the one before it.
+    #[serde(alias = "panorama")]
+    Tsdf,
     /// The paper's: ResNet-18 on the image, the depth in all three channels. For comparison; no bundle holds it.
     Resnet18,
 }
@@ -42,10 +43,12 @@ pub struct AugmentationConfig {
     pub flip_share: f32,
     /// Share that is blurred.
     pub blur_share: f32,
-    /// Share with noise on every element.
+    /// Share with noise on every depth and on the tilt of the robot.
     pub noise_share: f32,
-    /// The standard deviation of the noise is drawn up to this, log2 of a distance.
+    /// The standard deviation of the depths' noise is drawn up to this, log2 of a distance.
     pub noise_std: f32,
+    /// Standard deviation of the tilt's noise, rad: on a robot image and tilt are not of quite the same instant.
+    pub tilt_noise_rad: f32,
     /// Share in which a rectangle is replaced by one value.
     pub erase_share: f32,
     /// Largest side of such a rectangle, as a share of the image's.
@@ -55,7 +58,7 @@ pub struct AugmentationConfig {
 impl Default for RayLearningConfig {
     fn default() -> Self {
         Self {
-            network: RayNetworkKind::Panorama,
+            network: RayNetworkKind::Tsdf,
             epochs: 8,
             batch_size: 64,
             learning_rate: 2e-3,
@@ -70,10 +73,11 @@ impl Default for AugmentationConfig {
     fn default() -> Self {
         Self {
             flip_share: 0.5,
-            blur_share: 0.1,
-            noise_share: 0.3,
-            noise_std: 0.1,
-            erase_share: 0.1,
+            blur_share: 0.03,
+            noise_share: 0.2,
+            noise_std: 0.05,
+            tilt_noise_rad: 0.01,
+            erase_share: 0.03,
             erase_side: 0.2,
         }
     }
@@ -115,6 +119,7 @@ impl RayLearningConfig {
             ("augmentation.blur_share", a.blur_share),
             ("augmentation.noise_share", a.noise_share),
             ("augmentation.noise_std", a.noise_std),
+            ("augmentation.tilt_noise_rad", a.tilt_noise_rad),
             ("augmentation.erase_share", a.erase_share),
             ("augmentation.erase_side", a.erase_side),
         ] {

@@ -209,16 +209,17 @@ impl DepthImage<'_> {
                 }
             }
         }
-        check(depth_m)
+        check(depth_m.iter().copied())
     }
 }
 
 /// Refuses images that tell nothing. Depths [rows, columns], m; 0 is no depth.
-pub(crate) fn check(depth_m: &[f32]) -> Result<(), DepthError> {
-    let mut depths = depth_m.iter().copied().filter(|depth| *depth > 0.0);
+pub(crate) fn check(depths_m: impl ExactSizeIterator<Item = f32>) -> Result<(), DepthError> {
+    let num_pixels = depths_m.len();
+    let mut depths = depths_m.filter(|depth| *depth > 0.0);
     let first = depths.next().ok_or(DepthError::NoDepth)?;
     // A camera of a single pixel has nothing to differ from.
-    if depth_m.len() > 1 && depths.all(|depth| depth == first) {
+    if num_pixels > 1 && depths.all(|depth| depth == first) {
         return Err(DepthError::Constant(first));
     }
     Ok(())

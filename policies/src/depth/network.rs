@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use nalgebra::UnitQuaternion;
+use nalgebra::{Isometry3, Vector3};
 use serde::{Deserialize, Serialize};
 
 use super::{
     image::{DepthError, DepthImage, Intrinsics},
-    panorama::{InputMap, Panorama},
+    tsdf::{InputMap, RayGrid},
 };
 use crate::{
     mlp::{
@@ -83,11 +83,11 @@ pub enum RayNetworkError {
     NotFinite(usize),
 }
 
-/// Predicts the rays of a panorama: convolutions with ReLU between them. Clones share the weights; a prediction allocates
-/// nothing.
+/// Predicts the rays from the signed distances around them: convolutions with ReLU between them. Clones share the weights;
+/// a prediction allocates nothing.
 #[derive(Clone, Debug)]
 pub struct RayNetwork {
-    panorama: Panorama,
+    grid: RayGrid,
     range_m: [f32; 2],
     isa: Isa,
     stages: Arc<[Stage]>,
@@ -111,7 +111,7 @@ impl RayNetwork {
     /// Puts the layers together. Weights are [channels out, vertical * horizontal * channels in].
     ///
     /// # Errors
-    /// When shapes do not fit each other, the panorama of `rays` or their number, or a weight is not finite.
+    /// When shapes do not fit each other, the grid around `rays` or their number, or a weight is not finite.
     pub fn new(
         convolutions: &[Convolution],
         layers: &[Linear],
@@ -123,8 +123,8 @@ impl RayNetwork {
                 layers: layers.len(),
             });
         }
-        let panorama = Panorama::new(rays);
-        let mut size = [1, panorama.rows(), panorama.columns()];
+        let grid = RayGrid::new(rays);
+        let mut size = [grid.channels(), grid.rows(), grid.columns()];
         let mut stages = Vec::with_capacity(layers.len());
         for (index, (shape, linear)) in convolutions.iter().zip(layers).enumerate() {
             let is_last = index + 1 == layers.len();
@@ -147,14 +147,14 @@ impl RayNetwork {
             patches: vec![0.0; most(|stage| stage.num_outputs() * stage.layer.inputs)],
             buffers: [vec![Row::ZERO; rows], vec![Row::ZERO; rows]],
             log2_m: vec![0.0; rays.count],
-            panorama,
+            grid,
             stages: stages.into(),
         })
     }
 
     /// What it sees.
-    pub fn panorama(&self) -> &Panorama {
-        &self.panorama
+    pub fn grid(&self) -> &RayGrid {
+        &self.grid
     }
 
     /// Multiplications of one prediction.
@@ -166,13 +166,13 @@ impl RayNetwork {
     /// log2 of the ray distances in m, as the network gives them.
     ///
     /// # Panics
-    /// When `panorama` has another length than [`Self::panorama`].
-    pub fn forward(&mut self, panorama: &[f32]) -> &[f32] {
-        assert_eq!(panorama.len(), self.panorama.len(), "length of a panorama");
+    /// When `signed_log2` has another length than [`Self::grid`].
+    pub fn forward(&mut self, signed_log2: &[f32]) -> &[f32] {
+        assert_eq!(signed_log2.len(), self.grid.len(), "points of a grid");
         let [from, to] = &mut self.buffers;
         for (index, stage) in self.stages.iter().enumerate() {
             let input = match index {
-                0 => panorama,
+                0 => signed_log2,
                 _ => Row::flatten(from),
             };
             let patches = &mut self.patches[..stage.num_outputs() * stage.layer.inputs];
@@ -197,10 +197,10 @@ impl RayNetwork {
     /// Predicts the rays, within their range.
     ///
     /// # Panics
-    /// When `panorama` has another length than [`Self::panorama`].
-    pub fn predict(&mut self, panorama: &[f32], scan: &mut RayScan) {
+    /// When `signed_log2` has another length than [`Self::grid`].
+    pub fn predict(&mut self, signed_log2: &[f32], scan: &mut RayScan) {
         let [min_m, max_m] = self.range_m;
-        let log2_m = self.forward(panorama);
+        let log2_m = self.forward(signed_log2);
         scan.distance_m.clear();
         // NaN passes, so that the controller sees it.
         let distances = log2_m
@@ -312,22 +312,22 @@ impl Stage {
 pub struct RayPredictor {
     map: InputMap,
     network: RayNetwork,
-    panorama: Vec<f32>,
+    signed_log2: Vec<f32>,
 }
 
 impl RayPredictor {
-    /// For a camera that is turned by `orientation` against the base (without a turn it looks along x).
+    /// For a camera at `camera_base` in the base frame, which looks along its x axis.
     ///
     /// # Errors
     /// When the camera has no projection.
     pub fn new(
         network: RayNetwork,
         intrinsics: &Intrinsics,
-        orientation: &UnitQuaternion<f32>,
+        camera_base: &Isometry3<f32>,
     ) -> Result<Self, DepthError> {
-        let map = InputMap::new(network.panorama().clone(), intrinsics, orientation)?;
+        let map = InputMap::new(network.grid().clone(), intrinsics, camera_base)?;
         Ok(Self {
-            panorama: vec![0.0; network.panorama().len()],
+            signed_log2: vec![0.0; network.grid().len()],
             map,
             network,
         })
@@ -338,17 +338,19 @@ impl RayPredictor {
         self.map.intrinsics()
     }
 
-    /// Predicts the rays of an image.
+    /// Predicts the rays of an image. `projected_gravity` is the direction of gravity in the base frame when it was taken.
     ///
     /// # Errors
     /// When the image is of another camera or tells nothing; `scan` is then as it was.
     pub fn predict(
         &mut self,
         image: &DepthImage<'_>,
+        projected_gravity: &Vector3<f32>,
         scan: &mut RayScan,
     ) -> Result<(), DepthError> {
-        self.map.write(image, &mut self.panorama)?;
-        self.network.predict(&self.panorama, scan);
+        self.map
+            .write(image, projected_gravity, &mut self.signed_log2)?;
+        self.network.predict(&self.signed_log2, scan);
         Ok(())
     }
 
@@ -359,10 +361,12 @@ impl RayPredictor {
     pub fn predict_depths(
         &mut self,
         depth_m: &[f32],
+        projected_gravity: &Vector3<f32>,
         scan: &mut RayScan,
     ) -> Result<(), DepthError> {
-        self.map.write_depths(depth_m, &mut self.panorama)?;
-        self.network.predict(&self.panorama, scan);
+        self.map
+            .write_depths(depth_m, projected_gravity, &mut self.signed_log2)?;
+        self.network.predict(&self.signed_log2, scan);
         Ok(())
     }
 }
@@ -436,32 +440,32 @@ mod tests {
     fn convolutions_are_what_their_definition_says() {
         let rays = RaySpec::default();
         let shapes = [
-            convolution([5, 5], [2, 2], [2, 2]),
-            convolution([3, 3], [2, 2], [1, 1]),
-            convolution([12, 5], [1, 3], [0, 0]),
+            convolution([5, 3], [2, 1], [2, 1]),
+            convolution([3, 5], [2, 2], [1, 4]),
+            convolution([10, 4], [1, 1], [0, 3]),
         ];
         let layers = [
-            linear(25, 16, 0.3),
-            linear(144, 32, 1.1),
-            linear(32 * 60, 1, 2.0),
+            linear(42 * 15, 16, 0.3),
+            linear(16 * 15, 32, 1.1),
+            linear(32 * 40, 1, 2.0),
         ];
         let mut network = RayNetwork::new(&shapes, &layers, &rays).unwrap();
-        let panorama: Vec<f32> = (0..network.panorama().len())
+        let input: Vec<f32> = (0..network.grid().len())
             .map(|k| (0.01 * k as f32).sin())
             .collect();
         let relu =
             |values: Vec<f32>| -> Vec<f32> { values.into_iter().map(|v| v.max(0.0)).collect() };
-        let first = relu(direct(&panorama, [1, 48, 137], shapes[0], &layers[0]));
-        let second = relu(direct(&first, [16, 24, 69], shapes[1], &layers[1]));
-        let expected = direct(&second, [32, 12, 35], shapes[2], &layers[2]);
-        let found = network.forward(&panorama);
+        let first = relu(direct(&input, [42, 40, 11], shapes[0], &layers[0]));
+        let second = relu(direct(&first, [16, 20, 11], shapes[1], &layers[1]));
+        let expected = direct(&second, [32, 10, 8], shapes[2], &layers[2]);
+        let found = network.forward(&input);
         assert_eq!(found.len(), 11);
         for (a, b) in found.iter().zip(&expected) {
             assert!((a - b).abs() < 1e-4, "{found:?} {expected:?}");
         }
         assert_eq!(
             network.multiplications(),
-            24 * 69 * 25 * 16 + 12 * 35 * 144 * 32 + 11 * 60 * 32
+            20 * 11 * 630 * 16 + 10 * 8 * 240 * 32 + 11 * 1280
         );
     }
 
@@ -474,36 +478,36 @@ mod tests {
                 .to_string();
             assert!(error.contains(part), "{error}");
         };
-        let whole = convolution([48, 17], [1, 12], [0, 0]);
-        assert!(RayNetwork::new(&[whole], &[linear(48 * 17, 1, 0.0)], &rays).is_ok());
+        let whole = convolution([40, 1], [1, 1], [0, 0]);
+        assert!(RayNetwork::new(&[whole], &[linear(40 * 42, 1, 0.0)], &rays).is_ok());
         refuse(&[whole], &[], "weights for 0");
         refuse(
             &[whole],
-            &[linear(48, 1, 0.0)],
-            "takes 48 inputs, must be 816",
+            &[linear(40, 1, 0.0)],
+            "takes 40 inputs, must be 1680",
         );
         refuse(
-            &[convolution([49, 17], [1, 12], [0, 0])],
-            &[linear(49 * 17, 1, 0.0)],
+            &[convolution([41, 1], [1, 1], [0, 0])],
+            &[linear(41 * 42, 1, 0.0)],
             "does not fit",
         );
         refuse(
-            &[convolution([48, 17], [1, 0], [0, 0])],
-            &[linear(816, 1, 0.0)],
+            &[convolution([40, 1], [1, 0], [0, 0])],
+            &[linear(1680, 1, 0.0)],
             "does not fit",
         );
         refuse(
-            &[convolution([48, 17], [1, 6], [0, 0])],
-            &[linear(816, 1, 0.0)],
-            "21 numbers, must be 11",
+            &[convolution([40, 1], [1, 2], [0, 0])],
+            &[linear(1680, 1, 0.0)],
+            "6 numbers, must be 11",
         );
-        let mut bad = linear(816, 1, 0.0);
+        let mut bad = linear(1680, 1, 0.0);
         bad.weight[3] = f32::NAN;
         refuse(&[whole], &[bad], "layers.0 has a weight");
         let two = [convolution([1, 1], [1, 1], [0, 0]), whole];
         refuse(
             &two,
-            &[linear(1, 8, 0.0), linear(8 * 816, 1, 0.0)],
+            &[linear(42, 8, 0.0), linear(8 * 40, 1, 0.0)],
             "8 channels",
         );
     }

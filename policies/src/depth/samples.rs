@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use nalgebra::Vector3;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 /// Images, rays and what the rays hit, one row per instant. In memory as in a file.
@@ -17,6 +18,8 @@ pub struct DepthSamples {
     pub distance_m: Vec<f32>,
     /// Code of the kind of object that a ray hits [samples, rays]; [`Self::NOTHING`] if none.
     pub hit: Vec<u8>,
+    /// Direction of gravity in the base frame [samples, 3], unit length.
+    pub projected_gravity: Vec<[f32; 3]>,
     /// Scene \[samples\].
     pub scene: Vec<u32>,
     /// 1 where the camera had its errors, else 0 \[samples\].
@@ -59,13 +62,14 @@ impl DepthSamples {
         self.size_px[0] * self.size_px[1]
     }
 
-    /// Appends an image, depths in m.
+    /// Appends an image, depths in m, and how the robot was tilted when it was taken.
     ///
     /// # Panics
     /// When the lengths do not fit.
     pub fn push(
         &mut self,
         depth_m: &[f32],
+        projected_gravity: &Vector3<f32>,
         distance_m: &[f32],
         hit: &[u8],
         scene: u32,
@@ -79,6 +83,7 @@ impl DepthSamples {
         self.depth_mm.extend(millimetres);
         self.distance_m.extend_from_slice(distance_m);
         self.hit.extend_from_slice(hit);
+        self.projected_gravity.push((*projected_gravity).into());
         self.scene.push(scene);
         self.realism.push(u8::from(realism));
     }
@@ -96,6 +101,8 @@ impl DepthSamples {
         self.depth_mm.extend_from_slice(&other.depth_mm);
         self.distance_m.extend_from_slice(&other.distance_m);
         self.hit.extend_from_slice(&other.hit);
+        self.projected_gravity
+            .extend_from_slice(&other.projected_gravity);
         self.scene.extend_from_slice(&other.scene);
         self.realism.extend_from_slice(&other.realism);
     }
@@ -111,6 +118,11 @@ impl DepthSamples {
         &self.distance_m[sample * self.num_rays..(sample + 1) * self.num_rays]
     }
 
+    /// Direction of gravity in the base frame of a sample.
+    pub fn gravity(&self, sample: usize) -> Vector3<f32> {
+        self.projected_gravity[sample].into()
+    }
+
     /// What the rays of a sample hit.
     pub fn hits(&self, sample: usize) -> &[u8] {
         &self.hit[sample * self.num_rays..(sample + 1) * self.num_rays]
@@ -124,16 +136,16 @@ impl DepthSamples {
         let [columns, rows] = self.size_px;
         let (len, rays) = (self.len(), self.num_rays);
         let image: Vec<u8> = self.depth_mm.iter().flat_map(|v| v.to_le_bytes()).collect();
-        let distance: Vec<u8> = self
-            .distance_m
-            .iter()
-            .flat_map(|v| v.to_le_bytes())
-            .collect();
+        let float_bytes =
+            |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
+        let distance = float_bytes(&self.distance_m);
+        let gravity = float_bytes(self.projected_gravity.as_flattened());
         let scene: Vec<u8> = self.scene.iter().flat_map(|v| v.to_le_bytes()).collect();
         let views = [
             ("depth_mm", Dtype::U16, vec![len, rows, columns], &image),
             ("distance_m", Dtype::F32, vec![len, rays], &distance),
             ("hit", Dtype::U8, vec![len, rays], &self.hit),
+            ("projected_gravity", Dtype::F32, vec![len, 3], &gravity),
             ("realism", Dtype::U8, vec![len], &self.realism),
             ("scene", Dtype::U32, vec![len], &scene),
         ];
@@ -181,25 +193,29 @@ impl DepthSamples {
             return Err(error("images or rays have the wrong shape".to_owned()));
         };
         let (hit, realism) = (tensor("hit", Dtype::U8)?, tensor("realism", Dtype::U8)?);
+        let gravity = tensor("projected_gravity", Dtype::F32)?;
         let scene = tensor("scene", Dtype::U32)?;
         let fits = rays_len == len
             && hit.shape() == [len, num_rays]
             && realism.shape() == [len]
+            && gravity.shape() == [len, 3]
             && scene.shape() == [len];
         if !fits {
             return Err(error("images, rays and scenes differ in number".to_owned()));
         }
         let words = |bytes: &[u8]| -> Vec<[u8; 4]> { bytes.as_chunks::<4>().0.to_vec() };
+        let floats = |bytes: &[u8]| -> Vec<f32> {
+            let words = words(bytes).into_iter();
+            words.map(f32::from_le_bytes).collect()
+        };
         let pixels = image.data().as_chunks::<2>().0.iter();
         Ok(Self {
             size_px: [columns, rows],
             num_rays,
             depth_mm: pixels.map(|bytes| u16::from_le_bytes(*bytes)).collect(),
-            distance_m: words(distance.data())
-                .into_iter()
-                .map(f32::from_le_bytes)
-                .collect(),
+            distance_m: floats(distance.data()),
             hit: hit.data().to_vec(),
+            projected_gravity: floats(gravity.data()).as_chunks::<3>().0.to_vec(),
             scene: words(scene.data())
                 .into_iter()
                 .map(u32::from_le_bytes)
@@ -217,12 +233,13 @@ mod tests {
         let mut samples = DepthSamples::new([3, 2], 2);
         samples.push(
             &[0.1, 1.2345, 6.0, 0.0, 70.0, 2.0],
+            &Vector3::new(0.1, -0.2, -0.9),
             &[0.5, 6.0],
             &[3, 255],
             7,
             true,
         );
-        samples.push(&[1.0; 6], &[1.0, 2.0], &[0, 1], 8, false);
+        samples.push(&[1.0; 6], &-Vector3::z(), &[1.0, 2.0], &[0, 1], 8, false);
         samples
     }
 

@@ -5,16 +5,17 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
-use tch::nn::{self, ModuleT};
+use tch::nn;
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
 use super::host_tensor::{elements, elements_mut, zeros};
-use super::ray_images::RayImages;
+use super::ray_model::Network;
+use super::ray_view::RayView;
 use crate::algorithm::InvalidConfig;
-use crate::depth::{Convolution, RayLearningConfig, RayNetworkKind};
+use crate::depth::{Convolution, DepthError, DepthSamples, RayLearningConfig, image::check};
 use crate::mlp::Linear;
 
 /// Optimizer steps between two reports.
@@ -25,33 +26,14 @@ const WARM_UP: f32 = 0.03;
 const BETA: [f64; 2] = [0.9, 0.999];
 const EPSILON: f64 = 1e-8;
 
-/// Filters of the small network, and their number: two convolutions that shrink the panorama, one over its whole height,
-/// and then along the columns only; the last but one steps from ray to ray.
-const PANORAMA_NETWORK: [(Convolution, i64); 7] = [
-    (convolution([7, 5], [4, 2], [3, 2]), 16),
-    (convolution([3, 3], [2, 2], [1, 1]), 32),
-    (convolution([6, 3], [1, 1], [0, 1]), 64),
-    (convolution([1, 5], [1, 1], [0, 2]), 64),
-    (convolution([1, 5], [1, 1], [0, 2]), 64),
-    (convolution([1, 5], [1, 3], [0, 0]), 64),
-    (convolution([1, 1], [1, 1], [0, 0]), 1),
-];
-
-const fn convolution(kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Convolution {
-    Convolution {
-        kernel,
-        stride,
-        padding,
-    }
-}
-
 /// Fits a ray network to images. Its course depends on the config, the images and the seed alone.
 pub struct RayLearner<'a> {
     config: RayLearningConfig,
-    images: &'a RayImages,
+    view: RayView,
+    samples: &'a DepthSamples,
     seed: u64,
-    /// Images that are learned from; those behind them are held out.
-    training: usize,
+    /// Images that are not learned from.
+    held_out: Vec<u32>,
     store: nn::VarStore,
     network: Network,
     /// First and second moment of every trainable variable, by its name.
@@ -62,17 +44,6 @@ pub struct RayLearner<'a> {
     order_epoch: Option<u64>,
     input: Tensor,
     target: Tensor,
-}
-
-enum Network {
-    Panorama(Vec<Filters>),
-    Resnet18(nn::FuncT<'static>),
-}
-
-struct Filters {
-    shape: Convolution,
-    weight: Tensor,
-    bias: Tensor,
 }
 
 /// Why rays cannot be learned.
@@ -100,6 +71,9 @@ pub enum RayLearningError {
         /// What is wrong.
         what: String,
     },
+    /// An image cannot be shown.
+    #[error(transparent)]
+    Image(#[from] DepthError),
     /// libtorch says no.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
@@ -117,19 +91,27 @@ pub struct RayProgress {
 }
 
 impl<'a> RayLearner<'a> {
-    /// A network with random weights, to learn from all but the last `held_out` images.
+    /// A network with random weights, to learn from all but the last `held_out` samples. Samples whose image tells nothing
+    /// are left out.
     ///
     /// # Errors
     /// A setting out of range, or too few images.
     pub fn new(
         config: RayLearningConfig,
-        images: &'a RayImages,
+        view: RayView,
+        samples: &'a DepthSamples,
         held_out: usize,
         seed: u64,
     ) -> Result<Self, RayLearningError> {
         config.validate()?;
         tch::set_num_threads(1);
-        let training = images.len().saturating_sub(held_out);
+        let tells_something = |sample: &u32| {
+            let millimetres = samples.image_mm(*sample as usize).iter();
+            check(millimetres.map(|mm| f32::from(*mm))).is_ok()
+        };
+        let mut order: Vec<u32> = (0..samples.len() as u32).filter(tells_something).collect();
+        let training = order.len().saturating_sub(held_out);
+        let held_out = order.split_off(training);
         let batch_size = config.batch_size;
         if training < batch_size {
             return Err(RayLearningError::TooFewImages {
@@ -137,15 +119,9 @@ impl<'a> RayLearner<'a> {
                 batch_size,
             });
         }
+        let rays = samples.num_rays as i64;
         let store = nn::VarStore::new(Device::Cpu);
-        let network = match config.network {
-            RayNetworkKind::Panorama => Network::panorama(&store.root(), images, seed),
-            RayNetworkKind::Resnet18 => {
-                tch::manual_seed(seed as i64);
-                let rays = images.num_rays() as i64;
-                Network::Resnet18(tch::vision::resnet::resnet18(&store.root(), rays))
-            }
-        };
+        let network = Network::new(config.network, &store.root(), &view, rays, seed);
         let trainable = store
             .variables()
             .into_iter()
@@ -153,17 +129,18 @@ impl<'a> RayLearner<'a> {
         let moments = trainable
             .map(|(name, variable)| (name, [variable.zeros_like(), variable.zeros_like()]))
             .collect();
-        let [rows, columns] = images.shape();
+        let [rows, columns, channels] = view.shape();
         Ok(Self {
-            input: zeros(&[batch_size, 1, rows, columns], Kind::Float),
-            target: zeros(&[batch_size, images.num_rays()], Kind::Float),
-            order: (0..training as u32).collect(),
+            input: zeros(&[batch_size, rows, columns, channels], Kind::Float),
+            target: zeros(&[batch_size, samples.num_rays], Kind::Float),
+            order,
             order_epoch: None,
             steps: 0,
             config,
-            images,
+            view,
+            samples,
             seed,
-            training,
+            held_out,
             store,
             network,
             moments,
@@ -173,7 +150,7 @@ impl<'a> RayLearner<'a> {
     /// Images that are learned from.
     #[must_use]
     pub fn num_images(&self) -> usize {
-        self.training
+        self.order.len()
     }
 
     /// Number of weights and biases.
@@ -200,7 +177,7 @@ impl<'a> RayLearner<'a> {
 
     /// Images that do not fill a batch wait for the next epoch's order.
     fn steps_per_epoch(&self) -> u64 {
-        (self.training / self.config.batch_size) as u64
+        (self.order.len() / self.config.batch_size) as u64
     }
 
     /// Learns until all steps are done or `stop` is set, and saves to the file `checkpoint` now and then and at the
@@ -212,7 +189,7 @@ impl<'a> RayLearner<'a> {
         &mut self,
         checkpoint: Option<&Path>,
         stop: &AtomicBool,
-        mut observer: impl FnMut(&Self, RayProgress) -> Result<(), E>,
+        mut observer: impl FnMut(&mut Self, RayProgress) -> Result<(), E>,
     ) -> Result<(), E> {
         let (mut loss, mut count) = (0.0, 0);
         while self.steps < self.total_steps() && !stop.load(Ordering::Relaxed) {
@@ -244,8 +221,8 @@ impl<'a> RayLearner<'a> {
     /// # Errors
     /// When the error is not finite.
     pub fn step(&mut self) -> Result<f64, RayLearningError> {
-        self.fill_batch();
-        let predicted = self.forward(&self.input, true);
+        self.fill_batch()?;
+        let predicted = self.network.forward(&self.input, true);
         let loss = predicted.mse_loss(&self.target, Reduction::Mean);
         let mean = loss.double_value(&[]);
         if !mean.is_finite() {
@@ -259,43 +236,41 @@ impl<'a> RayLearner<'a> {
 
     /// Mean squared error, log2, over the images that are held out, as they are.
     #[must_use]
-    pub fn held_out_error(&self) -> f64 {
-        let rays = self.images.num_rays();
-        let len = self.images.len_of_one();
-        let [rows, columns] = self.images.shape();
-        let indices: Vec<usize> = (self.training..self.images.len()).collect();
-        let (mut sum, mut count) = (0.0, 0);
-        for indices in indices.chunks(256) {
-            let mut input = zeros(&[indices.len(), 1, rows, columns], Kind::Float);
-            let mut target = vec![0.0; indices.len() * rays];
+    pub fn held_out_error(&mut self) -> f64 {
+        let len = self.view.len();
+        let [rows, columns, channels] = self.view.shape();
+        let (mut sum, mut count) = (0.0, 0_u32);
+        for samples in self.held_out.chunks(256) {
+            let mut input = zeros(&[samples.len(), rows, columns, channels], Kind::Float);
             let inputs = elements_mut::<f32>(&mut input).chunks_exact_mut(len);
-            for ((index, input), target) in indices
-                .iter()
-                .zip(inputs)
-                .zip(target.chunks_exact_mut(rays))
-            {
-                self.images.write(*index, input, target);
+            let mut target = Vec::new();
+            for (sample, input) in samples.iter().zip(inputs) {
+                let sample = *sample as usize;
+                let (image, gravity) =
+                    (self.samples.image_mm(sample), self.samples.gravity(sample));
+                // Images that tell nothing were left out.
+                let _ = self.view.write(image, &gravity, input);
+                target.extend(self.samples.rays_m(sample).iter().map(|ray| ray.log2()));
             }
-            let predicted = no_grad(|| self.forward(&input, false)).contiguous();
-            let errors = elements::<f32>(&predicted).iter().zip(&target);
-            sum += errors
-                .map(|(a, b)| f64::from((a - b) * (a - b)))
-                .sum::<f64>();
-            count += target.len();
+            let predicted = no_grad(|| self.network.forward(&input, false)).contiguous();
+            for (predicted, target) in elements::<f32>(&predicted).iter().zip(&target) {
+                sum += f64::from((predicted - target).powi(2));
+                count += 1;
+            }
         }
-        sum / f64::from(count.max(1) as u32)
+        sum / f64::from(count.max(1))
     }
 
-    /// log2 of the ray distances in m of one input, without augmentation.
+    /// log2 of the ray distances in m of one input of a [`RayView`].
     ///
     /// # Panics
     /// When `input` has another length.
     #[must_use]
     pub fn predict(&self, input: &[f32]) -> Vec<f32> {
-        let [rows, columns] = self.images.shape();
-        let mut tensor = zeros(&[1, 1, rows, columns], Kind::Float);
+        let [rows, columns, channels] = self.view.shape();
+        let mut tensor = zeros(&[1, rows, columns, channels], Kind::Float);
         elements_mut(&mut tensor).copy_from_slice(input);
-        let predicted = no_grad(|| self.forward(&tensor, false)).contiguous();
+        let predicted = no_grad(|| self.network.forward(&tensor, false)).contiguous();
         elements::<f32>(&predicted).to_vec()
     }
 
@@ -311,7 +286,7 @@ impl<'a> RayLearner<'a> {
     }
 
     /// Inputs and targets of the next batch.
-    fn fill_batch(&mut self) {
+    fn fill_batch(&mut self) -> Result<(), RayLearningError> {
         let epoch = self.steps / self.steps_per_epoch();
         if self.order_epoch != Some(epoch) {
             self.order.sort_unstable();
@@ -323,38 +298,24 @@ impl<'a> RayLearner<'a> {
         let first = (self.steps % self.steps_per_epoch()) as usize * size;
         let mut random =
             Pcg64::seed_from_u64(self.seed ^ self.steps.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let (len, rays) = (self.images.len_of_one(), self.images.num_rays());
+        let (len, rays) = (self.view.len(), self.samples.num_rays);
         let inputs = elements_mut::<f32>(&mut self.input).chunks_exact_mut(len);
         let targets = elements_mut::<f32>(&mut self.target).chunks_exact_mut(rays);
-        for ((index, input), target) in self.order[first..first + size]
+        let augmentation = &self.config.augmentation;
+        for ((sample, input), target) in self.order[first..first + size]
             .iter()
             .zip(inputs)
             .zip(targets)
         {
-            self.images.write(*index as usize, input, target);
-            let augmentation = &self.config.augmentation;
-            self.images
-                .augment(augmentation, &mut random, input, target);
-        }
-    }
-
-    /// log2 distances [images, rays] of inputs [images, 1, rows, columns].
-    fn forward(&self, input: &Tensor, training: bool) -> Tensor {
-        match &self.network {
-            Network::Panorama(layers) => {
-                let mut x = input.shallow_clone();
-                for (index, layer) in layers.iter().enumerate() {
-                    x = layer.forward(&x);
-                    if index + 1 < layers.len() {
-                        x = x.relu();
-                    }
-                }
-                x.flatten(1, -1)
+            let sample = *sample as usize;
+            for (target, ray) in target.iter_mut().zip(self.samples.rays_m(sample)) {
+                *target = ray.log2();
             }
-            Network::Resnet18(network) => {
-                network.forward_t(&input.expand([-1, 3, -1, -1], false), training)
-            }
+            let (image, gravity) = (self.samples.image_mm(sample), self.samples.gravity(sample));
+            self.view
+                .write_augmented(image, &gravity, augmentation, &mut random, input, target)?;
         }
+        Ok(())
     }
 
     /// Adam (Kingma and Ba, 2015).
@@ -383,20 +344,7 @@ impl<'a> RayLearner<'a> {
     /// does not hold.
     #[must_use]
     pub fn layers(&self) -> Option<(Vec<Convolution>, Vec<Linear>)> {
-        let Network::Panorama(filters) = &self.network else {
-            return None;
-        };
-        let linear = |layer: &Filters| {
-            // From [out, in, vertical, horizontal] to [out, vertical, horizontal, in].
-            let weight = layer.weight.detach().permute([0, 2, 3, 1]).contiguous();
-            Linear {
-                inputs: weight.numel() / layer.bias.numel(),
-                weight: elements::<f32>(&weight).to_vec(),
-                bias: elements::<f32>(&layer.bias.detach()).to_vec(),
-            }
-        };
-        let shapes = filters.iter().map(|layer| layer.shape).collect();
-        Some((shapes, filters.iter().map(linear).collect()))
+        self.network.layers()
     }
 
     /// Writes all that is needed to go on exactly, given the same config, images and seed.
@@ -451,49 +399,5 @@ fn checkpoint_error(path: &Path, what: String) -> RayLearningError {
     RayLearningError::Checkpoint {
         path: path.display().to_string(),
         what,
-    }
-}
-
-impl Network {
-    fn panorama(root: &nn::Path<'_>, images: &RayImages, seed: u64) -> Self {
-        let mut random = Pcg64::new(seed.into(), u128::MAX);
-        let mut channels = 1;
-        let mut layers = Vec::new();
-        for (index, (shape, filters)) in PANORAMA_NETWORK.into_iter().enumerate() {
-            let [high, wide] = shape.kernel.map(|len| len as i64);
-            let path = root / "layers" / index;
-            let mut weight = path.zeros("weight", &[filters, channels, high, wide]);
-            // Kaiming's bound for ReLU. Not libtorch's generator, which all threads of a process share.
-            let bound = (6.0 / (channels * high * wide) as f32).sqrt();
-            for weight in elements_mut::<f32>(&mut weight) {
-                *weight = random.random_range(-bound..bound);
-            }
-            let mut bias = path.zeros("bias", &[filters]);
-            if index + 1 == PANORAMA_NETWORK.len() {
-                // To begin with, nothing is in sight.
-                let _ = no_grad(|| bias.fill_(f64::from(images.highest_log2())));
-            }
-            layers.push(Filters {
-                shape,
-                weight,
-                bias,
-            });
-            channels = filters;
-        }
-        Self::Panorama(layers)
-    }
-}
-
-impl Filters {
-    fn forward(&self, x: &Tensor) -> Tensor {
-        let pair = |[vertical, horizontal]: [usize; 2]| [vertical as i64, horizontal as i64];
-        x.conv2d(
-            &self.weight,
-            Some(&self.bias),
-            pair(self.shape.stride),
-            pair(self.shape.padding),
-            [1, 1],
-            1,
-        )
     }
 }

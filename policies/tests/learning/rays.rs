@@ -2,11 +2,11 @@
 
 use std::sync::atomic::AtomicBool;
 
-use nalgebra::UnitQuaternion;
+use nalgebra::{Isometry3, Vector3};
 use policies::{
     RaySpec,
     depth::{DepthSamples, Intrinsics, RayLearningConfig, RayNetwork, RayNetworkKind},
-    train::{RayImages, RayLearner, RayLearningError},
+    train::{RayLearner, RayLearningError, RayView},
 };
 
 const CAMERA: Intrinsics = Intrinsics {
@@ -16,11 +16,14 @@ const CAMERA: Intrinsics = Intrinsics {
     centre_px: [19.5, 11.5],
 };
 
+fn view(network: RayNetworkKind) -> RayView {
+    let camera_base = Isometry3::translation(0.0, 0.0, 0.27);
+    RayView::new(network, &CAMERA, &camera_base, &RaySpec::default()).unwrap()
+}
+
 /// Walls across the view, each at its own distance, whose lower third is floor.
-fn images(network: RayNetworkKind, count: usize) -> RayImages {
+fn samples(count: usize) -> DepthSamples {
     let rays = RaySpec::default();
-    let turn = UnitQuaternion::identity();
-    let mut images = RayImages::new(network, &CAMERA, &turn, &rays).unwrap();
     let mut samples = DepthSamples::new([40, 24], 11);
     for index in 0..count {
         let wall_m = 0.6 + 4.0 * ((index * 37) % 101) as f32 / 101.0;
@@ -30,10 +33,16 @@ fn images(network: RayNetworkKind, count: usize) -> RayImages {
         let distance_m: Vec<f32> = (0..11)
             .map(|ray| (wall_m / rays.angle_rad(ray).cos()).min(6.0))
             .collect();
-        samples.push(&depth_m, &distance_m, &[0; 11], index as u32, false);
+        samples.push(
+            &depth_m,
+            &-Vector3::z(),
+            &distance_m,
+            &[0; 11],
+            index as u32,
+            false,
+        );
     }
-    images.push(&samples);
-    images
+    samples
 }
 
 fn config(epochs: usize) -> RayLearningConfig {
@@ -58,8 +67,8 @@ fn run(learner: &mut RayLearner<'_>, stop_after: u64) {
 
 #[test]
 fn distances_of_walls_are_learned_and_are_the_same_without_libtorch() {
-    let images = images(RayNetworkKind::Panorama, 440);
-    let mut learner = RayLearner::new(config(16), &images, 40, 1).unwrap();
+    let (mut view, samples) = (view(RayNetworkKind::Tsdf), samples(440));
+    let mut learner = RayLearner::new(config(16), view.clone(), &samples, 40, 1).unwrap();
     let before = learner.held_out_error();
     run(&mut learner, 0);
     let after = learner.held_out_error();
@@ -67,21 +76,25 @@ fn distances_of_walls_are_learned_and_are_the_same_without_libtorch() {
 
     let (convolutions, layers) = learner.layers().unwrap();
     let mut network = RayNetwork::new(&convolutions, &layers, &RaySpec::default()).unwrap();
-    let input: Vec<f32> = (0..images.len_of_one())
-        .map(|k| -0.5 - 0.5 * (0.37 * k as f32).sin())
-        .collect();
-    let expected = learner.predict(&input);
-    for (a, b) in network.forward(&input).iter().zip(&expected) {
-        assert!((a - b).abs() < 1e-3, "{a} {b}");
+    let mut input = vec![0.0; view.len()];
+    let tilted = Vector3::new(0.1, -0.2, -0.97);
+    for sample in 0..40 {
+        view.write(samples.image_mm(sample), &tilted, &mut input)
+            .unwrap();
+        let expected = learner.predict(&input);
+        for (a, b) in network.forward(&input).iter().zip(&expected) {
+            assert!((a - b).abs() < 1e-3, "{a} {b}");
+        }
     }
 }
 
 #[test]
 fn a_resumed_run_ends_with_the_same_bits_and_another_seed_does_not() {
-    let images = images(RayNetworkKind::Panorama, 64);
+    let samples = samples(64);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rays.safetensors");
-    let learner = |seed| RayLearner::new(config(2), &images, 0, seed).unwrap();
+    let view = view(RayNetworkKind::Tsdf);
+    let learner = |seed| RayLearner::new(config(2), view.clone(), &samples, 0, seed).unwrap();
     let mut whole = learner(3);
     run(&mut whole, 6);
     let mut first = learner(3);
@@ -107,14 +120,14 @@ fn a_resumed_run_ends_with_the_same_bits_and_another_seed_does_not() {
 
 #[test]
 fn the_reference_network_takes_the_image_itself() {
-    let images = images(RayNetworkKind::Resnet18, 8);
-    assert_eq!(images.shape(), [24, 40]);
+    let (view, samples) = (view(RayNetworkKind::Resnet18), samples(8));
+    assert_eq!(view.shape(), [24, 40, 1]);
     let config = RayLearningConfig {
         network: RayNetworkKind::Resnet18,
         batch_size: 4,
         ..config(1)
     };
-    let mut learner = RayLearner::new(config, &images, 0, 1).unwrap();
+    let mut learner = RayLearner::new(config, view, &samples, 0, 1).unwrap();
     assert!(learner.num_parameters() > 11_000_000);
     assert!(learner.step().unwrap().is_finite());
     assert!(learner.layers().is_none());

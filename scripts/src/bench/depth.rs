@@ -42,7 +42,7 @@ pub struct DepthReport {
     /// Multiplications of the ray network.
     #[serde(skip_serializing_if = "Option::is_none")]
     multiplications: Option<usize>,
-    /// Image to rays on one core: panorama and network.
+    /// Image to rays on one core: signed distances and network.
     #[serde(skip_serializing_if = "Option::is_none")]
     predict_us: Option<Percentiles>,
 }
@@ -106,15 +106,16 @@ pub fn measure(config: &Config, bundle: &Bundle, duration: Duration) -> Result<D
     let multiplications = network.as_ref().map(|network| network.multiplications());
     let predict_us = network
         .map(|network| -> Result<Percentiles> {
-            let turn = mount.pose_base.rotation;
-            let mut predictor = RayPredictor::new(network, &Intrinsics::of(mount), &turn)?;
+            let intrinsics = Intrinsics::of(mount);
+            let mut predictor = RayPredictor::new(network, &intrinsics, &mount.pose_base)?;
+            let level = -Vector3::z();
             let mut scan = RayScan::default();
             camera.render(&poses[0], &scenes[0].parts, 0.0, &mut depth_m);
             let mut samples_us = Vec::new();
             let begin = Instant::now();
             while begin.elapsed() < duration {
                 let start = Instant::now();
-                predictor.predict_depths(black_box(&depth_m), &mut scan)?;
+                predictor.predict_depths(black_box(&depth_m), &level, &mut scan)?;
                 samples_us.push(start.elapsed().as_secs_f64() * 1e6);
             }
             Ok(Percentiles::new(samples_us))

@@ -15,11 +15,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use nalgebra::Vector3;
 use policies::{
     Bundle, Provenance, RayMember,
-    depth::{Intrinsics, RayNetworkKind},
+    depth::{DepthSamples, Intrinsics, RayNetworkKind},
     file::write_atomic,
-    train::{EventWriter, RayImages, RayLearner, RayProgress},
+    train::{EventWriter, RayLearner, RayProgress, RayView},
 };
 use robots::Robot;
 use sim::depth::Split;
@@ -92,22 +93,26 @@ fn train(
     let begin = Instant::now();
     let settings = &config.depth.learning;
     let camera = camera_of(robot)?;
-    let (intrinsics, turn) = (Intrinsics::of(camera), camera.pose_base.rotation);
+    let intrinsics = Intrinsics::of(camera);
     let rays = data.manifest.rays.clone();
     eprintln!(
         "reading {}",
         short(data.manifest.images(Split::Train) as f64) + " images"
     );
-    let mut images = RayImages::new(settings.network, &intrinsics, &turn, &rays)?;
-    let mut left_out = 0;
+    let kind = settings.network;
+    let mut view = RayView::new(kind, &intrinsics, &camera.pose_base, &rays)?;
+    let mut images = DepthSamples::new([camera.width_px, camera.height_px], rays.count);
     for samples in data.files(Split::Train) {
-        left_out += images.push(&samples?);
-    }
-    if left_out > 0 {
-        eprintln!("{left_out} images without any object or ground in sight are left out");
+        images.append(&samples?);
     }
     let held_out = (HELD_OUT_SHARE * images.len() as f64) as usize;
-    let mut learner = RayLearner::new(settings.clone(), &images, held_out, config.seed)?;
+    let mut learner = RayLearner::new(
+        settings.clone(),
+        view.clone(),
+        &images,
+        held_out,
+        config.seed,
+    )?;
     let folder = run.checkpoints();
     fs::create_dir_all(&folder).with_context(|| format!("cannot write to {}", folder.display()))?;
     let checkpoint = folder.join("rays.safetensors");
@@ -143,19 +148,17 @@ fn train(
         );
         return Ok(());
     }
-    let kind = settings.network;
-    let mut shown = RayImages::new(kind, &intrinsics, &turn, &rays)?;
-    let mut input = vec![0.0; shown.len_of_one()];
-    let mut network = bundle
-        .rays
-        .as_ref()
-        .map(|_| bundle.ray_network())
-        .transpose()?;
-    let mut predict = |image: &[u16]| -> Result<Vec<f32>> {
-        shown.view(image, &mut input)?;
-        Ok(match (kind, &mut network) {
-            (RayNetworkKind::Panorama, Some(network)) => network.forward(&input).to_vec(),
-            _ => learner.predict(&input),
+    let mut input = vec![0.0; view.len()];
+    // What runs on a robot, where there is such a network.
+    let mut network = match kind {
+        RayNetworkKind::Tsdf => Some(bundle.ray_network()?),
+        RayNetworkKind::Resnet18 => None,
+    };
+    let mut predict = |image: &[u16], gravity: &Vector3<f32>| -> Result<Vec<f32>> {
+        view.write(image, gravity, &mut input)?;
+        Ok(match &mut network {
+            Some(network) => network.forward(&input).to_vec(),
+            None => learner.predict(&input),
         })
     };
     let parameters = learner.num_parameters();
@@ -194,7 +197,7 @@ fn learn(
     let mut progress = Progress::new(total, learner.steps());
     let mut last = (Instant::now(), learner.steps());
     let mut held_out = None;
-    let observe = |learner: &RayLearner<'_>, now: RayProgress| -> Result<()> {
+    let observe = |learner: &mut RayLearner<'_>, now: RayProgress| -> Result<()> {
         let rate = (now.steps - last.1) as f64 / last.0.elapsed().as_secs_f64();
         last = (Instant::now(), now.steps);
         if now.steps == total || now.steps.is_multiple_of(total.div_ceil(1500) * 50) {

@@ -4,6 +4,7 @@
 
 mod bench;
 mod configuration;
+mod depth;
 #[cfg(feature = "ros2")]
 mod over_dds;
 #[cfg(feature = "train")]

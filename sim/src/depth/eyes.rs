@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use nalgebra::{Isometry3, Translation3};
+use nalgebra::{Isometry3, Translation3, Vector3};
 use policies::{
     RayScan,
     depth::{DepthError, RayNetwork, RayPredictor},
@@ -65,10 +65,9 @@ impl Eyes {
         network: RayNetwork,
         config: &CameraConfig,
     ) -> Result<Self, DepthError> {
-        let turn = camera.pose_base.rotation;
         let camera = DepthCamera::new(camera);
         Ok(Self {
-            predictor: RayPredictor::new(network, camera.intrinsics(), &turn)?,
+            predictor: RayPredictor::new(network, camera.intrinsics(), camera.pose_base())?,
             config: config.clone(),
             mounting: Isometry3::identity(),
             stream: stream(0, 0),
@@ -137,7 +136,10 @@ impl Eyes {
             .realism
             .spoil(&mut self.depth_m, columns, &mut self.stream);
         let mut seen = RayScan::default();
-        let result = self.predictor.predict_depths(&self.depth_m, &mut seen);
+        let gravity = physics.orientation.inverse_transform_vector(&-Vector3::z());
+        let result = self
+            .predictor
+            .predict_depths(&self.depth_m, &gravity, &mut seen);
         result.is_ok().then_some(seen)
     }
 }

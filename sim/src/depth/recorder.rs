@@ -40,7 +40,7 @@ const LEG_S: f32 = 9.0;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecordingConfig {
-    /// Scenes to learn from, with the kinds of objects that may be learned.
+    /// Scenes to learn from, with the kinds of objects that may be learned; every second one with random compounds instead.
     pub train_scenes: usize,
     /// Scenes to test on; every second one with the kinds that are kept for the test, and no other.
     pub test_scenes: usize,
@@ -67,7 +67,7 @@ pub struct RecordingConfig {
 impl Default for RecordingConfig {
     fn default() -> Self {
         Self {
-            train_scenes: 6144,
+            train_scenes: 12288,
             test_scenes: 512,
             objects: [6, 24],
             area_x_m: [-1.0, 8.0],
@@ -458,6 +458,7 @@ impl<'a> Batch<'a> {
             .cast(&self.caster, rays, state, &mut self.scan, &mut self.hit);
         seat.samples.push(
             &self.depth_m,
+            &state.projected_gravity_base(),
             &self.scan.distance_m,
             &self.hit,
             seat.number as u32,
@@ -477,6 +478,7 @@ impl Seat {
         let mut stream = stream(job.seed, index);
         let kinds: &[ObjectKind] = match split {
             Split::Test if number % 2 == 1 => &ObjectKind::HELD_OUT,
+            Split::Train if number % 2 == 1 => &[ObjectKind::Compound],
             _ => &ObjectKind::TRAINING,
         };
         let scene = DepthScene::draw(kinds, config, &mut stream);

@@ -1,10 +1,14 @@
 use std::path::Path;
 
-use policies::{Bundle, depth::DepthSamples};
-use robots::Robot;
+use nalgebra::{Point3, UnitQuaternion};
+use policies::{
+    Bundle, RayScan,
+    depth::{DepthSamples, RayErrors},
+};
+use robots::{Robot, RobotState};
 
 use super::*;
-use crate::object::ObjectKind;
+use crate::{engine::PhysicsState, object::ObjectKind, random::stream, rays::RayCaster};
 
 fn bundle() -> Bundle {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -79,4 +83,41 @@ fn impossible_recordings_are_named() {
     refuse(&robot, noisy, "`edge_dropout` is 2");
     robot.camera = None;
     refuse(&robot, config(), "has no camera");
+}
+
+#[test]
+fn a_robot_that_tilts_sees_what_it_sees_level() {
+    let (robot, bundle) = (Robot::load("go1").unwrap(), bundle());
+    let camera = robot.camera.as_ref().unwrap();
+    let network = bundle.ray_network().unwrap();
+    let mut eyes = Eyes::new(camera, network, &CameraConfig::default()).unwrap();
+    let spec = bundle.camera_rays(camera).unwrap();
+    let caster = RayCaster::new(&spec);
+    let mut physics = PhysicsState::zero(&robot);
+    let mut state = RobotState::zero(robot.joints().count(), robot.legs.len());
+    let mut errors = [RayErrors::default(), RayErrors::default()];
+    for number in 0..40 {
+        let mut stream = stream(11, number);
+        let kinds = [ObjectKind::Wall, ObjectKind::Cylinder, ObjectKind::Box];
+        let scene = DepthScene::draw(&kinds, &config(), &mut stream);
+        for (errors, tilt_rad) in errors.iter_mut().zip([0.0, 0.15]) {
+            let sign = if number % 2 == 0 { 1.0 } else { -1.0 };
+            physics.position_world = Point3::new(-1.6, 0.0, 0.3);
+            physics.orientation = UnitQuaternion::from_euler_angles(
+                tilt_rad * sign,
+                if number % 4 < 2 { tilt_rad } else { -tilt_rad },
+                0.1 * number as f32,
+            );
+            physics.write_robot_state(1.0, &mut state);
+            let (mut exact, mut hit) = (RayScan::clear(&spec), Vec::new());
+            scene.cast(&caster, &spec, &state, &mut exact, &mut hit);
+            let mut seen = RayScan::default();
+            eyes.reset(number);
+            eyes.look(&physics, &scene.parts, 0.0, &mut seen);
+            let log2: Vec<f32> = seen.distance_m.iter().map(|ray| ray.log2()).collect();
+            errors.add(&log2, &exact.distance_m, &hit, [spec.min_m, spec.max_m]);
+        }
+    }
+    let [level, tilted] = errors.map(|errors| errors.all.mean());
+    assert!(level < 0.04 && tilted < 0.06, "{level} {tilted}");
 }

@@ -84,7 +84,6 @@ fn controller(switch: SwitchConfig) -> Controller {
     Controller::new(&go1(), &bundle(), Method::Abs, &config).unwrap()
 }
 
-/// Running ahead at `vx_mps`, the goal 5 m ahead.
 /// A twist is reached at once.
 fn at_once() -> SwitchConfig {
     let mut config = SwitchConfig::default();
@@ -92,6 +91,7 @@ fn at_once() -> SwitchConfig {
     config
 }
 
+/// Running ahead at `vx_mps`, the goal 5 m ahead.
 fn input(vx_mps: f32) -> ControlInput {
     let robot = go1();
     let mut input = ControlInput::new(&robot, &RaySpec::default());
@@ -198,6 +198,20 @@ fn recovery_acts_only_on_a_twist_that_is_better_by_enough() {
     };
     assert!(acts(-2.0) && acts(0.1) && acts(1.0));
     assert!(!acts(1.9));
+
+    // Where nothing is set, the bundle says it.
+    let mut bundle = bundle();
+    let mut bundled = |min_gain| {
+        bundle.reach_avoid.as_mut().unwrap().min_gain = min_gain;
+        let config = ControllerConfig {
+            switch: at_once(),
+            ..ControllerConfig::default()
+        };
+        let mut controller = Controller::new(&go1(), &bundle, Method::Abs, &config).unwrap();
+        step(&mut controller, &input(3.0));
+        controller.mode()
+    };
+    assert_eq!((bundled(1.0), bundled(1.9)), (Mode::Recovery, Mode::Agile));
 }
 
 #[test]

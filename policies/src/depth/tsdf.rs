@@ -68,6 +68,7 @@ impl RayGrid {
             origin_x_m,
             min_m,
             max_m,
+            earlier_steps: _,
         } = self.rays;
         let text = format!(
             "{DISTANCES}|{NEAREST_M}|{ASIDE_DEG:?}|{HEIGHTS_M:?}|{TRUNCATION:?}\n\

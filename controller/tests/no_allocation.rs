@@ -16,7 +16,7 @@ fn bundle(robot: &Robot, rays: &RaySpec) -> Bundle {
         &Layout::agile(robot, rays),
         0.25,
         Activation::Elu,
-        layers(&[61, 512, 256, 128, 12]),
+        layers(&[Layout::agile(robot, rays).dim(), 512, 256, 128, 12]),
         provenance(),
     );
     let recovery = Member::recovery(
@@ -27,8 +27,9 @@ fn bundle(robot: &Robot, rays: &RaySpec) -> Bundle {
         provenance(),
     );
     // The value rises with v_x and little else.
-    let mut value = layers(&[19, 64, 64, 1]);
-    for (unit, row) in value[0].weight.chunks_exact_mut(19).enumerate() {
+    let inputs = Layout::reach_avoid(robot, rays).dim();
+    let mut value = layers(&[inputs, 64, 64, 1]);
+    for (unit, row) in value[0].weight.chunks_exact_mut(inputs).enumerate() {
         row[0] = if unit % 2 == 0 { 1.0 } else { -1.0 };
     }
     let reach_avoid = ReachAvoidMember::new(
@@ -47,13 +48,22 @@ fn bundle(robot: &Robot, rays: &RaySpec) -> Bundle {
 
 #[test]
 fn steps_and_faults_allocate_nothing() {
-    let (robot, rays) = (Robot::load("go1").unwrap(), RaySpec::default());
-    let bundle = bundle(&robot, &rays);
+    for earlier_steps in [0, 5] {
+        check(&RaySpec {
+            earlier_steps,
+            ..RaySpec::default()
+        });
+    }
+}
+
+fn check(rays: &RaySpec) {
+    let robot = Robot::load("go1").unwrap();
+    let bundle = bundle(&robot, rays);
     let mut config = ControllerConfig::default();
     // Any twist will do.
-    config.switch.min_gain = -2.0;
+    config.switch.min_gain = Some(-2.0);
     // Where this value network changes its sign does not matter, only that both policies act.
-    let mut input = ControlInput::new(&robot, &rays);
+    let mut input = ControlInput::new(&robot, rays);
     let mut value_at = |vx_mps: f32| {
         let mut controller = Controller::new(&robot, &bundle, Method::Abs, &config).unwrap();
         input.state.linear_velocity_base.x = vx_mps;
@@ -71,7 +81,7 @@ fn steps_and_faults_allocate_nothing() {
         ),
     ] {
         let mut controller = Controller::new(&robot, &bundle, method, &config).unwrap();
-        let mut input = ControlInput::new(&robot, &rays);
+        let mut input = ControlInput::new(&robot, rays);
         let mut counts = [0; 3];
 
         let before = ALLOCATIONS.get();

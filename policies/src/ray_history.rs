@@ -110,7 +110,9 @@ impl Past {
         let moved = Rotation2::new(-yaw_rad) * (self.origin - origin);
         let mut before: Option<Hit> = None;
         for (direction, &distance_m) in rays.directions().zip(&self.distance_m) {
-            if !(distance_m < rays.max_m) {
+            // A NaN is none.
+            let is_hit = distance_m < rays.max_m;
+            if !is_hit {
                 before = None;
                 continue;
             }

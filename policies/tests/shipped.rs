@@ -31,7 +31,8 @@ impl Probe {
             twist: Twist::default(),
             previous_action: &[],
             ray_distance_m: &vec![ray_m; self.num_rays],
-            earlier_ray_distance_m: &[],
+            // Nothing moves.
+            earlier_ray_distance_m: &vec![ray_m; self.num_rays],
         };
         self.layout.write(&input, &mut row);
         self.value.value(&row)
@@ -41,8 +42,8 @@ impl Probe {
 /// The probe states of the method (section 7).
 #[test]
 fn the_values_know_an_open_field_from_a_wall() {
-    for name in ["go1", "go2"] {
-        let robot = Robot::load(name).unwrap();
+    for name in ["go1", "go2", "go1-walking"] {
+        let robot = Robot::load(&name[..3]).unwrap();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("bundles");
         let bundle = Bundle::load(&folder.join(name)).unwrap();
         let (value, threshold) = bundle.reach_avoid(&robot).unwrap();

@@ -206,7 +206,7 @@ fn agile_and_abs_run_the_same_episodes_and_differ_where_the_switch_acts() {
         let mut controller = ControllerConfig::default();
         controller.switch.threshold = threshold;
         // Any twist will do.
-        controller.switch.min_gain = -2.0;
+        controller.switch.min_gain = Some(-2.0);
         let evaluation = Evaluation::new(&robot, &bundle, method, &config, &controller, 3).unwrap();
         evaluation.run(&[0, 1, 2, 3], true, &|| ()).unwrap()
     };

@@ -236,14 +236,15 @@ mod tests {
             let state = state(2.0 * time_s, 0.0, 0.5 * time_s);
             let scan = to_a_cylinder(&state, centre);
             history.push(&fan(), &state, &scan, &mut earlier);
-            // Except at its edges, which a ray may miss, it is where it is.
+            // Except at its edges, which a ray may miss, it is where it is; chords
+            // between hits 0.35 m apart run 4 cm within the cylinder, three times that along a slanted ray.
             let is_hit = |scan: &RayScan, ray: usize| scan.distance_m[ray] < 6.0;
             for ray in 1..26 {
                 let inside = (ray - 1..=ray + 1).all(|ray| is_hit(&scan, ray));
                 let outside = (ray - 1..=ray + 1).all(|ray| !is_hit(&scan, ray));
                 let (now_m, before_m) = (scan.distance_m[ray], earlier.distance_m[ray]);
                 assert!(
-                    !inside || (before_m / now_m - 1.0).abs() < 0.06,
+                    !inside || (before_m - now_m).abs() < 0.12,
                     "{time_s} s, {ray}"
                 );
                 assert!(!outside || before_m == 6.0, "{time_s} s, {ray}");

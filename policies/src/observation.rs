@@ -359,21 +359,7 @@ impl Layout {
             let _ = write!(text, "{name}|{}|{unit}|{frame}|{scale:?}", range.len());
             let _ = match quantity {
                 Quantity::JointPosition => write!(text, "|{:?}", self.default_position_rad),
-                Quantity::LogRays => {
-                    let RaySpec {
-                        count,
-                        first_rad,
-                        last_rad,
-                        origin_x_m,
-                        min_m,
-                        max_m,
-                        earlier_steps: _,
-                    } = self.rays;
-                    write!(
-                        text,
-                        "|{count}|{first_rad:?}|{last_rad:?}|{origin_x_m:?}|{min_m:?}|{max_m:?}"
-                    )
-                }
+                Quantity::LogRays => write!(text, "|{}", self.rays.meaning()),
                 Quantity::EarlierLogRays => write!(text, "|{}", self.rays.earlier_steps),
                 _ => Ok(()),
             };

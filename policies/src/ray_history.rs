@@ -71,8 +71,7 @@ impl RayHistory {
             return;
         }
         let yaw_rad = state.yaw_rad();
-        let turn = Rotation2::new(yaw_rad);
-        let origin = state.position_world.xy() + turn * Vector2::new(rays.origin_x_m, 0.0);
+        let origin = rays.origin_world(state);
         let earliest = match self.known {
             0 => None,
             known if known < self.past.len() => Some(&self.past[0]),

@@ -60,7 +60,7 @@ impl RayMemory {
     pub fn complete(&mut self, state: &RobotState, seen: &RayScan, fan: &mut RayScan) {
         assert_eq!(seen.distance_m.len(), self.seen.len(), "rays of the sensor");
         let to_world = Rotation2::new(state.yaw_rad());
-        let origin = state.position_world.xy() + to_world * Vector2::new(self.fan.origin_x_m, 0.0);
+        let origin = self.fan.origin_world(state);
         self.age(&origin, &to_world);
 
         fan.distance_m.clear();

@@ -3,8 +3,9 @@
 use std::{f32::consts::FRAC_PI_4, ops::Range};
 
 use arrayvec::ArrayVec;
-use nalgebra::Vector2;
+use nalgebra::{Point2, Rotation2, Vector2};
 use rand::{Rng, RngExt as _};
+use robots::RobotState;
 use serde::{Deserialize, Serialize};
 
 /// Most rays that a scan may have.
@@ -150,6 +151,27 @@ impl RaySpec {
     /// Angle from one ray to the next, rad.
     pub fn step_rad(&self) -> f32 {
         (self.last_rad - self.first_rad) / (self.count - 1) as f32
+    }
+
+    /// Where the rays of a robot in this state begin, world frame.
+    pub fn origin_world(&self, state: &RobotState) -> Point2<f32> {
+        let ahead = Rotation2::new(state.yaw_rad()) * Vector2::new(self.origin_x_m, 0.0);
+        state.position_world.xy() + ahead
+    }
+
+    /// Everything that gives a scan its meaning, for hashes.
+    pub(crate) fn meaning(&self) -> String {
+        let Self {
+            count,
+            first_rad,
+            last_rad,
+            origin_x_m,
+            min_m,
+            max_m,
+            // Of the earlier scan, not of a scan.
+            earlier_steps: _,
+        } = self;
+        format!("{count}|{first_rad:?}|{last_rad:?}|{origin_x_m:?}|{min_m:?}|{max_m:?}")
     }
 
     /// Unit vectors of all rays in the yaw frame (x forward, y left).

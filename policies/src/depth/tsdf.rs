@@ -61,18 +61,9 @@ impl RayGrid {
 
     /// SHA-256 of all that gives the numbers their meaning: the points, and where distances are truncated.
     pub fn hash(&self) -> String {
-        let RaySpec {
-            count,
-            first_rad,
-            last_rad,
-            origin_x_m,
-            min_m,
-            max_m,
-            earlier_steps: _,
-        } = self.rays;
         let text = format!(
-            "{DISTANCES}|{NEAREST_M}|{ASIDE_DEG:?}|{HEIGHTS_M:?}|{TRUNCATION:?}\n\
-             {count}|{first_rad:?}|{last_rad:?}|{origin_x_m:?}|{min_m:?}|{max_m:?}"
+            "{DISTANCES}|{NEAREST_M}|{ASIDE_DEG:?}|{HEIGHTS_M:?}|{TRUNCATION:?}\n{}",
+            self.rays.meaning()
         );
         let digest = Sha256::digest(text.as_bytes());
         digest.iter().map(|byte| format!("{byte:02x}")).collect()

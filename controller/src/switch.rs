@@ -2,7 +2,6 @@
 
 use policies::{
     Bundle, BundleError, Layout, NotFinite, ObservationInput, Quantity, ReachAvoidValue,
-    reach_avoid::DEFAULT_MIN_GAIN,
 };
 use robots::Robot;
 use serde::{Deserialize, Serialize};
@@ -110,8 +109,7 @@ impl Switch {
         bundle: &Bundle,
         config: &SwitchConfig,
     ) -> Result<Self, BundleError> {
-        let (value, threshold) = bundle.reach_avoid(robot)?;
-        let bundled = bundle.reach_avoid.as_ref().map(|member| member.min_gain);
+        let (value, member) = bundle.reach_avoid(robot)?;
         let layout = Layout::reach_avoid(robot, &bundle.ray_spec);
         let start = |quantity| layout.range(quantity).map_or(0, |range| range.start);
         let indices = TwistIndices {
@@ -121,9 +119,9 @@ impl Switch {
         Ok(Self {
             search: TwistSearch::new(config.search.clone(), indices, layout.dim())
                 .looking_ahead(&layout, &bundle.ray_spec),
-            threshold: config.threshold.unwrap_or(threshold),
+            threshold: config.threshold.unwrap_or(member.threshold),
             hysteresis: config.hysteresis,
-            min_gain: config.min_gain.or(bundled).unwrap_or(DEFAULT_MIN_GAIN),
+            min_gain: config.min_gain.unwrap_or(member.min_gain),
             zeroed: [
                 indices.linear_velocity + 2,
                 indices.angular_velocity,

@@ -157,12 +157,15 @@ impl Bundle {
         member.policy("recovery", Layout::recovery(robot, &self.ray_spec), robot)
     }
 
-    /// The reach-avoid value of the agile policy, and the threshold below which it is safe.
+    /// The reach-avoid value of the agile policy, with what the bundle says of its use.
     ///
     /// # Errors
     /// When the bundle has none, or it was made for another robot, other rays or another agile policy, its threshold
     /// is not in (-1, 1), or its weights are no network or not finite.
-    pub fn reach_avoid(&self, robot: &Robot) -> Result<(ReachAvoidValue, f32), BundleError> {
+    pub fn reach_avoid(
+        &self,
+        robot: &Robot,
+    ) -> Result<(ReachAvoidValue, &ReachAvoidMember), BundleError> {
         let member = required(self.reach_avoid.as_ref(), "reach_avoid")?;
         let agile = required(self.agile.as_ref(), "agile")?;
         self.check_robot(robot)?;
@@ -174,7 +177,7 @@ impl Bundle {
                 found,
             });
         }
-        Ok((value, member.threshold))
+        Ok((value, member))
     }
 
     /// The network that predicts the rays from depth images.

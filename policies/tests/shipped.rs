@@ -46,7 +46,8 @@ fn the_values_know_an_open_field_from_a_wall() {
         let robot = Robot::load(&name[..3]).unwrap();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("bundles");
         let bundle = Bundle::load(&folder.join(name)).unwrap();
-        let (value, threshold) = bundle.reach_avoid(&robot).unwrap();
+        let (value, member) = bundle.reach_avoid(&robot).unwrap();
+        let threshold = member.threshold;
         let mut probe = Probe {
             value,
             layout: Layout::reach_avoid(&robot, &bundle.ray_spec),

@@ -367,8 +367,8 @@ fn three_networks_are_loaded_as_they_were() {
     assert_eq!(loaded, bundle);
     let robot = go1();
     assert_eq!(loaded.recovery(&robot).unwrap().layout().dim(), 49);
-    let (mut value, threshold) = loaded.reach_avoid(&robot).unwrap();
-    assert_eq!(threshold, -0.1);
+    let (mut value, member) = loaded.reach_avoid(&robot).unwrap();
+    assert_eq!((member.threshold, member.min_gain), (-0.1, -2.0));
     let mut row = [0.0; 19];
     row[0] = 1.25;
     assert!((value.value(&row) - 0.25f32.tanh()).abs() < 1e-6);

@@ -49,8 +49,8 @@ pub fn measure(
         }
     };
     let mut settings = config.controller.clone();
-    let (mut value, threshold) = bundle.reach_avoid(&robot)?;
-    let threshold = settings.switch.threshold.unwrap_or(threshold);
+    let (mut value, member) = bundle.reach_avoid(&robot)?;
+    let threshold = settings.switch.threshold.unwrap_or(member.threshold);
     // So low that recovery always acts, on any twist: the longest way through a cycle.
     settings.switch.threshold = Some(-0.999_999);
     settings.switch.min_gain = Some(-2.0);

@@ -299,7 +299,8 @@ mod with_libtorch {
         assert!((0.0..=1.0).contains(&rate));
 
         let bundle = Bundle::load(&run.join("bundle")).unwrap();
-        let (_, threshold) = bundle.reach_avoid(&Robot::load("go1").unwrap()).unwrap();
+        let (_, member) = bundle.reach_avoid(&Robot::load("go1").unwrap()).unwrap();
+        let threshold = member.threshold;
         assert_eq!(threshold, -0.3);
 
         // Done again from its end: the same value.

@@ -127,6 +127,27 @@ impl Bundle {
         write(&path, manifest.as_bytes())
     }
 
+    /// Whether all networks that are there fit this robot and each other.
+    ///
+    /// # Errors
+    /// Those of the methods below, but for networks that are missing.
+    pub fn check(&self, robot: &Robot) -> Result<(), BundleError> {
+        self.check_robot(robot)?;
+        if self.agile.is_some() {
+            self.agile(robot)?;
+        }
+        if self.recovery.is_some() {
+            self.recovery(robot)?;
+        }
+        if self.reach_avoid.is_some() {
+            self.reach_avoid(robot)?;
+        }
+        if self.rays.is_some() {
+            self.ray_network()?;
+        }
+        Ok(())
+    }
+
     /// The agile policy for this robot.
     ///
     /// # Errors

@@ -20,7 +20,10 @@ pub mod train;
 pub mod vec_env;
 
 pub use action::{ACTION_CLIP, ActionMap, default_target};
-pub use bundle::{Bundle, BundleError, Member, Provenance, RayMember, ReachAvoidMember};
+pub use bundle::{
+    Bundle, BundleError, MANIFEST as BUNDLE_MANIFEST, Member, Provenance, RayMember,
+    ReachAvoidMember,
+};
 pub use command::{Goal, GoalYaw, Twist};
 pub use mlp::{Activation, Linear, Mlp, MlpError};
 pub use observation::{Layout, ObservationInput, Quantity};

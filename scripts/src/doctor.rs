@@ -305,7 +305,7 @@ fn bundle(name: &str, path: &Path) -> Check {
 fn load_bundle(path: &Path) -> Result<String> {
     let bundle = Bundle::load(path)?;
     let robot = Robot::load(&bundle.robot)?;
-    bundle.agile(&robot)?;
+    bundle.check(&robot)?;
     let steps = bundle
         .agile
         .as_ref()

@@ -3,6 +3,7 @@
 mod allocations;
 mod bench;
 mod benchmark;
+mod bundle;
 mod collect_depth;
 mod compare;
 mod config;
@@ -73,6 +74,7 @@ enum Command {
     Benchmark(benchmark::BenchmarkCommand),
     Plot(plot::PlotCommand),
     Train(train::TrainCommand),
+    Bundle(bundle::BundleCommand),
     CollectDepth(collect_depth::CollectDepthCommand),
     ViewDepth(view_depth::ViewDepthCommand),
     Bench(bench::BenchCommand),
@@ -104,6 +106,7 @@ fn main() -> ExitCode {
         Command::Benchmark(command) => command.run(),
         Command::Plot(command) => command.run(),
         Command::Train(command) => command.run(),
+        Command::Bundle(command) => command.run(),
         Command::CollectDepth(command) => command.run(),
         Command::ViewDepth(command) => command.run(),
         Command::Bench(command) => command.run(),

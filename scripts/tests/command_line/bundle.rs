@@ -1,0 +1,116 @@
+//! `abs bundle`.
+
+use std::path::PathBuf;
+
+use policies::Bundle;
+
+use super::{abs, assert_refused};
+
+fn shipped(name: &str) -> String {
+    format!("{}/../policies/bundles/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join("bundle")
+        .join(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    folder
+}
+
+#[test]
+fn a_bundle_is_told_in_a_line_for_each_network() {
+    let told = abs(&["bundle", &shipped("go1")]);
+    assert!(told.success, "{}", told.stderr);
+    let lines: Vec<_> = told.stdout.lines().collect();
+    assert!(
+        lines[0].starts_with("for go1, 27 rays from -117 to 117 degrees"),
+        "{}",
+        lines[0]
+    );
+    for (line, name) in lines[1..]
+        .iter()
+        .zip(["agile", "recovery", "reach-avoid", "rays"])
+    {
+        assert!(line.starts_with(name), "{line}");
+    }
+    assert_eq!(lines.len(), 5);
+    assert!(
+        lines[3].contains("threshold -0.3, min_gain 0.1"),
+        "{}",
+        lines[3]
+    );
+}
+
+#[test]
+fn networks_of_several_bundles_make_one() {
+    let out = folder("parts");
+    let (go1, walking) = (shipped("go1"), shipped("go1-walking"));
+    let path = out.to_str().unwrap();
+    let made = abs(&[
+        "bundle",
+        "--agile",
+        &walking,
+        "--recovery",
+        &go1,
+        "--rays",
+        &go1,
+        "--out",
+        path,
+    ]);
+    assert!(made.success, "{}", made.stderr);
+
+    let [made, go1, walking] =
+        [&out, &go1.into(), &walking.into()].map(|path: &PathBuf| Bundle::load(path).unwrap());
+    assert_eq!(made.agile, walking.agile);
+    assert_eq!(made.ray_spec, walking.ray_spec);
+    assert_eq!(made.recovery, go1.recovery);
+    assert_eq!(made.rays, go1.rays);
+    assert_eq!(made.reach_avoid, None);
+}
+
+#[test]
+fn a_threshold_is_changed_and_nothing_else() {
+    let out = folder("threshold");
+    let arguments = [
+        "bundle",
+        &shipped("go1"),
+        "--threshold",
+        "-0.2",
+        "--out",
+        out.to_str().unwrap(),
+    ];
+    let made = abs(&arguments);
+    assert!(made.success, "{}", made.stderr);
+    let mut expected = Bundle::load(shipped("go1").as_ref()).unwrap();
+    expected.reach_avoid.as_mut().unwrap().threshold = -0.2;
+    assert_eq!(Bundle::load(&out).unwrap(), expected);
+    assert_refused(&arguments, &["holds a bundle already", "--out"]);
+}
+
+#[test]
+fn networks_that_do_not_fit_are_refused() {
+    let out = folder("refused");
+    let out = out.to_str().unwrap();
+    let [go1, go2, walking] = ["go1", "go2", "go1-walking"].map(shipped);
+    let refuse = |arguments: &[&str], parts: &[&str]| {
+        assert_refused(&[&["bundle"], arguments, &["--out", out]].concat(), parts);
+    };
+    refuse(
+        &["--agile", &go1, "--recovery", &go2],
+        &["go2", "robot `go2`", "`go1`"],
+    );
+    refuse(&[&go1, "--agile", &walking], &["[reach_avoid]"]);
+    refuse(
+        &["--agile", &go1, "--threshold", "-0.2"],
+        &["--threshold", "has none"],
+    );
+    refuse(
+        &[&go1, "--threshold", "1.5"],
+        &["threshold 1.5", "between -1 and 1"],
+    );
+    refuse(&["--agile", "nowhere"], &["nowhere"]);
+    assert!(!std::path::Path::new(out).exists());
+    assert_refused(&["bundle", "--agile", &go1], &["--out"]);
+    assert_refused(&["bundle"], &["DIR"]);
+}

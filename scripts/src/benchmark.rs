@@ -38,15 +38,16 @@ const REQUEST: &str = "request.toml";
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  abs benchmark                                            the bundle that is shipped: agile and ABS
+  abs benchmark                                            all that is shipped of the paper's table: hours
   abs benchmark --engine batch --episodes 2000             in a minute or two
+  abs benchmark n=policies/bundles/go1                     the nominal row alone
   abs benchmark n=runs/all-1/bundle n=runs/all-2/bundle a=runs/all-a/bundle lag-n=runs/lag/bundle
   abs benchmark --robot go2
 
 Bundles of one name are training seeds of one row. Each is run with its agile policy alone and, where it has
 all three networks, with the switch. Ended early, the same command goes on with what is not done.")]
 pub struct BenchmarkCommand {
-    /// Bundles, and what they are called in the table [default: the one that is shipped for the robot]
+    /// Bundles, and what they are called in the table [default: those that are shipped for the robot as n, a, c, lag-n ...]
     #[arg(value_name = "NAME=BUNDLE", value_parser = parse_entry)]
     bundles: Vec<(String, PathBuf)>,
     /// Episodes of each evaluation
@@ -142,7 +143,7 @@ impl BenchmarkCommand {
         config.start_thread_pool()?;
         let mut bundles = self.bundles.clone();
         if bundles.is_empty() {
-            bundles.push((config.robot.clone(), repository::bundle(&config.robot)));
+            bundles = repository::table(&config.robot);
         }
         let mut jobs = Vec::new();
         for (index, (name, folder)) in bundles.iter().enumerate() {

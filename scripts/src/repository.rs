@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 #[cfg(feature = "ros2")]
 use anyhow::{Result, ensure};
+use policies::BUNDLE_MANIFEST;
 
 /// The folder that holds `Cargo.toml`, `robots/`, `policies/`.
 pub fn root() -> &'static Path {
@@ -16,6 +17,19 @@ pub fn bundle(robot: &str) -> PathBuf {
     root().join("policies/bundles").join(robot)
 }
 
+/// The rows of the paper's table for which bundles are shipped, with the nominal one always.
+pub fn table(robot: &str) -> Vec<(String, PathBuf)> {
+    let shipped = ["a", "n", "c", "lag-a", "lag-n", "lag-c"].map(|row| match row {
+        "n" => (row.to_owned(), bundle(robot)),
+        _ => (row.to_owned(), bundle(&format!("{robot}-{row}"))),
+    });
+    let is_there = |path: &Path| path.join(BUNDLE_MANIFEST).exists();
+    shipped
+        .into_iter()
+        .filter(|(row, path)| row == "n" || is_there(path))
+        .collect()
+}
+
 /// The policy bundle that is shipped for a robot.
 ///
 /// # Errors
@@ -24,7 +38,7 @@ pub fn bundle(robot: &str) -> PathBuf {
 pub fn shipped_bundle(robot: &str) -> Result<PathBuf> {
     let folder = bundle(robot);
     ensure!(
-        folder.join("bundle.toml").exists(),
+        folder.join(BUNDLE_MANIFEST).exists(),
         "no policy bundle is shipped for robot `{robot}`: train one, and name its folder with --bundle"
     );
     Ok(folder)

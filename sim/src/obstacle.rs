@@ -49,11 +49,16 @@ impl Obstacle {
 }
 
 impl Obstacle {
-    /// A cylinder with a radius larger by `margin_m`; other shapes stay as they are.
+    /// A cylinder or a box that reaches farther by `margin_m` to all sides, but no higher; other shapes stay as they are.
     #[must_use]
     pub fn thicker(mut self, margin_m: f32) -> Self {
-        if let ObstacleShape::Cylinder { radius_m, .. } = &mut self.shape {
-            *radius_m += margin_m;
+        match &mut self.shape {
+            ObstacleShape::Cylinder { radius_m, .. } => *radius_m += margin_m,
+            ObstacleShape::Box { half_extents_m } => {
+                half_extents_m.x += margin_m;
+                half_extents_m.y += margin_m;
+            }
+            ObstacleShape::Rapier(_) => {}
         }
         self
     }

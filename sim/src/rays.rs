@@ -19,7 +19,7 @@ pub struct RayCaster {
     origin_x_m: f32,
     min_m: f32,
     max_m: f32,
-    /// Cylinders look thinner by this.
+    /// Cylinders and boxes look thinner by this.
     hidden_m: f32,
     /// Ray directions in the yaw frame.
     forward: [f32; MAX_RAYS],
@@ -47,7 +47,7 @@ impl RayCaster {
         caster
     }
 
-    /// Cylinders that are thicker than they look by `margin_m`: who learns among them keeps that distance.
+    /// Cylinders and boxes that are thicker than they look by `margin_m`: who learns among them keeps that distance.
     #[must_use]
     pub fn with_hidden_margin(self, margin_m: f32) -> Self {
         Self {
@@ -87,7 +87,18 @@ impl RayCaster {
                         self.cast_circle(ahead, aside, radius_m - self.hidden_m, distance_m);
                     }
                 }
-                ObstacleShape::Box { .. } | ObstacleShape::Rapier(_) => {
+                ObstacleShape::Box { half_extents_m } => {
+                    let turn = obstacle.orientation.inverse().to_rotation_matrix();
+                    let hidden = Vector3::new(self.hidden_m, self.hidden_m, 0.0);
+                    self.cast_box(
+                        &(turn * -offset),
+                        &(turn * Vector3::new(heading.x, heading.y, 0.0)),
+                        &(turn * Vector3::new(-heading.y, heading.x, 0.0)),
+                        &(half_extents_m - hidden),
+                        distance_m,
+                    );
+                }
+                ObstacleShape::Rapier(_) => {
                     for (index, distance) in distance_m.iter_mut().enumerate() {
                         let (forward, left) = (self.forward[index], self.left[index]);
                         let direction = Vector3::new(
@@ -110,6 +121,37 @@ impl RayCaster {
                 .iter()
                 .map(|distance| distance.clamp(self.min_m, self.max_m)),
         );
+    }
+
+    /// Shortens the rays that meet a box; origin and directions are in its frame.
+    fn cast_box(
+        &self,
+        origin: &Vector3<f32>,
+        ahead: &Vector3<f32>,
+        left: &Vector3<f32>,
+        half_extents_m: &Vector3<f32>,
+        distance_m: &mut [f32],
+    ) {
+        let reach = self.max_m + half_extents_m.norm();
+        if origin.norm_squared() > reach * reach {
+            return;
+        }
+        for ((distance, forward), aside) in distance_m.iter_mut().zip(&self.forward).zip(&self.left)
+        {
+            let direction = ahead * *forward + left * *aside;
+            let (mut enter, mut leave) = (0.0_f32, f32::INFINITY);
+            for axis in 0..3 {
+                // Parallel to a side of the box the division gives infinities, which compare as they should; a ray in
+                // the plane of a side would be NaN, and those `min` and `max` leave out.
+                let to_low = (-half_extents_m[axis] - origin[axis]) / direction[axis];
+                let to_high = (half_extents_m[axis] - origin[axis]) / direction[axis];
+                enter = enter.max(to_low.min(to_high));
+                leave = leave.min(to_low.max(to_high));
+            }
+            if enter <= leave {
+                *distance = distance.min(enter);
+            }
+        }
     }
 
     /// Shortens the rays that meet a circle whose centre is `ahead` and `aside` (to the left) of the origin.
@@ -163,22 +205,38 @@ mod tests {
         state
     }
 
-    /// The same cylinder, cast by rapier.
-    fn as_rapier_shape(cylinder: &Obstacle) -> Obstacle {
-        let ObstacleShape::Cylinder { radius_m, height_m } = cylinder.shape else {
-            panic!("a cylinder")
+    /// The same cylinder or box, cast by rapier.
+    fn as_rapier_shape(obstacle: &Obstacle) -> Obstacle {
+        let (shape, orientation) = match obstacle.shape {
+            ObstacleShape::Cylinder { radius_m, height_m } => (
+                SharedShape::cylinder(0.5 * height_m, radius_m),
+                UnitQuaternion::from_euler_angles(FRAC_PI_2, 0.0, 0.0),
+            ),
+            ObstacleShape::Box { half_extents_m: h } => {
+                (SharedShape::cuboid(h.x, h.y, h.z), obstacle.orientation)
+            }
+            ObstacleShape::Rapier(_) => panic!("a cylinder or a box"),
         };
         Obstacle {
-            shape: ObstacleShape::Rapier(SharedShape::cylinder(0.5 * height_m, radius_m)),
-            orientation: UnitQuaternion::from_euler_angles(FRAC_PI_2, 0.0, 0.0),
-            ..cylinder.clone()
+            shape: ObstacleShape::Rapier(shape),
+            orientation,
+            ..obstacle.clone()
         }
     }
 
     #[test]
     fn a_hidden_margin_is_not_seen() {
-        let thick = [Obstacle::cylinder(2.0, 0.3, 0.4, 1.0).thicker(0.05)];
-        let thin = [Obstacle::cylinder(2.0, 0.3, 0.4, 1.0)];
+        let thin = [
+            Obstacle::cylinder(2.0, 0.3, 0.4, 1.0),
+            Obstacle {
+                shape: ObstacleShape::Box {
+                    half_extents_m: Vector3::new(0.1, 0.6, 0.5),
+                },
+                orientation: UnitQuaternion::from_euler_angles(0.0, 0.0, 0.4),
+                ..Obstacle::cylinder(1.5, -0.6, 0.4, 1.0)
+            },
+        ];
+        let thick = thin.clone().map(|obstacle| obstacle.thicker(0.05));
         let (spec, state) = (RaySpec::default(), robot_at(0.0, 0.0, 0.0));
         let mut scan = RayScan::clear(&spec);
         let caster = RayCaster::new(&spec).with_hidden_margin(0.05);
@@ -186,7 +244,12 @@ mod tests {
         let seen = cast(&state, &thin, 0.0);
         let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
         assert!(scan.distance_m.iter().zip(&seen).all(close), "{scan:?}");
-        assert_ne!(cast(&state, &thick, 0.0), seen);
+        for (obstacle, thicker) in thin.into_iter().zip(thick) {
+            assert_ne!(
+                cast(&state, &[thicker], 0.0),
+                cast(&state, &[obstacle], 0.0)
+            );
+        }
     }
 
     #[test]
@@ -218,8 +281,8 @@ mod tests {
                 state.orientation *= tilt;
                 state
             };
-            let cylinders: Vec<Obstacle> = (0..8)
-                .map(|_| {
+            let obstacles: Vec<Obstacle> = (0..8)
+                .map(|index| {
                     // Some below the rays, none with its top at their very height.
                     let height =
                         [draw(0.1, 0.29), draw(0.31, 1.0)][usize::from(draw(0.0, 1.0) > 0.2)];
@@ -230,11 +293,24 @@ mod tests {
                         height,
                     );
                     cylinder.velocity_world = Vector3::new(draw(-1.0, 1.0), draw(-1.0, 1.0), 0.0);
-                    cylinder
+                    if index % 2 == 0 {
+                        return cylinder;
+                    }
+                    Obstacle {
+                        shape: ObstacleShape::Box {
+                            half_extents_m: Vector3::new(
+                                draw(0.05, 1.0),
+                                draw(0.05, 0.5),
+                                0.5 * height,
+                            ),
+                        },
+                        orientation: UnitQuaternion::from_euler_angles(0.0, 0.0, draw(-3.2, 3.2)),
+                        ..cylinder
+                    }
                 })
                 .collect();
-            let by_rapier: Vec<Obstacle> = cylinders.iter().map(as_rapier_shape).collect();
-            let exact = cast(&state, &cylinders, 0.7);
+            let by_rapier: Vec<Obstacle> = obstacles.iter().map(as_rapier_shape).collect();
+            let exact = cast(&state, &obstacles, 0.7);
             let queried = cast(&state, &by_rapier, 0.7);
             for (a, b) in exact.iter().zip(&queried) {
                 // Rays that graze a cylinder have a distance of infinite slope.

@@ -1,5 +1,7 @@
 //! The agile task (method section 4): reach a goal pose among obstacles before the time is up.
 
+mod obstacles;
+
 use std::f32::consts::PI;
 
 use nalgebra::{Point2, UnitQuaternion, Vector3};
@@ -8,9 +10,10 @@ use policies::{
     observation::Layout,
     vec_env::Done,
 };
-use rand::RngExt;
 use robots::Robot;
 use serde::{Deserialize, Serialize};
+
+pub use obstacles::ObstacleConfig;
 
 use super::{
     config::uniform,
@@ -39,7 +42,7 @@ pub struct AgileConfig {
     pub start_twist: f32,
     /// Factor on the default joint positions at the start.
     pub start_joint_factor: [f32; 2],
-    /// Cylinders in an episode.
+    /// Obstacles of an episode.
     pub obstacles: ObstacleConfig,
     /// Final distance below which an episode counts as reached in the log, m.
     pub reach_m: f32,
@@ -53,56 +56,6 @@ pub struct AgileConfig {
     pub rewards: AgileRewards,
     /// Weights of the regularizers.
     pub regularizers: Regularizers,
-}
-
-/// Cylinders of a training episode.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ObstacleConfig {
-    /// Most cylinders in an episode.
-    pub count: usize,
-    /// Probability that each is present at level 0.
-    pub presence_base: f32,
-    /// What each level adds to that probability.
-    pub presence_per_level: f32,
-    /// Radius that rays see, m.
-    pub radius_m: f32,
-    /// By how much the cylinders are thicker than rays see, m. A near miss is then a collision: collisions are rare, and near misses
-    /// tell the learner of them before they happen.
-    pub margin_m: f32,
-    /// Height, m.
-    pub height_m: f32,
-    /// Centre x, m.
-    pub x_m: [f32; 2],
-    /// Centre y, m.
-    pub y_m: [f32; 2],
-    /// Least distance of a centre from the start, m.
-    pub start_clearance_m: f32,
-    /// Probability that one that is present walks straight on, through everything, at a constant speed.
-    pub walking_share: f32,
-    /// Speed of those that walk, m/s.
-    pub speed_mps: [f32; 2],
-    /// They are where they are drawn when a robot that leaves the start at this speed would be there, m/s.
-    pub pace_mps: [f32; 2],
-}
-
-impl Default for ObstacleConfig {
-    fn default() -> Self {
-        Self {
-            count: 8,
-            presence_base: 0.1,
-            presence_per_level: 0.1,
-            radius_m: 0.4,
-            margin_m: 0.0,
-            height_m: 1.0,
-            x_m: [-3.0, 8.0],
-            y_m: [-2.5, 2.5],
-            start_clearance_m: 1.1,
-            walking_share: 0.0,
-            speed_mps: [0.5, 2.0],
-            pace_mps: [1.0, 3.5],
-        }
-    }
 }
 
 impl Default for AgileConfig {
@@ -123,34 +76,6 @@ impl Default for AgileConfig {
             end_on_collision: false,
             rewards: AgileRewards::default(),
             regularizers: Regularizers::default(),
-        }
-    }
-}
-
-/// Nothing walks through start or goal, nor nearer to them than this, m.
-const WALKING_CLEARANCE_M: f32 = 0.5;
-/// Draws for a way.
-const WAYS: usize = 20;
-
-impl ObstacleConfig {
-    /// Gives a cylinder a way past where it stands, if one is found that leaves the start free.
-    fn let_walk(&self, cylinder: &mut Obstacle, start: Point2<f32>, stream: &mut Stream) {
-        let distance_m = (cylinder.position_world.xy() - start).norm();
-        for _ in 0..WAYS {
-            let heading_rad = uniform([-PI, PI], stream);
-            let speed_mps = uniform(self.speed_mps, stream);
-            let at_s = distance_m / uniform(self.pace_mps, stream);
-            let velocity_world =
-                speed_mps * Vector3::new(heading_rad.cos(), heading_rad.sin(), 0.0);
-            let walking = Obstacle {
-                position_world: cylinder.position_world - at_s * velocity_world,
-                velocity_world,
-                ..cylinder.clone()
-            };
-            if walking.nearest_footprint_distance_m(&start) >= WALKING_CLEARANCE_M {
-                *cylinder = walking;
-                return;
-            }
         }
     }
 }
@@ -275,17 +200,11 @@ impl AgileTask {
 
     fn draw_goal(&self, start: Point2<f32>, obstacles: &[Obstacle], stream: &mut Stream) -> Goal {
         let c = &self.config;
-        // Radius and half-width of the robot with the method's margins.
-        let blocked = c.obstacles.radius_m * 1.1 + 0.314;
         let mut position = Point2::origin();
         for _ in 0..100 {
             position.x = uniform(c.goal_x_m, stream);
             position.y = uniform(c.goal_y_m, stream);
-            let free = |o: &Obstacle| {
-                (o.position_world.xy() - position).norm() > blocked
-                    && (o.velocity_world.norm() == 0.0
-                        || o.nearest_footprint_distance_m(&position) > WALKING_CLEARANCE_M)
-            };
+            let free = |obstacle: &Obstacle| c.obstacles.leaves_free(obstacle, &position);
             if obstacles.iter().all(free) {
                 break;
             }
@@ -321,26 +240,7 @@ impl Task for AgileTask {
         let x = symmetric(c.start_xy_m, stream);
         let y = symmetric(c.start_xy_m, stream);
         let start = Point2::new(x, y);
-        let o = &c.obstacles;
-        let presence = o.presence_base + o.presence_per_level * level as f32;
-        let mut obstacles = Vec::new();
-        for _ in 0..o.count {
-            if stream.random::<f32>() >= presence {
-                continue;
-            }
-            let centre = loop {
-                let centre = Point2::new(uniform(o.x_m, stream), uniform(o.y_m, stream));
-                if (centre - start).norm() >= o.start_clearance_m {
-                    break centre;
-                }
-            };
-            let radius_m = o.radius_m + o.margin_m;
-            let mut cylinder = Obstacle::cylinder(centre.x, centre.y, radius_m, o.height_m);
-            if o.walking_share > 0.0 && stream.random::<f32>() < o.walking_share {
-                o.let_walk(&mut cylinder, start, stream);
-            }
-            obstacles.push(cylinder);
-        }
+        let obstacles = c.obstacles.draw(level, start, stream);
         let goal = self.draw_goal(start, &obstacles, stream);
         let mut twist =
             || Vector3::from_fn(|_, _| uniform([-c.start_twist, c.start_twist], stream));

@@ -169,6 +169,8 @@ impl EnvConfig {
             ("agile.obstacles.y_m", a.obstacles.y_m),
             ("agile.obstacles.speed_mps", a.obstacles.speed_mps),
             ("agile.obstacles.pace_mps", a.obstacles.pace_mps),
+            ("agile.obstacles.box_length_m", a.obstacles.box_length_m),
+            ("agile.obstacles.box_width_m", a.obstacles.box_width_m),
             ("recovery.start_vx_mps", self.recovery.start_vx_mps),
             (
                 "recovery.start_joint_factor",
@@ -186,12 +188,22 @@ impl EnvConfig {
             }
         }
         let o = &a.obstacles;
-        if !(0.0..=1.0).contains(&o.walking_share) {
-            let reason = format!("is {}, must be between 0 and 1", o.walking_share);
-            return error("agile.obstacles.walking_share", reason);
+        for (key, share) in [
+            ("agile.obstacles.walking_share", o.walking_share),
+            ("agile.obstacles.box_share", o.box_share),
+        ] {
+            if !(0.0..=1.0).contains(&share) {
+                return error(key, format!("is {share}, must be between 0 and 1"));
+            }
         }
         at_least("agile.obstacles.speed_mps", o.speed_mps[0].into(), 0.0)?;
         at_least("agile.obstacles.pace_mps", o.pace_mps[0].into(), 0.1)?;
+        at_least(
+            "agile.obstacles.box_length_m",
+            o.box_length_m[0].into(),
+            0.05,
+        )?;
+        at_least("agile.obstacles.box_width_m", o.box_width_m[0].into(), 0.05)?;
         let farthest = |[low, high]: [f32; 2]| low.abs().max(high.abs()) - a.start_xy_m;
         if o.count > 0 && farthest(o.x_m).hypot(farthest(o.y_m)) <= o.start_clearance_m {
             let reason = "leaves no place for an obstacle in obstacles.x_m, y_m; make it smaller";

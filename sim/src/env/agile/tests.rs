@@ -1,9 +1,9 @@
-use nalgebra::Point3;
+use nalgebra::{Point2, Point3};
 use policies::rays::RaySpec;
 use robots::{JointVec, RobotState};
 
 use super::{super::rewards::SoftLimits, *};
-use crate::{engine::PhysicsState, random::stream};
+use crate::{engine::PhysicsState, obstacle::ObstacleShape, random::stream};
 
 /// Weighted reward terms of a go1 at the origin, facing x, with the goal at (x, y), heading 0.
 struct Case {
@@ -284,4 +284,40 @@ fn walkers_are_where_they_are_drawn_in_time_and_leave_start_and_goal_free() {
     );
     // Where walkers cross everywhere, no free goal is found in 100 draws.
     assert!(near_goal < walking / 100, "{near_goal} of {walking}");
+}
+
+#[test]
+fn boxes_are_as_large_as_they_say_and_leave_start_and_goal_free() {
+    let robot = Robot::load("go1").unwrap();
+    let layout = Layout::agile(&robot, &RaySpec::default());
+    let mut config = AgileConfig::default();
+    config.obstacles.box_share = 0.5;
+    config.obstacles.margin_m = 0.05;
+    let task = AgileTask::new(config, layout, robot);
+    let mut stream = stream(3, 0);
+    let (mut boxes, mut all, mut on_goal) = (0, 0, 0);
+    for _ in 0..500 {
+        let plan = task.plan(5, &mut stream);
+        let start = Point2::from(plan.start_xy_m);
+        all += plan.obstacles.len();
+        for obstacle in &plan.obstacles {
+            let ObstacleShape::Box { half_extents_m: h } = obstacle.shape else {
+                continue;
+            };
+            boxes += 1;
+            // Length 0.4 to 2.4 m, width 0.1 to 0.6 m, and a margin to both sides.
+            assert!((0.25..=1.25 + 1e-5).contains(&h.x), "{h}");
+            assert!((0.1..=0.35 + 1e-5).contains(&h.y), "{h}");
+            assert_eq!([h.z, obstacle.position_world.z], [0.5, 0.5]);
+            // As much as a cylinder of 0.4 m at 1.1 m.
+            assert!(obstacle.footprint_distance_m(&start) >= 0.7 - 1e-5);
+            let goal = plan.episode.goal.position_world;
+            on_goal += usize::from(obstacle.footprint_distance_m(&goal) < 0.35);
+        }
+    }
+    assert!(
+        (0.46..=0.54).contains(&(boxes as f32 / all as f32)),
+        "{boxes} of {all}"
+    );
+    assert!(on_goal < boxes / 100, "{on_goal} of {boxes}");
 }

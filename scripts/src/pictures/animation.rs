@@ -183,7 +183,7 @@ impl Film<'_> {
             &mut chart,
             scale,
             &self.record.scene,
-            now.time_s,
+            |_| now.time_s,
             self.reach_m,
         )?;
         self.draw_rays(&mut chart, scale, layout.view, now)?;

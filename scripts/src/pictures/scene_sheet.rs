@@ -72,7 +72,7 @@ fn draw_one(
         draw_heights(&mut chart, field, view)?;
     }
     draw_metre_grid(&mut chart, scale, view)?;
-    draw_scene(&mut chart, scale, scene, TIME_S, reach_m)
+    draw_scene(&mut chart, scale, scene, |_| TIME_S, reach_m)
 }
 
 /// What the picture does not show.

@@ -11,10 +11,11 @@ use sim::{
         CaseReport, Collision, EpisodeRecord, EvalReport, Method, Mode, RaySource, RecoveryReport,
         TraceStep,
     },
+    obstacle::Obstacle,
     testbed::{TestScene, TestbedConfig},
 };
 
-use super::*;
+use super::{top_view::encounter, *};
 
 /// The policy steps in which the invented robots recover.
 fn recovers(step: usize) -> bool {
@@ -237,6 +238,22 @@ fn episodes_are_seen_from_above() {
         &top_view("Episode 1", &records[1], 0.65).unwrap(),
         "episode.png",
     );
+}
+
+#[test]
+fn who_walks_is_shown_where_the_robot_met_him() {
+    let robot = Robot::load("go1").unwrap();
+    let mut record = episode(0, Outcome::Reach, &robot);
+    let met = record.trace[120].clone();
+    let mut walker = Obstacle::cylinder(met.position_world.x, met.position_world.y, 0.3, 1.7);
+    walker.velocity_world.y = -1.5;
+    walker.position_world.y += 1.5 * met.time_s;
+    let step = encounter(&walker, &record.trace).unwrap();
+    assert_eq!(step.time_s, met.time_s);
+    record.scene.obstacles = vec![walker];
+    let image = top_view("Somebody crosses", &record, 0.65).unwrap();
+    assert!(shows(&image, COLLISION));
+    save(&image, "crossing");
 }
 
 #[test]

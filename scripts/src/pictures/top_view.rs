@@ -199,33 +199,49 @@ pub fn draw_metre_grid(chart: &mut Chart<'_, '_>, scale: Scale, view: View) -> R
     Ok(())
 }
 
-/// A whole episode: scene, path, and a cross where it collided.
+/// A whole episode: scene, path, and a cross where it collided. What walks is where it was nearest to the robot, which
+/// then was where the path has a dot.
 fn draw_episode(
     chart: &mut Chart<'_, '_>,
     scale: Scale,
     record: &EpisodeRecord,
     [reach_m, top_mps, width]: [f64; 3],
 ) -> Result<()> {
-    let end_s = record.trace.last().map_or(0.0, |step| step.time_s);
-    draw_scene(chart, scale, &record.scene, end_s, reach_m)?;
-    draw_recovery(chart, scale, &record.trace, 2.6 * width)?;
-    draw_path(chart, scale, &record.trace, top_mps, width)?;
+    let trace = &record.trace;
+    let met_s = |obstacle: &Obstacle| encounter(obstacle, trace).map_or(0.0, |step| step.time_s);
+    draw_scene(chart, scale, &record.scene, met_s, reach_m)?;
+    draw_recovery(chart, scale, trace, 2.6 * width)?;
+    draw_path(chart, scale, trace, top_mps, width)?;
+    let walking = (record.scene.obstacles.iter()).filter(|o| o.velocity_world != Vector3::zeros());
+    for step in walking.filter_map(|obstacle| encounter(obstacle, trace)) {
+        let at = to_chart(step.position_world.xy());
+        chart.draw_series([Circle::new(at, scale.px(width), COLLISION.filled())])?;
+    }
     if let Some(collision) = &record.collision {
         draw_cross(chart, scale, collision.position_world.xy(), 2.0 * width)?;
     }
     Ok(())
 }
 
-/// Obstacles, goal and start.
+/// The step at which the robot was nearest to an obstacle; none without a trace.
+pub(super) fn encounter<'a>(obstacle: &Obstacle, trace: &'a [TraceStep]) -> Option<&'a TraceStep> {
+    let distance_m = |step: &TraceStep| {
+        let way = step.time_s * obstacle.velocity_world;
+        obstacle.footprint_distance_m(&(step.position_world - way).xy())
+    };
+    (trace.iter()).min_by(|a, b| distance_m(a).total_cmp(&distance_m(b)))
+}
+
+/// Obstacles, each at a time of its own, goal and start.
 pub fn draw_scene(
     chart: &mut Chart<'_, '_>,
     scale: Scale,
     scene: &TestScene,
-    time_s: f32,
+    time_s: impl Fn(&Obstacle) -> f32,
     reach_m: f64,
 ) -> Result<()> {
     for obstacle in &scene.obstacles {
-        draw_obstacle(chart, scale, obstacle, time_s)?;
+        draw_obstacle(chart, scale, obstacle, time_s(obstacle))?;
     }
     draw_goal(chart, scale, scene.goal.position_world, reach_m)?;
 

@@ -94,8 +94,8 @@ impl Lookahead {
         after[self.goal + 1] = y - t * (vy + yaw_rate * x);
     }
 
-    /// Makes of the derivatives by the final twist those by the commanded one, with what comes through rays and goal, which were predicted with the mean twist;
-    /// `gradient` is by the elements of the prediction.
+    /// Makes of the derivatives by the final twist those by the commanded one, with what comes through rays and goal, which
+    /// were predicted with the mean twist; `gradient` is by the elements of the prediction.
     pub(crate) fn pull_back(
         &self,
         before: &[f32],
@@ -104,12 +104,9 @@ impl Lookahead {
         by_twist: &mut [f32; 3],
     ) {
         let t = self.time_s;
-        let by_commanded = 1.0 - self.mean_share;
-        for derivative in by_twist.iter_mut() {
-            *derivative *= (1.0 - self.final_share) / by_commanded;
-        }
         let turn = yaw_rate * t / self.spacing_rad;
         let [min_m, max_m] = self.range_m;
+        let mut by_mean = [0.0; 3];
         for rays in [&self.rays, &self.earlier_rays] {
             let (before, gradient) = (&before[rays.clone()], &gradient[rays.clone()]);
             for (index, (by_log2, [ahead, aside])) in
@@ -125,18 +122,19 @@ impl Lookahead {
                     continue;
                 }
                 let per_m = by_log2 / (distance_m * std::f32::consts::LN_2);
-                by_twist[0] -= per_m * t * ahead;
-                by_twist[1] -= per_m * t * aside;
-                by_twist[2] += by_log2 * seen_m / distance_m * slope * t / self.spacing_rad;
+                by_mean[0] -= per_m * t * ahead;
+                by_mean[1] -= per_m * t * aside;
+                by_mean[2] += by_log2 * seen_m / distance_m * slope * t / self.spacing_rad;
             }
         }
         let [x, y] = [before[self.goal], before[self.goal + 1]];
         let [gx, gy] = [gradient[self.goal], gradient[self.goal + 1]];
-        by_twist[0] -= t * gx;
-        by_twist[1] -= t * gy;
-        by_twist[2] += t * (gx * y - gy * x);
-        for derivative in by_twist {
-            *derivative *= by_commanded;
+        by_mean[0] -= t * gx;
+        by_mean[1] -= t * gy;
+        by_mean[2] += t * (gx * y - gy * x);
+        for (derivative, by_mean) in by_twist.iter_mut().zip(by_mean) {
+            *derivative =
+                (1.0 - self.final_share) * *derivative + (1.0 - self.mean_share) * by_mean;
         }
     }
 }

@@ -7,7 +7,9 @@
 mod adam;
 pub mod checkpoint;
 mod communicator;
+mod compute;
 mod elementwise;
+mod error;
 mod event_writer;
 mod host_tensor;
 mod lagrangian;
@@ -29,8 +31,9 @@ mod worker;
 
 pub use adam::Adam;
 pub use communicator::{Communicator, LostWorker, ThreadCommunicator};
+pub use error::TrainError;
 pub use event_writer::EventWriter;
-pub use learner::{KnownInputs, Learner, Resumed, TrainError};
+pub use learner::{KnownInputs, Learner, Resumed};
 pub use loss::{PolicyBatch, PolicyStatistics, ValueBatch, policy_loss, value_loss};
 pub use processes::{JoinError, Processes};
 pub use ray_view::RayView;

@@ -7,9 +7,11 @@ use rand_pcg::Pcg64;
 use tch::{Device, Kind, Tensor};
 
 use super::adam::Adam;
+use super::compute::Compute;
 use super::host_tensor::{elements, elements_mut, zeros};
-use super::network::{Columns, Compute, LayerSpan, Mlp, Shape};
+use super::network::{Columns, LayerSpan, Mlp, Shape, Workspace, padded};
 use crate::algorithm::PpoConfig;
+use crate::mlp::Linear;
 
 /// Where everything lies in the flat vector of parameters: actor, log_std, critics.
 #[derive(Clone, Debug)]
@@ -318,5 +320,41 @@ impl Model {
             *value = value.clamp(log_std.start, log_std.end);
         }
         self.refresh_shadow();
+    }
+    /// The actor's layers, input to output, without padding.
+    pub(super) fn actor_layers(&self) -> Vec<Linear> {
+        let tensors = self.layout.tensors();
+        let named = |name: String| {
+            (tensors.iter().find(|t| t.name == name))
+                .map_or_else(Vec::new, |t| t.gather(self.parameters()))
+        };
+        (self.layout.actor.iter().enumerate())
+            .map(|(index, span)| Linear {
+                inputs: span.inputs,
+                weight: named(format!("actor.layers.{index}.weight")),
+                bias: named(format!("actor.layers.{index}.bias")),
+            })
+            .collect()
+    }
+
+    /// Mean actions [rows, action_dim] for what the actor sees [rows, actor_dim]; `hidden` are the widths of its hidden layers.
+    pub(super) fn mean_actions(&self, hidden: &[usize], observations: &[f32]) -> Vec<f32> {
+        let dim = self.layout.actor[0].inputs;
+        assert_eq!(
+            observations.len() % dim,
+            0,
+            "observations have {dim} elements each"
+        );
+        let rows = observations.len() / dim;
+        let mut wide = zeros(&[rows, padded(dim)], Kind::Float);
+        let rows_of_input = elements_mut::<f32>(&mut wide).chunks_exact_mut(padded(dim));
+        for (row, observation) in rows_of_input.zip(observations.chunks_exact(dim)) {
+            row[..dim].copy_from_slice(observation);
+        }
+        let output = zeros(&[rows, self.layout.log_std.len()], Kind::Float);
+        let mut work = Workspace::new(rows, hidden, self.compute);
+        self.actor
+            .forward(&wide.to_kind(self.compute.kind), &output, &mut work);
+        elements(&output).to_vec()
     }
 }

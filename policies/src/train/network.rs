@@ -3,35 +3,11 @@
 //! Writing it out, rather than leaving it to autograd, keeps every intermediate in memory that is allocated once, gives the bias gradients and
 //! ELU's slope in one pass, and takes the loss gradients as plain numbers.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
+use super::compute::Compute;
 use super::elementwise::{self, Bf16};
 use super::host_tensor::{elements, elements_mut, head};
-
-/// What computes a network's layers.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Compute {
-    /// Kind of all layers but the last, which is float32.
-    pub(super) kind: Kind,
-    pub(super) device: Device,
-    /// ELU by our own passes over host memory instead of torch's operations.
-    pub(super) own_elu: bool,
-}
-
-impl Compute {
-    pub(super) fn on(device: Device, kind: Kind) -> Self {
-        Self {
-            kind,
-            device,
-            own_elu: device == Device::Cpu,
-        }
-    }
-
-    pub(super) fn zeros(self, shape: &[usize], kind: Kind) -> Tensor {
-        let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
-        Tensor::zeros(shape, (kind, self.device))
-    }
-}
 
 /// Inputs are padded with zeros to a multiple of this, which is what AMX tiles want. Padding weights are zero and stay zero.
 const INPUT_MULTIPLE: usize = 32;

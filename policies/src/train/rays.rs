@@ -3,10 +3,8 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rand::SeedableRng;
-use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
 use tch::nn;
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
@@ -14,12 +12,11 @@ use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use super::host_tensor::{elements, elements_mut, zeros};
 use super::ray_model::Network;
 use super::ray_view::RayView;
+use super::regression::{Batches, Regression, finite};
 use crate::algorithm::InvalidConfig;
 use crate::depth::{Convolution, DepthError, DepthSamples, RayLearningConfig, image::check};
 use crate::mlp::Linear;
 
-/// Optimizer steps between two reports.
-const REPORT_INTERVAL: u64 = 50;
 /// Share of the optimizer steps in which the learning rate rises to its highest.
 const WARM_UP: f32 = 0.03;
 /// Adam.
@@ -38,10 +35,7 @@ pub struct RayLearner<'a> {
     network: Network,
     /// First and second moment of every trainable variable, by its name.
     moments: HashMap<String, [Tensor; 2]>,
-    steps: u64,
-    /// Images in the order of the present epoch.
-    order: Vec<u32>,
-    order_epoch: Option<u64>,
+    batches: Batches,
     input: Tensor,
     target: Tensor,
 }
@@ -79,17 +73,6 @@ pub enum RayLearningError {
     Torch(#[from] tch::TchError),
 }
 
-/// Progress since the last report.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RayProgress {
-    /// Optimizer steps done.
-    pub steps: u64,
-    /// Mean squared error, log2, of the augmented images since the last report.
-    pub loss: f64,
-    /// Present learning rate.
-    pub learning_rate: f32,
-}
-
 impl<'a> RayLearner<'a> {
     /// A network with random weights, to learn from all but the last `held_out` samples. Samples whose image tells nothing
     /// are left out.
@@ -109,9 +92,9 @@ impl<'a> RayLearner<'a> {
             let millimetres = samples.image_mm(*sample as usize).iter();
             check(millimetres.map(|mm| f32::from(*mm))).is_ok()
         };
-        let mut order: Vec<u32> = (0..samples.len() as u32).filter(tells_something).collect();
-        let training = order.len().saturating_sub(held_out);
-        let held_out = order.split_off(training);
+        let mut images: Vec<u32> = (0..samples.len() as u32).filter(tells_something).collect();
+        let training = images.len().saturating_sub(held_out);
+        let held_out = images.split_off(training);
         let batch_size = config.batch_size;
         if training < batch_size {
             return Err(RayLearningError::TooFewImages {
@@ -133,9 +116,7 @@ impl<'a> RayLearner<'a> {
         Ok(Self {
             input: zeros(&[batch_size, rows, columns, channels], Kind::Float),
             target: zeros(&[batch_size, samples.num_rays], Kind::Float),
-            order,
-            order_epoch: None,
-            steps: 0,
+            batches: Batches::new(images, batch_size, config.epochs, seed),
             config,
             view,
             samples,
@@ -150,7 +131,7 @@ impl<'a> RayLearner<'a> {
     /// Images that are learned from.
     #[must_use]
     pub fn num_images(&self) -> usize {
-        self.order.len()
+        self.batches.num_rows()
     }
 
     /// Number of weights and biases.
@@ -161,77 +142,6 @@ impl<'a> RayLearner<'a> {
             .iter()
             .map(Tensor::numel)
             .sum()
-    }
-
-    /// Optimizer steps done.
-    #[must_use]
-    pub fn steps(&self) -> u64 {
-        self.steps
-    }
-
-    /// Optimizer steps in all.
-    #[must_use]
-    pub fn total_steps(&self) -> u64 {
-        self.steps_per_epoch() * self.config.epochs as u64
-    }
-
-    /// Images that do not fill a batch wait for the next epoch's order.
-    fn steps_per_epoch(&self) -> u64 {
-        (self.order.len() / self.config.batch_size) as u64
-    }
-
-    /// Learns until all steps are done or `stop` is set, and saves to the file `checkpoint` now and then and at the
-    /// end.
-    ///
-    /// # Errors
-    /// When learning diverges, `observer` fails, or the checkpoint cannot be written.
-    pub fn run<E: From<RayLearningError>>(
-        &mut self,
-        checkpoint: Option<&Path>,
-        stop: &AtomicBool,
-        mut observer: impl FnMut(&mut Self, RayProgress) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let (mut loss, mut count) = (0.0, 0);
-        while self.steps < self.total_steps() && !stop.load(Ordering::Relaxed) {
-            loss += self.step()?;
-            count += 1;
-            if self.steps.is_multiple_of(REPORT_INTERVAL) || self.steps == self.total_steps() {
-                let progress = RayProgress {
-                    steps: self.steps,
-                    loss: loss / f64::from(count),
-                    learning_rate: self.learning_rate(),
-                };
-                observer(self, progress)?;
-                (loss, count) = (0.0, 0);
-            }
-            if let Some(path) = checkpoint
-                && self.steps.is_multiple_of(self.config.checkpoint_interval)
-            {
-                self.save(path)?;
-            }
-        }
-        if let Some(path) = checkpoint {
-            self.save(path)?;
-        }
-        Ok(())
-    }
-
-    /// One step of the optimizer; returns the mean squared error of its batch.
-    ///
-    /// # Errors
-    /// When the error is not finite.
-    pub fn step(&mut self) -> Result<f64, RayLearningError> {
-        self.fill_batch()?;
-        let predicted = self.network.forward(&self.input, true);
-        let loss = predicted.mse_loss(&self.target, Reduction::Mean);
-        let mean = loss.double_value(&[]);
-        if !mean.is_finite() {
-            return Err(RayLearningError::Diverged(self.steps));
-        }
-        loss.backward();
-        self.update();
-        self.steps += 1;
-        Ok(mean)
     }
 
     /// Mean squared error, log2, over the images that are held out, as they are.
@@ -274,39 +184,16 @@ impl<'a> RayLearner<'a> {
         elements::<f32>(&predicted).to_vec()
     }
 
-    fn learning_rate(&self) -> f32 {
-        let highest = self.config.learning_rate;
-        let progress = self.steps as f32 / self.total_steps() as f32;
-        if progress < WARM_UP {
-            return highest * (progress / WARM_UP).max(0.01);
-        }
-        let lowest = self.config.final_learning_rate;
-        let cosine = (std::f32::consts::PI * (progress - WARM_UP) / (1.0 - WARM_UP)).cos();
-        lowest + 0.5 * (highest - lowest) * (1.0 + cosine)
-    }
-
     /// Inputs and targets of the next batch.
     fn fill_batch(&mut self) -> Result<(), RayLearningError> {
-        let epoch = self.steps / self.steps_per_epoch();
-        if self.order_epoch != Some(epoch) {
-            self.order.sort_unstable();
-            self.order
-                .shuffle(&mut Pcg64::new(self.seed.into(), epoch.into()));
-            self.order_epoch = Some(epoch);
-        }
-        let size = self.config.batch_size;
-        let first = (self.steps % self.steps_per_epoch()) as usize * size;
         let mut random =
-            Pcg64::seed_from_u64(self.seed ^ self.steps.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            Pcg64::seed_from_u64(self.seed ^ self.steps().wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let (len, rays) = (self.view.len(), self.samples.num_rays);
         let inputs = elements_mut::<f32>(&mut self.input).chunks_exact_mut(len);
         let targets = elements_mut::<f32>(&mut self.target).chunks_exact_mut(rays);
         let augmentation = &self.config.augmentation;
-        for ((sample, input), target) in self.order[first..first + size]
-            .iter()
-            .zip(inputs)
-            .zip(targets)
-        {
+        let samples = self.batches.rows().iter();
+        for ((sample, input), target) in samples.zip(inputs).zip(targets) {
             let sample = *sample as usize;
             for (target, ray) in target.iter_mut().zip(self.samples.rays_m(sample)) {
                 *target = ray.log2();
@@ -321,7 +208,7 @@ impl<'a> RayLearner<'a> {
     /// Adam (Kingma and Ba, 2015).
     fn update(&mut self) {
         let rate = f64::from(self.learning_rate());
-        let count = (self.steps + 1) as i32;
+        let count = (self.steps() + 1) as i32;
         let correction = BETA.map(|beta| 1.0 - beta.powi(count));
         no_grad(|| {
             for (name, mut variable) in self.store.variables() {
@@ -346,28 +233,58 @@ impl<'a> RayLearner<'a> {
     pub fn layers(&self) -> Option<(Vec<Convolution>, Vec<Linear>)> {
         self.network.layers()
     }
+}
 
-    /// Writes all that is needed to go on exactly, given the same config, images and seed.
-    ///
-    /// # Errors
-    /// When the file cannot be written; one that was there before is still there.
-    pub fn save(&self, path: &Path) -> Result<(), RayLearningError> {
+impl Regression for RayLearner<'_> {
+    type Error = RayLearningError;
+
+    const REPORT_INTERVAL: u64 = 50;
+
+    fn batches(&self) -> &Batches {
+        &self.batches
+    }
+
+    fn checkpoint_interval(&self) -> u64 {
+        self.config.checkpoint_interval
+    }
+
+    /// Rises to the highest rate, then falls to the last one as a half cosine.
+    fn learning_rate(&self) -> f32 {
+        let highest = self.config.learning_rate;
+        let progress = self.steps() as f32 / self.total_steps() as f32;
+        if progress < WARM_UP {
+            return highest * (progress / WARM_UP).max(0.01);
+        }
+        let lowest = self.config.final_learning_rate;
+        let cosine = (std::f32::consts::PI * (progress - WARM_UP) / (1.0 - WARM_UP)).cos();
+        lowest + 0.5 * (highest - lowest) * (1.0 + cosine)
+    }
+
+    /// The error is that of log2 of the distances, of augmented images.
+    fn step(&mut self) -> Result<f64, RayLearningError> {
+        self.fill_batch()?;
+        let predicted = self.network.forward(&self.input, true);
+        let loss = predicted.mse_loss(&self.target, Reduction::Mean);
+        let mean = finite(&loss).ok_or(RayLearningError::Diverged(self.steps()))?;
+        loss.backward();
+        self.update();
+        self.batches.advance();
+        Ok(mean)
+    }
+
+    fn save(&self, path: &Path) -> Result<(), RayLearningError> {
         let mut tensors: Vec<(String, Tensor)> = self.store.variables().into_iter().collect();
         for (name, [first, second]) in &self.moments {
             tensors.push((format!("adam.first_moment.{name}"), first.shallow_clone()));
             tensors.push((format!("adam.second_moment.{name}"), second.shallow_clone()));
         }
-        tensors.push(("steps".to_owned(), Tensor::from(self.steps as i64)));
+        tensors.push(("steps".to_owned(), Tensor::from(self.steps() as i64)));
         let beside = path.with_extension("partial");
         Tensor::write_safetensors(&tensors, &beside)?;
         fs::rename(&beside, path).map_err(|error| checkpoint_error(path, error.to_string()))
     }
 
-    /// Goes on where [`save`](Self::save) was called.
-    ///
-    /// # Errors
-    /// When the file cannot be read, or is of another network.
-    pub fn load(&mut self, path: &Path) -> Result<(), RayLearningError> {
+    fn load(&mut self, path: &Path) -> Result<(), RayLearningError> {
         let tensors = Tensor::read_safetensors(path)
             .map_err(|error| checkpoint_error(path, format!("not a whole checkpoint ({error})")))?;
         let mut tensors: HashMap<String, Tensor> = tensors.into_iter().collect();
@@ -390,7 +307,7 @@ impl<'a> RayLearner<'a> {
         }
         let mut steps = Tensor::from(0_i64);
         take("steps", &mut steps)?;
-        self.steps = steps.int64_value(&[]) as u64;
+        self.batches.go_on_after(steps.int64_value(&[]) as u64);
         Ok(())
     }
 }

@@ -4,23 +4,21 @@ use std::collections::HashMap;
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rand::RngExt;
-use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tch::{Kind, Reduction, Tensor};
 
 use super::adam::Adam;
 use super::host_tensor::{elements, elements_mut, zeros};
+use super::regression::{Batches, Regression, finite};
+use super::value_labels::Labels;
 use crate::algorithm::InvalidConfig;
 use crate::file::write_atomic;
 use crate::mlp::Linear;
-use crate::reach_avoid::{ReachAvoidConfig, Rollouts, TargetKind, margins};
+use crate::reach_avoid::{ReachAvoidConfig, Rollouts};
 
-/// Optimizer steps between two reports.
-const REPORT_INTERVAL: u64 = 100;
 /// Observations that vary less are not learned from.
 const MIN_STD: f32 = 1e-4;
 
@@ -28,7 +26,6 @@ const MIN_STD: f32 = 1e-4;
 pub struct ValueLearner<'a> {
     config: ReachAvoidConfig,
     rollouts: &'a Rollouts,
-    seed: u64,
     num_training_episodes: usize,
     labels: Labels,
     /// Mean and standard deviation of every observation; the last step folds them into the first layer.
@@ -39,27 +36,9 @@ pub struct ValueLearner<'a> {
     /// float32 [len], a leaf of the graph.
     parameters: Tensor,
     adam: Adam,
-    steps: u64,
-    /// Rows in the order of the present epoch.
-    order: Vec<u32>,
-    order_epoch: Option<u64>,
+    batches: Batches,
     input: Tensor,
     target: Tensor,
-}
-
-/// What is known of every training row before learning.
-enum Labels {
-    /// The target itself.
-    Targets(Vec<f32>),
-    /// What the target is made of, with the network's prediction for the next row.
-    Margins(Vec<Label>),
-}
-
-struct Label {
-    target_margin: f32,
-    failure_margin: f32,
-    /// Whether the episode ends here.
-    is_last: bool,
 }
 
 /// Where a layer lies in the flat vector: weights [outputs, inputs], then biases [outputs].
@@ -107,17 +86,6 @@ pub enum ValueError {
     },
 }
 
-/// Progress since the last report.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ValueProgress {
-    /// Optimizer steps done.
-    pub steps: u64,
-    /// Mean loss over the steps since the last report.
-    pub loss: f64,
-    /// Present learning rate.
-    pub learning_rate: f32,
-}
-
 impl<'a> ValueLearner<'a> {
     /// A network with random weights, to learn from all but the last episodes of `rollouts`.
     ///
@@ -145,29 +113,31 @@ impl<'a> ValueLearner<'a> {
         let spans = spans(rollouts.dim(), &config.hidden);
         let len = spans[spans.len() - 1].end();
         let mut learner = Self {
-            labels: labels(&config, rollouts, num_training_episodes),
+            labels: Labels::new(&config, rollouts, num_training_episodes),
             num_training_episodes,
             mean,
             std,
             parameters: zeros(&[len], Kind::Float),
             adam: Adam::new(len),
-            steps: 0,
-            order: (0..num_rows as u32).collect(),
-            order_epoch: None,
+            batches: Batches::new(
+                (0..num_rows as u32).collect(),
+                batch_size,
+                config.epochs,
+                seed,
+            ),
             input: zeros(&[batch_size, rollouts.dim()], Kind::Float),
             target: zeros(&[batch_size, 1], Kind::Float),
             spans,
             config,
             rollouts,
-            seed,
         };
-        learner.initialize();
+        learner.initialize(seed);
         Ok(learner)
     }
 
     /// Uniform within 1 / sqrt(inputs).
-    fn initialize(&mut self) {
-        let mut random = Pcg64::new(u128::from(self.seed), u128::MAX);
+    fn initialize(&mut self, seed: u64) {
+        let mut random = Pcg64::new(u128::from(seed), u128::MAX);
         let flat = elements_mut::<f32>(&mut self.parameters);
         for span in &self.spans {
             let bound = 1.0 / (span.inputs as f32).sqrt();
@@ -187,118 +157,12 @@ impl<'a> ValueLearner<'a> {
     /// Rows that are learned from.
     #[must_use]
     pub fn num_rows(&self) -> usize {
-        self.order.len()
-    }
-
-    /// Rows per optimizer step.
-    #[must_use]
-    pub fn batch_size(&self) -> usize {
-        elements::<f32>(&self.target).len()
-    }
-
-    /// Optimizer steps done.
-    #[must_use]
-    pub fn steps(&self) -> u64 {
-        self.steps
-    }
-
-    /// Optimizer steps in all.
-    #[must_use]
-    pub fn total_steps(&self) -> u64 {
-        self.steps_per_epoch() * self.config.epochs as u64
-    }
-
-    /// Rows that do not fill a batch wait for the next epoch's order.
-    fn steps_per_epoch(&self) -> u64 {
-        (self.num_rows() / self.batch_size()) as u64
-    }
-
-    /// Learns until all steps are done or `stop` is set, and saves to the file `checkpoint` now and then and at the
-    /// end.
-    ///
-    /// # Errors
-    /// When learning diverges, `observer` fails, or the checkpoint cannot be written.
-    pub fn run<E: From<ValueError>>(
-        &mut self,
-        checkpoint: Option<&Path>,
-        stop: &AtomicBool,
-        mut observer: impl FnMut(&Self, ValueProgress) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let (mut loss, mut count) = (0.0, 0);
-        while self.steps < self.total_steps() && !stop.load(Ordering::Relaxed) {
-            loss += self.step()?;
-            count += 1;
-            if self.steps.is_multiple_of(REPORT_INTERVAL) || self.steps == self.total_steps() {
-                let progress = ValueProgress {
-                    steps: self.steps,
-                    loss: loss / f64::from(count),
-                    learning_rate: self.learning_rate(),
-                };
-                observer(self, progress)?;
-                (loss, count) = (0.0, 0);
-            }
-            if let Some(path) = checkpoint
-                && self.steps.is_multiple_of(self.config.checkpoint_interval)
-            {
-                self.save(path)?;
-            }
-        }
-        if let Some(path) = checkpoint {
-            self.save(path)?;
-        }
-        Ok(())
-    }
-
-    /// One step of the optimizer; returns the mean squared error of its batch.
-    ///
-    /// # Errors
-    /// When the error is not finite.
-    pub fn step(&mut self) -> Result<f64, ValueError> {
-        self.fill_batch();
-        let predicted = self.forward();
-        let loss = predicted.mse_loss(&self.target, Reduction::Mean);
-        let mean = loss.double_value(&[]);
-        if !mean.is_finite() {
-            return Err(ValueError::Diverged(self.steps));
-        }
-        self.parameters.zero_grad();
-        loss.backward();
-        let gradient = self.parameters.grad();
-        let learning_rate = self.learning_rate();
-        self.adam.begin_step();
-        self.adam.apply(
-            0,
-            elements_mut(&mut self.parameters),
-            elements(&gradient),
-            1.0,
-            learning_rate,
-        );
-        self.steps += 1;
-        Ok(mean)
-    }
-
-    fn learning_rate(&self) -> f32 {
-        let ReachAvoidConfig {
-            learning_rate,
-            final_learning_rate,
-            ..
-        } = self.config;
-        let progress = self.steps as f64 / self.total_steps() as f64;
-        learning_rate * (final_learning_rate / learning_rate).powf(progress as f32)
+        self.batches.num_rows()
     }
 
     /// Observations and targets of the next batch.
     fn fill_batch(&mut self) {
-        let epoch = self.steps / self.steps_per_epoch();
-        if self.order_epoch != Some(epoch) {
-            self.order.sort_unstable();
-            self.order
-                .shuffle(&mut Pcg64::new(self.seed.into(), epoch.into()));
-            self.order_epoch = Some(epoch);
-        }
-        let size = self.batch_size();
-        let first = (self.steps % self.steps_per_epoch()) as usize * size;
-        let rows = self.order[first..first + size].iter();
+        let rows = self.batches.rows().iter();
         let rows: Vec<usize> = rows.map(|row| *row as usize).collect();
         let targets: Vec<f32> = match &self.labels {
             Labels::Targets(targets) => rows.iter().map(|row| targets[*row]).collect(),
@@ -379,12 +243,53 @@ impl<'a> ValueLearner<'a> {
         }
         layers
     }
+}
 
-    /// Writes all that is needed to go on exactly, given the same config, roll-outs and seed.
-    ///
-    /// # Errors
-    /// When the file cannot be written; one that was there before is still there.
-    pub fn save(&self, path: &Path) -> Result<(), ValueError> {
+impl Regression for ValueLearner<'_> {
+    type Error = ValueError;
+
+    const REPORT_INTERVAL: u64 = 100;
+
+    fn batches(&self) -> &Batches {
+        &self.batches
+    }
+
+    fn checkpoint_interval(&self) -> u64 {
+        self.config.checkpoint_interval
+    }
+
+    /// From the first rate to the last one geometrically.
+    fn learning_rate(&self) -> f32 {
+        let ReachAvoidConfig {
+            learning_rate,
+            final_learning_rate,
+            ..
+        } = self.config;
+        let progress = self.steps() as f64 / self.total_steps() as f64;
+        learning_rate * (final_learning_rate / learning_rate).powf(progress as f32)
+    }
+
+    fn step(&mut self) -> Result<f64, ValueError> {
+        self.fill_batch();
+        let loss = self.forward().mse_loss(&self.target, Reduction::Mean);
+        let mean = finite(&loss).ok_or(ValueError::Diverged(self.steps()))?;
+        self.parameters.zero_grad();
+        loss.backward();
+        let gradient = self.parameters.grad();
+        let learning_rate = self.learning_rate();
+        self.adam.begin_step();
+        self.adam.apply(
+            0,
+            elements_mut(&mut self.parameters),
+            elements(&gradient),
+            1.0,
+            learning_rate,
+        );
+        self.batches.advance();
+        Ok(mean)
+    }
+
+    fn save(&self, path: &Path) -> Result<(), ValueError> {
         let error = |what: String| ValueError::Checkpoint {
             path: path.display().to_string(),
             what,
@@ -404,17 +309,14 @@ impl<'a> ValueLearner<'a> {
             let view = TensorView::new(Dtype::F32, shape, bytes);
             views.push((*name, view.map_err(|e| error(e.to_string()))?));
         }
-        let metadata = HashMap::from([(STEPS.to_owned(), self.steps.to_string())]);
+        let metadata = HashMap::from([(STEPS.to_owned(), self.steps().to_string())]);
         let bytes = safetensors::serialize(views, Some(metadata));
         let bytes = bytes.map_err(|e| error(e.to_string()))?;
         write_atomic(path, &bytes).map_err(|e| error(e.to_string()))
     }
 
-    /// Goes on from what `save` wrote.
-    ///
-    /// # Errors
-    /// When the file is damaged, or of another network. The learner is then as before.
-    pub fn load(&mut self, path: &Path) -> Result<(), ValueError> {
+    /// After an error the learner is as before.
+    fn load(&mut self, path: &Path) -> Result<(), ValueError> {
         let error = |what: String| ValueError::Checkpoint {
             path: path.display().to_string(),
             what,
@@ -449,48 +351,13 @@ impl<'a> ValueLearner<'a> {
             second_moment: read("adam.second_moment")?,
         };
         elements_mut(&mut self.parameters).copy_from_slice(&parameters);
-        self.steps = steps;
+        self.batches.go_on_after(steps);
         Ok(())
     }
 }
 
 /// Key of the checkpoint's metadata.
 const STEPS: &str = "optimizer_steps";
-
-impl Label {
-    fn target(&self, gamma: f32, next_value: f32) -> f32 {
-        let next_value = if self.is_last { 1.0 } else { next_value };
-        margins::target(gamma, self.target_margin, self.failure_margin, next_value)
-    }
-}
-
-fn labels(config: &ReachAvoidConfig, rollouts: &Rollouts, episodes: usize) -> Labels {
-    match config.target {
-        TargetKind::Course => Labels::Targets(
-            (0..episodes)
-                .flat_map(|e| rollouts.course_targets(e, config.gamma, config.softened))
-                .collect(),
-        ),
-        TargetKind::Bootstrap => Labels::Margins(
-            (0..episodes)
-                .flat_map(|episode| {
-                    let [target_margins, failure_margins] =
-                        rollouts.margins(episode, config.softened);
-                    let last = target_margins.len() - 1;
-                    target_margins
-                        .into_iter()
-                        .zip(failure_margins)
-                        .enumerate()
-                        .map(move |(step, (target_margin, failure_margin))| Label {
-                            target_margin,
-                            failure_margin,
-                            is_last: step == last,
-                        })
-                })
-                .collect(),
-        ),
-    }
-}
 
 fn spans(inputs: usize, hidden: &[usize]) -> Vec<Span> {
     let (mut offset, mut inputs) = (0, inputs);

@@ -6,7 +6,7 @@ use nalgebra::{Isometry3, Vector3};
 use policies::{
     RaySpec,
     depth::{DepthSamples, Intrinsics, RayLearningConfig, RayNetwork, RayNetworkKind},
-    train::{RayLearner, RayLearningError, RayView},
+    train::{RayLearner, RayLearningError, RayView, Regression},
 };
 
 const CAMERA: Intrinsics = Intrinsics {

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use policies::{
     Activation, Mlp,
     reach_avoid::{ReachAvoidConfig, ReachAvoidValue, Rollouts, TargetKind, ValueReport},
-    train::{ValueError, ValueLearner},
+    train::{Regression, ValueError, ValueLearner},
 };
 use rand::RngExt;
 use rand_pcg::Pcg64;

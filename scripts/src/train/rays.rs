@@ -20,7 +20,7 @@ use policies::{
     Bundle, Provenance, RayMember,
     depth::{DepthSamples, Intrinsics, RayNetworkKind},
     file::write_atomic,
-    train::{EventWriter, RayLearner, RayProgress, RayView},
+    train::{EventWriter, RayLearner, RayView, Regression, RegressionProgress},
 };
 use robots::Robot;
 use sim::depth::Split;
@@ -197,7 +197,7 @@ fn learn(
     let mut progress = Progress::new(total, learner.steps());
     let mut last = (Instant::now(), learner.steps());
     let mut held_out = None;
-    let observe = |learner: &mut RayLearner<'_>, now: RayProgress| -> Result<()> {
+    let observe = |learner: &mut RayLearner<'_>, now: RegressionProgress| -> Result<()> {
         let rate = (now.steps - last.1) as f64 / last.0.elapsed().as_secs_f64();
         last = (Instant::now(), now.steps);
         if now.steps == total || now.steps.is_multiple_of(total.div_ceil(1500) * 50) {

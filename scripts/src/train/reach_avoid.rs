@@ -21,7 +21,7 @@ use policies::{
     bundle::ReachAvoidMember,
     file::write_atomic,
     reach_avoid::{ReachAvoidValue, Rollouts, ValueReport},
-    train::{EventWriter, ValueLearner, ValueProgress},
+    train::{EventWriter, Regression, RegressionProgress, ValueLearner},
 };
 use robots::Robot;
 use serde::Serialize;
@@ -263,7 +263,7 @@ impl<'a> Session<'a> {
         let total = learner.total_steps();
         let mut progress = Progress::new(total, learner.steps());
         let mut last = (Instant::now(), learner.steps());
-        let mut observe = |learner: &ValueLearner<'_>, now: ValueProgress| -> Result<()> {
+        let mut observe = |learner: &mut ValueLearner<'_>, now: RegressionProgress| -> Result<()> {
             let scalars = [
                 ("value/loss".to_owned(), now.loss),
                 ("value/learning_rate".to_owned(), now.learning_rate.into()),

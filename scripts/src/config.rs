@@ -209,8 +209,8 @@ pub enum Preset {
     Fast,
     /// The paper's networks, passes, rewards and randomization, without stages
     Paper,
-    /// For agile and reach-avoid: among cylinders that walk, with an earlier scan. Begin with a policy that knows cylinders at rest (`--from`)
-    Walking,
+    /// For agile and reach-avoid: among walls and among cylinders that walk, with an earlier scan. Begin with a policy that can run (`--from`)
+    Anywhere,
 }
 
 impl ConfigArgs {
@@ -255,11 +255,11 @@ impl ConfigArgs {
         let mut config = base;
         match self.preset {
             Some(Preset::Paper) => config.as_in_the_paper(),
-            Some(Preset::Walking) if matches!(config.task, Task::Agile | Task::ReachAvoid) => {
+            Some(Preset::Anywhere) if matches!(config.task, Task::Agile | Task::ReachAvoid) => {
                 config =
-                    config.layered(settings::parse(include_str!("../recipes/walking.toml"))?)?;
+                    config.layered(settings::parse(include_str!("../recipes/anywhere.toml"))?)?;
             }
-            Some(Preset::Fast | Preset::Walking) | None => {}
+            Some(Preset::Fast | Preset::Anywhere) | None => {}
         }
         config = config.layered(settings::parse(defaults)?)?;
         if let Some(path) = &self.config {
@@ -444,23 +444,26 @@ mod tests {
     }
 
     #[test]
-    fn among_walkers_a_run_goes_on_as_the_recipe_ends() {
-        let walking = ConfigArgs {
-            preset: Some(Preset::Walking),
+    fn anywhere_a_run_goes_on_as_the_recipe_ends() {
+        let anywhere = ConfigArgs {
+            preset: Some(Preset::Anywhere),
             ..ConfigArgs::default()
         };
-        let agile = walking.resolve_over(Config::for_task(Task::Agile)).unwrap();
+        let agile = anywhere
+            .resolve_over(Config::for_task(Task::Agile))
+            .unwrap();
         let recipe = Config::for_task(Task::Agile).each_stage().unwrap();
         let stages = agile.each_stage().unwrap();
-        assert_eq!(stages.len(), 3);
+        assert_eq!(stages.len(), 2);
         let end = recipe.last().unwrap();
         for stage in &stages {
             assert_eq!(stage.env.rays.earlier_steps, 20);
             assert!(stage.env.agile.obstacles.walking_share > 0.0);
+            assert!(stage.env.agile.obstacles.box_share > 0.0);
             assert_eq!(stage.env.agile.regularizers, end.env.agile.regularizers);
             assert_eq!(stage.env.agile.obstacles.x_m, end.env.agile.obstacles.x_m);
         }
-        let value = walking
+        let value = anywhere
             .resolve_over(Config::for_task(Task::ReachAvoid))
             .unwrap();
         let rollouts = &value.reach_avoid.rollouts;
@@ -468,6 +471,6 @@ mod tests {
         assert_eq!(rollouts.episodes, 150_000);
         // It sees no rays.
         let recovery = Config::for_task(Task::Recovery);
-        assert_eq!(walking.resolve_over(recovery.clone()).unwrap(), recovery);
+        assert_eq!(anywhere.resolve_over(recovery.clone()).unwrap(), recovery);
     }
 }

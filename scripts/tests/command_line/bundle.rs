@@ -45,7 +45,7 @@ fn a_bundle_is_told_in_a_line_for_each_network() {
 #[test]
 fn networks_of_several_bundles_make_one() {
     let out = folder("parts");
-    let (go1, walking) = (shipped("go1"), shipped("go1-walking"));
+    let (go1, walking) = (shipped("go1"), shipped("go1-anywhere"));
     let path = out.to_str().unwrap();
     let made = abs(&[
         "bundle",
@@ -92,7 +92,7 @@ fn a_threshold_is_changed_and_nothing_else() {
 fn networks_that_do_not_fit_are_refused() {
     let out = folder("refused");
     let out = out.to_str().unwrap();
-    let [go1, go2, walking] = ["go1", "go2", "go1-walking"].map(shipped);
+    let [go1, go2, walking] = ["go1", "go2", "go1-anywhere"].map(shipped);
     let refuse = |arguments: &[&str], parts: &[&str]| {
         assert_refused(&[&["bundle"], arguments, &["--out", out]].concat(), parts);
     };

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::invalid_config::InvalidConfig;
+
 /// Proximal policy optimization. Steps are policy steps, summed over all environments, unless said.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -366,37 +368,6 @@ impl PpoConfig {
             )?;
         }
         Ok(())
-    }
-}
-
-/// A field of the config outside its range.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{section}.{field} = {value}: must be {right}")]
-pub struct InvalidConfig {
-    section: &'static str,
-    field: &'static str,
-    value: String,
-    right: &'static str,
-}
-
-impl InvalidConfig {
-    /// The error, unless `ok`.
-    pub(crate) fn unless(
-        ok: bool,
-        section: &'static str,
-        field: &'static str,
-        value: impl ToString,
-        right: &'static str,
-    ) -> Result<(), Self> {
-        if ok {
-            return Ok(());
-        }
-        Err(Self {
-            section,
-            field,
-            value: value.to_string(),
-            right,
-        })
     }
 }
 

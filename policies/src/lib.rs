@@ -8,6 +8,7 @@ pub mod bundle;
 pub mod command;
 pub mod depth;
 pub mod file;
+pub mod invalid_config;
 pub mod mlp;
 pub mod observation;
 pub mod policy;

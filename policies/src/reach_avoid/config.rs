@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::algorithm::InvalidConfig;
+use crate::invalid_config::InvalidConfig;
 
 /// Settings of the learning of the reach-avoid value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use super::checkpoint::CheckpointError;
 use super::communicator::LostWorker;
-use crate::algorithm::InvalidConfig;
+use crate::invalid_config::InvalidConfig;
 
 /// Why learning cannot begin or go on.
 #[derive(Debug, thiserror::Error)]

@@ -13,8 +13,8 @@ use super::host_tensor::{elements, elements_mut, zeros};
 use super::ray_model::Network;
 use super::ray_view::RayView;
 use super::regression::{Batches, Regression, finite};
-use crate::algorithm::InvalidConfig;
 use crate::depth::{Convolution, DepthError, DepthSamples, RayLearningConfig, image::check};
+use crate::invalid_config::InvalidConfig;
 use crate::mlp::Linear;
 
 /// Share of the optimizer steps in which the learning rate rises to its highest.

@@ -14,8 +14,8 @@ use super::adam::Adam;
 use super::host_tensor::{elements, elements_mut, zeros};
 use super::regression::{Batches, Regression, finite};
 use super::value_labels::Labels;
-use crate::algorithm::InvalidConfig;
 use crate::file::write_atomic;
+use crate::invalid_config::InvalidConfig;
 use crate::mlp::Linear;
 use crate::reach_avoid::{ReachAvoidConfig, Rollouts};
 

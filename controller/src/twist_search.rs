@@ -49,9 +49,9 @@ impl Default for TwistSearchConfig {
             goal_weight: 0.02,
             horizon_s: 0.05,
             limit: Twist {
-                vx_mps: 0.5,
+                vx_mps: 0.15,
                 vy_mps: 0.3,
-                yaw_rate_radps: 1.5,
+                yaw_rate_radps: 0.75,
             },
             lookahead_s: 0.3,
             response_s: 0.4,

@@ -210,7 +210,7 @@ pub enum Preset {
     /// The paper's networks, passes, rewards and randomization, without stages
     Paper,
     /// For agile and reach-avoid: among walls and among cylinders that walk, with an earlier scan. Begin with a policy that can run (`--from`)
-    Anywhere,
+    People,
 }
 
 impl ConfigArgs {
@@ -255,11 +255,11 @@ impl ConfigArgs {
         let mut config = base;
         match self.preset {
             Some(Preset::Paper) => config.as_in_the_paper(),
-            Some(Preset::Anywhere) if matches!(config.task, Task::Agile | Task::ReachAvoid) => {
+            Some(Preset::People) if matches!(config.task, Task::Agile | Task::ReachAvoid) => {
                 config =
-                    config.layered(settings::parse(include_str!("../recipes/anywhere.toml"))?)?;
+                    config.layered(settings::parse(include_str!("../recipes/people.toml"))?)?;
             }
-            Some(Preset::Fast | Preset::Anywhere) | None => {}
+            Some(Preset::Fast | Preset::People) | None => {}
         }
         config = config.layered(settings::parse(defaults)?)?;
         if let Some(path) = &self.config {
@@ -444,14 +444,12 @@ mod tests {
     }
 
     #[test]
-    fn anywhere_a_run_goes_on_as_the_recipe_ends() {
-        let anywhere = ConfigArgs {
-            preset: Some(Preset::Anywhere),
+    fn among_people_a_run_goes_on_as_the_recipe_ends() {
+        let people = ConfigArgs {
+            preset: Some(Preset::People),
             ..ConfigArgs::default()
         };
-        let agile = anywhere
-            .resolve_over(Config::for_task(Task::Agile))
-            .unwrap();
+        let agile = people.resolve_over(Config::for_task(Task::Agile)).unwrap();
         let recipe = Config::for_task(Task::Agile).each_stage().unwrap();
         let stages = agile.each_stage().unwrap();
         assert_eq!(stages.len(), 2);
@@ -463,7 +461,7 @@ mod tests {
             assert_eq!(stage.env.agile.regularizers, end.env.agile.regularizers);
             assert_eq!(stage.env.agile.obstacles.x_m, end.env.agile.obstacles.x_m);
         }
-        let value = anywhere
+        let value = people
             .resolve_over(Config::for_task(Task::ReachAvoid))
             .unwrap();
         let rollouts = &value.reach_avoid.rollouts;
@@ -471,6 +469,6 @@ mod tests {
         assert_eq!(rollouts.episodes, 150_000);
         // It sees no rays.
         let recovery = Config::for_task(Task::Recovery);
-        assert_eq!(anywhere.resolve_over(recovery.clone()).unwrap(), recovery);
+        assert_eq!(people.resolve_over(recovery.clone()).unwrap(), recovery);
     }
 }

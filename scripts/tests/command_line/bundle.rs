@@ -45,12 +45,12 @@ fn a_bundle_is_told_in_a_line_for_each_network() {
 #[test]
 fn networks_of_several_bundles_make_one() {
     let out = folder("parts");
-    let (go1, walking) = (shipped("go1"), shipped("go1-anywhere"));
+    let (go1, people) = (shipped("go1"), shipped("go1-people"));
     let path = out.to_str().unwrap();
     let made = abs(&[
         "bundle",
         "--agile",
-        &walking,
+        &people,
         "--recovery",
         &go1,
         "--rays",
@@ -60,10 +60,10 @@ fn networks_of_several_bundles_make_one() {
     ]);
     assert!(made.success, "{}", made.stderr);
 
-    let [made, go1, walking] =
-        [&out, &go1.into(), &walking.into()].map(|path: &PathBuf| Bundle::load(path).unwrap());
-    assert_eq!(made.agile, walking.agile);
-    assert_eq!(made.ray_spec, walking.ray_spec);
+    let [made, go1, people] =
+        [&out, &go1.into(), &people.into()].map(|path: &PathBuf| Bundle::load(path).unwrap());
+    assert_eq!(made.agile, people.agile);
+    assert_eq!(made.ray_spec, people.ray_spec);
     assert_eq!(made.recovery, go1.recovery);
     assert_eq!(made.rays, go1.rays);
     assert_eq!(made.reach_avoid, None);
@@ -92,7 +92,7 @@ fn a_threshold_is_changed_and_nothing_else() {
 fn networks_that_do_not_fit_are_refused() {
     let out = folder("refused");
     let out = out.to_str().unwrap();
-    let [go1, go2, walking] = ["go1", "go2", "go1-anywhere"].map(shipped);
+    let [go1, go2, people] = ["go1", "go2", "go1-people"].map(shipped);
     let refuse = |arguments: &[&str], parts: &[&str]| {
         assert_refused(&[&["bundle"], arguments, &["--out", out]].concat(), parts);
     };
@@ -100,7 +100,7 @@ fn networks_that_do_not_fit_are_refused() {
         &["--agile", &go1, "--recovery", &go2],
         &["go2", "robot `go2`", "`go1`"],
     );
-    refuse(&[&go1, "--agile", &walking], &["[reach_avoid]"]);
+    refuse(&[&go1, "--agile", &people], &["[reach_avoid]"]);
     refuse(
         &["--agile", &go1, "--threshold", "-0.2"],
         &["--threshold", "has none"],

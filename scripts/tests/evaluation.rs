@@ -36,7 +36,9 @@ fn save_bundle(folder: &Path, scale: f32) {
     };
     value.weight[13] = -1.0;
     let conditioned_on = agile.weights_hash().unwrap();
-    let value = ReachAvoidMember::new(&layout, conditioned_on, vec![value], provenance());
+    let mut value = ReachAvoidMember::new(&layout, conditioned_on, vec![value], provenance());
+    // Recovery acts on any twist: what decides is the value alone.
+    value.min_gain = -2.0;
     let bundle = Bundle {
         agile: Some(agile),
         recovery: Some(recovery),

@@ -72,13 +72,16 @@ const TIME_OUT: RGBColor = RGBColor(233, 168, 52);
 /// Where the recovery policy acts, and what it is asked for.
 const RECOVERY: RGBColor = RGBColor(160, 86, 164);
 /// Colours of runs that stand side by side, told apart by colour-blind readers too.
-const SERIES: [RGBColor; 6] = [
+const SERIES: [RGBColor; 9] = [
     RGBColor(44, 105, 176),
     RGBColor(222, 120, 31),
     RGBColor(42, 142, 120),
     RGBColor(160, 86, 164),
     RGBColor(200, 62, 77),
     RGBColor(122, 104, 84),
+    RGBColor(95, 186, 220),
+    RGBColor(190, 174, 40),
+    RGBColor(60, 60, 66),
 ];
 
 const FONT: &str = "sans-serif";

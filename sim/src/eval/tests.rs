@@ -41,7 +41,9 @@ fn bundle(robot: &Robot, scale: f32) -> Bundle {
     };
     value.weight[13] = -1.0;
     let conditioned_on = agile.weights_hash().unwrap();
-    let value = ReachAvoidMember::new(&layout, conditioned_on, vec![value], provenance());
+    let mut value = ReachAvoidMember::new(&layout, conditioned_on, vec![value], provenance());
+    // Recovery acts on any twist: what decides is the value alone.
+    value.min_gain = -2.0;
     Bundle {
         agile: Some(agile),
         recovery: Some(recovery),

@@ -81,34 +81,23 @@ impl BundleCommand {
     }
 
     fn assemble(&self) -> Result<Bundle> {
-        let parts = [
-            &self.agile,
-            &self.base,
-            &self.recovery,
-            &self.reach_avoid,
-            &self.rays,
-        ];
-        let Some(first) = parts.into_iter().flatten().next() else {
-            bail!("nothing to make a bundle of: name a bundle");
-        };
-        let first = Bundle::load(first)?;
-        let base = match &self.base {
-            Some(base) => Bundle::load(base)?,
-            None => Bundle {
+        let named = [&self.agile, &self.recovery, &self.reach_avoid, &self.rays];
+        let mut bundle = match (&self.base, named.into_iter().flatten().next()) {
+            (Some(base), _) => Bundle::load(base)?,
+            (None, Some(first)) => Bundle {
                 agile: None,
                 recovery: None,
                 reach_avoid: None,
                 rays: None,
-                ..first.clone()
+                ..Bundle::load(first)?
             },
-        };
-        let mut bundle = Bundle {
-            robot: first.robot,
-            ray_spec: first.ray_spec,
-            ..base
+            (None, None) => bail!("nothing to make a bundle of: name a bundle"),
         };
         if let Some(path) = &self.agile {
-            bundle.agile = Some(part(path, &bundle, |from| from.agile, "agile")?);
+            let agile = |from: Bundle| Some((from.agile?, from.ray_spec));
+            let (agile, ray_spec) = part(path, &bundle, agile, "agile")?;
+            bundle.agile = Some(agile);
+            bundle.ray_spec = ray_spec;
         }
         if let Some(path) = &self.recovery {
             bundle.recovery = Some(part(path, &bundle, |from| from.recovery, "recovery")?);

@@ -101,6 +101,7 @@ fn networks_that_do_not_fit_are_refused() {
         &["go2", "robot `go2`", "`go1`"],
     );
     refuse(&[&go1, "--agile", &people], &["[reach_avoid]"]);
+    refuse(&[&go1, "--agile", &go2], &["robot `go2`", "`go1`"]);
     refuse(
         &["--agile", &go1, "--threshold", "-0.2"],
         &["--threshold", "has none"],

@@ -35,7 +35,7 @@ pub struct ObstacleConfig {
     pub y_m: [f32; 2],
     /// Least distance of a cylinder's centre from the start, m; boxes leave as much free.
     pub start_clearance_m: f32,
-    /// Probability that one that is present walks straight on, through everything, at a constant speed.
+    /// Probability that a cylinder that is present walks straight on, through everything, at a constant speed.
     pub walking_share: f32,
     /// Speed of those that walk, m/s.
     pub speed_mps: [f32; 2],
@@ -104,8 +104,8 @@ impl ObstacleConfig {
                     break centre;
                 }
             };
-            let radius_m = self.radius_m + self.margin_m;
-            let mut cylinder = Obstacle::cylinder(centre.x, centre.y, radius_m, self.height_m);
+            let mut cylinder = Obstacle::cylinder(centre.x, centre.y, self.radius_m, self.height_m)
+                .thicker(self.margin_m);
             if self.walking_share > 0.0 && stream.random::<f32>() < self.walking_share {
                 self.let_walk(&mut cylinder, start, stream);
             }
@@ -122,8 +122,7 @@ impl ObstacleConfig {
     fn draw_box(&self, start: Point2<f32>, stream: &mut Stream) -> Option<Obstacle> {
         let length_m = uniform(self.box_length_m, stream);
         let width_m = uniform(self.box_width_m, stream);
-        let half_extents_m = 0.5 * Vector3::new(length_m, width_m, self.height_m)
-            + self.margin_m * Vector3::new(1.0, 1.0, 0.0);
+        let half_extents_m = 0.5 * Vector3::new(length_m, width_m, self.height_m);
         let clearance_m = self.start_clearance_m - self.radius_m;
         (0..PLACES).find_map(|_| {
             let centre = self.draw_centre(stream);
@@ -133,7 +132,8 @@ impl ObstacleConfig {
                 position_world: Point3::new(centre.x, centre.y, half_extents_m.z),
                 orientation: UnitQuaternion::from_axis_angle(&Vector3::z_axis(), yaw_rad),
                 velocity_world: Vector3::zeros(),
-            };
+            }
+            .thicker(self.margin_m);
             (upright.footprint_distance_m(&start) >= clearance_m).then_some(upright)
         })
     }

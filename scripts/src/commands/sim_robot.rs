@@ -22,8 +22,8 @@ use sim::{
 
 use crate::{
     config::{Config, ConfigArgs},
-    interrupt::Interrupt,
     repository,
+    run::interrupt::Interrupt,
 };
 
 /// A simulated robot behind the DDS topics of a real one

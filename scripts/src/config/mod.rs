@@ -257,7 +257,7 @@ impl ConfigArgs {
             Some(Preset::Paper) => config.as_in_the_paper(),
             Some(Preset::People) if matches!(config.task, Task::Agile | Task::ReachAvoid) => {
                 config =
-                    config.layered(settings::parse(include_str!("../recipes/people.toml"))?)?;
+                    config.layered(settings::parse(include_str!("../../recipes/people.toml"))?)?;
             }
             Some(Preset::Fast | Preset::People) | None => {}
         }
@@ -292,9 +292,9 @@ impl Config {
             ..Self::default()
         };
         let recipe = match task {
-            Task::Agile => include_str!("../recipes/agile.toml"),
-            Task::Recovery => include_str!("../recipes/recovery.toml"),
-            Task::ReachAvoid => include_str!("../recipes/reach-avoid.toml"),
+            Task::Agile => include_str!("../../recipes/agile.toml"),
+            Task::Recovery => include_str!("../../recipes/recovery.toml"),
+            Task::ReachAvoid => include_str!("../../recipes/reach-avoid.toml"),
             Task::Rays => "",
         };
         let recipe = settings::parse(recipe)

@@ -25,7 +25,7 @@ use sim::{
     rays::RayCaster,
 };
 
-use crate::{config::Config, progress::short};
+use crate::{config::Config, run::progress::short};
 
 /// Policy steps after which the robots of the physics benchmark start again.
 const EPISODE_STEPS: usize = 450;

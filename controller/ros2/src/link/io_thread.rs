@@ -1,8 +1,9 @@
-//! The thread that receives everything but the state, publishes what people watch, releases the sport mode, and says what
-//! is wrong.
+//! The thread that receives everything but the state of the robot, publishes status and visualization, releases the sport
+//! mode, and reports problems.
 
-use std::sync::{Arc, PoisonError, atomic::Ordering, mpsc::Sender};
+use std::sync::{Arc, atomic::Ordering};
 
+use crossbeam::channel::Sender;
 use ros2_client::dds::rustdds::{
     DomainParticipantStatusEvent, StatusEvented,
     mio1::{Events, Poll},
@@ -23,22 +24,24 @@ use crate::{
 
 /// Without a state for this long the user is told, ns.
 const SILENT_NS: u64 = 3_000_000_000;
-/// Time between two messages to the people who watch, ns.
-const WATCH_PERIOD_NS: u64 = 40_000_000;
+/// Time between two publications of the status, ns.
+const STATUS_PERIOD_NS: u64 = 40_000_000;
 
-pub struct Companion {
+pub struct IoThread {
     pub sensors: Sensors,
     pub watch: Watch,
     pub odometry: Input<OdometrySample>,
     pub goal: Input<GoalSample>,
     pub operator: Arc<Operator>,
     pub status: Output<Status>,
+    /// For the operator console.
+    pub statuses: Sender<Status>,
     pub notices: Notices,
     pub config: Ros2Config,
     pub recorder: Option<Recorder>,
 }
 
-impl Companion {
+impl IoThread {
     pub fn run(
         &mut self,
         ros: &Ros,
@@ -58,15 +61,14 @@ impl Companion {
             return;
         };
         let mut notice = |text: String| {
-            // The receiver is this thread itself.
-            let _ = notices.send(text);
+            let _ = notices.try_send(text);
         };
         let participant = ros.participant();
         let discovery = participant.status_listener();
         let start_ns = now_ns();
-        let mut watched_ns = 0;
-        while shared.goes_on() {
-            // Interrupted or not, the messages are looked for.
+        let mut published_ns = 0;
+        while shared.is_running() {
+            // A poll that was interrupted is followed by the next.
             let _ = poll.poll(&mut events, Some(POLL));
             let now_ns = now_ns();
             let base = base_pose(self.status.read());
@@ -78,10 +80,10 @@ impl Companion {
             };
             self.sensors
                 .receive(&subscriptions, &base, now_ns, &mut sinks, &mut notice);
-            if now_ns.saturating_sub(watched_ns) < WATCH_PERIOD_NS {
+            if now_ns.saturating_sub(published_ns) < STATUS_PERIOD_NS {
                 continue;
             }
-            watched_ns = now_ns;
+            published_ns = now_ns;
             while let Some(event) = discovery.try_recv_status() {
                 if let Some(text) = foreign_type(&self.config, &event) {
                     notice(text);
@@ -103,11 +105,7 @@ impl Companion {
             }
             self.notices.tell(now_ns);
             let status = self.status.output_buffer();
-            shared
-                .status
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone_from(status);
+            let _ = self.statuses.try_send(status.clone());
             self.watch.publish(
                 publishers,
                 status,

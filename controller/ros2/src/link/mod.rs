@@ -1,11 +1,11 @@
 //! The threads between DDS and the control thread.
 //!
-//! - `sender` (real time) opens the connection, publishes every command, gives the sign of life, and starts the others;
-//! - `states` (real time) receives the state of the robot;
-//! - `companion` (behind the others) receives everything else, publishes what people watch, releases the sport mode, and
-//!   says what is wrong.
+//! - `sender` opens the connection, publishes every command, gives the heartbeat, and starts the others;
+//! - `states` receives the state of the robot;
+//! - `io` receives everything else, publishes status and visualization, releases the sport mode, and reports problems.
 //!
-//! Threads of DDS inherit the scheduling of `sender`. A thread that panics ends the connection, and `sender` opens another.
+//! They and the threads of the DDS library inherit the real-time priority of `sender`. When one of them panics, `sender`
+//! opens another connection.
 
 mod dds_panics;
 mod io_thread;
@@ -16,13 +16,13 @@ mod states;
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::channel,
     },
     thread::{self, JoinHandle, Thread},
 };
 
+use crossbeam::channel::{Receiver, bounded};
 use policies::{Bundle, BundleError};
 use robots::Robot;
 
@@ -31,9 +31,9 @@ use controller::deploy::{JointCommand, LinkPort, MotorCommand, Status};
 pub use self::sport_mode::{REQUEST_TOPIC, RESPONSE_TOPIC};
 use self::{
     dds_panics::{dds_has_panicked, watch_dds_threads},
-    io_thread::Companion,
+    io_thread::IoThread,
     notices::Notices,
-    sender::Sender,
+    sender::CommandSender,
     states::States,
 };
 use crate::{
@@ -89,10 +89,16 @@ pub struct LinkSettings<'a> {
     pub notice: Box<dyn FnMut(&str) + Send>,
 }
 
+/// Notices that wait for the I/O thread; more are dropped.
+const NOTICES: usize = 64;
+/// Statuses that wait for the operator console; more are dropped.
+const STATUSES: usize = 8;
+
 /// The running link. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Link {
     shared: Arc<Shared>,
+    statuses: Receiver<Status>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -107,12 +113,10 @@ struct Shared {
     returned: AtomicBool,
     /// No mode of the robot owns the joints.
     released: AtomicBool,
-    /// What the robot is doing, for those who are not in a hurry.
-    status: Mutex<Status>,
 }
 
 impl Shared {
-    fn goes_on(&self) -> bool {
+    fn is_running(&self) -> bool {
         !self.stop.load(Ordering::Acquire) && !self.is_broken()
     }
 
@@ -141,27 +145,29 @@ impl Link {
         shared
             .released
             .store(!config.release_sport_mode, Ordering::Release);
-        let (notices_in, notices_out) = channel();
-        let sender = Sender {
+        let (notices_in, notices_out) = bounded(NOTICES);
+        let (statuses_in, statuses) = bounded(STATUSES);
+        let sender = CommandSender {
             states: States {
                 map: MotorMap::new(robot)?,
                 robot: port.robot,
                 recorder: recorder.clone(),
             },
-            companion: Companion {
+            io: IoThread {
                 sensors: Sensors::new(robot, bundle, config, port.scan)?,
                 watch: Watch::new(robot, &bundle.ray_spec, config),
                 odometry: port.odometry,
                 goal: port.goal,
                 operator: port.operator,
                 status: port.status,
+                statuses: statuses_in,
                 notices: Notices::new(notices_out, notice),
                 config: config.clone(),
                 recorder: recorder.clone(),
             },
             map: MotorMap::new(robot)?,
             command: port.command,
-            pulse: port.pulse,
+            heartbeat: port.heartbeat,
             config: config.clone(),
             damping: MotorCommand {
                 time_ns: 0,
@@ -178,7 +184,7 @@ impl Link {
             recorder,
             shared: Arc::clone(&shared),
         };
-        let (connected, answer) = channel();
+        let (connected, answer) = bounded(1);
         let thread = thread::Builder::new()
             .name("sender".to_owned())
             .spawn(move || {
@@ -188,6 +194,7 @@ impl Link {
             .map_err(LinkError::Thread)?;
         let link = Self {
             shared,
+            statuses,
             thread: Some(thread),
         };
         match answer.recv() {
@@ -206,10 +213,9 @@ impl Link {
         self.shared.received_ns.load(Ordering::Acquire) > 0
     }
 
-    /// What the robot is doing, a few hundredths of a second old.
-    pub fn status(&self) -> Status {
-        let status = self.shared.status.lock();
-        status.unwrap_or_else(PoisonError::into_inner).clone()
+    /// The status of the control thread, 25 times a second.
+    pub fn statuses(&self) -> &Receiver<Status> {
+        &self.statuses
     }
 
     /// Whether commands are sent: no mode of the robot owns the joints.

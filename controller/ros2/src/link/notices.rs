@@ -1,4 +1,6 @@
-use std::{collections::HashMap, sync::mpsc::Receiver};
+use std::collections::HashMap;
+
+use crossbeam::channel::Receiver;
 
 /// The same line is told again after this time, ns.
 const REPEAT_NS: u64 = 30_000_000_000;
@@ -45,14 +47,16 @@ impl Notices {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex, mpsc::channel};
+    use std::sync::{Arc, Mutex};
+
+    use crossbeam::channel::bounded;
 
     use super::*;
 
     #[test]
     fn a_line_that_comes_all_the_time_is_told_now_and_then() {
         let told = Arc::new(Mutex::new(Vec::new()));
-        let (lines, receiver) = channel();
+        let (lines, receiver) = bounded(8);
         let sink = Arc::clone(&told);
         let tell = move |line: &str| sink.lock().unwrap().push(line.to_owned());
         let mut notices = Notices::new(receiver, Box::new(tell));

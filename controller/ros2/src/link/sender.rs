@@ -1,18 +1,19 @@
-//! The thread that opens the connection, publishes every command, gives the sign of life, and starts the others.
+//! The thread that opens the connection, publishes every command, gives the heartbeat, and starts the others.
 
 use std::{
     panic::AssertUnwindSafe,
-    sync::{Arc, atomic::Ordering, mpsc},
+    sync::{Arc, atomic::Ordering},
     thread::{self, Scope},
     time::Duration,
 };
 
+use crossbeam::channel::Sender;
 use triple_buffer::Output;
 
-use controller::deploy::{MotorCommand, Pulse, now_ns};
+use controller::deploy::{Heartbeat, MotorCommand, now_ns};
 
 use super::{
-    COMMAND_TOPIC, STATE_TOPIC, Shared, dds_panics::forget_dds_panics, io_thread::Companion,
+    COMMAND_TOPIC, STATE_TOPIC, Shared, dds_panics::forget_dds_panics, io_thread::IoThread,
     sport_mode::SportMode, states::States,
 };
 use crate::{
@@ -25,21 +26,21 @@ use crate::{
     sensors::Subscriptions,
 };
 
-/// A command older than this is replaced by damping: the control thread is gone, ns.
+/// A command older than this is replaced by damping: the control thread has ended, ns.
 const COMMAND_TIMEOUT_NS: u64 = 30_000_000;
 /// Time between two attempts to connect again.
 const RETRY: Duration = Duration::from_millis(200);
 
 /// The `sender` thread, with what the others need.
-pub struct Sender {
+pub struct CommandSender {
     pub states: States,
-    pub companion: Companion,
+    pub io: IoThread,
     pub map: MotorMap,
     pub command: Output<MotorCommand>,
-    pub pulse: Arc<Pulse>,
+    pub heartbeat: Arc<Heartbeat>,
     pub config: Ros2Config,
     pub damping: MotorCommand,
-    pub notices: mpsc::Sender<String>,
+    pub notices: Sender<String>,
     pub recorder: Option<Recorder>,
     pub shared: Arc<Shared>,
 }
@@ -68,8 +69,8 @@ impl Connection {
     }
 }
 
-impl Sender {
-    pub fn run(mut self, connected: &mpsc::Sender<Result<(), NetworkError>>) {
+impl CommandSender {
+    pub fn run(mut self, connected: &Sender<Result<(), NetworkError>>) {
         let mut first = Some(connected);
         while !self.shared.stop.load(Ordering::Acquire) {
             forget_dds_panics();
@@ -86,7 +87,7 @@ impl Sender {
                         let _ = connected.send(Err(error));
                         return;
                     }
-                    let _ = self.notices.send(error.to_string());
+                    let _ = self.notices.try_send(error.to_string());
                     thread::sleep(RETRY);
                 }
             }
@@ -108,10 +109,10 @@ impl Sender {
         } = connection;
         let Self {
             states: receiver,
-            companion,
+            io,
             map,
             command,
-            pulse,
+            heartbeat,
             damping,
             recorder,
             shared,
@@ -122,16 +123,16 @@ impl Sender {
         thread::scope(|scope| {
             spawn(scope, "states", shared, || receiver.run(states, shared));
             let (ros, notices) = (&ros, &*notices);
-            let watch = || {
-                companion.run(ros, subscriptions, &publishers, sport_mode, notices, shared);
+            let io = || {
+                io.run(ros, subscriptions, &publishers, sport_mode, notices, shared);
             };
-            spawn(scope, "companion", shared, watch);
+            spawn(scope, "io", shared, io);
             let send = || {
                 send_commands(
                     &commands,
                     map,
                     command,
-                    pulse,
+                    heartbeat,
                     damping,
                     recorder.as_ref(),
                     shared,
@@ -140,7 +141,7 @@ impl Sender {
             guard(shared, send);
         });
         if shared.is_broken() {
-            let _ = notices.send("a DDS thread has died: connecting anew".to_owned());
+            let _ = notices.try_send("a DDS thread has died: connecting anew".to_owned());
             // Its destructors would wait for the dead thread.
             std::mem::forget((ros, commands));
         }
@@ -174,16 +175,16 @@ fn send_commands(
     publisher: &ros2_client::Publisher<LowCmd>,
     map: &MotorMap,
     command: &mut Output<MotorCommand>,
-    pulse: &Pulse,
+    heartbeat: &Heartbeat,
     damping: &MotorCommand,
     recorder: Option<&Recorder>,
     shared: &Shared,
 ) {
     let mut sent_ns = 0;
-    while shared.goes_on() {
+    while shared.is_running() {
         thread::park_timeout(POLL);
         let now_ns = now_ns();
-        pulse.beat(shared.states_alive_ns.load(Ordering::Acquire).min(now_ns));
+        heartbeat.beat(shared.states_alive_ns.load(Ordering::Acquire).min(now_ns));
         let newest = command.read();
         if newest.time_ns == 0 || !shared.released.load(Ordering::Acquire) {
             continue;

@@ -36,10 +36,10 @@ impl States {
             shared.broken.store(true, Ordering::Release);
             return;
         }
-        // A message that is none is dropped; the companion tells of foreign types.
+        // Malformed messages are dropped; the I/O thread reports foreign types.
         let mut ignore = |_: String| ();
-        while shared.goes_on() {
-            // Interrupted or not, the messages are looked for.
+        while shared.is_running() {
+            // A poll that was interrupted is followed by the next.
             let _ = poll.poll(&mut events, Some(POLL));
             shared.states_alive_ns.store(now_ns(), Ordering::Release);
             let Self {

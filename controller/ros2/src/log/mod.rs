@@ -10,12 +10,12 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use mcap::{
     Attachment, WriteOptions, Writer,
     records::{MessageHeader, Metadata},
@@ -65,7 +65,7 @@ pub struct LogError {
 /// Hands messages to the log, from any thread; never waits.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    queue: SyncSender<Entry>,
+    queue: Sender<Entry>,
     lost: Arc<AtomicU64>,
 }
 
@@ -152,7 +152,7 @@ impl Log {
             .write_metadata(&metadata)
             .map_err(|error| failed(error.to_string()))?;
         attach(&mut writer, bundle).map_err(|error| failed(error.to_string()))?;
-        let (queue, entries) = sync_channel(QUEUE);
+        let (queue, entries) = bounded(QUEUE);
         let recorder = Recorder {
             queue,
             lost: Arc::default(),

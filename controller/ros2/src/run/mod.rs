@@ -1,95 +1,34 @@
 //! A run on a robot, from the first message to the last.
 
+mod args;
+mod console;
 mod keyboard;
+mod printer;
 
 use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread,
     time::Duration,
 };
 
-use nalgebra::Point2;
-use policies::{Bundle, BundleError, Goal};
-use robots::{Robot, RobotError};
-use serde::{Deserialize, Serialize};
-
-use controller::{
-    ControllerConfig,
-    deploy::{
-        ControlPort, DeployConfig, FaultSet, GoalSample, Histogram, LoopReport, MonotonicClock,
-        Operator, Pilot, PilotError, RealtimeConfig, Request, State, enter_realtime, now_ns, ports,
-        run_cycles,
-    },
+use controller::deploy::{
+    ControlPort, FaultSet, GoalSample, Histogram, LoopReport, MonotonicClock, Pilot, PilotError,
+    RealtimeConfig, enter_realtime, now_ns, ports, run_cycles,
 };
+use crossbeam::channel::{Receiver, bounded};
+use policies::{Bundle, BundleError};
+use robots::{Robot, RobotError};
 
-use self::keyboard::Keyboard;
+pub use self::args::{RunArgs, RunConfig};
+use self::{console::Console, printer::Printer};
 use crate::{
-    config::{RaySource, Ros2Config},
     link::{Link, LinkError, LinkSettings},
     log::{Log, LogError, LogHeader, LogSummary},
 };
-
-/// Everything that can be set about a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RunConfig {
-    /// The policies and their switch.
-    pub controller: ControllerConfig,
-    /// Postures, faults, state estimate.
-    pub deploy: DeployConfig,
-    /// Network, topics, frames, lidar.
-    pub ros2: Ros2Config,
-}
-
-/// Flags of a run, shared by the programs that start one.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct RunArgs {
-    /// DDS domain of the robot [default: 0]
-    #[arg(long)]
-    pub domain: Option<u16>,
-    /// Network interface to the robot, e.g. eth0 [default: all]
-    #[arg(long, value_name = "NAME")]
-    pub interface: Option<String>,
-    /// Where the rays come from [default: scan]
-    #[arg(long, value_enum, value_name = "SOURCE")]
-    pub rays: Option<RaySource>,
-    /// Goal in the world frame, m, and heading there, degrees; without it goals come from goal_pose
-    #[arg(long, value_name = "X,Y[,DEG]", allow_hyphen_values = true, value_parser = parse_goal)]
-    pub goal: Option<Goal>,
-    /// Stand up and run to the goal without being asked, then lie down and end
-    #[arg(long, requires = "goal")]
-    pub go: bool,
-    /// Record everything into this MCAP file
-    #[arg(long, value_name = "FILE.mcap")]
-    pub log: Option<PathBuf>,
-}
-
-/// `x,y` in m, and the heading in degrees; without it the heading of the way from the origin.
-fn parse_goal(text: &str) -> Result<Goal, String> {
-    let numbers: Option<Vec<f32>> = text
-        .split(',')
-        .map(|number| {
-            number
-                .trim()
-                .parse()
-                .ok()
-                .filter(|value: &f32| value.is_finite())
-        })
-        .collect();
-    let (x, y, heading_rad) = match numbers.as_deref() {
-        Some(&[x, y]) => (x, y, y.atan2(x)),
-        Some(&[x, y, heading_deg]) => (x, y, heading_deg.to_radians()),
-        _ => return Err("expected X,Y in m or X,Y,DEG, e.g. 6,0.5".to_owned()),
-    };
-    Ok(Goal {
-        position_world: Point2::new(x, y),
-        heading_rad,
-    })
-}
 
 /// Why a run did not start, or how it went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -166,23 +105,19 @@ pub struct RunReport {
 
 /// Cycles that fit between the control thread and the log.
 const LOG_RECORDS: usize = 2048;
-/// How often the operator's side looks at everything.
-const LOOK: Duration = Duration::from_millis(20);
 /// How long damping is still sent after the last cycle.
 const LAST_COMMANDS: Duration = Duration::from_millis(100);
 /// The threads to the robot come after the control thread.
 const LINK_PRIORITY_BELOW: u8 = 10;
-/// With `--go`, the robot has to run after this time, s.
-const GO_TIMEOUT_S: f32 = 30.0;
-/// With `--go`, requests are repeated after this time, s.
-const GO_REPEAT_S: f32 = 0.25;
+/// Interrupts that wait for the console: the second one is the last that matters.
+const INTERRUPTS: usize = 2;
 
 impl Run {
-    /// Runs until the operator ends it. Lines for the user go to `tell`.
+    /// Runs until the operator ends it. `print` gets lines for the user, on a thread of its own: it may block.
     ///
     /// # Errors
     /// When something does not fit, before anything is sent; or how the run went wrong.
-    pub fn run(self, tell: impl Fn(&str) + Clone + Send + 'static) -> Result<RunReport, RunError> {
+    pub fn run(self, print: impl FnMut(&str) + Send + 'static) -> Result<RunReport, RunError> {
         let Self {
             robot,
             bundle,
@@ -197,6 +132,10 @@ impl Run {
         }
         let pilot = Pilot::new(robot, bundle, &config.controller, &config.deploy)?;
         let interrupts = listen()?;
+        let printer = Printer::start(print).map_err(|error| RunError::System {
+            what: "the printing thread",
+            reason: error.to_string(),
+        })?;
 
         let (mut link_port, mut control_port) = ports(LOG_RECORDS);
         if let Some(goal) = args.goal {
@@ -223,7 +162,7 @@ impl Run {
             priority: realtime.priority.saturating_sub(LINK_PRIORITY_BELOW),
             ..realtime.clone()
         };
-        let tell_line = tell.clone();
+        let notices = printer.clone();
         let link = Link::start(
             link_port,
             LinkSettings {
@@ -234,13 +173,13 @@ impl Run {
                 // The control thread warns for both.
                 make_real_time: Box::new(move || drop(enter_realtime(&link_realtime))),
                 recorder: log.as_ref().map(Log::recorder),
-                notice: Box::new(move |line| tell_line(&format!("warning: {line}"))),
+                notice: Box::new(move |line| notices.print(format!("warning: {line}"))),
             },
         )?;
         if let Some(sender) = link.sender() {
             control_port.wake_after_command(sender);
         }
-        tell(&format!(
+        printer.print(format!(
             "{}, method {}, {}: waiting for the robot; {}",
             robot.name,
             config.deploy.method,
@@ -254,22 +193,16 @@ impl Run {
             control_port,
             realtime,
             Arc::clone(&stop),
-            tell.clone(),
+            printer.clone(),
         )?;
-        let mut desk = Desk {
-            operator: &operator,
-            link: &link,
-            interrupts: &interrupts,
-            go: args.go.then(Go::default),
-            shown: (State::Damping, FaultSet::NONE),
-            tell: &tell,
-        };
-        let result = desk.attend(&control);
+        let result = Console::new(&operator, &link, &printer, args.go).run(&control, &interrupts);
         stop.store(true, Ordering::Release);
         let timing = control.join().map_err(|_| RunError::Control);
         thread::sleep(LAST_COMMANDS);
         drop(link);
-        let log = log.map(Log::finish).transpose()?;
+        let log = log.map(Log::finish).transpose();
+        printer.finish();
+        let log = log?;
         result?;
         Ok(RunReport {
             timing: timing?,
@@ -295,13 +228,13 @@ fn start_control(
     mut port: ControlPort,
     realtime: RealtimeConfig,
     stop: Arc<AtomicBool>,
-    tell: impl Fn(&str) + Send + 'static,
+    printer: Printer,
 ) -> Result<Control, RunError> {
     thread::Builder::new()
         .name("control".to_owned())
         .spawn(move || {
             if let Err(refused) = enter_realtime(&realtime) {
-                tell(&format!("warning: {refused}"));
+                printer.print(format!("warning: {refused}"));
             }
             run_cycles(&mut MonotonicClock, &mut pilot, &mut port, &stop, u64::MAX)
         })
@@ -311,139 +244,17 @@ fn start_control(
         })
 }
 
-/// Counts Ctrl-C, SIGTERM and SIGHUP.
-fn listen() -> Result<Arc<AtomicU32>, RunError> {
-    let interrupts = Arc::new(AtomicU32::new(0));
-    let count = Arc::clone(&interrupts);
+/// One message for each Ctrl-C, SIGTERM and SIGHUP.
+fn listen() -> Result<Receiver<()>, RunError> {
+    let (sender, interrupts) = bounded(INTERRUPTS);
     ctrlc::set_handler(move || {
-        count.fetch_add(1, Ordering::AcqRel);
+        let _ = sender.try_send(());
     })
     .map_err(|error| RunError::System {
         what: "to listen to Ctrl-C",
         reason: error.to_string(),
     })?;
     Ok(interrupts)
-}
-
-/// The operator's side of a run.
-struct Desk<'a> {
-    operator: &'a Operator,
-    link: &'a Link,
-    interrupts: &'a AtomicU32,
-    go: Option<Go>,
-    shown: (State, FaultSet),
-    tell: &'a dyn Fn(&str),
-}
-
-/// A run without being asked.
-#[derive(Default)]
-struct Go {
-    has_run: bool,
-    asked_ns: u64,
-    start_ns: u64,
-}
-
-impl Desk<'_> {
-    /// Until the end of the run is asked for and the robot lies.
-    fn attend(&mut self, control: &Control) -> Result<(), RunError> {
-        let keyboard = Keyboard::open();
-        let mut ending = false;
-        while !control.is_finished() {
-            thread::sleep(LOOK);
-            let now_ns = now_ns();
-            // Whoever sits at this terminal is there as long as this program is.
-            self.operator.heartbeat(now_ns);
-            let status = self.link.status();
-            let shown = (status.state, status.faults);
-            if shown != self.shown {
-                self.shown = shown;
-                let colon = if status.faults.is_empty() { "" } else { ": " };
-                (self.tell)(&format!("{}{colon}{}", status.state.name(), status.faults));
-            }
-            while let Some(key) = keyboard.as_ref().and_then(Keyboard::key) {
-                match key {
-                    b'u' => self.operator.request(Request::Stand, now_ns),
-                    b'g' => self.operator.request(Request::Start, now_ns),
-                    b's' => self.operator.request(Request::Stop, now_ns),
-                    b'd' => self.operator.request(Request::LieDown, now_ns),
-                    b' ' => self.operator.request(Request::EmergencyStop, now_ns),
-                    b'q' => ending = true,
-                    _ => {}
-                }
-            }
-            match self.interrupts.load(Ordering::Acquire) {
-                0 => {}
-                1 => ending = true,
-                // The second Ctrl-C does not wait.
-                _ => {
-                    self.operator.request(Request::EmergencyStop, now_ns);
-                    thread::sleep(LAST_COMMANDS);
-                    return Ok(());
-                }
-            }
-            if ending {
-                if status.state.is_damped() {
-                    return Ok(());
-                }
-                self.operator.request(Request::LieDown, now_ns);
-            } else if let Some(go) = &mut self.go
-                && go.step(self.operator, self.link, &status, now_ns)?
-            {
-                ending = true;
-            }
-        }
-        Err(RunError::Control)
-    }
-}
-
-impl Go {
-    /// Asks for the next thing. True when the run is over.
-    fn step(
-        &mut self,
-        operator: &Operator,
-        link: &Link,
-        status: &controller::deploy::Status,
-        now_ns: u64,
-    ) -> Result<bool, RunError> {
-        if self.start_ns == 0 {
-            self.start_ns = now_ns;
-        }
-        if status.state == State::Fault {
-            return Err(RunError::Fault(status.latched_faults));
-        }
-        if status.state == State::Run {
-            self.has_run = true;
-            return Ok(false);
-        }
-        if self.has_run {
-            if !status.latched_faults.is_empty() && status.state != State::Stop {
-                return Err(RunError::Fault(status.latched_faults));
-            }
-            return Ok(status.state == State::Ready || status.state.is_damped());
-        }
-        let waited_s = now_ns.saturating_sub(self.start_ns) as f32 * 1e-9;
-        if waited_s > GO_TIMEOUT_S {
-            let faults = match status.faults.is_empty() {
-                true => String::new(),
-                false => format!(" ({})", status.faults),
-            };
-            return Err(RunError::NotRunning {
-                waited_s,
-                state: status.state.name(),
-                faults,
-            });
-        }
-        let due = now_ns.saturating_sub(self.asked_ns) as f32 * 1e-9 > GO_REPEAT_S;
-        if due && link.has_state() && link.is_released() {
-            self.asked_ns = now_ns;
-            match status.state {
-                State::Damping => operator.request(Request::Stand, now_ns),
-                State::Ready => operator.request(Request::Start, now_ns),
-                _ => {}
-            }
-        }
-        Ok(false)
-    }
 }
 
 impl std::fmt::Display for RunReport {
@@ -473,23 +284,5 @@ impl std::fmt::Display for RunReport {
             )?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::f32::consts::{FRAC_PI_2, FRAC_PI_4};
-
-    use super::*;
-
-    #[test]
-    fn goals_are_points_with_or_without_heading() {
-        let goal = parse_goal("3, -3").unwrap();
-        assert_eq!(goal.position_world, Point2::new(3.0, -3.0));
-        assert!((goal.heading_rad + FRAC_PI_4).abs() < 1e-5);
-        assert!((parse_goal("1,0,90").unwrap().heading_rad - FRAC_PI_2).abs() < 1e-5);
-        for wrong in ["", "1", "1,2,3,4", "1,x", "nan,0"] {
-            assert!(parse_goal(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -1,6 +1,6 @@
-//! Rays from depth images, on a thread of their own.
+//! The depth camera: images to rays, on a thread of their own.
 
-use controller::deploy::{Eyes, ImageSample, ScanSample};
+use controller::deploy::{DepthRayPredictor, ImageSample, ScanSample};
 use nalgebra::{UnitQuaternion, Vector3};
 use policies::{
     Bundle,
@@ -16,7 +16,7 @@ use crate::{
 
 /// The robot's depth camera, with the ray network of the bundle.
 pub struct DepthCamera {
-    eyes: Eyes,
+    predictor: DepthRayPredictor,
     intrinsics: Option<Intrinsics>,
 }
 
@@ -28,23 +28,23 @@ impl DepthCamera {
     pub fn new(robot: &Robot, bundle: &Bundle, scan: Input<ScanSample>) -> Result<Self, LinkError> {
         let camera = robot.camera.as_ref();
         let camera = camera.ok_or_else(|| LinkError::NoCamera(robot.name.clone()))?;
-        let eyes = Eyes::start(bundle.ray_network()?, camera.pose_base, scan);
+        let predictor = DepthRayPredictor::start(bundle.ray_network()?, camera.pose_base, scan);
         Ok(Self {
-            eyes: eyes.map_err(LinkError::Thread)?,
+            predictor: predictor.map_err(LinkError::Thread)?,
             intrinsics: None,
         })
     }
 
-    /// Takes the projection from now on.
+    /// Sets the intrinsics.
     pub fn calibrate(&mut self, info: &CameraInfo) {
         self.intrinsics = Some(intrinsics(info));
     }
 
-    /// Hands over an image that came in while the base had this orientation. False when the projection has not come yet.
+    /// Hands over an image taken at this orientation of the base. False before the first camera info.
     ///
     /// # Errors
     /// When its encoding holds no depth.
-    pub fn see(
+    pub fn predict(
         &mut self,
         image: &Image,
         orientation: &UnitQuaternion<f32>,
@@ -54,7 +54,7 @@ impl DepthCamera {
         let Some(intrinsics) = self.intrinsics else {
             return Ok(false);
         };
-        self.eyes.see(ImageSample {
+        self.predictor.predict(ImageSample {
             received_ns: now_ns,
             projected_gravity: orientation.inverse_transform_vector(&-Vector3::z()),
             intrinsics,
@@ -68,9 +68,9 @@ impl DepthCamera {
         Ok(true)
     }
 
-    /// Why an image gave no rays; each time once.
-    pub fn error(&mut self) -> Option<&DepthError> {
-        self.eyes.error()
+    /// Why an image gave no rays; the oldest that was not reported yet.
+    pub fn error(&mut self) -> Option<DepthError> {
+        self.predictor.error()
     }
 }
 

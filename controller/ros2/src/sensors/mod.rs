@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_have_the_names_of_the_desk() {
+    fn requests_have_the_names_of_the_operator_topic() {
         assert_eq!(
             request_named("emergency-stop"),
             Some(Request::EmergencyStop)

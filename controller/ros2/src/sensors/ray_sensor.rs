@@ -143,7 +143,7 @@ impl RaySensor {
                     topic,
                     recorder,
                     notice,
-                    |image, notice| match camera.see(image, &base.rotation, now_ns) {
+                    |image, notice| match camera.predict(image, &base.rotation, now_ns) {
                         Ok(true) => {}
                         Ok(false) => notice(format!(
                             "{topic}: there are images, but no camera info on {info_topic}: set ros2.camera_info_topic"

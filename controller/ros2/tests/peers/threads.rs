@@ -35,7 +35,7 @@ fn threads_that_share_dds_queues_have_one_priority() {
             let threads = threads(robot.child.id());
             let of_dds: Vec<_> = (threads.iter())
                 .filter(|(name, ..)| {
-                    ["sender", "states", "companion"].contains(&name.as_str())
+                    ["sender", "states", "io"].contains(&name.as_str())
                         || name.starts_with("RustDDS")
                 })
                 .collect();

@@ -16,6 +16,7 @@ pub mod ray_history;
 pub mod ray_memory;
 pub mod rays;
 pub mod reach_avoid;
+pub mod settings;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod vec_env;

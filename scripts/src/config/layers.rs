@@ -3,8 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
-use controller::settings;
-use policies::algorithm::Algorithm;
+use policies::{algorithm::Algorithm, settings};
 use sim::testbed::TestbedConfig;
 use toml::{Table, Value};
 

@@ -8,11 +8,12 @@ mod task;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use controller::{ControllerConfig, deploy::DeployConfig, settings};
+use controller::{ControllerConfig, deploy::DeployConfig};
 use policies::{
     algorithm::PpoConfig,
     depth::RayLearningConfig,
     reach_avoid::{DEFAULT_MIN_GAIN, DEFAULT_THRESHOLD, ReachAvoidConfig},
+    settings,
 };
 use serde::{Deserialize, Serialize};
 use sim::{depth::RecordingConfig, env::EnvConfig, eval::EvalConfig, reach_avoid::RolloutConfig};
@@ -45,7 +46,7 @@ pub struct Config {
     pub deploy: DeployConfig,
     /// How a robot is reached over ROS 2: network, topics, frames, lidar.
     #[cfg(feature = "ros2")]
-    pub ros2: controller::ros2::Ros2Config,
+    pub ros2: ros2::Ros2Config,
     /// The paper's test.
     pub eval: EvalConfig,
     /// The reach-avoid value.
@@ -97,7 +98,7 @@ impl Default for Config {
             controller: ControllerConfig::default(),
             deploy: DeployConfig::default(),
             #[cfg(feature = "ros2")]
-            ros2: controller::ros2::Ros2Config::default(),
+            ros2: ros2::Ros2Config::default(),
             eval: EvalConfig::default(),
             reach_avoid: ReachAvoidSettings::default(),
             depth: DepthSettings::default(),

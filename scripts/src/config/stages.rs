@@ -1,7 +1,7 @@
 //! Settings that change while a policy learns: a curriculum of settings.
 
 use anyhow::{Context, Result, ensure};
-use controller::settings::overlaid;
+use policies::settings::overlaid;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 

@@ -1,8 +1,8 @@
 """Checks the words and the links of all tracked texts.
 
 Words: no line matches an expression of words.txt.
-Links: every relative link of a .md file leads to a file and, with #anchor, to a heading; so does every docs/PAGE.md#anchor in
-the code; and every path in backticks of a .md file, such as `sim/src/eval`, exists.
+Links: every relative link of a .md file leads to a file and, with #anchor, to a heading; so does every anchor of a page of docs/
+that the code names; and every path in backticks of a .md file, such as `sim/src/eval`, exists.
 """
 
 import fnmatch

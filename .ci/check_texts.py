@@ -71,21 +71,25 @@ def main() -> None:
     found = []
     for name in tracked():
         page = ROOT / name
-        for number, line in enumerate(page.read_text().splitlines(), 1):
-            reasons = []
-            if ALLOW not in line and not any(fnmatch.fnmatch(name, glob) for glob in skipped):
-                for pattern, instead in rules:
-                    match = pattern.search(line)
-                    if match:
-                        reasons.append(f"`{match.group().strip()}`: write {instead}")
+        text = page.read_text()
+        lines = text.splitlines()
+        if not any(fnmatch.fnmatch(name, glob) for glob in skipped):
+            for pattern, instead in rules:
+                for match in pattern.finditer(text):
+                    number = text.count("\n", 0, match.start()) + 1
+                    if ALLOW not in lines[number - 1]:
+                        found.append((name, number, f"`{match.group().strip()}`: write {instead}"))
+        for number, line in enumerate(lines, 1):
             if page.suffix == ".md":
-                reasons += [broken_link(page, target) for target in LINK.findall(line)]
+                reasons = [broken_link(page, target) for target in LINK.findall(line)]
                 reasons += [f"`{path}` does not exist" for path in PATH.findall(line) if not found_in_tree(path)]
+            elif "docs/" in line:
+                reasons = [broken_link(ROOT / "README.md", target) for target in ANCHOR.findall(line)]
             else:
-                reasons += [broken_link(ROOT / "README.md", target) for target in ANCHOR.findall(line)]
-            found += [f"{name}:{number}: {reason}" for reason in reasons if reason]
-    for line in found:
-        print(line, file=sys.stderr)
+                continue
+            found += [(name, number, reason) for reason in reasons if reason]
+    for name, number, reason in sorted(found):
+        print(f"{name}:{number}: {reason}", file=sys.stderr)
     if found:
         sys.exit(f"error: {len(found)} words or links to put right, see .ci/words.txt and .ci/check_texts.py")
 

@@ -1,15 +1,19 @@
 //! A policy ready to run: observation, network and action in one.
 
+mod action;
+
+pub use action::{ACTION_CLIP, ActionMap, default_target};
+
 use crate::{
-    action::ActionMap,
     mlp::Mlp,
-    observation::{Layout, ObservationInput, Quantity},
+    observation::{FrameHistory, Layout, ObservationInput, Quantity},
 };
 
 /// A network, what it observes and what its actions mean. Clones share the weights.
 #[derive(Clone, Debug)]
 pub struct Policy {
     layout: Layout,
+    history: FrameHistory,
     network: Mlp,
     actions: ActionMap,
     observation: Vec<f32>,
@@ -42,6 +46,7 @@ impl Policy {
         );
         Self {
             observation: vec![0.0; layout.dim()],
+            history: FrameHistory::new(&layout),
             layout,
             network,
             actions,
@@ -51,6 +56,27 @@ impl Policy {
     /// What it observes.
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// Starts an episode: no policy steps before.
+    pub fn reset(&mut self) {
+        self.history.reset();
+    }
+
+    /// Observes a policy step in which another policy acts, for terms with a history. Never allocates.
+    ///
+    /// # Errors
+    /// When the observation is not finite.
+    ///
+    /// # Panics
+    /// When slices do not fit the robot or the rays.
+    pub fn observe(&mut self, input: &ObservationInput<'_>) -> Result<(), NotFinite> {
+        self.layout.write(input, &mut self.observation);
+        if let Some(quantity) = self.layout.first_not_finite(&self.observation) {
+            return Err(NotFinite::Observation(quantity));
+        }
+        self.history.stack(&self.layout, &mut self.observation);
+        Ok(())
     }
 
     /// Observes and acts: writes the clipped action, to be observed as previous action in the next step, and the
@@ -67,10 +93,7 @@ impl Policy {
         action: &mut [f32],
         position_rad: &mut [f32],
     ) -> Result<(), NotFinite> {
-        self.layout.write(input, &mut self.observation);
-        if let Some(quantity) = self.layout.first_not_finite(&self.observation) {
-            return Err(NotFinite::Observation(quantity));
-        }
+        self.observe(input)?;
         action.copy_from_slice(self.network.forward(&self.observation));
         self.actions.apply(action, position_rad);
         if action.iter().any(|value| value.is_nan()) {

@@ -2,8 +2,8 @@
 
 use robots::{JointTarget, JointVec, Robot};
 
-/// Actions are clipped to plus and minus this. Far more than a policy needs, but without it a large action that is
-/// observed as previous action can grow without bound.
+/// Bound on the absolute actions of the policies trained here. Far more than a policy needs, but without it a large action that is observed as
+/// previous action can grow without bound.
 pub const ACTION_CLIP: f32 = 10.0;
 
 /// The map from actions to joint targets, the same in simulation and on the robot:
@@ -12,14 +12,16 @@ pub const ACTION_CLIP: f32 = 10.0;
 pub struct ActionMap {
     default_position_rad: JointVec,
     scale: f32,
+    clip: f32,
 }
 
 impl ActionMap {
-    /// For a policy trained with this action scale.
-    pub fn new(robot: &Robot, action_scale: f32) -> Self {
+    /// For a policy with this default pose, rad, action scale, rad, and bound on the absolute action.
+    pub fn new(default_position_rad: &[f32], scale: f32, clip: f32) -> Self {
         Self {
-            default_position_rad: robot.control.default_position_rad.iter().copied().collect(),
-            scale: action_scale,
+            default_position_rad: default_position_rad.iter().copied().collect(),
+            scale,
+            clip,
         }
     }
 
@@ -40,13 +42,13 @@ impl ActionMap {
             .zip(action)
             .zip(&self.default_position_rad)
         {
-            *action = action.clamp(-ACTION_CLIP, ACTION_CLIP);
+            *action = action.clamp(-self.clip, self.clip);
             *target = default_rad + self.scale * *action;
         }
     }
 }
 
-/// The default posture, held with the robot's gains: what action zero stands for.
+/// The default pose, held with the robot's gains: what action zero stands for.
 pub fn default_target(robot: &Robot) -> JointTarget {
     let joints = |values: &[f32]| values.iter().copied().collect::<JointVec>();
     JointTarget {
@@ -67,7 +69,7 @@ mod tests {
     #[test]
     fn actions_are_clipped_scaled_and_added_to_the_default_posture() {
         let robot = go1();
-        let map = ActionMap::new(&robot, robot.control.action_scale);
+        let map = ActionMap::new(&robot.control.default_position_rad, 0.25, ACTION_CLIP);
         let mut action = [0.0; 12];
         action[..4].copy_from_slice(&[1.0, -2.0, 100.0, f32::NEG_INFINITY]);
         let mut target = default_target(&robot).position_rad;
@@ -85,7 +87,8 @@ mod tests {
         let mut action = [0.0; 12];
         action[5] = f32::NAN;
         let mut target = [0.0; 12];
-        ActionMap::new(&robot, 0.25).apply(&mut action, &mut target);
+        ActionMap::new(&robot.control.default_position_rad, 0.25, ACTION_CLIP)
+            .apply(&mut action, &mut target);
         assert!(action[5].is_nan() && target[5].is_nan());
     }
 }

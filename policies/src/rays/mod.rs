@@ -1,5 +1,11 @@
 //! The rays: where they start, where they point, how far they see.
 
+mod memory;
+mod previous;
+
+pub use memory::RayMemory;
+pub use previous::PreviousScans;
+
 use std::{f32::consts::FRAC_PI_4, ops::Range};
 
 use arrayvec::ArrayVec;
@@ -10,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 /// Most rays that a scan may have.
 pub const MAX_RAYS: usize = 64;
-/// Most policy steps between two scans that are compared.
-pub const MAX_EARLIER_STEPS: usize = 50;
+/// Most policy steps between a scan and the previous one.
+pub const MAX_PREVIOUS_STEPS: usize = 50;
 
 /// Rays whose directions differ by less are the same.
 const SAME_DIRECTION_RAD: f32 = 1e-3;
@@ -32,8 +38,8 @@ pub struct RaySpec {
     pub min_m: f32,
     /// Distance of a ray that hits nothing, m.
     pub max_m: f32,
-    /// Policy steps since the earlier scan that is observed beside the present one and tells what moves; 0: none is.
-    pub earlier_steps: usize,
+    /// Policy steps since the previous scan that is observed beside the present one, so that motion can be seen; 0 observes none.
+    pub previous_steps: usize,
 }
 
 impl Default for RaySpec {
@@ -46,7 +52,7 @@ impl Default for RaySpec {
             origin_x_m: -0.05,
             min_m: 0.1,
             max_m: 6.0,
-            earlier_steps: 0,
+            previous_steps: 0,
         }
     }
 }
@@ -75,9 +81,9 @@ pub enum RaySpecError {
         /// Longest distance, m.
         max_m: f32,
     },
-    /// The earlier scan is too early.
-    #[error("rays.earlier_steps is {0}, must be at most {MAX_EARLIER_STEPS}")]
-    Earlier(usize),
+    /// The previous scan is too old.
+    #[error("rays.previous_steps is {0}, must be at most {MAX_PREVIOUS_STEPS}")]
+    PreviousSteps(usize),
     /// The origin is not a number.
     #[error("rays.origin_x_m is {0}, must be finite")]
     Origin(f32),
@@ -105,8 +111,8 @@ impl RaySpec {
                 max_m: self.max_m,
             });
         }
-        if self.earlier_steps > MAX_EARLIER_STEPS {
-            return Err(RaySpecError::Earlier(self.earlier_steps));
+        if self.previous_steps > MAX_PREVIOUS_STEPS {
+            return Err(RaySpecError::PreviousSteps(self.previous_steps));
         }
         if !self.origin_x_m.is_finite() {
             return Err(RaySpecError::Origin(self.origin_x_m));
@@ -168,8 +174,8 @@ impl RaySpec {
             origin_x_m,
             min_m,
             max_m,
-            // Of the earlier scan, not of a scan.
-            earlier_steps: _,
+            // Not a property of a single scan.
+            previous_steps: _,
         } = self;
         format!("{count}|{first_rad:?}|{last_rad:?}|{origin_x_m:?}|{min_m:?}|{max_m:?}")
     }
@@ -198,9 +204,9 @@ impl RayScan {
         }
     }
 
-    /// Illusion (method section 3): every ray longer than `bound_m` is drawn anew between that bound and its own length.
-    /// Policies learn with it to survive walls behind the goal, and see it wherever they act: an honest ray beyond a goal
-    /// that is near is nothing they know.
+    /// Illusion (docs/method.md, Illusion): every ray longer than `bound_m` is drawn anew between that bound and its own length.
+    /// Policies trained with it ignore walls behind the goal. They need it wherever they act: rays that end far beyond a near goal are
+    /// outside their training distribution.
     pub fn apply_illusion(&mut self, bound_m: f32, stream: &mut impl Rng) {
         for distance in &mut self.distance_m {
             if *distance > bound_m {
@@ -250,10 +256,10 @@ mod tests {
         );
         check(
             RaySpec {
-                earlier_steps: 51,
+                previous_steps: 51,
                 ..ok.clone()
             },
-            "rays.earlier_steps is 51",
+            "rays.previous_steps is 51",
         );
         check(
             RaySpec {

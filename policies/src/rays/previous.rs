@@ -1,17 +1,17 @@
-//! What moves, from two scans: an earlier one as it would look from where the robot is now, had nothing moved since.
+//! The previous scan, compensated for the motion of the robot: where it differs from the present one, an obstacle moves.
 
 use nalgebra::{Point2, Rotation2, Vector2};
 use robots::RobotState;
 use serde::{Deserialize, Serialize};
 
-use crate::rays::{RayScan, RaySpec};
+use super::{RayScan, RaySpec};
 
 /// Neighbouring hits are of one surface if they are nearer to each other than this, in units of their distance at right angles to the rays.
 const SURFACE_SLANT: f32 = 2.0;
 
-/// The scans of the last [`RaySpec::earlier_steps`] policy steps, each with the pose that it was made from.
+/// The scans of the last [`RaySpec::previous_steps`] policy steps, each with the pose that it was made from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct RayHistory {
+pub struct PreviousScans {
     past: Vec<Past>,
     /// Where the next scan is written: over the earliest.
     next: usize,
@@ -26,7 +26,7 @@ struct Past {
     distance_m: Vec<f32>,
 }
 
-/// A hit of the earlier scan as the robot would see it now.
+/// A hit of the previous scan as the robot would see it now.
 #[derive(Clone, Copy)]
 struct Hit {
     position: Vector2<f32>,
@@ -35,7 +35,7 @@ struct Hit {
     distance_m: f32,
 }
 
-impl RayHistory {
+impl PreviousScans {
     /// Empty, for scans of these rays.
     pub fn new(rays: &RaySpec) -> Self {
         let past = Past {
@@ -44,7 +44,7 @@ impl RayHistory {
             distance_m: vec![rays.max_m; rays.count],
         };
         Self {
-            past: vec![past; rays.earlier_steps],
+            past: vec![past; rays.previous_steps],
             next: 0,
             known: 0,
         }
@@ -55,7 +55,7 @@ impl RayHistory {
         self.known = 0;
     }
 
-    /// Takes the scan of this policy step, made from the pose of `state`, and writes the one of [`RaySpec::earlier_steps`] steps ago as it would
+    /// Takes the scan of this policy step, made from the pose of `state`, and writes the one of [`RaySpec::previous_steps`] steps ago as it would
     /// look from here, had nothing moved. What it did not see is free; at first the scan itself is written, then the earliest there is. Never allocates.
     ///
     /// # Panics
@@ -65,7 +65,7 @@ impl RayHistory {
         rays: &RaySpec,
         state: &RobotState,
         scan: &RayScan,
-        earlier: &mut RayScan,
+        previous: &mut RayScan,
     ) {
         if self.past.is_empty() {
             return;
@@ -78,8 +78,8 @@ impl RayHistory {
             _ => Some(&self.past[self.next]),
         };
         match earliest {
-            None => earlier.clone_from(scan),
-            Some(past) => past.write_seen_from(rays, &origin, yaw_rad, earlier),
+            None => previous.clone_from(scan),
+            Some(past) => past.write_seen_from(rays, &origin, yaw_rad, previous),
         }
         if self.known == 0 {
             self.next = 0;
@@ -181,7 +181,7 @@ mod tests {
             count: 27,
             first_rad: -117_f32.to_radians(),
             last_rad: 117_f32.to_radians(),
-            earlier_steps: STEPS,
+            previous_steps: STEPS,
             ..RaySpec::default()
         }
     }
@@ -227,21 +227,21 @@ mod tests {
     #[test]
     fn a_world_at_rest_looks_as_it_did_whatever_the_robot_does() {
         let centre = Point2::new(2.5, 0.6);
-        let mut history = RayHistory::new(&fan());
-        let mut earlier = RayScan::default();
+        let mut history = PreviousScans::new(&fan());
+        let mut previous = RayScan::default();
         // It runs at 2 m/s and turns left by half a radian per second, up to half a metre before the cylinder.
         for step in 0..45 {
             let time_s = 0.02 * step as f32;
             let state = state(2.0 * time_s, 0.0, 0.5 * time_s);
             let scan = to_a_cylinder(&state, centre);
-            history.push(&fan(), &state, &scan, &mut earlier);
+            history.push(&fan(), &state, &scan, &mut previous);
             // Except at its edges, which rays miss from farther away, it is where it is; chords
             // between hits 0.35 m apart run 4 cm within the cylinder, three times that along a slanted ray.
             let is_hit = |scan: &RayScan, ray: usize| scan.distance_m[ray] < 6.0;
             for ray in 2..25 {
                 let inside = (ray - 2..=ray + 2).all(|ray| is_hit(&scan, ray));
                 let outside = (ray - 1..=ray + 1).all(|ray| !is_hit(&scan, ray));
-                let (now_m, before_m) = (scan.distance_m[ray], earlier.distance_m[ray]);
+                let (now_m, before_m) = (scan.distance_m[ray], previous.distance_m[ray]);
                 assert!(
                     !inside || (before_m - now_m).abs() < 0.12,
                     "{time_s} s, ray {ray}: {before_m} m, {now_m} m"
@@ -253,38 +253,38 @@ mod tests {
 
     #[test]
     fn what_walks_is_where_it_was_before() {
-        let mut history = RayHistory::new(&fan());
-        let mut earlier = RayScan::default();
+        let mut history = PreviousScans::new(&fan());
+        let mut previous = RayScan::default();
         // From right to left at 1 m/s, 2 m ahead of a robot that comes nearer at 1 m/s.
         let mut apart = Vector2::zeros();
         for step in 0..=STEPS {
             let time_s = 0.02 * step as f32;
             let state = state(time_s, 0.0, 0.0);
             let scan = to_a_cylinder(&state, Point2::new(2.4, -0.2 + time_s));
-            history.push(&fan(), &state, &scan, &mut earlier);
-            apart = middle(&scan) - middle(&earlier);
+            history.push(&fan(), &state, &scan, &mut previous);
+            apart = middle(&scan) - middle(&previous);
         }
         let expected = Vector2::new(0.0, 0.4);
         assert!((apart - expected).norm() < 0.15, "{apart}");
     }
 
     #[test]
-    fn the_first_scan_is_taken_for_the_earlier_one_and_a_reset_begins_anew() {
-        let mut history = RayHistory::new(&fan());
-        let mut earlier = RayScan::default();
+    fn the_first_scan_is_taken_for_the_previous_one_and_a_reset_begins_anew() {
+        let mut history = PreviousScans::new(&fan());
+        let mut previous = RayScan::default();
         let near = to_a_cylinder(&state(0.0, 0.0, 0.0), Point2::new(1.0, 0.0));
-        history.push(&fan(), &state(0.0, 0.0, 0.0), &near, &mut earlier);
-        assert_eq!(earlier, near);
+        history.push(&fan(), &state(0.0, 0.0, 0.0), &near, &mut previous);
+        assert_eq!(previous, near);
         let clear = RayScan::clear(&fan());
         for _ in 0..STEPS {
-            history.push(&fan(), &state(0.0, 0.0, 0.0), &clear, &mut earlier);
-            assert!(middle(&earlier).x > 0.5, "still there");
+            history.push(&fan(), &state(0.0, 0.0, 0.0), &clear, &mut previous);
+            assert!(middle(&previous).x > 0.5, "still there");
         }
-        history.push(&fan(), &state(0.0, 0.0, 0.0), &clear, &mut earlier);
-        assert_eq!(earlier, clear);
+        history.push(&fan(), &state(0.0, 0.0, 0.0), &clear, &mut previous);
+        assert_eq!(previous, clear);
         history.reset();
-        history.push(&fan(), &state(9.0, 9.0, 2.0), &near, &mut earlier);
-        assert_eq!(earlier, near);
+        history.push(&fan(), &state(9.0, 9.0, 2.0), &near, &mut previous);
+        assert_eq!(previous, near);
     }
 
     #[test]
@@ -302,15 +302,15 @@ mod tests {
                 })
                 .collect(),
         };
-        let mut history = RayHistory::new(&fan());
-        let mut earlier = RayScan::default();
+        let mut history = PreviousScans::new(&fan());
+        let mut previous = RayScan::default();
         for step in 0..=STEPS {
             let state = state(0.06 * step as f32, 0.0, 0.0);
-            history.push(&fan(), &state, &scan(&state), &mut earlier);
+            history.push(&fan(), &state, &scan(&state), &mut previous);
         }
         let now = scan(&state(1.2, 0.0, 0.0));
         for ray in 9..18 {
-            let (now, before) = (now.distance_m[ray], earlier.distance_m[ray]);
+            let (now, before) = (now.distance_m[ray], previous.distance_m[ray]);
             assert!(
                 (before / now - 1.0).abs() < 0.05,
                 "{ray}: {before} m, {now} m"

@@ -9,7 +9,7 @@ use arrayvec::ArrayVec;
 use nalgebra::{Point2, Rotation2, Vector2};
 use robots::RobotState;
 
-use crate::rays::{MAX_RAYS, RayScan, RaySpec};
+use super::{MAX_RAYS, RayScan, RaySpec};
 
 /// Hits are kept by direction: the nearest in each of so many sectors.
 const SECTORS: usize = 120;

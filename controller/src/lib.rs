@@ -9,10 +9,7 @@ pub mod deploy;
 mod link;
 mod lookahead;
 mod method;
-#[cfg(feature = "ros2")]
-pub mod ros2;
 mod safety;
-pub mod settings;
 mod switch;
 mod twist_search;
 

@@ -74,7 +74,7 @@ impl Clock for Play {
 
         self.now_ns = time_ns;
         self.cycle += 1;
-        self.link.pulse.beat(time_ns);
+        self.link.heartbeat.beat(time_ns);
         self.sample.received_ns = time_ns;
         self.sample.tick = self.cycle;
         // Upside down for a while.

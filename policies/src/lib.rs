@@ -13,6 +13,7 @@ pub mod observation;
 pub mod policy;
 pub mod rays;
 pub mod reach_avoid;
+pub mod settings;
 pub mod spec;
 #[cfg(feature = "train")]
 pub mod train;

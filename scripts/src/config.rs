@@ -5,11 +5,12 @@ mod stages;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use controller::{ControllerConfig, deploy::DeployConfig, settings};
+use controller::{ControllerConfig, deploy::DeployConfig};
 use policies::{
     algorithm::{Algorithm, PpoConfig},
     depth::RayLearningConfig,
     reach_avoid::{DEFAULT_MIN_GAIN, DEFAULT_THRESHOLD, ReachAvoidConfig},
+    settings,
 };
 use serde::{Deserialize, Serialize};
 use sim::{
@@ -43,7 +44,7 @@ pub struct Config {
     pub deploy: DeployConfig,
     /// How a robot is reached over ROS 2: network, topics, frames, lidar.
     #[cfg(feature = "ros2")]
-    pub ros2: controller::ros2::Ros2Config,
+    pub ros2: ros2::Ros2Config,
     /// The paper's test.
     pub eval: EvalConfig,
     /// The reach-avoid value.
@@ -95,7 +96,7 @@ impl Default for Config {
             controller: ControllerConfig::default(),
             deploy: DeployConfig::default(),
             #[cfg(feature = "ros2")]
-            ros2: controller::ros2::Ros2Config::default(),
+            ros2: ros2::Ros2Config::default(),
             eval: EvalConfig::default(),
             reach_avoid: ReachAvoidSettings::default(),
             depth: DepthSettings::default(),

@@ -3,12 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use controller::{
-    Method,
-    ros2::{Run, RunArgs, RunConfig},
-};
+use controller::Method;
 use policies::Bundle;
 use robots::Robot;
+use ros2::{Run, RunArgs, RunConfig};
 
 use crate::{
     config::{Config, ConfigArgs},

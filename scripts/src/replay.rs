@@ -24,7 +24,7 @@ impl ReplayCommand {
     /// # Errors
     /// One line for a file that is no whole log, or for the first command that differs.
     pub fn run(&self) -> Result<()> {
-        let report = controller::ros2::replay(&self.file)?;
+        let report = ros2::replay(&self.file)?;
         if let Some(first) = report.first_different {
             bail!(
                 "{}: {} of {} commands differ, the first in cycle {first}",

@@ -14,11 +14,8 @@ use anyhow::{Context, Result, ensure};
 use controller::deploy::{Clock, MonotonicClock, RealtimeConfig, enter_realtime};
 use policies::file::write_atomic;
 use robots::Robot;
-use sim::{
-    eval::Method,
-    ros2_robot::{Ros2Robot, STEP_S},
-    testbed::TestScene,
-};
+use sim::{eval::Method, testbed::TestScene};
+use sim_ros2::{Ros2Robot, STEP_S};
 
 use crate::{
     config::{Config, ConfigArgs},

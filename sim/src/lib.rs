@@ -13,8 +13,6 @@ pub mod random;
 pub mod rapier_engine;
 pub mod rays;
 pub mod reach_avoid;
-#[cfg(feature = "ros2")]
-pub mod ros2_robot;
 pub mod sim_link;
 pub mod terrain;
 pub mod testbed;

@@ -171,8 +171,8 @@ impl RequestSet {
     }
 }
 
-/// The operator's desk: any number of threads put requests and heartbeats on it, the control thread takes them.
-/// Requests are never lost, and none of the methods waits.
+/// Requests and heartbeats of the operator: any number of threads write them, the control thread takes them. No request is
+/// lost, and no method waits.
 #[derive(Debug, Default)]
 pub struct Operator {
     requests: AtomicU32,
@@ -180,13 +180,13 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Asks for something; counts as a heartbeat.
+    /// Adds a request; counts as a heartbeat.
     pub fn request(&self, request: Request, now_ns: u64) {
         self.requests.fetch_or(1 << request as u8, Ordering::AcqRel);
         self.heartbeat(now_ns);
     }
 
-    /// Says that the operator is still there.
+    /// Records that the operator is present.
     pub fn heartbeat(&self, now_ns: u64) {
         self.heard_ns.fetch_max(now_ns, Ordering::AcqRel);
     }
@@ -197,11 +197,11 @@ impl Operator {
     }
 }
 
-/// Sign of life of the threads that talk to the robot.
+/// Heartbeat of the threads that talk to the robot.
 #[derive(Debug, Default)]
-pub struct Pulse(AtomicU64);
+pub struct Heartbeat(AtomicU64);
 
-impl Pulse {
+impl Heartbeat {
     /// To be called by the slowest of these threads at least every few milliseconds, whether there are messages or not.
     pub fn beat(&self, now_ns: u64) {
         self.0.fetch_max(now_ns, Ordering::AcqRel);
@@ -335,7 +335,7 @@ pub struct LinkPort {
     /// For requests and heartbeats of the operator, from any thread.
     pub operator: Arc<Operator>,
     /// For the sign of life.
-    pub pulse: Arc<Pulse>,
+    pub heartbeat: Arc<Heartbeat>,
     /// The newest command.
     pub command: Output<MotorCommand>,
     /// What the robot is doing.
@@ -352,7 +352,7 @@ pub struct ControlPort {
     odometry: Output<OdometrySample>,
     goal: Output<GoalSample>,
     operator: Arc<Operator>,
-    pulse: Arc<Pulse>,
+    heartbeat: Arc<Heartbeat>,
     command: Input<MotorCommand>,
     status: Input<Status>,
     log: rtrb::Producer<CycleRecord>,
@@ -374,14 +374,14 @@ pub fn ports(log_records: usize) -> (LinkPort, ControlPort) {
     let (status, status_out) = slot();
     let (log, log_out) = rtrb::RingBuffer::new(log_records);
     let operator = Arc::new(Operator::default());
-    let pulse = Arc::new(Pulse::default());
+    let heartbeat = Arc::new(Heartbeat::default());
     let link = LinkPort {
         robot: robot_in,
         scan: scan_in,
         odometry: odometry_in,
         goal: goal_in,
         operator: operator.clone(),
-        pulse: pulse.clone(),
+        heartbeat: heartbeat.clone(),
         command: command_out,
         status: status_out,
         log: log_out,
@@ -392,7 +392,7 @@ pub fn ports(log_records: usize) -> (LinkPort, ControlPort) {
         odometry,
         goal,
         operator,
-        pulse,
+        heartbeat,
         command,
         status,
         log,
@@ -411,7 +411,7 @@ impl ControlPort {
     /// Writes the newest of everything over `input`. The caller fills in cycle, time and missed deadlines.
     pub fn read(&mut self, input: &mut CycleInput) {
         (input.requests, input.operator_heard_ns) = self.operator.take();
-        input.link_alive_ns = self.pulse.0.load(Ordering::Acquire);
+        input.link_alive_ns = self.heartbeat.0.load(Ordering::Acquire);
         input.robot.clone_from(self.robot.read());
         input.scan.clone_from(self.scan.read());
         input.odometry.clone_from(self.odometry.read());
@@ -458,7 +458,7 @@ mod tests {
         }
         link.operator.request(Request::Start, 40);
         link.operator.request(Request::EmergencyStop, 35);
-        link.pulse.beat(50);
+        link.heartbeat.beat(50);
         control.read(&mut input);
         assert_eq!((input.robot.tick, input.robot.received_ns), (3, 30));
         assert_eq!(input.requests.most_urgent(), Some(Request::EmergencyStop));

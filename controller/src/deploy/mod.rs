@@ -9,8 +9,8 @@
 //! [`Controller`](crate::Controller) for joint targets; limit them ([`SafetyLimiter`](crate::SafetyLimiter)).
 
 mod config;
+mod depth_rays;
 mod estimator;
-mod eyes;
 mod fault;
 mod histogram;
 mod io;
@@ -25,14 +25,14 @@ pub use config::{
     DeployConfig, DeployConfigError, EstimatorConfig, FaultConfig, LimitConfig, PostureConfig,
     RealtimeConfig,
 };
+pub use depth_rays::{DepthRayPredictor, ImageSample};
 pub use estimator::Estimator;
-pub use eyes::{Eyes, ImageSample};
 pub use fault::{FAULTS, FaultCode, FaultId, FaultRow, FaultSet, Response, Scope, fault_table};
 pub use histogram::Histogram;
 pub use io::{
-    ControlPort, CycleInput, CycleRecord, GoalSample, JointCommand, LinkPort, MAX_REQUESTS,
-    MotorCommand, OdometrySample, Operator, Pulse, Request, RequestSet, RobotSample, ScanSample,
-    Status, ports,
+    ControlPort, CycleInput, CycleRecord, GoalSample, Heartbeat, JointCommand, LinkPort,
+    MAX_REQUESTS, MotorCommand, OdometrySample, Operator, Request, RequestSet, RobotSample,
+    ScanSample, Status, ports,
 };
 pub use pilot::{Pilot, PilotError};
 pub use posture::PostureError;

@@ -250,7 +250,7 @@ impl Invented {
             _ => {}
         }
         self.link.operator.heartbeat(time_ns);
-        self.link.pulse.beat(time_ns);
+        self.link.heartbeat.beat(time_ns);
         while self.link.log.pop().is_ok() {}
         self.cycle += 1;
     }

@@ -3,14 +3,12 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use controller::{
-    deploy::State,
-    ros2::{
-        Delivery, OPERATOR_TOPIC, Ros,
-        messages::{Header, Point, Pose, PoseStamped, Quaternion, Text},
-    },
+use controller::deploy::State;
+use ros2::{
+    Delivery, OPERATOR_TOPIC, Ros,
+    messages::{Header, Point, Pose, PoseStamped, Quaternion, Text},
 };
-use sim::ros2_robot::STEP_S;
+use sim_ros2::STEP_S;
 
 use super::{Session, SimRobotCommand};
 

@@ -9,10 +9,10 @@ use serde::Serialize;
 use sim::{
     engine::PhysicsConfig,
     eval::{EpisodeRecord, EvalConfig, Evaluation, Method, Outcome},
-    ros2_robot::STEP_S,
     testbed::TestScene,
     trial::Trial,
 };
+use sim_ros2::STEP_S;
 
 use super::{Running, Session, SimRobotCommand};
 

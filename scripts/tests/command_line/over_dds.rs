@@ -1,6 +1,6 @@
 //! `abs sim-robot` and `abs deploy` as two processes over DDS, one of which is killed.
 
-#[path = "../../../controller/tests/peers/own_network.rs"]
+#[path = "../../../controller/ros2/tests/peers/own_network.rs"]
 mod own_network;
 
 use std::{
@@ -11,10 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use controller::{
-    deploy::{CYCLE_NS, CycleRecord, FaultId, State},
-    ros2::{Delivery, Network, OPERATOR_TOPIC, RUN_STATE_TOPIC, Ros, messages::Text},
-};
+use controller::deploy::{CYCLE_NS, CycleRecord, FaultId, State};
+use ros2::{Delivery, Network, OPERATOR_TOPIC, RUN_STATE_TOPIC, Ros, messages::Text};
 
 use self::own_network::in_own_network;
 

@@ -1,0 +1,75 @@
+use std::collections::HashMap;
+
+use crossbeam::channel::Receiver;
+
+/// The same line is told again after this time, ns.
+const REPEAT_NS: u64 = 30_000_000_000;
+/// A line is shown to those who watch for this time, ns.
+const SHOWN_NS: u64 = 5_000_000_000;
+
+/// Lines for the user: each is told once, and again only after a while.
+pub struct Notices {
+    lines: Receiver<String>,
+    told: HashMap<String, u64>,
+    last: Option<(u64, String)>,
+    tell: Box<dyn FnMut(&str) + Send>,
+}
+
+impl Notices {
+    pub fn new(lines: Receiver<String>, tell: Box<dyn FnMut(&str) + Send>) -> Self {
+        Self {
+            lines,
+            told: HashMap::new(),
+            last: None,
+            tell,
+        }
+    }
+
+    /// Tells what is new.
+    pub fn tell(&mut self, now_ns: u64) {
+        self.told
+            .retain(|_, told_ns| now_ns.saturating_sub(*told_ns) < REPEAT_NS);
+        while let Ok(line) = self.lines.try_recv() {
+            if !self.told.contains_key(&line) {
+                (self.tell)(&line);
+                self.told.insert(line.clone(), now_ns);
+            }
+            self.last = Some((now_ns, line));
+        }
+    }
+
+    /// The last line, while it is fresh.
+    pub fn last(&self, now_ns: u64) -> Option<&str> {
+        let (time_ns, line) = self.last.as_ref()?;
+        (now_ns.saturating_sub(*time_ns) < SHOWN_NS).then_some(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use crossbeam::channel::bounded;
+
+    use super::*;
+
+    #[test]
+    fn a_line_that_comes_all_the_time_is_told_now_and_then() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let (lines, receiver) = bounded(8);
+        let sink = Arc::clone(&told);
+        let tell = move |line: &str| sink.lock().unwrap().push(line.to_owned());
+        let mut notices = Notices::new(receiver, Box::new(tell));
+        assert_eq!(notices.last(0), None);
+        for second in 0..40 {
+            lines.send("no cloud".to_owned()).unwrap();
+            if second == 7 {
+                lines.send("no state".to_owned()).unwrap();
+            }
+            notices.tell(second * 1_000_000_000);
+        }
+        assert_eq!(*told.lock().unwrap(), ["no cloud", "no state", "no cloud"]);
+        assert_eq!(notices.last(40_000_000_000), Some("no cloud"));
+        assert_eq!(notices.last(44_500_000_000), None);
+    }
+}

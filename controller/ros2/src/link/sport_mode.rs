@@ -1,0 +1,123 @@
+//! Release of the joints by the robot's own sport mode, which otherwise commands them too.
+
+use ros2_client::{Publisher, Subscription};
+
+use crate::{
+    messages::{Request, Response},
+    network::{Delivery, NetworkError, Ros},
+};
+
+/// Topic of requests to the motion switcher.
+pub const REQUEST_TOPIC: &str = "api/motion_switcher/request";
+/// Topic of its answers.
+pub const RESPONSE_TOPIC: &str = "api/motion_switcher/response";
+
+/// Time from one question to the next, ns.
+const REPEAT_NS: u64 = 500_000_000;
+/// Without an answer for this long the user is told, ns.
+const SILENT_NS: u64 = 3_000_000_000;
+
+/// Asks the motion switcher until no mode owns the joints.
+pub struct SportMode {
+    requests: Publisher<Request>,
+    responses: Subscription<Response>,
+    last_id: i64,
+    asked_ns: u64,
+    first_ns: u64,
+    answered: bool,
+}
+
+impl SportMode {
+    /// Opens both topics.
+    ///
+    /// # Errors
+    /// When DDS refuses.
+    pub fn new(ros: &mut Ros) -> Result<Self, NetworkError> {
+        Ok(Self {
+            requests: ros.publish(REQUEST_TOPIC, Delivery::Reliable)?,
+            responses: ros.subscribe(RESPONSE_TOPIC, Delivery::Reliable)?,
+            last_id: 0,
+            asked_ns: 0,
+            first_ns: 0,
+            answered: false,
+        })
+    }
+
+    /// Forgets what was answered: the robot may have started anew, and its sport mode with it.
+    pub fn start_again(&mut self) {
+        while let Ok(Some(_)) = self.responses.take() {}
+        (self.asked_ns, self.first_ns) = (0, 0);
+        self.answered = false;
+    }
+
+    /// Takes the answers and asks again where it is time. True once no mode owns the joints.
+    pub fn poll(&mut self, now_ns: u64, notice: &mut dyn FnMut(String)) -> bool {
+        while let Ok(Some((response, _))) = self.responses.take() {
+            let header = response.header;
+            // Others may ask too.
+            if header.identity.id > self.last_id || header.identity.id <= 0 {
+                continue;
+            }
+            self.answered = true;
+            match (header.identity.api_id, header.status.code) {
+                (Request::CHECK_MODE, 0) => match mode_name(&response.data) {
+                    Some("") => return true,
+                    Some(name) => {
+                        notice(format!(
+                            "mode `{name}` of the robot owns the joints: asking it to release them"
+                        ));
+                        self.send(Request::RELEASE_MODE);
+                    }
+                    None => notice(format!(
+                        "the motion switcher answered `{}`, which names no mode",
+                        response.data
+                    )),
+                },
+                (_, 0) => {}
+                (api, code) => notice(format!(
+                    "the motion switcher refused request {api} with code {code}"
+                )),
+            }
+        }
+        if self.first_ns == 0 {
+            self.first_ns = now_ns;
+        }
+        if !self.answered && now_ns.saturating_sub(self.first_ns) > SILENT_NS {
+            notice(
+                "no motion switcher answers: the robot is not there, or its sport mode cannot be released; nothing is sent to the motors. On a simulator without one, set ros2.release_sport_mode=false".to_owned(),
+            );
+        }
+        if now_ns.saturating_sub(self.asked_ns) > REPEAT_NS {
+            self.asked_ns = now_ns;
+            self.send(Request::CHECK_MODE);
+        }
+        false
+    }
+
+    fn send(&mut self, api_id: i64) {
+        self.last_id += 1;
+        // What is lost is asked again.
+        let _ = self.requests.publish(Request::new(self.last_id, api_id));
+    }
+}
+
+/// The `name` in an answer like `{"form":"0","name":"normal"}`.
+fn mode_name(data: &str) -> Option<&str> {
+    let (_, after) = data.split_once("\"name\"")?;
+    let value = after.trim_start().strip_prefix(':')?.trim_start();
+    value.strip_prefix('"')?.split('"').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_the_mode_is_found_in_the_answer() {
+        assert_eq!(mode_name(r#"{"form":"0","name":"normal"}"#), Some("normal"));
+        assert_eq!(mode_name(r#"{ "name" : "" , "form":"0"}"#), Some(""));
+        assert_eq!(mode_name(r#"{"form":"0"}"#), None);
+        assert_eq!(mode_name(""), None);
+        assert_eq!(mode_name(r#"{"name":0}"#), None);
+    }
+}

@@ -1,0 +1,86 @@
+//! Settings and flags of a run.
+
+use std::path::PathBuf;
+
+use controller::{ControllerConfig, deploy::DeployConfig};
+use nalgebra::Point2;
+use policies::Goal;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{RaySource, Ros2Config};
+
+/// Everything that can be set about a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunConfig {
+    /// The policies and their switch.
+    pub controller: ControllerConfig,
+    /// Postures, faults, state estimate.
+    pub deploy: DeployConfig,
+    /// Network, topics, frames, lidar.
+    pub ros2: Ros2Config,
+}
+
+/// Flags of a run, shared by the programs that start one.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct RunArgs {
+    /// DDS domain of the robot [default: 0]
+    #[arg(long)]
+    pub domain: Option<u16>,
+    /// Network interface to the robot, e.g. eth0 [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub interface: Option<String>,
+    /// Where the rays come from [default: scan]
+    #[arg(long, value_enum, value_name = "SOURCE")]
+    pub rays: Option<RaySource>,
+    /// Goal in the world frame, m, and heading there, degrees; without it goals come from goal_pose
+    #[arg(long, value_name = "X,Y[,DEG]", allow_hyphen_values = true, value_parser = parse_goal)]
+    pub goal: Option<Goal>,
+    /// Stand up and run to the goal without being asked, then lie down and end
+    #[arg(long, requires = "goal")]
+    pub go: bool,
+    /// Record everything into this MCAP file
+    #[arg(long, value_name = "FILE.mcap")]
+    pub log: Option<PathBuf>,
+}
+
+/// `x,y` in m, and the heading in degrees; without it the heading of the way from the origin.
+fn parse_goal(text: &str) -> Result<Goal, String> {
+    let numbers: Option<Vec<f32>> = text
+        .split(',')
+        .map(|number| {
+            number
+                .trim()
+                .parse()
+                .ok()
+                .filter(|value: &f32| value.is_finite())
+        })
+        .collect();
+    let (x, y, heading_rad) = match numbers.as_deref() {
+        Some(&[x, y]) => (x, y, y.atan2(x)),
+        Some(&[x, y, heading_deg]) => (x, y, heading_deg.to_radians()),
+        _ => return Err("expected X,Y in m or X,Y,DEG, e.g. 6,0.5".to_owned()),
+    };
+    Ok(Goal {
+        position_world: Point2::new(x, y),
+        heading_rad,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::f32::consts::{FRAC_PI_2, FRAC_PI_4};
+
+    use super::*;
+
+    #[test]
+    fn goals_are_points_with_or_without_heading() {
+        let goal = parse_goal("3, -3").unwrap();
+        assert_eq!(goal.position_world, Point2::new(3.0, -3.0));
+        assert!((goal.heading_rad + FRAC_PI_4).abs() < 1e-5);
+        assert!((parse_goal("1,0,90").unwrap().heading_rad - FRAC_PI_2).abs() < 1e-5);
+        for wrong in ["", "1", "1,2,3,4", "1,x", "nan,0"] {
+            assert!(parse_goal(wrong).is_err(), "{wrong}");
+        }
+    }
+}

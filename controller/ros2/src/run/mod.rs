@@ -1,0 +1,288 @@
+//! A run on a robot, from the first message to the last.
+
+mod args;
+mod console;
+mod keyboard;
+mod printer;
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use controller::deploy::{
+    ControlPort, FaultSet, GoalSample, Histogram, LoopReport, MonotonicClock, Pilot, PilotError,
+    RealtimeConfig, enter_realtime, now_ns, ports, run_cycles,
+};
+use crossbeam::channel::{Receiver, bounded};
+use policies::{Bundle, BundleError};
+use robots::{Robot, RobotError};
+
+pub use self::args::{RunArgs, RunConfig};
+use self::{console::Console, printer::Printer};
+use crate::{
+    link::{Link, LinkError, LinkSettings},
+    log::{Log, LogError, LogHeader, LogSummary},
+};
+
+/// Why a run did not start, or how it went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The robot's folder.
+    #[error(transparent)]
+    Robot(#[from] RobotError),
+    /// The bundle.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// Bundle and robot do not fit, or a setting is wrong. Nothing was sent.
+    #[error(transparent)]
+    Pilot(#[from] PilotError),
+    /// No connection. Nothing was sent.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The settings cannot be kept in the log.
+    #[error("the settings do not fit into TOML: {0}")]
+    Config(#[from] toml::ser::Error),
+    /// Ctrl-C cannot be listened to, or a thread not be started.
+    #[error("the system refused {what}: {reason}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// The robot did not get to run.
+    #[error("{waited_s:.0} s and the robot does not run: it is in state `{state}`{faults}")]
+    NotRunning {
+        /// Time since the start, s.
+        waited_s: f32,
+        /// What it does instead.
+        state: &'static str,
+        /// What forbids it.
+        faults: String,
+    },
+    /// A fault ended the run.
+    #[error("the run ended with {0}")]
+    Fault(FaultSet),
+    /// The control thread has panicked.
+    #[error("the control thread has panicked; all joints were damped")]
+    Control,
+}
+
+/// A robot, what runs on it, and how it is reached.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The robot.
+    pub robot: Robot,
+    /// Its name, or the path of its folder.
+    pub robot_name: String,
+    /// The networks.
+    pub bundle: Bundle,
+    /// Folder of the bundle.
+    pub bundle_path: PathBuf,
+    /// Settings.
+    pub config: RunConfig,
+    /// Flags. Network, interface and rays are over those of the settings.
+    pub args: RunArgs,
+}
+
+/// How a run went.
+#[derive(Clone, Debug)]
+pub struct RunReport {
+    /// How the control thread kept its times.
+    pub timing: LoopReport,
+    /// What the log holds.
+    pub log: Option<LogSummary>,
+}
+
+/// Cycles that fit between the control thread and the log.
+const LOG_RECORDS: usize = 2048;
+/// How long damping is still sent after the last cycle.
+const LAST_COMMANDS: Duration = Duration::from_millis(100);
+/// The threads to the robot come after the control thread.
+const LINK_PRIORITY_BELOW: u8 = 10;
+/// Interrupts that wait for the console: the second one is the last that matters.
+const INTERRUPTS: usize = 2;
+
+impl Run {
+    /// Runs until the operator ends it. `print` gets lines for the user, on a thread of its own: it may block.
+    ///
+    /// # Errors
+    /// When something does not fit, before anything is sent; or how the run went wrong.
+    pub fn run(self, print: impl FnMut(&str) + Send + 'static) -> Result<RunReport, RunError> {
+        let Self {
+            robot,
+            bundle,
+            args,
+            ..
+        } = &self;
+        let mut config = self.config.clone();
+        config.ros2.domain = args.domain.unwrap_or(config.ros2.domain);
+        config.ros2.rays = args.rays.unwrap_or(config.ros2.rays);
+        if let Some(interface) = &args.interface {
+            config.ros2.interface.clone_from(interface);
+        }
+        let pilot = Pilot::new(robot, bundle, &config.controller, &config.deploy)?;
+        let interrupts = listen()?;
+        let printer = Printer::start(print).map_err(|error| RunError::System {
+            what: "the printing thread",
+            reason: error.to_string(),
+        })?;
+
+        let (mut link_port, mut control_port) = ports(LOG_RECORDS);
+        if let Some(goal) = args.goal {
+            link_port.goal.write(GoalSample {
+                received_ns: now_ns(),
+                goal,
+                duration_s: config.ros2.goal_s,
+            });
+        }
+        let (_, no_cycles) = rtrb::RingBuffer::new(1);
+        let cycles = std::mem::replace(&mut link_port.log, no_cycles);
+        let log = match &args.log {
+            Some(path) => Some(Log::start(
+                path,
+                &self.log_header(&config)?,
+                bundle,
+                cycles,
+            )?),
+            None => None,
+        };
+        let operator = Arc::clone(&link_port.operator);
+        let realtime = config.deploy.realtime.clone();
+        let link_realtime = RealtimeConfig {
+            priority: realtime.priority.saturating_sub(LINK_PRIORITY_BELOW),
+            ..realtime.clone()
+        };
+        let notices = printer.clone();
+        let link = Link::start(
+            link_port,
+            LinkSettings {
+                robot,
+                bundle,
+                config: &config.ros2,
+                damping_nms: config.deploy.limits.damping_nms,
+                // The control thread warns for both.
+                make_real_time: Box::new(move || drop(enter_realtime(&link_realtime))),
+                recorder: log.as_ref().map(Log::recorder),
+                notice: Box::new(move |line| notices.print(format!("warning: {line}"))),
+            },
+        )?;
+        if let Some(sender) = link.sender() {
+            control_port.wake_after_command(sender);
+        }
+        printer.print(format!(
+            "{}, method {}, {}: waiting for the robot; {}",
+            robot.name,
+            config.deploy.method,
+            config.ros2.network(),
+            KEYS
+        ));
+
+        let stop = Arc::new(AtomicBool::new(false));
+        let control = start_control(
+            pilot,
+            control_port,
+            realtime,
+            Arc::clone(&stop),
+            printer.clone(),
+        )?;
+        let result = Console::new(&operator, &link, &printer, args.go).run(&control, &interrupts);
+        stop.store(true, Ordering::Release);
+        let timing = control.join().map_err(|_| RunError::Control);
+        thread::sleep(LAST_COMMANDS);
+        drop(link);
+        let log = log.map(Log::finish).transpose();
+        printer.finish();
+        let log = log?;
+        result?;
+        Ok(RunReport {
+            timing: timing?,
+            log,
+        })
+    }
+
+    fn log_header(&self, config: &RunConfig) -> Result<LogHeader, RunError> {
+        Ok(LogHeader {
+            robot: self.robot_name.clone(),
+            bundle: self.bundle_path.display().to_string(),
+            config: toml::to_string(config)?,
+        })
+    }
+}
+
+const KEYS: &str = "keys: u stand up, g go, s stop, d lie down, q end, SPACE emergency stop";
+
+type Control = thread::JoinHandle<LoopReport>;
+
+fn start_control(
+    mut pilot: Pilot,
+    mut port: ControlPort,
+    realtime: RealtimeConfig,
+    stop: Arc<AtomicBool>,
+    printer: Printer,
+) -> Result<Control, RunError> {
+    thread::Builder::new()
+        .name("control".to_owned())
+        .spawn(move || {
+            if let Err(refused) = enter_realtime(&realtime) {
+                printer.print(format!("warning: {refused}"));
+            }
+            run_cycles(&mut MonotonicClock, &mut pilot, &mut port, &stop, u64::MAX)
+        })
+        .map_err(|error| RunError::System {
+            what: "the control thread",
+            reason: error.to_string(),
+        })
+}
+
+/// One message for each Ctrl-C, SIGTERM and SIGHUP.
+fn listen() -> Result<Receiver<()>, RunError> {
+    let (sender, interrupts) = bounded(INTERRUPTS);
+    ctrlc::set_handler(move || {
+        let _ = sender.try_send(());
+    })
+    .map_err(|error| RunError::System {
+        what: "to listen to Ctrl-C",
+        reason: error.to_string(),
+    })?;
+    Ok(interrupts)
+}
+
+impl std::fmt::Display for RunReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let timing = &self.timing;
+        writeln!(
+            f,
+            "{} cycles, {} deadlines missed",
+            timing.cycles, timing.overruns
+        )?;
+        let us = |ns: u64| ns as f64 * 1e-3;
+        let mut row = |name: &str, histogram: &Histogram| {
+            let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| us(histogram.quantile_ns(share)));
+            let max = us(histogram.max_ns());
+            writeln!(
+                f,
+                "  {name:<9} p50 {p50:>7.1}  p99 {p99:>7.1}  p99.9 {p999:>7.1}  max {max:>8.1} us"
+            )
+        };
+        row("compute", &timing.compute)?;
+        row("lateness", &timing.lateness)?;
+        if let Some(log) = &self.log {
+            writeln!(
+                f,
+                "log: {} cycles, {} messages; {} cycles and {} messages lost",
+                log.cycles, log.messages, timing.lost_records, log.lost
+            )?;
+        }
+        Ok(())
+    }
+}

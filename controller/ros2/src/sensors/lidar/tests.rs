@@ -1,0 +1,265 @@
+use std::f32::consts::PI;
+
+use super::*;
+use crate::messages::{Header, PointField};
+
+fn lidar(config: LidarConfig) -> Lidar {
+    Lidar::new(&RaySpec::default(), &config).unwrap()
+}
+
+fn at(x_m: f32, y_m: f32, yaw_rad: f32) -> Isometry3<f32> {
+    Isometry3::from_parts(
+        Translation3::new(x_m, y_m, 0.3),
+        UnitQuaternion::from_euler_angles(0.0, 0.0, yaw_rad),
+    )
+}
+
+fn header(frame: &str) -> Header {
+    Header {
+        frame_id: frame.to_owned(),
+        ..Header::default()
+    }
+}
+
+/// A full turn in steps of one degree, from the origin of the base; nothing in sight but `hits`, in degrees and m.
+fn scan(hits: &[(i32, f32)]) -> LaserScan {
+    let mut ranges = vec![f32::INFINITY; 360];
+    for &(angle_deg, range_m) in hits {
+        ranges[(angle_deg + 180) as usize] = range_m;
+    }
+    LaserScan {
+        header: header("base_link"),
+        angle_min: -PI,
+        angle_max: PI - 1_f32.to_radians(),
+        angle_increment: 1_f32.to_radians(),
+        time_increment: 0.0,
+        scan_time: 0.1,
+        range_min: 0.05,
+        range_max: 30.0,
+        ranges,
+        intensities: Vec::new(),
+    }
+}
+
+fn cloud(points: &[[f32; 3]]) -> PointCloud2 {
+    let field = |index: u32, name: &str| PointField {
+        name: name.to_owned(),
+        offset: 4 * index,
+        datatype: FLOAT32,
+        count: 1,
+    };
+    // Sixteen bytes each: a float for the intensity at the end.
+    let bytes = |[x, y, z]: &[f32; 3]| [*x, *y, *z, 0.0].map(f32::to_le_bytes).concat();
+    PointCloud2 {
+        header: header("base_link"),
+        height: 1,
+        width: points.len() as u32,
+        fields: vec![field(0, "x"), field(1, "y"), field(2, "z")],
+        is_bigendian: false,
+        point_step: 16,
+        row_step: 16 * points.len() as u32,
+        data: points.iter().flat_map(bytes).collect(),
+        is_dense: true,
+    }
+}
+
+#[track_caller]
+fn assert_rays(scan: &RayScan, hits: &[(usize, f32)]) {
+    for (index, &distance_m) in scan.distance_m.iter().enumerate() {
+        let hit = hits.iter().find(|(ray, _)| *ray == index);
+        let expected_m = hit.map_or(6.0, |(_, distance_m)| *distance_m);
+        assert!(
+            (distance_m - expected_m).abs() < 2e-3,
+            "ray {index} of {scan:?}"
+        );
+    }
+}
+
+#[test]
+fn beams_ahead_and_on_both_sides_fall_into_their_rays() {
+    let lidar = lidar(LidarConfig::default());
+    // The rays start 5 cm behind the base. A point 2 m off at 45 degrees is then at atan2(1.4142, 1.4642) = 44.005
+    // degrees and 2.0357 m; a step of a degree is just wide enough.
+    let rays = lidar.from_scan(&scan(&[(0, 2.0), (45, 2.0), (90, 1.0)]), &at(3.0, 1.0, 2.0));
+    assert_rays(&rays.unwrap(), &[(5, 2.05), (10, 2.0357)]);
+    // The first ray looks to the right.
+    let rays = lidar.from_scan(&scan(&[(-46, 2.0)]), &at(0.0, 0.0, 0.0));
+    // atan2(-1.43868, 1.38932 + 0.05) = -44.988 degrees.
+    assert_rays(&rays.unwrap(), &[(0, 2.03504)]);
+}
+
+#[test]
+fn the_nearest_hit_counts_and_what_is_nearer_than_a_ray_can_be_is_cut() {
+    let lidar = lidar(LidarConfig::default());
+    let mut near = scan(&[(0, 4.0), (1, 3.0)]);
+    let rays = lidar.from_scan(&near, &at(0.0, 0.0, 0.0)).unwrap();
+    assert_rays(&rays, &[(5, 3.05)]);
+    near.ranges[180] = 0.04;
+    let rays = lidar.from_scan(&near, &at(0.0, 0.0, 0.0)).unwrap();
+    assert_rays(&rays, &[(5, 3.05)]);
+    near.ranges[180] = 0.05;
+    let rays = lidar.from_scan(&near, &at(0.0, 0.0, 0.0)).unwrap();
+    assert_rays(&rays, &[(5, 0.1)]);
+    near.ranges[180] = f32::NAN;
+    let rays = lidar.from_scan(&near, &at(0.0, 0.0, 0.0)).unwrap();
+    assert_rays(&rays, &[(5, 3.05)]);
+}
+
+#[test]
+fn a_lidar_that_sits_turned_and_ahead_sees_the_same() {
+    let turned = lidar(LidarConfig {
+        frame: "laser".to_owned(),
+        position_base_m: [0.3, 0.0, 0.1],
+        rpy_base_deg: [180.0, 0.0, 90.0],
+        ..LidarConfig::default()
+    });
+    // Upside down, with its x axis to the left of the robot: ahead is then at +90 degrees.
+    let mut message = scan(&[(90, 1.0)]);
+    message.header = header("laser");
+    let rays = turned.from_scan(&message, &at(0.0, 0.0, 0.0)).unwrap();
+    assert_rays(&rays, &[(5, 1.35)]);
+}
+
+#[test]
+fn a_level_scan_does_not_tilt_with_the_base() {
+    let lidar = lidar(LidarConfig {
+        rpy_base_deg: [0.0, 0.0, 30.0],
+        ..LidarConfig::default()
+    });
+    let mut message = scan(&[(0, 5.0)]);
+    message.header = header("base_stabilized");
+    let pitched = Isometry3::from_parts(
+        Translation3::new(0.0, 0.0, 0.3),
+        UnitQuaternion::from_euler_angles(0.0, 0.3, 0.0),
+    );
+    let rays = lidar.from_scan(&message, &pitched).unwrap();
+    assert_rays(&rays, &[(5, 5.05)]);
+}
+
+#[test]
+fn a_scan_that_does_not_look_where_the_policy_looks_is_refused() {
+    let lidar = lidar(LidarConfig::default());
+    let mut narrow = scan(&[]);
+    narrow.ranges.truncate(90);
+    narrow.angle_min = -40_f32.to_radians();
+    narrow.angle_max = 49_f32.to_radians();
+    let error = lidar.from_scan(&narrow, &at(0.0, 0.0, 0.0)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "scan covers -40 to 49 degrees of its frame and misses the ray at -45 degrees of the robot: turn or widen it, or correct lidar.rpy_base_deg"
+    );
+    narrow.angle_min = -45_f32.to_radians();
+    narrow.angle_max = 44_f32.to_radians();
+    assert!(lidar.from_scan(&narrow, &at(0.0, 0.0, 0.0)).is_ok());
+}
+
+#[test]
+fn a_scan_of_an_unknown_frame_or_that_contradicts_itself_is_refused() {
+    let lidar = lidar(LidarConfig::default());
+    let mut message = scan(&[]);
+    message.header.frame_id.clear();
+    let error = lidar.from_scan(&message, &at(0.0, 0.0, 0.0)).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.starts_with("scan is in frame ``, expected `base_link`: set lidar.frame"),
+        "{text}"
+    );
+    for change in [
+        |scan: &mut LaserScan| scan.angle_increment = 0.0,
+        |scan: &mut LaserScan| scan.angle_increment = f32::NAN,
+        |scan: &mut LaserScan| scan.ranges.truncate(100),
+        |scan: &mut LaserScan| scan.angle_max = 0.0,
+    ] {
+        let mut message = scan(&[]);
+        change(&mut message);
+        let error = lidar.from_scan(&message, &at(0.0, 0.0, 0.0)).unwrap_err();
+        assert!(matches!(error, LidarError::Malformed { .. }), "{error}");
+    }
+}
+
+#[test]
+fn floor_and_ceiling_are_no_obstacles_even_when_the_robot_pitches() {
+    let mut lidar = lidar(LidarConfig::default());
+    let floor_and_wall = cloud(&[[1.0, 0.0, -0.29], [3.0, 0.0, 0.2], [2.0, 0.0, 0.5]]);
+    let rays = lidar
+        .from_cloud(&floor_and_wall, &at(0.0, 0.0, 0.0), 0)
+        .unwrap();
+    assert_rays(&rays, &[(5, 3.05)]);
+    // Pitched down by 0.15 rad, a floor point 1 m ahead and 0.3 m below is 0.153 m below in the base frame.
+    let pitched = Isometry3::from_parts(
+        Translation3::new(0.0, 0.0, 0.3),
+        UnitQuaternion::from_euler_angles(0.0, 0.15, 0.0),
+    );
+    let floor = pitched.inverse() * Point3::new(1.0, 0.0, 0.0);
+    assert!(floor.z > -0.16, "{floor}");
+    let rays = lidar.from_cloud(&cloud(&[floor.coords.into()]), &pitched, u64::MAX);
+    assert_rays(&rays.unwrap(), &[]);
+}
+
+#[test]
+fn clouds_are_merged_where_they_are_in_the_world_and_forgotten_in_time() {
+    let mut lidar = lidar(LidarConfig::default());
+    let ms = 1_000_000;
+    let first = lidar.from_cloud(&cloud(&[[3.0, 0.0, 0.0]]), &at(0.0, 0.0, 0.0), 0);
+    assert_rays(&first.unwrap(), &[(5, 3.05)]);
+    // A metre on, the point is a metre nearer; the new cloud sees another, to the left.
+    let y_m = 2.05 * 36_f32.to_radians().tan();
+    let second = lidar.from_cloud(&cloud(&[[2.0, y_m, 0.0]]), &at(1.0, 0.0, 0.0), 150 * ms);
+    assert_rays(
+        &second.unwrap(),
+        &[(5, 2.05), (9, 2.05 / 36_f32.to_radians().cos())],
+    );
+    let third = lidar.from_cloud(&cloud(&[]), &at(1.0, 0.0, 0.0), 201 * ms);
+    assert_rays(&third.unwrap(), &[(9, 2.05 / 36_f32.to_radians().cos())]);
+    let fourth = lidar.from_cloud(&cloud(&[]), &at(1.0, 0.0, 0.0), 351 * ms);
+    assert_rays(&fourth.unwrap(), &[]);
+}
+
+#[test]
+fn a_malformed_cloud_is_refused() {
+    let mut lidar = lidar(LidarConfig::default());
+    let mut check = |change: fn(&mut PointCloud2), expected: &str| {
+        let mut message = cloud(&[[1.0, 0.0, 0.0]]);
+        change(&mut message);
+        let error = lidar
+            .from_cloud(&message, &at(0.0, 0.0, 0.0), 0)
+            .unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    };
+    check(
+        |cloud| cloud.fields[2].name.clear(),
+        "no field `z` of float32",
+    );
+    check(
+        |cloud| cloud.fields[1].datatype = 8,
+        "no field `y` of float32",
+    );
+    check(
+        |cloud| cloud.fields[0].offset = 13,
+        "no field `x` of float32",
+    );
+    check(|cloud| cloud.data.truncate(15), "15 bytes for 1 rows");
+    check(|cloud| cloud.width = 2, "2 points of 16 bytes");
+    check(|cloud| cloud.is_bigendian = true, "big-endian");
+    check(
+        |cloud| cloud.header.frame_id = "odom".to_owned(),
+        "frame `odom`",
+    );
+    // Nothing in it, not even sizes.
+    let mut empty = cloud(&[]);
+    empty.height = 0;
+    assert!(lidar.from_cloud(&empty, &at(0.0, 0.0, 0.0), 0).is_ok());
+}
+
+#[test]
+fn settings_out_of_range_are_named() {
+    let config = LidarConfig {
+        height_m: [0.3, -0.1],
+        ..LidarConfig::default()
+    };
+    let error = Lidar::new(&RaySpec::default(), &config).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "lidar.height_m is [0.3, -0.1], must be [low, high]"
+    );
+}

@@ -1,0 +1,175 @@
+//! What the robot sees with: a laser scanner, a lidar that sends clouds, or a depth camera.
+
+use nalgebra::Isometry3;
+use policies::Bundle;
+use robots::Robot;
+use ros2_client::{
+    MessageTypeName, Subscription,
+    dds::rustdds::mio1::{Interest, Registry, Token},
+};
+use triple_buffer::Input;
+
+use controller::deploy::ScanSample;
+
+use super::{
+    camera::DepthCamera,
+    lidar::{Lidar, LidarError},
+    take,
+};
+use crate::{
+    LinkError,
+    config::{RaySource, Ros2Config},
+    log::Recorder,
+    messages::{CameraInfo, Image, LaserScan, Message, PointCloud2},
+    network::{Delivery, NetworkError, Ros},
+};
+
+/// Subscriptions to one of them.
+pub enum RaySubscription {
+    Scan(Subscription<LaserScan>),
+    Cloud(Subscription<PointCloud2>),
+    Depth {
+        images: Subscription<Image>,
+        infos: Box<Subscription<CameraInfo>>,
+    },
+}
+
+/// Turns its messages into rays.
+pub struct RaySensor {
+    config: Ros2Config,
+    kind: Kind,
+}
+
+enum Kind {
+    Lidar {
+        lidar: Lidar,
+        scan: Input<ScanSample>,
+    },
+    Camera(DepthCamera),
+}
+
+/// Topics that rays come from, and their types.
+pub fn ray_topics(config: &Ros2Config) -> Vec<(&str, MessageTypeName)> {
+    match config.rays {
+        RaySource::Scan => vec![(&config.scan_topic, LaserScan::type_name())],
+        RaySource::Cloud => vec![(&config.cloud_topic, PointCloud2::type_name())],
+        RaySource::Depth => vec![
+            (&config.image_topic, Image::type_name()),
+            (&config.camera_info_topic, CameraInfo::type_name()),
+        ],
+    }
+}
+
+impl RaySubscription {
+    pub fn new(ros: &mut Ros, config: &Ros2Config) -> Result<Self, NetworkError> {
+        let newest = Delivery::Newest;
+        Ok(match config.rays {
+            RaySource::Scan => Self::Scan(ros.subscribe(&config.scan_topic, newest)?),
+            RaySource::Cloud => Self::Cloud(ros.subscribe(&config.cloud_topic, newest)?),
+            RaySource::Depth => Self::Depth {
+                images: ros.subscribe(&config.image_topic, newest)?,
+                infos: Box::new(ros.subscribe(&config.camera_info_topic, newest)?),
+            },
+        })
+    }
+
+    /// Wakes the poll of `registry` when there is something to see.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> std::io::Result<()> {
+        let readable = Interest::READABLE;
+        match self {
+            Self::Scan(scans) => registry.register(scans, token, readable),
+            Self::Cloud(clouds) => registry.register(clouds, token, readable),
+            Self::Depth { images, .. } => registry.register(images, token, readable),
+        }
+    }
+}
+
+impl RaySensor {
+    /// The one that the settings choose; its rays go to `scan`.
+    ///
+    /// # Errors
+    /// When a setting is out of range, or robot or bundle have no eyes.
+    pub fn new(
+        robot: &Robot,
+        bundle: &Bundle,
+        config: &Ros2Config,
+        scan: Input<ScanSample>,
+    ) -> Result<Self, LinkError> {
+        let kind = match config.rays {
+            RaySource::Scan | RaySource::Cloud => Kind::Lidar {
+                lidar: Lidar::new(&bundle.ray_spec, &config.lidar)?,
+                scan,
+            },
+            RaySource::Depth => Kind::Camera(DepthCamera::new(robot, bundle, scan)?),
+        };
+        Ok(Self {
+            config: config.clone(),
+            kind,
+        })
+    }
+
+    /// Takes what has come. `base` is where the robot is in the world frame.
+    pub fn receive(
+        &mut self,
+        from: &RaySubscription,
+        base: &Isometry3<f32>,
+        now_ns: u64,
+        recorder: Option<&Recorder>,
+        notice: &mut dyn FnMut(String),
+    ) {
+        let config = &self.config;
+        match (&mut self.kind, from) {
+            (Kind::Lidar { lidar, scan }, RaySubscription::Scan(scans)) => {
+                let topic = &config.scan_topic;
+                take(scans, topic, recorder, notice, |message, notice| {
+                    let rays = lidar.from_scan(message, base);
+                    write(rays, scan, topic, now_ns, notice);
+                });
+            }
+            (Kind::Lidar { lidar, scan }, RaySubscription::Cloud(clouds)) => {
+                let topic = &config.cloud_topic;
+                take(clouds, topic, recorder, notice, |message, notice| {
+                    let rays = lidar.from_cloud(message, base, now_ns);
+                    write(rays, scan, topic, now_ns, notice);
+                });
+            }
+            (Kind::Camera(camera), RaySubscription::Depth { images, infos }) => {
+                let (topic, info_topic) = (&config.image_topic, &config.camera_info_topic);
+                take(infos, info_topic, recorder, notice, |info, _| {
+                    camera.calibrate(info);
+                });
+                take(
+                    images,
+                    topic,
+                    recorder,
+                    notice,
+                    |image, notice| match camera.predict(image, &base.rotation, now_ns) {
+                        Ok(true) => {}
+                        Ok(false) => notice(format!(
+                            "{topic}: there are images, but no camera info on {info_topic}: set ros2.camera_info_topic"
+                        )),
+                        Err(error) => notice(format!("{topic}: {error}")),
+                    },
+                );
+                if let Some(error) = camera.error() {
+                    notice(format!("{topic}: {error}"));
+                }
+            }
+            // Both are made for the same setting.
+            (Kind::Lidar { .. } | Kind::Camera(_), _) => {}
+        }
+    }
+}
+
+fn write(
+    rays: Result<policies::RayScan, LidarError>,
+    to: &mut Input<ScanSample>,
+    topic: &str,
+    received_ns: u64,
+    notice: &mut dyn FnMut(String),
+) {
+    match rays {
+        Ok(scan) => to.write(ScanSample { received_ns, scan }),
+        Err(error) => notice(format!("{topic}: {error}")),
+    }
+}

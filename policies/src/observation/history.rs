@@ -35,13 +35,14 @@ impl FrameHistory {
         self.empty = true;
     }
 
-    /// Takes the frame that [`Layout::write`] left at the start of `row` and writes the whole observation, history included. At the start of
-    /// an episode every past frame is this one. Never allocates.
+    /// Takes the frame that [`Layout::write`] left at the start of `row`, clips and masks it, and writes the whole observation, history included.
+    /// At the start of an episode every past frame is this one. Never allocates.
     ///
     /// # Panics
     /// When `row` is not [`Layout::dim`] long, or the layout is another one.
-    pub fn stack(&mut self, layout: &Layout, row: &mut [f32]) {
+    pub fn complete(&mut self, layout: &Layout, row: &mut [f32]) {
         assert_eq!(row.len(), layout.dim(), "length of the observation row");
+        layout.clip_and_mask(row);
         if self.frames.is_empty() {
             return;
         }

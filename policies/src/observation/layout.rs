@@ -8,7 +8,8 @@ use super::{ObservationInput, ObservationTerm, Quantity, QuantitySpec, TermError
 use crate::{command::Twist, rays::RaySpec, spec::RobotSpec};
 
 /// What one network observes, in order, for one robot and one arrangement of rays. A row is written in two steps: [`Layout::write`] writes the
-/// frame of this policy step, then [`FrameHistory::stack`](super::FrameHistory::stack) adds those before; without history the frame is the row.
+/// frame of this policy step; then, once noise is added or the frame is known to be finite,
+/// [`FrameHistory::complete`](super::FrameHistory::complete) clips and masks it and adds those before it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
     terms: Vec<Term>,
@@ -124,7 +125,7 @@ impl Layout {
         &self.terms
     }
 
-    /// Writes the frame of this policy step to the start of `row`, without noise and without allocation.
+    /// Writes the frame of this policy step to the start of `row`, without noise, clip and mask, and without allocation.
     ///
     /// # Panics
     /// When `row` is not [`Layout::dim`] long or a slice of the input does not fit the robot or the rays.
@@ -138,20 +139,20 @@ impl Layout {
                     *value *= term.scale;
                 }
             }
-            for &index in &term.masked {
-                out[index] = 0.0;
-            }
         }
-        self.clip(row);
     }
 
-    /// Clips the frame at the start of `row`; [`write`](Self::write) has done so before noise was added.
-    pub fn clip(&self, row: &mut [f32]) {
+    /// Clips and masks the frame at the start of `row`, noise included.
+    pub(super) fn clip_and_mask(&self, row: &mut [f32]) {
         for term in &self.terms {
+            let frame = &mut row[term.frame.clone()];
             if let Some(bound) = term.clip {
-                for value in &mut row[term.frame.clone()] {
+                for value in &mut *frame {
                     *value = value.clamp(-bound, bound);
                 }
+            }
+            for &index in &term.masked {
+                frame[index] = 0.0;
             }
         }
     }
@@ -242,11 +243,7 @@ impl Layout {
     pub fn noise_half_width(&self) -> Vec<f32> {
         let mut noise = vec![0.0; self.frame_dim];
         for term in &self.terms {
-            let noise = &mut noise[term.frame.clone()];
-            noise.fill(term.quantity.spec().noise_half_width * term.scale.abs());
-            for &index in &term.masked {
-                noise[index] = 0.0;
-            }
+            noise[term.frame.clone()].fill(term.quantity.spec().noise_half_width * term.scale.abs());
         }
         noise
     }

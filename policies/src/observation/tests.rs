@@ -71,6 +71,7 @@ fn write(layout: &Layout, state: &RobotState, goal: &Goal, rays_m: &[f32]) -> Ve
         },
         &mut row,
     );
+    FrameHistory::new(layout).complete(layout, &mut row);
     row
 }
 
@@ -320,7 +321,7 @@ fn observe(layout: &Layout, history: &mut FrameHistory, step: f32) -> Vec<f32> {
     };
     let mut row = vec![f32::NAN; layout.dim()];
     layout.write(&input, &mut row);
-    history.stack(layout, &mut row);
+    history.complete(layout, &mut row);
     row
 }
 
@@ -350,7 +351,10 @@ fn the_newest_step_of_a_term_is_its_range_and_masks_hold_for_all() {
     assert_eq!(layout.range(Quantity::LinearVelocityBase), Some(13..16));
     assert_eq!(layout.masked().collect::<Vec<_>>(), [11, 14]);
     // One step of each term; none where it is masked.
-    assert_close(&layout.noise_half_width(), &[0.1, 0.1, 0.1, 0.0, 0.0, 0.0, 0.0]);
+    assert_close(
+        &layout.noise_half_width(),
+        &[0.1, 0.1, 0.1, 0.0, 0.0, 0.0, 0.0],
+    );
 }
 
 #[test]

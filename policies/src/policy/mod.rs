@@ -75,7 +75,7 @@ impl Policy {
         if let Some(quantity) = self.layout.first_not_finite(&self.observation) {
             return Err(NotFinite::Observation(quantity));
         }
-        self.history.stack(&self.layout, &mut self.observation);
+        self.history.complete(&self.layout, &mut self.observation);
         Ok(())
     }
 

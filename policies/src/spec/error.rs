@@ -59,6 +59,14 @@ pub enum SpecError {
         /// What is wrong.
         source: TermError,
     },
+    /// No safe twist could be searched with this value.
+    #[error("networks.{role} does not observe `{term}`, which the twist search changes")]
+    ValueWithoutTwist {
+        /// Role of the network.
+        role: String,
+        /// What is not observed.
+        term: &'static str,
+    },
     /// The bundle lacks the network that was asked for.
     #[error("bundle has no network `{role}`, it has {found}; train one or use another bundle")]
     NoNetwork {

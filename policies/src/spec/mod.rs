@@ -292,7 +292,15 @@ impl PolicySpec {
                     self.layout(role)?;
                 }
                 Output::Value { .. } => {
-                    self.layout(role)?;
+                    let layout = self.layout(role)?;
+                    let searched = [Quantity::LinearVelocityBase, Quantity::AngularVelocityBase];
+                    let missing = searched.into_iter().find(|q| layout.range(*q).is_none());
+                    if let Some(missing) = missing {
+                        return Err(SpecError::ValueWithoutTwist {
+                            role: role.clone(),
+                            term: missing.spec().name,
+                        });
+                    }
                 }
                 Output::Rays { rays, .. } => rays.validate().map_err(SpecError::Rays)?,
             }

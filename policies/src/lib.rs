@@ -1,14 +1,12 @@
-//! Policies: what they observe, how they are evaluated, stored and trained.
+//! Policies: what they observe, how they are evaluated and stored; [`training`] is what simulators and learners agree on.
 //!
 //! Data flow: `RobotState` + [`RayScan`] + [`Goal`] -> observation ([`Layout`]) -> policy -> action -> `JointTarget`.
 
 pub mod action;
-pub mod algorithm;
 pub mod bundle;
 pub mod command;
 pub mod depth;
 pub mod file;
-pub mod invalid_config;
 pub mod mlp;
 pub mod observation;
 pub mod policy;
@@ -16,9 +14,7 @@ pub mod ray_history;
 pub mod ray_memory;
 pub mod rays;
 pub mod reach_avoid;
-#[cfg(feature = "train")]
-pub mod train;
-pub mod vec_env;
+pub mod training;
 
 pub use action::{ACTION_CLIP, ActionMap, default_target};
 pub use bundle::{

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use controller::{ControllerConfig, deploy::DeployConfig, settings};
 use policies::{
-    algorithm::{Algorithm, PpoConfig},
     depth::RayLearningConfig,
     reach_avoid::{DEFAULT_MIN_GAIN, DEFAULT_THRESHOLD, ReachAvoidConfig},
+    training::{Algorithm, PpoConfig},
 };
 use serde::{Deserialize, Serialize};
 use sim::{

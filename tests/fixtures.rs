@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use policies::{
-    algorithm::{PpoConfig, Precision},
-    train::Learner,
-    vec_env::VecEnv,
-};
+use learning::Learner;
+use policies::training::{PpoConfig, Precision, VecEnv};
 use robots::Robot;
 use sim::{
     engine::EngineKind,

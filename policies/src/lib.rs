@@ -1,13 +1,11 @@
-//! Policies: what they observe, how they are evaluated, stored and trained.
+//! Policies: what they observe, how they are evaluated and stored; [`training`] is what simulators and learners agree on.
 //!
 //! Data flow: `RobotState` + [`RayScan`] + [`Goal`] -> observation ([`Layout`]) -> policy -> action -> `JointTarget`.
 
-pub mod algorithm;
 pub mod bundle;
 pub mod command;
 pub mod depth;
 pub mod file;
-pub mod invalid_config;
 pub mod mlp;
 pub mod observation;
 pub mod policy;
@@ -15,9 +13,7 @@ pub mod rays;
 pub mod reach_avoid;
 pub mod settings;
 pub mod spec;
-#[cfg(feature = "train")]
-pub mod train;
-pub mod vec_env;
+pub mod training;
 
 pub use bundle::{Bundle, BundleError};
 pub use command::{Goal, GoalYaw, Twist};

@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use policies::{Bundle, vec_env::TimeShares};
+use policies::{Bundle, training::TimeShares};
 use serde::Serialize;
 use serde_json::Value;
 

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use controller::{ControllerConfig, deploy::DeployConfig};
 use policies::{
-    algorithm::{Algorithm, PpoConfig},
     depth::RayLearningConfig,
     reach_avoid::{DEFAULT_MIN_GAIN, DEFAULT_THRESHOLD, ReachAvoidConfig},
     settings,
+    training::{Algorithm, PpoConfig},
 };
 use serde::{Deserialize, Serialize};
 use sim::{

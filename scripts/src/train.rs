@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 #[cfg(feature = "train")]
-use policies::train::Processes;
+use learning::Processes;
 use robots::Robot;
 use time::OffsetDateTime;
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use policies::vec_env::{Done, StepOut, VecEnv};
+use policies::training::{Done, StepOut, VecEnv};
 use robots::Robot;
 use serde::de::DeserializeOwned;
 use sim::{

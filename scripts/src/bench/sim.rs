@@ -11,7 +11,7 @@ use std::{
 use anyhow::Result;
 use policies::{
     rays::RayScan,
-    vec_env::{Done, StepOut, TimeShares, VecEnv},
+    training::{Done, StepOut, TimeShares, VecEnv},
 };
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg32;

@@ -6,11 +6,8 @@ use std::{
 };
 
 use anyhow::Result;
-use policies::{
-    algorithm::{Device, Precision},
-    train::Processes,
-    vec_env::TimeShares,
-};
+use learning::Processes;
+use policies::training::{Device, Precision, TimeShares};
 use robots::Robot;
 use serde::Serialize;
 use sim::engine::EngineKind;

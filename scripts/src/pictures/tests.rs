@@ -3,7 +3,7 @@
 use std::f32::consts::PI;
 
 use nalgebra::{Point3, UnitQuaternion};
-use policies::{RaySpec, Twist, vec_env::TimeShares};
+use policies::{RaySpec, Twist, training::TimeShares};
 use robots::{ContactClass, Robot};
 use sim::{
     engine::EngineKind,

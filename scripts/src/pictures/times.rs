@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use plotters::prelude::*;
-use policies::vec_env::TimeShares;
+use policies::training::TimeShares;
 
 use super::{FAINT, GRID, INK, Image, SERIES, centred, draw_title, left};
 

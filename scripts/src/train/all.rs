@@ -9,7 +9,8 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use policies::{Bundle, train::Processes};
+use learning::Processes;
+use policies::Bundle;
 use robots::Robot;
 
 use super::{RunPath, reach_avoid, session};

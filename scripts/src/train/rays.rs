@@ -15,12 +15,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use learning::{EventWriter, RayLearner, RayView, Regression, RegressionProgress};
 use nalgebra::Vector3;
 use policies::{
     Bundle, Provenance, RayMember,
     depth::{DepthSamples, Intrinsics, RayNetworkKind},
     file::write_atomic,
-    train::{EventWriter, RayLearner, RayView, Regression, RegressionProgress},
 };
 use robots::Robot;
 use sim::depth::Split;

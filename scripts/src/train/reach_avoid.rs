@@ -16,12 +16,12 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use learning::{EventWriter, Regression, RegressionProgress, ValueLearner};
 use policies::{
     Bundle, Layout, Provenance, Quantity,
     bundle::ReachAvoidMember,
     file::write_atomic,
     reach_avoid::{ReachAvoidValue, Rollouts, ValueReport},
-    train::{EventWriter, Regression, RegressionProgress, ValueLearner},
 };
 use robots::Robot;
 use serde::Serialize;

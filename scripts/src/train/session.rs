@@ -8,13 +8,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
-use policies::{
-    Activation, Bundle, Layout, Linear, Member, Provenance,
-    train::{
-        EventWriter, IterationReport, KnownInputs, Learner, Processes, TrainError, checkpoint,
-    },
-    vec_env::VecEnv,
+use learning::{
+    EventWriter, IterationReport, KnownInputs, Learner, Processes, TrainError, checkpoint,
 };
+use policies::{Activation, Bundle, Layout, Linear, Member, Provenance, training::VecEnv};
 use robots::Robot;
 use sim::env::{Share, agile_shards, recovery_shards, task::Privileged};
 use time::OffsetDateTime;

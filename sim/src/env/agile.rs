@@ -8,7 +8,7 @@ use nalgebra::{Point2, UnitQuaternion, Vector3};
 use policies::{
     command::{Goal, GoalYaw},
     observation::Layout,
-    vec_env::Done,
+    training::Done,
 };
 use robots::Robot;
 use serde::{Deserialize, Serialize};

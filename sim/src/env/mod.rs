@@ -23,7 +23,7 @@ use policies::{
     observation::Quantity,
     ray_history::RayHistory,
     rays::RayScan,
-    vec_env::{Done, Scalar, StepOut, StepTimes, VecEnv},
+    training::{Done, Scalar, StepOut, StepTimes, VecEnv},
 };
 use rand::RngExt;
 use robots::{FootVec, JointVec, Robot, RobotState};

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use policies::vec_env::StepTimes;
+use policies::training::StepTimes;
 
 /// One of so many environments is measured.
 const EVERY: usize = 16;

@@ -7,7 +7,7 @@ use policies::{
     command::{GoalYaw, Twist},
     observation::{Layout, ObservationInput, Quantity},
     rays::{RayScan, RaySpec},
-    vec_env::Done,
+    training::Done,
 };
 use robots::{JointVec, Robot, RobotState};
 use serde::{Serialize, de::DeserializeOwned};

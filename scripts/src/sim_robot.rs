@@ -17,7 +17,7 @@ use robots::Robot;
 use sim::{
     eval::Method,
     ros2_robot::{Ros2Robot, STEP_S},
-    testbed::TestScene,
+    scene::TestScene,
 };
 
 use crate::{

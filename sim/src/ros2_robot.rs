@@ -23,12 +23,10 @@ use ros2_client::{Publisher, Subscription};
 
 use self::camera::CameraTopics;
 use crate::{
-    engine::{EngineError, EpisodeStart, PhysicsConfig},
-    motor_robot::MotorRobot,
-    obstacle::Obstacle,
+    engine::{EngineError, EpisodeStart, MotorRobot, MotorTarget, PhysicsConfig},
     random::{Stream, stream},
-    rapier_engine::MotorTarget,
-    rays::RayCaster,
+    scene::Obstacle,
+    sensors::RayCaster,
 };
 
 /// Period of a step and of the state messages, s.

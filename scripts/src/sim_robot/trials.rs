@@ -8,10 +8,9 @@ use policies::file::write_atomic;
 use serde::Serialize;
 use sim::{
     engine::PhysicsConfig,
-    eval::{EpisodeRecord, EvalConfig, Evaluation, Method, Outcome},
+    eval::{EpisodeRecord, EvalConfig, Evaluation, Method, Outcome, Trial},
     ros2_robot::STEP_S,
-    testbed::TestScene,
-    trial::Trial,
+    scene::TestScene,
 };
 
 use super::{Running, Session, SimRobotCommand};

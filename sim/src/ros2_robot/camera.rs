@@ -9,7 +9,7 @@ use policies::depth::Intrinsics;
 use robots::Camera;
 use ros2_client::Publisher;
 
-use crate::{depth::DepthCamera, engine::PhysicsState, obstacle::Obstacle};
+use crate::{engine::PhysicsState, scene::Obstacle, sensors::DepthCamera};
 
 /// Frame of its images.
 const FRAME: &str = "camera_depth_optical_frame";

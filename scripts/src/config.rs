@@ -15,7 +15,7 @@ use policies::{
 use serde::{Deserialize, Serialize};
 use sim::{
     depth::RecordingConfig, env::EnvConfig, eval::EvalConfig, reach_avoid::RolloutConfig,
-    testbed::TestbedConfig,
+    scene::TestbedConfig,
 };
 use toml::Table;
 

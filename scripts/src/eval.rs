@@ -19,7 +19,7 @@ use robots::ContactClass;
 use serde::{Deserialize, Serialize};
 use sim::{
     eval::{EpisodeRecord, EvalReport, Evaluation, Method, Outcome, RaySource},
-    testbed::CYLINDERS,
+    scene::CYLINDERS,
 };
 
 use crate::{

@@ -15,9 +15,10 @@ use rayon::prelude::*;
 use robots::Robot;
 use serde::Serialize;
 use sim::{
-    depth::{DepthCamera, DepthScene, RecordingConfig},
-    object::ObjectKind,
+    depth::{DepthScene, RecordingConfig},
     random::stream,
+    scene::ObjectKind,
+    sensors::DepthCamera,
 };
 
 use super::Percentiles;

@@ -18,11 +18,10 @@ use rand_pcg::Pcg32;
 use robots::{Robot, RobotState};
 use serde::Serialize;
 use sim::{
-    batch::Instructions,
-    engine::{self, EngineKind, EpisodeStart, PhysicsState},
+    engine::{self, EngineKind, EpisodeStart, Instructions, PhysicsState},
     env::agile_shards,
-    obstacle::Obstacle,
-    rays::RayCaster,
+    scene::Obstacle,
+    sensors::RayCaster,
 };
 
 use crate::{config::Config, progress::short};

@@ -11,8 +11,7 @@ use sim::{
         CaseReport, Collision, EpisodeRecord, EvalReport, Method, Mode, RaySource, RecoveryReport,
         TraceStep,
     },
-    obstacle::Obstacle,
-    testbed::{TestScene, TestbedConfig},
+    scene::{Obstacle, TestScene, TestbedConfig},
 };
 
 use super::{top_view::encounter, *};
@@ -93,7 +92,7 @@ fn episode(index: u64, outcome: Outcome, robot: &Robot) -> EpisodeRecord {
 
 fn report(reach: f64, collision: f64) -> EvalReport {
     EvalReport {
-        scene: sim::testbed::CYLINDERS.to_owned(),
+        scene: sim::scene::CYLINDERS.to_owned(),
         robot: "go1".to_owned(),
         method: Method::Agile,
         engine: EngineKind::Rapier,

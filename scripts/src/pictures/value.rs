@@ -8,7 +8,7 @@ use policies::{
     reach_avoid::{ReachAvoidValue, ValueReport},
 };
 use robots::{Robot, RobotState};
-use sim::{obstacle::Obstacle, rays::RayCaster};
+use sim::{scene::Obstacle, sensors::RayCaster};
 
 use super::{
     Area, COLLISION, Chart, FAINT, GRID, INK, Image, REACH, SERIES, Scale, TIME_OUT, centred,

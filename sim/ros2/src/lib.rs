@@ -21,12 +21,10 @@ use ros2::{
 };
 use ros2_client::{Publisher, Subscription};
 use sim::{
-    engine::{EngineError, EpisodeStart, PhysicsConfig},
-    motor_robot::MotorRobot,
-    obstacle::Obstacle,
+    engine::{EngineError, EpisodeStart, MotorRobot, MotorTarget, PhysicsConfig},
     random::{Stream, stream},
-    rapier_engine::MotorTarget,
-    rays::RayCaster,
+    scene::Obstacle,
+    sensors::RayCaster,
 };
 
 use self::camera::CameraTopics;

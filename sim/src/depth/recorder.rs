@@ -14,19 +14,15 @@ use rayon::prelude::*;
 use robots::Robot;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    camera::DepthCamera,
-    realism::{RealismConfig, RealismConfigError},
-    scene::DepthScene,
-};
+use super::scene::DepthScene;
 use crate::{
     engine::{self, Engine, EngineError, EngineKind, EpisodeStart, PhysicsConfig, PhysicsState},
     env::uniform,
+    episode::SimLink,
     eval::touching_body,
-    object::ObjectKind,
     random::{Stream, stream},
-    rays::RayCaster,
-    sim_link::SimLink,
+    scene::ObjectKind,
+    sensors::{DepthCamera, RayCaster, RealismConfig, RealismConfigError},
 };
 
 /// Robots that are stepped together.

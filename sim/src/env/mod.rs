@@ -40,10 +40,9 @@ use self::{
 };
 use crate::{
     engine::{Engine, EngineError, EpisodeStart, PhysicsState, build_with_lanes},
-    obstacle::Obstacle,
     random::{Stream, stream},
-    rays::RayCaster,
-    terrain::TerrainLibrary,
+    scene::{Obstacle, TerrainLibrary},
+    sensors::RayCaster,
 };
 
 /// Height of the lowest foot over the ground at the start, m.

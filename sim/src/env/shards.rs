@@ -6,7 +6,7 @@ use policies::observation::Layout;
 use robots::Robot;
 
 use super::{ConfigError, Env, EnvConfig, agile::AgileTask, recovery::RecoveryTask, task::Task};
-use crate::{engine::EngineError, terrain::TerrainLibrary};
+use crate::{engine::EngineError, scene::TerrainLibrary};
 
 /// Which of the shards that the environments are split into, one per worker, are built here.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use robots::{JointVec, Robot, RobotState};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::rewards::StepContext;
-use crate::{obstacle::Obstacle, random::Stream};
+use crate::{random::Stream, scene::Obstacle};
 
 /// A task: how episodes begin, what they pay and when they end. Everything else is the environment's.
 pub trait Task: Send {

@@ -17,8 +17,8 @@ use super::{
 use crate::{
     engine::{self, Dynamics, Engine, EngineKind, EpisodeStart, PhysicsState},
     env::uniform,
+    episode::SimLink,
     random::stream,
-    sim_link::SimLink,
 };
 
 /// A robot that tilts farther has fallen, even if its legs keep the base off the ground.

@@ -14,10 +14,10 @@ use super::{
     recovery::RecoveryTestConfig,
 };
 use crate::{
-    depth::{CameraConfig, Eyes, RealismConfigError},
     engine::{self, Engine, EngineError, EngineKind, PhysicsConfig, PhysicsState},
-    sim_link::SimLink,
-    testbed::{TestScene, TestbedConfig, TestbedError},
+    episode::SimLink,
+    scene::{TestScene, TestbedConfig, TestbedError},
+    sensors::{CameraConfig, Eyes, RealismConfigError},
 };
 
 /// How long before a collision the switch must have seen it coming, s.

@@ -12,8 +12,7 @@ use crate::{
     engine::{EpisodeStart, PhysicsState},
     env::{agile::AgileTask, task::Task, uniform},
     random::{Stream, stream},
-    terrain::Terrain,
-    testbed::{TestScene, TestbedError},
+    scene::{Terrain, TestScene, TestbedError},
 };
 
 /// Draws for a place among the obstacles before the start of the scene is taken.
@@ -151,7 +150,7 @@ impl<'a> Planner<'a> {
                 uniform([-1.0, far_x], stream),
                 uniform([-PLACE_Y_M, PLACE_Y_M], stream),
             );
-            let clear = |o: &crate::obstacle::Obstacle| {
+            let clear = |o: &crate::scene::Obstacle| {
                 o.footprint_distance_m(&place) >= self.config.clearance_m
             };
             if plan.start.obstacles.iter().all(clear) {

@@ -17,9 +17,9 @@ use super::{
 };
 use crate::{
     engine::{self, Engine, EngineError, EngineKind, PhysicsState},
+    episode::SimLink,
     eval::touching_body,
-    sim_link::SimLink,
-    testbed::TestbedError,
+    scene::TestbedError,
 };
 
 /// Records episodes of a bundle's agile policy.

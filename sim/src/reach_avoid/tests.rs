@@ -14,9 +14,9 @@ use super::{
 use crate::{
     engine::{self, EngineKind, PhysicsState},
     env::rewards::CONTACT_FORCE_N,
+    episode::SimLink,
     random::stream,
-    rays::RayCaster,
-    sim_link::SimLink,
+    sensors::RayCaster,
 };
 
 /// A network of random weights; `scale` zero is a robot that holds its default posture.

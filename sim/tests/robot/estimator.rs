@@ -9,10 +9,7 @@ use controller::{
 use nalgebra::{Point2, Vector2};
 use policies::{Bundle, Goal, RayScan};
 use robots::{JointVec, Robot, RobotState};
-use sim::{
-    engine::{Engine, EpisodeStart, PhysicsConfig, PhysicsState},
-    rapier_engine::RapierEngine,
-};
+use sim::engine::{Engine, EpisodeStart, PhysicsConfig, PhysicsState, RapierEngine};
 
 use crate::sensors::Sensors;
 

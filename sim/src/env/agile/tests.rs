@@ -3,7 +3,7 @@ use policies::rays::RaySpec;
 use robots::{JointVec, RobotState};
 
 use super::{super::rewards::SoftLimits, *};
-use crate::{engine::PhysicsState, obstacle::ObstacleShape, random::stream};
+use crate::{engine::PhysicsState, random::stream, scene::ObstacleShape};
 
 /// Weighted reward terms of a go1 at the origin, facing x, with the goal at (x, y), heading 0.
 struct Case {

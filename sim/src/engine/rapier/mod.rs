@@ -18,7 +18,7 @@ pub(crate) use self::shapes::cast_ray;
 use self::{model::RobotModel, terrain::TerrainShapes, world::World};
 use crate::{
     engine::{Engine, EngineError, EpisodeStart, PhysicsConfig, PhysicsState},
-    terrain::Terrain,
+    scene::Terrain,
 };
 
 /// Robots simulated by rapier.

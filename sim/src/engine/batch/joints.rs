@@ -5,7 +5,7 @@
 //! one-sided damper, ten times as heavy as the joint, towards the fastest velocity that the stop allows.
 
 use super::{block::Block, lanes::Lanes, model::Model};
-use crate::torque_noise::torque_noise;
+use crate::engine::torque_noise;
 
 /// Share of a joint's momentum that dry friction takes per step at low speed.
 const FRICTION_SHARE: f32 = 0.25;
@@ -135,7 +135,7 @@ fn target<L: Lanes, const N: usize>(
     target
 }
 
-/// [`crate::motor::MotorConfig::torque_bounds_nm`] in lanes.
+/// [`crate::engine::MotorConfig::torque_bounds_nm`] in lanes.
 #[inline(always)]
 fn torque_bounds<L: Lanes, const N: usize>(
     model: &Model<N>,

@@ -3,9 +3,8 @@
 use nalgebra::Vector3;
 use robots::Robot;
 
-use crate::{
-    engine::{Engine as _, EngineError, EpisodeStart, PhysicsConfig, PhysicsState},
-    rapier_engine::{MotorTarget, RapierEngine},
+use crate::engine::{
+    Engine as _, EngineError, EpisodeStart, MotorTarget, PhysicsConfig, PhysicsState, RapierEngine,
 };
 
 /// A robot in rapier, driven by motor targets.

@@ -9,7 +9,7 @@ use rapier3d::{
 };
 
 use super::model::WORLD_GROUPS;
-use crate::terrain::{HeightField, Terrain};
+use crate::scene::{HeightField, Terrain};
 
 /// The height fields in use, built once for all robots that stand on them.
 #[derive(Default)]

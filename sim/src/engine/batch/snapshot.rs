@@ -5,7 +5,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{block::Block, lanes::Lanes, scene::Scenery};
-use crate::{engine::EngineError, obstacle::Obstacle, terrain::Terrain};
+use crate::{
+    engine::EngineError,
+    scene::{Obstacle, Terrain},
+};
 
 #[derive(Serialize, Deserialize)]
 struct SavedRobot {

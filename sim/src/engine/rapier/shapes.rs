@@ -7,7 +7,7 @@ use rapier3d::{
 };
 
 use super::convert;
-use crate::obstacle::{Obstacle, ObstacleShape};
+use crate::scene::{Obstacle, ObstacleShape};
 
 /// Calls `f` with the shape of an obstacle and its rotation.
 fn with_shape<R>(obstacle: &Obstacle, f: impl FnOnce(&dyn Shape, Rotation) -> R) -> R {

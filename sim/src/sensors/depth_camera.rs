@@ -9,7 +9,7 @@ use policies::depth::Intrinsics;
 use robots::Camera;
 
 use super::primitive::Primitive;
-use crate::obstacle::Obstacle;
+use crate::scene::Obstacle;
 
 /// A pinhole depth camera that is mounted on a robot.
 #[derive(Clone, Debug)]
@@ -202,7 +202,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        object::ObjectKind, obstacle::ObstacleShape, random::stream, rapier_engine::cast_ray,
+        engine::cast_ray,
+        random::stream,
+        scene::{ObjectKind, ObstacleShape},
     };
 
     fn camera() -> DepthCamera {

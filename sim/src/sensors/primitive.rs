@@ -3,7 +3,7 @@
 use nalgebra::{Point3, UnitQuaternion, Vector3};
 use rapier3d::{parry::query::Ray, prelude::SharedShape};
 
-use crate::obstacle::{Obstacle, ObstacleShape};
+use crate::scene::{Obstacle, ObstacleShape};
 
 /// The shape of an obstacle, in a frame of its own.
 #[derive(Clone, Debug)]

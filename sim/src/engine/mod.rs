@@ -1,19 +1,26 @@
 //! The engine boundary: all that an environment needs from physics. Observations, rewards, randomization,
 //! curriculum and evaluation stand above it and are written once.
 
+mod batch;
+mod motor;
+mod motor_robot;
+mod rapier;
+mod torque_noise;
+
 use std::sync::Arc;
 
 use nalgebra::{Point3, UnitQuaternion, Vector3};
 use robots::{FootVec, JointVec, Robot, RobotState};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    batch::{BatchEngine, Instructions},
-    motor::MotorConfig,
-    obstacle::Obstacle,
-    rapier_engine::RapierEngine,
-    terrain::Terrain,
-};
+pub use batch::{BatchEngine, Instructions};
+pub use motor::MotorConfig;
+pub use motor_robot::MotorRobot;
+pub(crate) use rapier::cast_ray;
+pub use rapier::{MotorTarget, RapierEngine};
+pub use torque_noise::torque_noise;
+
+use crate::scene::{Obstacle, Terrain};
 
 /// Physics of a fixed number of independent robots, stepped together on the calling thread.
 pub trait Engine: Send {

@@ -5,7 +5,7 @@ use robots::Robot;
 use crate::{
     engine::PhysicsState,
     eval::{Judge, Outcome},
-    testbed::TestScene,
+    scene::TestScene,
 };
 
 /// Follows one episode; its time begins with [`see`](Self::see).
@@ -62,7 +62,7 @@ mod tests {
     use nalgebra::Point3;
 
     use super::*;
-    use crate::testbed::TestbedConfig;
+    use crate::scene::TestbedConfig;
 
     #[test]
     fn an_episode_ends_with_its_time_or_with_a_collision() {

@@ -11,7 +11,7 @@ use super::{
     terrain::TerrainShapes,
     world::{Bodies, Episode, World},
 };
-use crate::{engine::EngineError, terrain::Terrain};
+use crate::{engine::EngineError, scene::Terrain};
 
 #[derive(Serialize)]
 struct SavedScene<'a> {

@@ -15,10 +15,7 @@ use super::{
     shapes::shape_and_pose,
     terrain::TerrainShapes,
 };
-use crate::{
-    engine::{EpisodeStart, PhysicsConfig, PhysicsState},
-    torque_noise::torque_noise,
-};
+use crate::engine::{EpisodeStart, PhysicsConfig, PhysicsState, torque_noise};
 
 /// Generalized coordinates of the base come before those of the joints.
 const BASE_DOFS: usize = 6;

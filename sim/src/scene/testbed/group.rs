@@ -6,9 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::{Passage, TestbedError, check_range, range_error};
 use crate::{
     env::uniform,
-    object::ObjectKind,
-    obstacle::{Obstacle, ObstacleShape},
     random::Stream,
+    scene::{ObjectKind, Obstacle, ObstacleShape},
 };
 
 /// Obstacles that are placed as one. Ranges are `[low, high]`, in the world frame.

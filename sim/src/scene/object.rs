@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     env::uniform,
-    obstacle::{Obstacle, ObstacleShape},
     random::Stream,
+    scene::{Obstacle, ObstacleShape},
 };
 
 /// A robot touches nothing that begins higher than this, m.

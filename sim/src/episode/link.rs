@@ -7,11 +7,10 @@ use policies::{Goal, GoalYaw, RayMemory, RayScan, RaySpec};
 use robots::{JointTarget, JointVec, Robot};
 
 use crate::{
-    depth::Eyes,
     engine::PhysicsState,
-    obstacle::Obstacle,
     random::{Stream, stream},
-    rays::RayCaster,
+    scene::Obstacle,
+    sensors::{Eyes, RayCaster},
 };
 
 /// Force above which a foot sensor reports contact, N.

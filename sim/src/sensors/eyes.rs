@@ -11,13 +11,13 @@ use robots::Camera;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    camera::DepthCamera,
+    depth_camera::DepthCamera,
     realism::{RealismConfig, RealismConfigError},
 };
 use crate::{
     engine::PhysicsState,
-    obstacle::Obstacle,
     random::{Stream, stream},
+    scene::Obstacle,
 };
 
 /// Settings of a camera at work.

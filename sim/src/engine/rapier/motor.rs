@@ -3,7 +3,7 @@
 use super::model::JointModel;
 use crate::engine::PhysicsConfig;
 
-/// A motor in rapier's terms. Its spring and damper are part of the mass matrix, so the law of [`crate::motor`] is solved
+/// A motor in rapier's terms. Its spring and damper are part of the mass matrix, so the law of [`MotorConfig`](crate::engine::MotorConfig) is solved
 /// exactly together with the rest of the robot; rapier's joint motors would be one constraint each, swept once.
 pub struct Motor {
     pub spring_stiffness: f32,
@@ -14,7 +14,7 @@ pub struct Motor {
 /// A spring so soft that it is nothing but the torque it is stretched to.
 const CONSTANT_TORQUE_STIFFNESS: f32 = 0.01;
 
-/// What a motor is told to do: the law of [`crate::motor`] with gains, target velocity and torque of its own.
+/// What a motor is told to do: the law of [`MotorConfig`](crate::engine::MotorConfig) with gains, target velocity and torque of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct MotorTarget {
     /// rad.

@@ -8,8 +8,8 @@ use policies::rays::{MAX_RAYS, RayScan, RaySpec};
 use robots::RobotState;
 
 use crate::{
-    obstacle::{Obstacle, ObstacleShape},
-    rapier_engine::cast_ray,
+    engine::cast_ray,
+    scene::{Obstacle, ObstacleShape},
 };
 
 /// Casts the rays of one [`RaySpec`].

@@ -6,7 +6,7 @@ use super::{TestbedConfig, TestbedError};
 
 macro_rules! shipped {
     ($($name:literal),+ $(,)?) => {
-        [$(($name, include_str!(concat!("../../scenes/", $name, ".toml")))),+]
+        [$(($name, include_str!(concat!("../../../scenes/", $name, ".toml")))),+]
     };
 }
 

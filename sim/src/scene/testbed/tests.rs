@@ -3,8 +3,7 @@ use std::f32::consts::PI;
 use super::*;
 use crate::{
     engine::{self, EngineKind, PhysicsConfig, PhysicsState},
-    eval::Outcome,
-    trial::Trial,
+    eval::{Outcome, Trial},
 };
 
 fn scenes(seed: u64) -> Vec<TestScene> {

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use super::{geometry, lanes::Lanes, vector::*};
 use crate::{
     engine::EngineError,
-    obstacle::{Obstacle, ObstacleShape},
-    terrain::Terrain,
+    scene::{Obstacle, ObstacleShape, Terrain},
 };
 
 /// Obstacles per robot that contacts are sought with: the nearest.

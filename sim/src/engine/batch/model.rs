@@ -7,10 +7,7 @@
 use nalgebra::{Isometry3, Matrix3, Point3, Rotation3, UnitQuaternion, Vector3};
 use robots::{ContactClass, Link, MAX_FEET, Robot, Shape};
 
-use crate::{
-    engine::{EngineError, PhysicsConfig},
-    motor::MotorConfig,
-};
+use crate::engine::{EngineError, MotorConfig, PhysicsConfig};
 
 /// A robot whose legs have `N` joints each.
 pub(super) struct Model<const N: usize> {

@@ -15,9 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     engine::{Dynamics, EpisodeStart},
     env::uniform,
-    obstacle::Obstacle,
     random::{Stream, stream},
-    terrain::{HeightField, Terrain},
+    scene::{HeightField, Obstacle, Terrain},
 };
 
 pub use group::{ObstacleGroup, Part};
@@ -152,7 +151,7 @@ pub struct Passage {
 }
 
 /// Free space around the goal: 1.1 radii and 0.314 m (method section 4).
-pub(crate) fn blocked_radius_m(obstacle_radius_m: f32) -> f32 {
+fn blocked_radius_m(obstacle_radius_m: f32) -> f32 {
     1.1 * obstacle_radius_m + 0.314
 }
 

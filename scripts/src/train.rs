@@ -244,11 +244,13 @@ impl TrainCommand {
             self.from.is_none() || matches!(self.task, Some(What::Agile | What::Recovery)),
             "--from is for `agile` and `recovery`"
         );
-        let (base, old) = match &self.resume {
-            Some(path) => (RunFolder::open(path)?.config()?, Some(path.clone())),
-            None => (Config::for_task(task), None),
+        let (config, old) = match &self.resume {
+            Some(path) => {
+                let config = RunFolder::open(path)?.config()?;
+                (self.args().resolve_over(config)?, Some(path.clone()))
+            }
+            None => (self.args().resolve_task(task)?.config, None),
         };
-        let config = self.args().resolve_over(base)?;
         let (config, robot) = check(config, processes)?;
         let run = match old {
             Some(path) => RunPath::Old(path),

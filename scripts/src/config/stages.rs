@@ -1,6 +1,7 @@
 //! Settings that change while a policy learns: a curriculum of settings.
 
 use anyhow::{Context, Result, ensure};
+use policies::settings::overlaid;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -37,8 +38,7 @@ impl Config {
         };
         for (index, stage) in self.stages.iter().enumerate() {
             if stage.from <= policy_steps {
-                config = config
-                    .overlaid_by(stage.set.clone())
+                config = overlaid(&config, stage.set.clone())
                     .with_context(|| format!("stages[{index}]"))?;
             }
         }
@@ -115,7 +115,10 @@ mod tests {
         set.algorithm.desired_kl = 0.006";
 
     fn staged(text: &str) -> Result<Config> {
-        Config::default().overlaid_by(text.parse::<Table>().unwrap())
+        Ok(overlaid(
+            &Config::default(),
+            text.parse::<Table>().unwrap(),
+        )?)
     }
 
     #[test]
@@ -158,7 +161,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         std::fs::write(&path, config.to_toml().unwrap()).unwrap();
-        assert_eq!(ConfigArgs::from_file(path).resolve().unwrap(), config);
+        assert_eq!(Config::read(&path).unwrap(), config);
     }
 
     #[test]
@@ -180,8 +183,9 @@ mod tests {
 
     #[test]
     fn the_stages_of_every_recipe_are_sound() {
-        for task in [Task::Agile, Task::Recovery, Task::ReachAvoid, Task::Rays] {
-            for stage in Config::for_task(task).each_stage().unwrap() {
+        for task in Task::ALL {
+            let resolved = ConfigArgs::default().resolve_task(task).unwrap();
+            for stage in resolved.config.each_stage().unwrap() {
                 stage.env.validate().unwrap();
                 stage.algorithm.validate().unwrap();
             }

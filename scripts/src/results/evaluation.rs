@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use sim::eval::{EvalReport, Outcome};
 
 use crate::{
-    eval::{EPISODES, EpisodeRow, METRICS},
+    commands::eval::{EPISODES, EpisodeRow, METRICS},
     pictures::Speeds,
 };
 

@@ -6,11 +6,11 @@ use anyhow::{Context, Result};
 use policies::file::write_atomic;
 use sim::eval::EpisodeRecord;
 
-use crate::{
+use super::{
     eval::steps_csv,
-    pictures::{Film, caption_of},
     policy_args::{PolicyArgs, Subject},
 };
+use crate::pictures::{Film, caption_of};
 
 /// Show one episode of the test as an animated GIF, from above and from the side
 #[derive(clap::Args)]

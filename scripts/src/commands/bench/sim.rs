@@ -24,7 +24,7 @@ use sim::{
     sensors::RayCaster,
 };
 
-use crate::{config::Config, progress::short};
+use crate::{config::Config, run::progress::short};
 
 /// Policy steps after which the robots of the physics benchmark start again.
 const EPISODE_STEPS: usize = 450;

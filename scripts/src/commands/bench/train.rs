@@ -15,7 +15,7 @@ use sim::engine::EngineKind;
 use super::with_threads;
 use crate::{
     config::Config,
-    progress::short,
+    run::progress::short,
     train::{goes_on, learner},
 };
 

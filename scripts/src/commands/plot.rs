@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 
 use crate::{
-    eval::METRICS,
-    events,
+    commands::eval::METRICS,
     pictures::{Curves, learning_curves, outcome_bars, speed_histograms},
-    stored_evaluation::{StoredEvaluation, name_of},
+    results::{
+        evaluation::{StoredEvaluation, name_of},
+        events,
+    },
 };
 
 /// Draw the learning curves of runs, or evaluations side by side

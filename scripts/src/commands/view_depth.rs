@@ -11,7 +11,7 @@ use robots::Robot;
 use sim::depth::Split;
 
 use crate::{
-    depth_data::{DepthData, camera_of},
+    depth::data::{DepthData, camera_of},
     pictures::{DepthPicture, depth_sheet},
     repository,
 };

@@ -11,7 +11,7 @@ use sim::{
 
 use crate::{
     pictures::{PAPER, Speeds, outcome_bars, speed_against_collision, speed_histograms},
-    stored_evaluation::StoredEvaluation,
+    results::evaluation::StoredEvaluation,
 };
 
 const PICTURES: [(&str, &str); 3] = [

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 
-use crate::{eval, play, policy_args::PolicyArgs};
+use super::{eval, play, policy_args::PolicyArgs};
 
 /// Run the shipped policy through the paper's test, and leave table, pictures and an animation
 #[derive(clap::Args)]

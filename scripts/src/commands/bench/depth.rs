@@ -22,7 +22,7 @@ use sim::{
 };
 
 use super::Percentiles;
-use crate::{config::Config, depth_data::camera_of};
+use crate::{config::Config, depth::data::camera_of};
 
 /// Scenes and places that images are taken of.
 const SCENES: usize = 64;

@@ -22,10 +22,8 @@ use sim::{
     scene::CYLINDERS,
 };
 
-use crate::{
-    pictures::{Speeds, contact_sheet, outcome_bars, speed_histograms, top_view},
-    policy_args::{PolicyArgs, Subject},
-};
+use super::policy_args::{PolicyArgs, Subject};
+use crate::pictures::{Speeds, contact_sheet, outcome_bars, speed_histograms, top_view};
 
 /// Summary in an evaluation folder.
 pub const METRICS: &str = "metrics.json";

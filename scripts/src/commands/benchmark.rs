@@ -22,12 +22,14 @@ use serde::Serialize;
 use sim::eval::{EvalConfig, Method};
 
 use crate::{
+    commands::{
+        eval::{self, METRICS},
+        policy_args::Subject,
+    },
     config::{Config, ConfigArgs},
-    eval::{self, METRICS},
-    policy_args::Subject,
-    progress::clock,
     repository,
-    stored_evaluation::StoredEvaluation,
+    results::evaluation::StoredEvaluation,
+    run::progress::clock,
 };
 use report::{Row, Summary};
 

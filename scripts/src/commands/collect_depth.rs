@@ -9,11 +9,9 @@ use sim::depth::{DepthRecorder, RecordingConfig, Split};
 
 use crate::{
     config::ConfigArgs,
-    depth_data::{CameraRecord, DepthData, Manifest, camera_of},
-    interrupt::Interrupt,
-    progress::Progress,
+    depth::data::{CameraRecord, DepthData, Manifest, camera_of},
     repository,
-    run_folder::git_revision,
+    run::{folder::git_revision, interrupt::Interrupt, progress::Progress},
 };
 
 /// Scenes in a file, and between two looks for Ctrl-C.

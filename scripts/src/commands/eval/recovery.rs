@@ -12,7 +12,7 @@ use policies::Twist;
 use sim::eval::RecoveryReport;
 
 use super::{METRICS, make_folder, progress_bar, write};
-use crate::{pictures::twist_tracking, policy_args::Subject};
+use crate::{commands::policy_args::Subject, pictures::twist_tracking};
 
 /// `1.0,0,-0.5` as v_x, v_y in m/s and w_z in rad/s.
 pub fn parse_command(text: &str) -> Result<Twist, String> {

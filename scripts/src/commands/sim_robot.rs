@@ -19,8 +19,8 @@ use sim_ros2::{Ros2Robot, STEP_S};
 
 use crate::{
     config::{Config, ConfigArgs},
-    interrupt::Interrupt,
     repository,
+    run::interrupt::Interrupt,
 };
 
 /// A simulated robot behind the DDS topics of a real one

@@ -12,7 +12,7 @@ use sim::eval::{Outcome, SwitchReport};
 
 use crate::{
     pictures::{outcome_bars, speed_against_collision, speed_histograms},
-    stored_evaluation::StoredEvaluation,
+    results::evaluation::StoredEvaluation,
 };
 
 /// Put evaluations side by side: table, outcome bars, speed against collision

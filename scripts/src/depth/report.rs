@@ -13,8 +13,8 @@ use serde::Serialize;
 use sim::{depth::Split, scene::ObjectKind};
 
 use crate::{
-    depth_data::DepthData,
-    eval::METRICS,
+    commands::eval::METRICS,
+    depth::data::DepthData,
     pictures::{DepthPicture, depth_sheet, ray_errors},
 };
 

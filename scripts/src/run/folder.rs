@@ -19,10 +19,7 @@ use anyhow::{Context, Result, bail};
 use policies::file::write_atomic;
 use time::OffsetDateTime;
 
-use crate::{
-    config::{Config, ConfigArgs},
-    repository,
-};
+use crate::{config::Config, repository};
 
 const CONFIG: &str = "config.toml";
 
@@ -92,7 +89,7 @@ impl RunFolder {
     /// # Errors
     /// When it cannot be read, or is of another version of this program.
     pub fn config(&self) -> Result<Config> {
-        ConfigArgs::from_file(self.file(CONFIG)).resolve()
+        Config::read(&self.file(CONFIG))
     }
 
     /// Replaces the configuration of the run.

@@ -1,0 +1,298 @@
+//! Lets the program find libtorch at run time, and collects for `abs config` what the doc comments of all settings say.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    error::Error,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use syn::{
+    Attribute, Expr, ExprLit, Fields, GenericArgument, Ident, Item, Lit, LitStr, Meta,
+    PathArguments, Token, Type, braced, parenthesized,
+    parse::{Parse, ParseStream},
+    parse_file,
+};
+
+/// Sources in which settings are declared.
+const FOLDERS: [&str; 4] = ["scripts/src", "policies", "controller", "sim"];
+/// The struct that holds all settings.
+const ROOT: &str = "Config";
+
+/// A struct or an enum of settings.
+struct Declaration {
+    folder: &'static str,
+    fields: Vec<Field>,
+    /// Names in TOML, and what they mean.
+    variants: Vec<(String, String)>,
+}
+
+struct Field {
+    name: String,
+    doc: String,
+    /// Name of the type, inside `Option` or `Vec`.
+    type_name: String,
+    optional: bool,
+}
+
+type Declarations = BTreeMap<String, Vec<Declaration>>;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-env-changed=LIBTORCH");
+    if let Ok(libtorch) = env::var("LIBTORCH") {
+        println!("cargo::rustc-link-arg=-Wl,-rpath,{libtorch}/lib");
+    }
+    let mut declarations = Declarations::new();
+    for folder in FOLDERS {
+        let path = Path::new("..").join(folder);
+        println!("cargo::rerun-if-changed={}", path.display());
+        read_folder(&path, folder, &mut declarations)?;
+    }
+    let mut keys = String::new();
+    write_keys(&declarations, FOLDERS[0], ROOT, "", &mut keys)?;
+    let out = PathBuf::from(env::var("OUT_DIR")?).join("keys.rs");
+    Ok(fs::write(out, format!("&[\n{keys}]\n"))?)
+}
+
+fn read_folder(
+    path: &Path,
+    folder: &'static str,
+    declarations: &mut Declarations,
+) -> Result<(), Box<dyn Error>> {
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            read_folder(&path, folder, declarations)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path)?;
+            // Most files declare no settings.
+            if text.contains("Deserialize") || text.contains("reward_terms!") {
+                let file =
+                    parse_file(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+                for item in file.items {
+                    read_item(item, folder, declarations);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_item(item: Item, folder: &'static str, declarations: &mut Declarations) {
+    let (name, fields, variants) = match item {
+        Item::Struct(item) if derives_deserialize(&item.attrs) => match item.fields {
+            Fields::Named(fields) => {
+                let fields = fields.named.into_iter().filter_map(|field| {
+                    let (type_name, optional) = name_of(&field.ty)?;
+                    Some(Field {
+                        name: field.ident?.to_string(),
+                        doc: doc_of(&field.attrs),
+                        type_name,
+                        optional,
+                    })
+                });
+                (item.ident, fields.collect(), Vec::new())
+            }
+            _ => return,
+        },
+        Item::Enum(item) if derives_deserialize(&item.attrs) => {
+            let rule = serde_value(&item.attrs, "rename_all").unwrap_or_default();
+            let variants = item.variants.into_iter();
+            let variants = variants.map(|variant| {
+                (
+                    renamed(&variant.ident.to_string(), &rule),
+                    doc_of(&variant.attrs),
+                )
+            });
+            (item.ident, Vec::new(), variants.collect())
+        }
+        Item::Macro(item) if item.mac.path.is_ident("reward_terms") => {
+            match item.mac.parse_body::<RewardTerms>() {
+                Ok(terms) => (terms.name, terms.fields, Vec::new()),
+                Err(_) => return,
+            }
+        }
+        _ => return,
+    };
+    declarations
+        .entry(name.to_string())
+        .or_default()
+        .push(Declaration {
+            folder,
+            fields,
+            variants,
+        });
+}
+
+/// `/// doc  Name(Context) { /// doc  term = weight, ... }`
+struct RewardTerms {
+    name: Ident,
+    fields: Vec<Field>,
+}
+
+impl Parse for RewardTerms {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        Attribute::parse_outer(input)?;
+        let name = input.parse()?;
+        let (context, terms);
+        parenthesized!(context in input);
+        context.parse::<Type>()?;
+        braced!(terms in input);
+        let mut fields = Vec::new();
+        while !terms.is_empty() {
+            let doc = doc_of(&Attribute::parse_outer(&terms)?);
+            let name = terms.parse::<Ident>()?.to_string();
+            terms.parse::<Token![=]>()?;
+            terms.parse::<Expr>()?;
+            terms.parse::<Token![,]>()?;
+            fields.push(Field {
+                name,
+                doc,
+                type_name: "f32".to_owned(),
+                optional: false,
+            });
+        }
+        Ok(Self { name, fields })
+    }
+}
+
+fn derives_deserialize(attributes: &[Attribute]) -> bool {
+    attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("derive"))
+        .any(|attribute| {
+            let mut found = false;
+            let result = attribute.parse_nested_meta(|meta| {
+                found |= meta.path.is_ident("Deserialize");
+                Ok(())
+            });
+            result.is_ok() && found
+        })
+}
+
+/// `value` in `#[serde(key = "value")]`.
+fn serde_value(attributes: &[Attribute], key: &str) -> Option<String> {
+    let mut found = None;
+    for attribute in attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("serde"))
+    {
+        // It ends at what is not of this form.
+        let _ = attribute.parse_nested_meta(|meta| {
+            let is_key = meta.path.is_ident(key);
+            if let Ok(value) = meta.value() {
+                let value = value.parse::<LitStr>()?.value();
+                found = found.take().or(is_key.then_some(value));
+            }
+            Ok(())
+        });
+    }
+    found
+}
+
+/// `PpoLagrangian` as `ppo-lagrangian`.
+fn renamed(variant: &str, rule: &str) -> String {
+    let separator = match rule {
+        "kebab-case" => "-",
+        "snake_case" => "_",
+        _ => "",
+    };
+    let mut name = String::new();
+    for (index, letter) in variant.chars().enumerate() {
+        if index > 0 && letter.is_uppercase() {
+            name += separator;
+        }
+        name.extend(letter.to_lowercase());
+    }
+    name
+}
+
+/// The doc comment in one line.
+fn doc_of(attributes: &[Attribute]) -> String {
+    let lines = attributes
+        .iter()
+        .filter_map(|attribute| match &attribute.meta {
+            Meta::NameValue(doc) if doc.path.is_ident("doc") => match &doc.value {
+                Expr::Lit(ExprLit {
+                    lit: Lit::Str(line),
+                    ..
+                }) => Some(line.value().trim().to_owned()),
+                _ => None,
+            },
+            _ => None,
+        });
+    let words: Vec<String> = lines.collect();
+    words.join(" ").replace("[`", "`").replace("`]", "`")
+}
+
+/// The last part of a type's path, inside `Option` or `Vec`, and whether it is optional.
+fn name_of(ty: &Type) -> Option<(String, bool)> {
+    let Type::Path(path) = ty else {
+        return Some((String::new(), false));
+    };
+    let last = path.path.segments.last()?;
+    match &last.arguments {
+        PathArguments::AngleBracketed(arguments) => match arguments.args.first()? {
+            GenericArgument::Type(inner) => Some((name_of(inner)?.0, last.ident == "Option")),
+            _ => None,
+        },
+        _ => Some((last.ident.to_string(), false)),
+    }
+}
+
+/// Appends the keys of the type `name`, which a type in `folder` names, in the order of its fields.
+fn write_keys(
+    declarations: &Declarations,
+    folder: &'static str,
+    name: &str,
+    prefix: &str,
+    text: &mut String,
+) -> Result<(), Box<dyn Error>> {
+    let Some(declaration) = find(declarations, folder, name)? else {
+        return Ok(());
+    };
+    for field in &declaration.fields {
+        let path = format!("{prefix}{}", field.name);
+        let mut doc = field.doc.clone();
+        let inner = find(declarations, declaration.folder, &field.type_name)?;
+        for (variant, meaning) in inner.iter().flat_map(|inner| &inner.variants) {
+            write!(doc, "\n`{variant}`: {meaning}")?;
+        }
+        let optional = field.optional;
+        writeln!(
+            text,
+            "    Key {{ path: {path:?}, doc: {doc:?}, optional: {optional} }},"
+        )?;
+        let prefix = format!("{path}.");
+        write_keys(
+            declarations,
+            declaration.folder,
+            &field.type_name,
+            &prefix,
+            text,
+        )?;
+    }
+    Ok(())
+}
+
+/// The declaration of a type: the only one of its name, or the only one in the same crate.
+fn find<'a>(
+    declarations: &'a Declarations,
+    folder: &str,
+    name: &str,
+) -> Result<Option<&'a Declaration>, Box<dyn Error>> {
+    let Some(all) = declarations.get(name) else {
+        return Ok(None);
+    };
+    let near: Vec<_> = all
+        .iter()
+        .filter(|declaration| declaration.folder == folder)
+        .collect();
+    match (all.as_slice(), near.as_slice()) {
+        ([only], _) => Ok(Some(only)),
+        (_, [only]) => Ok(Some(*only)),
+        _ => Err(format!("two types of settings are named `{name}`; rename one").into()),
+    }
+}

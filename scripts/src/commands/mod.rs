@@ -1,0 +1,99 @@
+//! The commands of `abs`, one file each.
+
+mod bench;
+mod benchmark;
+mod bundle;
+mod collect_depth;
+mod compare;
+mod config;
+mod demo;
+#[cfg(feature = "ros2")]
+mod deploy;
+mod doctor;
+pub mod eval;
+mod play;
+mod plot;
+mod policy_args;
+#[cfg(feature = "ros2")]
+mod replay;
+mod scenes;
+#[cfg(feature = "ros2")]
+mod sim_robot;
+mod view_depth;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::train;
+
+const EXAMPLES: &str = "\
+Examples:
+  abs demo                                     evaluate the policy that is shipped, with pictures
+  abs train agile --robot go1 --seed 1         train; watch with tensorboard --logdir runs
+  abs train --resume runs/agile-go1-1-...      go on with a run that was stopped
+  abs eval --bundle policies/bundles/go1       the paper's test: table, metrics.json, pictures
+  abs play --bundle policies/bundles/go1       one episode as an animated GIF
+  abs doctor                                   what this machine has, and what is missing";
+
+/// Agile but safe: a legged robot that runs to a goal and does not collide.
+#[derive(Parser)]
+#[command(name = "abs", version, after_help = EXAMPLES, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::DemoCommand),
+    Eval(eval::EvalCommand),
+    Play(play::PlayCommand),
+    Scenes(scenes::ScenesCommand),
+    Compare(compare::CompareCommand),
+    Benchmark(benchmark::BenchmarkCommand),
+    Plot(plot::PlotCommand),
+    Train(train::TrainCommand),
+    Bundle(bundle::BundleCommand),
+    CollectDepth(collect_depth::CollectDepthCommand),
+    ViewDepth(view_depth::ViewDepthCommand),
+    Bench(bench::BenchCommand),
+    #[cfg(feature = "ros2")]
+    Deploy(deploy::DeployCommand),
+    #[cfg(feature = "ros2")]
+    SimRobot(sim_robot::SimRobotCommand),
+    #[cfg(feature = "ros2")]
+    Replay(replay::ReplayCommand),
+    Config(config::ConfigCommand),
+    Doctor(doctor::DoctorCommand),
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// One line that says what does not fit, or what went wrong.
+    pub fn run(self) -> Result<()> {
+        match self.command {
+            Command::Demo(command) => command.run(),
+            Command::Eval(command) => command.run(),
+            Command::Play(command) => command.run(),
+            Command::Scenes(command) => command.run(),
+            Command::Compare(command) => command.run(),
+            Command::Benchmark(command) => command.run(),
+            Command::Plot(command) => command.run(),
+            Command::Train(command) => command.run(),
+            Command::Bundle(command) => command.run(),
+            Command::CollectDepth(command) => command.run(),
+            Command::ViewDepth(command) => command.run(),
+            Command::Bench(command) => command.run(),
+            #[cfg(feature = "ros2")]
+            Command::Deploy(command) => command.run(),
+            #[cfg(feature = "ros2")]
+            Command::SimRobot(command) => command.run(),
+            #[cfg(feature = "ros2")]
+            Command::Replay(command) => command.run(),
+            Command::Config(command) => command.run(),
+            Command::Doctor(command) => command.run(),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `abs` as a library: trains, evaluates and shows agile-but-safe policies for legged robots.
+
+mod allocations;
+mod commands;
+mod config;
+mod depth;
+mod pictures;
+mod repository;
+mod results;
+mod run;
+mod train;
+
+use std::{io, process::ExitCode};
+
+use clap::Parser;
+// The paths by which training names them.
+use run::folder as run_folder;
+#[cfg(feature = "train")]
+use {
+    commands::eval,
+    depth::{data as depth_data, report as depth_report},
+    run::{interrupt, progress},
+};
+
+/// The program: runs the command that the arguments name. An error is one line.
+pub fn run() -> ExitCode {
+    let cli = match commands::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() && !is_help(&error) => {
+            eprintln!("{}", one_line_usage_error(&error));
+            return ExitCode::from(2);
+        }
+        Err(error) => error.exit(),
+    };
+    match cli.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        // `abs ... | head` closes the pipe early; that is not an error.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        // The first of several processes tells the error and fails: a failure here could end it before it has.
+        Err(error) if with_causes(&error).is_empty() => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints an error in one line.
+fn report(error: &anyhow::Error) {
+    eprintln!("error: {}", one_line(&with_causes(error)));
+}
+
+fn is_help(error: &clap::Error) -> bool {
+    error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+}
+
+/// What clap says before it goes on with the usage, in one line.
+fn one_line_usage_error(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let message = text.split("\nUsage:").next().unwrap_or_default();
+    let message = message
+        .split("\nFor more information")
+        .next()
+        .unwrap_or_default();
+    format!("{} (see --help)", one_line(message))
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// An error and its causes, without those that the error names itself.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}

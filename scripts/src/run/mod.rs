@@ -1,0 +1,14 @@
+//! What a long run needs: a folder of its own, progress on the terminal, an end by Ctrl-C.
+
+#[cfg_attr(
+    not(any(feature = "train", test)),
+    expect(dead_code, reason = "for training")
+)]
+pub mod folder;
+#[cfg(any(feature = "ros2", feature = "train"))]
+pub mod interrupt;
+#[cfg_attr(
+    not(any(feature = "train", test)),
+    expect(dead_code, reason = "for training")
+)]
+pub mod progress;

@@ -39,7 +39,7 @@ fn the_controller_commands_what_the_learner_learned() {
         bundle.save(folder.path()).unwrap();
         let bundle = Bundle::load(folder.path()).unwrap();
         let mut controller =
-            Controller::new(&robot, &bundle, Method::Agile, &ControllerConfig::default()).unwrap();
+            Controller::new(&robot, &bundle, Method::agile(), &ControllerConfig::default()).unwrap();
 
         let mut state = RobotState::zero(robot.num_joints(), robot.num_feet());
         state.position_world = Point3::new(0.3, -0.2, 0.3);
@@ -69,7 +69,7 @@ fn the_controller_commands_what_the_learner_learned() {
                 twist: Twist::default(),
                 previous_action: &[0.0; 12],
                 ray_distance_m: &scan.distance_m,
-                earlier_ray_distance_m: &[],
+                previous_ray_distance_m: &[],
             },
             &mut observation,
         );

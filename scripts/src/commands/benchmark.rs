@@ -156,7 +156,7 @@ impl BenchmarkCommand {
             };
             let same_name = bundles[..index].iter().filter(|(n, _)| n == name).count();
             let complete = bundle.recovery.is_some() && bundle.reach_avoid.is_some();
-            let methods = [Method::Agile, Method::Abs];
+            let methods = [Method::agile(), Method::Abs];
             for method in &methods[..1 + usize::from(complete)] {
                 for seed in &self.seeds {
                     let row = format!("{name} {method}");

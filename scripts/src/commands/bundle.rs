@@ -97,7 +97,7 @@ impl BundleCommand {
             let agile = |from: Bundle| Some((from.agile?, from.ray_spec));
             let (agile, ray_spec) = part(path, &bundle, agile, "agile")?;
             bundle.agile = Some(agile);
-            bundle.ray_spec = ray_spec;
+            bundle.spec.rays = ray_spec;
         }
         if let Some(path) = &self.recovery {
             bundle.recovery = Some(part(path, &bundle, |from| from.recovery, "recovery")?);
@@ -146,7 +146,7 @@ fn part<T>(
 
 /// A line for the rays and one for each network.
 fn describe(bundle: &Bundle) -> String {
-    let rays = &bundle.ray_spec;
+    let rays = &bundle.spec.rays;
     let mut text = format!(
         "for {}, {} rays from {:.0} to {:.0} degrees, {} to {} m",
         bundle.robot,
@@ -156,8 +156,8 @@ fn describe(bundle: &Bundle) -> String {
         rays.min_m,
         rays.max_m,
     );
-    if rays.earlier_steps > 0 {
-        let _ = write!(text, ", and of {} steps before", rays.earlier_steps);
+    if rays.previous_steps > 0 {
+        let _ = write!(text, ", and of {} steps before", rays.previous_steps);
     }
     text.push('\n');
     let mut line = |name: &str, layers: &[Linear], provenance: &Provenance, more: &str| {

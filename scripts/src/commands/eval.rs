@@ -130,7 +130,7 @@ impl EvalCommand {
             };
             PathBuf::from(format!("out/eval-{method}-{robot}-{seed}{scene}"))
         });
-        if subject.method == Method::Recovery {
+        if subject.method == Method::recovery() {
             ensure!(
                 self.episodes.is_none(),
                 "--episodes is for the methods that run to a goal; set eval.recovery.trials"

@@ -105,8 +105,8 @@ impl PolicyArgs {
 fn default_method(bundle: &Bundle) -> Method {
     match (&bundle.agile, &bundle.recovery, &bundle.reach_avoid) {
         (Some(_), Some(_), Some(_)) => Method::Abs,
-        (None, Some(_), _) => Method::Recovery,
-        _ => Method::Agile,
+        (None, Some(_), _) => Method::recovery(),
+        _ => Method::agile(),
     }
 }
 

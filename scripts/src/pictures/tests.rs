@@ -94,7 +94,7 @@ fn report(reach: f64, collision: f64) -> EvalReport {
     EvalReport {
         scene: sim::scene::CYLINDERS.to_owned(),
         robot: "go1".to_owned(),
-        method: Method::Agile,
+        method: Method::agile(),
         engine: EngineKind::Rapier,
         episodes: 2000,
         seed: 1,
@@ -187,7 +187,7 @@ fn tracking_shows_cases_and_falls() {
     let cases = [-1.5, -0.5, 0.0, 0.5, 1.5].map(|vx_mps| case(vx_mps, 0));
     let report = RecoveryReport {
         robot: "go1".to_owned(),
-        method: Method::Recovery,
+        method: Method::recovery(),
         engine: EngineKind::Rapier,
         episodes: 28,
         seed: 1,

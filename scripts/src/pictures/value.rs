@@ -263,7 +263,7 @@ impl ValuePlane<'_> {
                 twist: Twist::default(),
                 previous_action: &[],
                 ray_distance_m: &scan.distance_m,
-                earlier_ray_distance_m: &scan.distance_m,
+                previous_ray_distance_m: &scan.distance_m,
             },
             &mut observation,
         );

@@ -239,7 +239,7 @@ impl<'a> Session<'a> {
 
     /// Learns, reports and exports; false after Ctrl-C.
     fn learn(&self, mut rollouts: Rollouts, resuming: bool) -> Result<bool> {
-        let layout = Layout::reach_avoid(self.robot, &self.bundle.ray_spec);
+        let layout = Layout::reach_avoid(self.robot, &self.bundle.spec.rays);
         if !self.config.reach_avoid.measured_twist {
             rollouts.zero(&unseen(&layout));
         }
@@ -323,7 +323,7 @@ impl<'a> Session<'a> {
             date: Some(OffsetDateTime::now_utc().date().to_string()),
             config: self.config.to_toml()?,
         };
-        let layout = Layout::reach_avoid(self.robot, &self.bundle.ray_spec);
+        let layout = Layout::reach_avoid(self.robot, &self.bundle.spec.rays);
         let mut bundle = self.bundle.clone();
         let hash = self.policy_hash.clone();
         let mut member = ReachAvoidMember::new(&layout, hash, learner.layers(), provenance);
@@ -347,9 +347,9 @@ impl<'a> Session<'a> {
         reliability(&title, &held_out)?.save_png(&folder.join("reliability.png"))?;
         let mut planes = ValuePlane {
             value: ReachAvoidValue::new(learner.layers())?,
-            layout: Layout::reach_avoid(self.robot, &self.bundle.ray_spec),
+            layout: Layout::reach_avoid(self.robot, &self.bundle.spec.rays),
             robot: self.robot,
-            rays: &self.bundle.ray_spec,
+            rays: &self.bundle.spec.rays,
             threshold: self.config.reach_avoid.threshold,
         };
         let title = format!(

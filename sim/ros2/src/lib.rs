@@ -143,7 +143,7 @@ impl Ros2Robot {
                 origin_x_m: 0.0,
                 min_m: 0.01,
                 max_m: LASER_RANGE_M,
-                earlier_steps: 0,
+                previous_steps: 0,
             })
         });
         Ok(Self {

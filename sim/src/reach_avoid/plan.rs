@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use nalgebra::{Point2, Point3, UnitQuaternion, Vector3};
-use policies::{Bundle, Goal, Layout, Twist};
+use policies::{
+    Bundle, Goal, Twist,
+    spec::{SpecError, role},
+};
 use rand::RngExt;
 use robots::Robot;
 
@@ -47,14 +50,18 @@ pub(super) struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    pub(super) fn new(robot: &'a Robot, bundle: &Bundle, config: &'a RolloutConfig) -> Self {
-        let layout = Layout::agile(robot, &bundle.ray_spec);
-        Self {
-            can_recover: bundle.recovery.is_some(),
+    pub(super) fn new(
+        robot: &'a Robot,
+        bundle: &Bundle,
+        config: &'a RolloutConfig,
+    ) -> Result<Self, SpecError> {
+        let layout = bundle.spec.layout(role::AGILE)?;
+        Ok(Self {
+            can_recover: bundle.has(role::RECOVERY),
             task: AgileTask::new(config.agile.clone(), layout, robot.clone()),
             robot,
             config,
-        }
+        })
     }
 
     pub(super) fn plan(&self, seed: u64, episode: u64) -> Result<EpisodePlan, TestbedError> {

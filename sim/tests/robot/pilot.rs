@@ -63,7 +63,7 @@ impl Rig {
             pilot,
             engine,
             sensors: Sensors::new(true, 3),
-            caster: RayCaster::new(&bundle.ray_spec),
+            caster: RayCaster::new(&bundle.spec.rays),
             obstacles,
             truth,
             state: RobotState::zero(12, 4),

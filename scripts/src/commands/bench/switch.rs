@@ -56,14 +56,14 @@ pub fn measure(
     settings.switch.min_gain = Some(-2.0);
     let mut controller = Controller::new(&robot, bundle, Method::Abs, &settings)?;
 
-    let layout = Layout::reach_avoid(&robot, &bundle.ray_spec);
+    let layout = Layout::reach_avoid(&robot, &bundle.spec.rays);
     let start = |quantity| layout.range(quantity).map_or(0, |range| range.start);
     let indices = TwistIndices {
         linear_velocity: start(Quantity::LinearVelocityBase),
         angular_velocity: start(Quantity::AngularVelocityBase),
     };
     let mut search = TwistSearch::new(settings.switch.search.clone(), indices, layout.dim())
-        .looking_ahead(&layout, &bundle.ray_spec);
+        .looking_ahead(&layout, &bundle.spec.rays);
     let goal = GoalYaw {
         x_m: 5.0,
         y_m: 1.0,
@@ -82,7 +82,7 @@ pub fn measure(
         let row = &rows[cycle % rows.len()];
         black_box(search.search(&mut value, row, &goal, threshold));
     });
-    let mut input = ControlInput::new(&robot, &bundle.ray_spec);
+    let mut input = ControlInput::new(&robot, &bundle.spec.rays);
     input.goal.position_world.x = 5.0;
     let mut recovered = true;
     let cycle_us = time(duration, |cycle| {

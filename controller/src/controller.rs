@@ -1,6 +1,6 @@
 use policies::{
-    Bundle, BundleError, Goal, GoalYaw, NotFinite, ObservationInput, Policy, PreviousScans, Quantity,
-    RayScan, RaySpec, Twist,
+    Bundle, BundleError, Goal, GoalYaw, NotFinite, ObservationInput, Policy, PreviousScans,
+    Quantity, RayScan, RaySpec, Twist,
     policy::default_target,
     spec::{SpecError, SwitchOverrides, role},
 };

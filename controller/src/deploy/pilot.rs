@@ -1,8 +1,6 @@
 //! All that decides in one cycle.
 
-use policies::{
-    Bundle, GoalYaw, RayMemory, RayScan, observation::MAX_EPISODE_S, spec::role,
-};
+use policies::{Bundle, GoalYaw, RayMemory, RayScan, observation::MAX_EPISODE_S, spec::role};
 use rand_pcg::Pcg64;
 use robots::{JointTarget, JointVec, Robot, RobotState};
 
@@ -113,7 +111,10 @@ impl Pilot {
             false => None,
         };
         let posture = &config.posture;
-        let memory = bundle.has(role::RAYS).then(|| bundle.ray_memory()).transpose();
+        let memory = bundle
+            .has(role::RAYS)
+            .then(|| bundle.ray_memory())
+            .transpose();
         let memory = memory.map_err(ControllerError::from)?;
         let predicted = memory.as_ref().map(RayMemory::num_seen);
         Ok(Self {

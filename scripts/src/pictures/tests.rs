@@ -3,7 +3,7 @@
 use std::f32::consts::PI;
 
 use nalgebra::{Point3, UnitQuaternion};
-use policies::{RaySpec, Twist, training::TimeShares};
+use policies::{RaySpec, Twist, observation::terms, training::TimeShares};
 use robots::{ContactClass, Robot};
 use sim::{
     engine::EngineKind,
@@ -324,7 +324,7 @@ fn a_value_is_shown_around_obstacles_and_against_what_happened() {
     };
     let robot = Robot::load("go1").unwrap();
     let rays = RaySpec::default();
-    let layout = Layout::reach_avoid(&robot, &rays);
+    let layout = Layout::new(&terms::reach_avoid(&rays), &(&robot).into(), &rays).unwrap();
     // Speed is bad, and so is a short ray ahead.
     let mut weight = vec![0.0; 19];
     (weight[0], weight[13]) = (0.5, -1.0);

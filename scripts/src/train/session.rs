@@ -11,7 +11,12 @@ use anyhow::{Context, Result, anyhow, ensure};
 use learning::{
     EventWriter, IterationReport, KnownInputs, Learner, Processes, TrainError, checkpoint,
 };
-use policies::{Activation, Bundle, Layout, Linear, Member, Provenance, training::VecEnv};
+use policies::{
+    Bundle, Layout, Linear, PolicySpec,
+    observation::terms,
+    spec::{NetworkSpec, Provenance},
+    training::VecEnv,
+};
 use robots::Robot;
 use sim::env::{Share, agile_shards, recovery_shards, task::Privileged};
 use time::OffsetDateTime;
@@ -165,14 +170,15 @@ fn begin_from(learner: &mut Learner, from: &Path, config: &Config, robot: &Robot
 /// What the actor sees, and what critics see besides.
 fn observed(config: &Config, robot: &Robot) -> Result<Vec<Layout>> {
     let rays = &config.env.rays;
-    let (layout, privileged) = match config.task {
+    let (terms, privileged) = match config.task {
         Task::Agile => (
-            Layout::agile(robot, rays),
+            terms::agile(rays),
             Privileged::velocity_and_surroundings(robot),
         ),
-        Task::Recovery => (Layout::recovery(robot, rays), Privileged::velocity(robot)),
+        Task::Recovery => (terms::recovery(), Privileged::velocity(robot)),
         Task::ReachAvoid | Task::Rays => return Err(not_reinforced(config)),
     };
+    let layout = Layout::new(&terms, &robot.into(), rays)?;
     let privileged = config.env.privileged_critic.then_some(privileged.layout);
     Ok(std::iter::once(layout).chain(privileged).collect())
 }
@@ -336,21 +342,21 @@ impl Session<'_> {
         };
         let (robot, rays) = (&self.robot, &self.config.env.rays);
         let scale = robot.control.action_scale;
-        let mut bundle = Bundle::new(robot, rays);
-        match self.config.task {
-            Task::Agile => {
-                let layout = Layout::agile(robot, rays);
-                let member = Member::agile(&layout, scale, Activation::Elu, layers, provenance);
-                bundle.agile = Some(member);
-            }
-            Task::Recovery => {
-                let layout = Layout::recovery(robot, rays);
-                let member = Member::recovery(&layout, scale, Activation::Elu, layers, provenance);
-                bundle.recovery = Some(member);
-            }
+        let step_s = self.config.env.physics.policy_step_s();
+        let noise = &self.config.env.noise;
+        let mut bundle = Bundle::new(PolicySpec {
+            illusion_margin_m: noise.illusion.then_some(noise.illusion_margin_m),
+            ..PolicySpec::new(robot, rays, step_s)
+        });
+        let terms = match self.config.task {
+            Task::Agile => terms::agile(rays),
+            Task::Recovery => terms::recovery(),
             // Have sessions of their own.
-            Task::ReachAvoid | Task::Rays => {}
-        }
+            Task::ReachAvoid | Task::Rays => return Ok(()),
+        };
+        let role = self.config.task.name();
+        let spec = NetworkSpec::policy(role, terms, scale, provenance);
+        bundle.insert(role, spec, layers)?;
         Ok(bundle.save(&self.run.bundle())?)
     }
 }

@@ -310,7 +310,8 @@ impl<'a> Batch<'a> {
                     episode.recorded.collided = collided;
                     // What the controller would have seen next.
                     let Ok(()) = seat.link.read(&mut seat.input);
-                    seat.controller.observe_scan(&seat.input.state, &seat.input.rays);
+                    seat.controller
+                        .observe_scan(&seat.input.state, &seat.input.rays);
                     let previous = seat.controller.previous_rays();
                     (episode.recorded).push(&self.job.layout, &seat.input, previous);
                     return Ok(Some(episode));
@@ -364,7 +365,8 @@ impl Seat {
         for step in (0..self.controller.previous_steps()).rev() {
             self.link.sense(physics, -(step as f32 + 1.0) * step_s);
             let Ok(()) = self.link.read(&mut self.input);
-            self.controller.observe_scan(&self.input.state, &self.input.rays);
+            self.controller
+                .observe_scan(&self.input.state, &self.input.rays);
         }
         self.link.sense(physics, 0.0);
     }

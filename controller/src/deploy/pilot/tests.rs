@@ -34,8 +34,12 @@ fn bundle_with(robot: &Robot, rays: &RaySpec) -> Bundle {
         (role::RECOVERY, terms::recovery()),
     ] {
         let spec = NetworkSpec::policy(role, terms, 0.25, Provenance::default());
-        let inputs = Layout::new(&spec.observations, &bundle.spec.robot, rays).unwrap().dim();
-        bundle.insert(role, spec, layers(&[inputs, 16, 12])).unwrap();
+        let inputs = Layout::new(&spec.observations, &bundle.spec.robot, rays)
+            .unwrap()
+            .dim();
+        bundle
+            .insert(role, spec, layers(&[inputs, 16, 12]))
+            .unwrap();
     }
     bundle
 }

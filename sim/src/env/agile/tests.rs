@@ -80,7 +80,12 @@ impl Case {
 
 fn layout(robot: &Robot) -> Layout {
     let rays = RaySpec::default();
-    Layout::new(&policies::observation::terms::agile(&rays), &robot.into(), &rays).unwrap()
+    Layout::new(
+        &policies::observation::terms::agile(&rays),
+        &robot.into(),
+        &rays,
+    )
+    .unwrap()
 }
 
 fn task(robot: &Robot) -> AgileTask {

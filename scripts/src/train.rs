@@ -291,4 +291,4 @@ fn check(mut config: Config, processes: usize) -> Result<(Config, Robot)> {
 }
 
 #[cfg(feature = "train")]
-pub use {session::learner, together::goes_on};
+pub use {session::runner, together::goes_on};

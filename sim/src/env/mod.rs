@@ -22,7 +22,7 @@ use policies::{
     observation::{FrameHistory, Quantity},
     policy::{ACTION_CLIP, ActionMap},
     rays::{PreviousScans, RayScan},
-    training::{Done, Scalar, StepOut, StepTimes, VecEnv},
+    training::{Done, Scalar, StepOut, Times, VecEnv},
 };
 use rand::RngExt;
 use robots::{FootVec, JointVec, Robot, RobotState};
@@ -386,7 +386,7 @@ impl<T: Task> Env<T> {
             }
         };
         self.stopwatch.rewards(begin);
-        if result.done == Done::TimedOut {
+        if result.done == Done::Timeout {
             self.observe_row(index, terminal_row);
         }
         if result.done != Done::No {
@@ -436,6 +436,7 @@ impl<T: Task> VecEnv for Env<T> {
     }
 
     fn step(&mut self, actions: &[f32], mut out: StepOut<'_>) {
+        let step = Instant::now();
         let joints = self.robot.num_joints();
         let mut old_actions = std::mem::take(&mut self.old_actions);
         for (index, slot) in self.slots.iter_mut().enumerate() {
@@ -466,13 +467,14 @@ impl<T: Task> VecEnv for Env<T> {
         }
         self.old_actions = old_actions;
         self.observations.copy_from_slice(out.observations);
+        self.stopwatch.step(step);
     }
 
     fn take_log(&mut self) -> Vec<Scalar> {
         self.log.take(self.slots.iter().map(|slot| slot.level))
     }
 
-    fn take_times(&mut self) -> StepTimes {
+    fn take_times(&mut self) -> Times {
         self.stopwatch.take()
     }
 

@@ -228,7 +228,7 @@ impl Task for RecoveryTask {
         let time_out = self.config.episode_s - step.time_s < 0.5 * step.step_s;
         let done = match (falls, time_out) {
             (true, _) => Done::Terminated,
-            (false, true) => Done::TimedOut,
+            (false, true) => Done::Timeout,
             (false, false) => {
                 return Judgement {
                     done: Done::No,

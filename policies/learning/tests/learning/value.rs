@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use learning::{Regression, ValueError, ValueLearner};
+use learning::{Regression, RegressionError, ValueLearner};
 use policies::{
     Activation, Mlp,
     reach_avoid::{ReachAvoidConfig, ReachAvoidValue, Rollouts, TargetKind, ValueReport},
@@ -65,7 +65,7 @@ fn learned(config: &ReachAvoidConfig, rollouts: &Rollouts) -> Vec<policies::Line
     let mut learner = ValueLearner::new(config.clone(), rollouts, 1).unwrap();
     let go_on = AtomicBool::new(false);
     learner
-        .run::<ValueError>(None, &go_on, |_, _| Ok(()))
+        .run::<RegressionError>(None, &go_on, |_, _| Ok(()))
         .unwrap();
     learner.layers()
 }
@@ -165,7 +165,7 @@ fn a_resumed_learning_ends_as_one_that_never_stopped() {
         second.load(&path).unwrap();
         assert_eq!(second.steps(), 7);
         let go_on = AtomicBool::new(false);
-        let run = second.run::<ValueError>(Some(&path), &go_on, |_, _| Ok(()));
+        let run = second.run::<RegressionError>(Some(&path), &go_on, |_, _| Ok(()));
         run.unwrap();
         assert_eq!(second.layers(), whole, "{target:?}");
 
@@ -184,7 +184,7 @@ fn a_set_stop_saves_and_ends() {
     let path = folder.path().join("value.safetensors");
     let mut learner = ValueLearner::new(config(TargetKind::Course), &rollouts, 1).unwrap();
     let stop = AtomicBool::new(true);
-    let run = learner.run::<ValueError>(Some(&path), &stop, |_, _| Ok(()));
+    let run = learner.run::<RegressionError>(Some(&path), &stop, |_, _| Ok(()));
     run.unwrap();
     assert_eq!(learner.steps(), 0);
     learner.load(&path).unwrap();
@@ -216,12 +216,12 @@ fn what_cannot_be_learned_from_is_named() {
     let mut load_error = |path: &std::path::Path| learner.load(path).unwrap_err().to_string();
     assert!(load_error(&path).contains("value.safetensors"));
     std::fs::write(&path, b"short").unwrap();
-    assert!(load_error(&path).contains("not a checkpoint"));
+    assert!(load_error(&path).contains("not a whole checkpoint"));
     let wide = ReachAvoidConfig {
         hidden: vec![16],
         ..course()
     };
     let other = ValueLearner::new(wide, &enough, 1).unwrap();
     other.save(&path).unwrap();
-    assert!(load_error(&path).contains("must have"));
+    assert!(load_error(&path).contains("must be F32"));
 }

@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 use super::elementwise::Bf16;
 
 /// Rust's type for an element kind of torch. Any bit pattern is a value.
-pub(super) trait HostElement: Copy {
+pub(crate) trait HostElement: Copy {
     const KIND: Kind;
 }
 
@@ -22,7 +22,7 @@ impl HostElement for i64 {
 }
 
 /// The elements of a contiguous tensor in host memory.
-pub(super) fn elements<T: HostElement>(tensor: &Tensor) -> &[T] {
+pub(crate) fn elements<T: HostElement>(tensor: &Tensor) -> &[T] {
     check::<T>(tensor);
     // SAFETY: contiguous host memory of `numel` elements of this type, alive as long as the tensor is borrowed. Torch writes to it only inside
     // its calls, and the worker that owns the tensor makes none while it reads a slice.
@@ -30,7 +30,7 @@ pub(super) fn elements<T: HostElement>(tensor: &Tensor) -> &[T] {
 }
 
 /// As `elements`, to write.
-pub(super) fn elements_mut<T: HostElement>(tensor: &mut Tensor) -> &mut [T] {
+pub(crate) fn elements_mut<T: HostElement>(tensor: &mut Tensor) -> &mut [T] {
     check::<T>(tensor);
     // SAFETY: as in `elements`; views of the same memory belong to the same worker, which uses one slice at a time.
     unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) }
@@ -45,12 +45,12 @@ fn check<T: HostElement>(tensor: &Tensor) {
 }
 
 /// Zeros in host memory.
-pub(super) fn zeros(shape: &[usize], kind: Kind) -> Tensor {
+pub(crate) fn zeros(shape: &[usize], kind: Kind) -> Tensor {
     let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
     Tensor::zeros(shape, (kind, Device::Cpu))
 }
 
 /// The first `rows` rows.
-pub(super) fn head(tensor: &Tensor, rows: usize) -> Tensor {
+pub(crate) fn head(tensor: &Tensor, rows: usize) -> Tensor {
     tensor.narrow(0, 0, rows as i64)
 }

@@ -1,28 +1,20 @@
-//! Learning of the reach-avoid value from recorded roll-outs (method section 7): regression with Adam, on one thread.
+//! Learning of the reach-avoid value from recorded rollouts (docs/method.md, Reach-avoid value).
 
-use std::collections::HashMap;
-use std::fs;
 use std::ops::Range;
-use std::path::Path;
 
+use policies::Linear;
+use policies::reach_avoid::{ReachAvoidConfig, Rollouts, TargetKind, margins};
 use rand::RngExt;
 use rand_pcg::Pcg64;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use tch::{Kind, Reduction, Tensor};
+use tch::{Kind, Tensor};
 
-use super::adam::Adam;
-use super::host_tensor::{elements, elements_mut, zeros};
-use super::regression::{Batches, Regression, finite};
-use super::value_labels::Labels;
-use policies::file::write_atomic;
-use policies::mlp::Linear;
-use policies::reach_avoid::{ReachAvoidConfig, Rollouts};
-use policies::training::InvalidConfig;
+use super::{Batches, Regression, RegressionError};
+use crate::backend::{LayerSpan, adam_step, elements, elements_mut, spans, zeros};
 
 /// Observations that vary less are not learned from.
 const MIN_STD: f32 = 1e-4;
 
-/// Fits a value network to roll-outs. Its course depends on the config, the roll-outs and the seed alone.
+/// Fits a value network to rollouts.
 pub struct ValueLearner<'a> {
     config: ReachAvoidConfig,
     rollouts: &'a Rollouts,
@@ -32,58 +24,14 @@ pub struct ValueLearner<'a> {
     mean: Vec<f32>,
     std: Vec<f32>,
     /// Layers in the flat vector of parameters.
-    spans: Vec<Span>,
+    spans: Vec<LayerSpan>,
     /// float32 [len], a leaf of the graph.
     parameters: Tensor,
-    adam: Adam,
+    /// Of Adam [len].
+    moments: [Tensor; 2],
     batches: Batches,
     input: Tensor,
     target: Tensor,
-}
-
-/// Where a layer lies in the flat vector: weights [outputs, inputs], then biases [outputs].
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    offset: usize,
-    inputs: usize,
-    outputs: usize,
-}
-
-impl Span {
-    fn bias(self) -> usize {
-        self.offset + self.inputs * self.outputs
-    }
-
-    fn end(self) -> usize {
-        self.bias() + self.outputs
-    }
-}
-
-/// Why the value cannot be learned.
-#[derive(Debug, thiserror::Error)]
-pub enum ValueError {
-    /// The config is out of range.
-    #[error(transparent)]
-    Config(#[from] InvalidConfig),
-    /// Nothing to learn from, or nothing to report on.
-    #[error("{episodes} episodes are too few to hold a share of {share} out; record more")]
-    TooFewEpisodes {
-        /// Episodes there are.
-        episodes: usize,
-        /// Share to be held out.
-        share: f32,
-    },
-    /// A loss is NaN or infinite.
-    #[error("diverged at optimizer step {0}; take a smaller reach_avoid.learning.learning_rate")]
-    Diverged(u64),
-    /// A checkpoint cannot be written or read.
-    #[error("{path}: {what}")]
-    Checkpoint {
-        /// File.
-        path: String,
-        /// What is wrong.
-        what: String,
-    },
 }
 
 impl<'a> ValueLearner<'a> {
@@ -95,22 +43,23 @@ impl<'a> ValueLearner<'a> {
         config: ReachAvoidConfig,
         rollouts: &'a Rollouts,
         seed: u64,
-    ) -> Result<Self, ValueError> {
+    ) -> Result<Self, RegressionError> {
         config.validate()?;
         tch::set_num_threads(1);
         let episodes = rollouts.num_episodes();
         let held_out = (f64::from(config.held_out_share) * episodes as f64).round() as usize;
         if held_out == 0 || held_out >= episodes {
-            return Err(ValueError::TooFewEpisodes {
-                episodes,
-                share: config.held_out_share,
+            return Err(RegressionError::TooFew {
+                count: episodes,
+                rows: "episodes",
+                purpose: format!("hold a fraction of {} out", config.held_out_share),
             });
         }
         let num_training_episodes = episodes - held_out;
         let num_rows = rollouts.rows(num_training_episodes - 1).end;
         let batch_size = config.batch_size.min(num_rows);
         let (mean, std) = moments(rollouts, num_rows);
-        let spans = spans(rollouts.dim(), &config.hidden);
+        let spans = spans(0, (rollouts.dim(), rollouts.dim()), &config.hidden, 1);
         let len = spans[spans.len() - 1].end();
         let mut learner = Self {
             labels: Labels::new(&config, rollouts, num_training_episodes),
@@ -118,7 +67,7 @@ impl<'a> ValueLearner<'a> {
             mean,
             std,
             parameters: zeros(&[len], Kind::Float),
-            adam: Adam::new(len),
+            moments: [zeros(&[len], Kind::Float), zeros(&[len], Kind::Float)],
             batches: Batches::new(
                 (0..num_rows as u32).collect(),
                 batch_size,
@@ -213,7 +162,7 @@ impl<'a> ValueLearner<'a> {
         for (index, span) in self.spans.iter().enumerate() {
             let weight = part(span.offset, span.inputs * span.outputs)
                 .view([span.outputs as i64, span.inputs as i64]);
-            rows = rows.linear(&weight, Some(part(span.bias(), span.outputs)));
+            rows = rows.linear(&weight, Some(part(span.bias_offset(), span.outputs)));
             rows = if index == last {
                 rows.tanh()
             } else {
@@ -227,9 +176,9 @@ impl<'a> ValueLearner<'a> {
     #[must_use]
     pub fn layers(&self) -> Vec<Linear> {
         let flat = elements::<f32>(&self.parameters);
-        let layer = |span: &Span| Linear {
-            weight: flat[span.offset..span.bias()].to_vec(),
-            bias: flat[span.bias()..span.end()].to_vec(),
+        let layer = |span: &LayerSpan| Linear {
+            weight: flat[span.offset..span.bias_offset()].to_vec(),
+            bias: flat[span.bias_offset()..span.end()].to_vec(),
             inputs: span.inputs,
         };
         let mut layers: Vec<Linear> = self.spans.iter().map(layer).collect();
@@ -246,12 +195,15 @@ impl<'a> ValueLearner<'a> {
 }
 
 impl Regression for ValueLearner<'_> {
-    type Error = ValueError;
-
+    const CONFIG: &'static str = "reach_avoid.learning";
     const REPORT_INTERVAL: u64 = 100;
 
     fn batches(&self) -> &Batches {
         &self.batches
+    }
+
+    fn batches_mut(&mut self) -> &mut Batches {
+        &mut self.batches
     }
 
     fn checkpoint_interval(&self) -> u64 {
@@ -269,110 +221,87 @@ impl Regression for ValueLearner<'_> {
         learning_rate * (final_learning_rate / learning_rate).powf(progress as f32)
     }
 
-    fn step(&mut self) -> Result<f64, ValueError> {
+    fn predict_batch(&mut self) -> Result<(Tensor, Tensor), RegressionError> {
         self.fill_batch();
-        let loss = self.forward().mse_loss(&self.target, Reduction::Mean);
-        let mean = finite(&loss).ok_or(ValueError::Diverged(self.steps()))?;
-        self.parameters.zero_grad();
-        loss.backward();
-        let gradient = self.parameters.grad();
-        let learning_rate = self.learning_rate();
-        self.adam.begin_step();
-        self.adam.apply(
-            0,
+        Ok((self.forward(), self.target.shallow_clone()))
+    }
+
+    fn descend(&mut self) {
+        let (steps, learning_rate) = (self.steps() + 1, self.learning_rate());
+        let mut gradient = self.parameters.grad();
+        adam_step(
+            steps,
+            learning_rate,
             elements_mut(&mut self.parameters),
             elements(&gradient),
             1.0,
-            learning_rate,
+            self.moments.each_mut().map(elements_mut),
         );
-        self.batches.advance();
-        Ok(mean)
+        let _ = gradient.zero_();
     }
 
-    fn save(&self, path: &Path) -> Result<(), ValueError> {
-        let error = |what: String| ValueError::Checkpoint {
-            path: path.display().to_string(),
-            what,
-        };
-        let flats = [
-            ("parameters", elements(&self.parameters)),
-            ("adam.first_moment", &self.adam.first_moment),
-            ("adam.second_moment", &self.adam.second_moment),
-        ];
-        let flats = flats.map(|(name, values)| {
-            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-            (name, bytes)
-        });
-        let mut views = Vec::new();
-        for (name, bytes) in &flats {
-            let shape = vec![bytes.len() / 4];
-            let view = TensorView::new(Dtype::F32, shape, bytes);
-            views.push((*name, view.map_err(|e| error(e.to_string()))?));
-        }
-        let metadata = HashMap::from([(STEPS.to_owned(), self.steps().to_string())]);
-        let bytes = safetensors::serialize(views, Some(metadata));
-        let bytes = bytes.map_err(|e| error(e.to_string()))?;
-        write_atomic(path, &bytes).map_err(|e| error(e.to_string()))
-    }
-
-    /// After an error the learner is as before.
-    fn load(&mut self, path: &Path) -> Result<(), ValueError> {
-        let error = |what: String| ValueError::Checkpoint {
-            path: path.display().to_string(),
-            what,
-        };
-        let bytes = fs::read(path).map_err(|e| error(e.to_string()))?;
-        let damaged = |e| error(format!("not a checkpoint of the value ({e})"));
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
-        let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
-        let len = self.adam.first_moment.len();
-        let read = |name: &str| {
-            let tensor = tensors.tensor(name).map_err(damaged)?;
-            let words = tensor.data().as_chunks::<4>().0.iter();
-            let values: Vec<f32> = words.map(|word| f32::from_le_bytes(*word)).collect();
-            if tensor.dtype() != Dtype::F32 || values.len() != len {
-                return Err(error(format!(
-                    "`{name}` has {} elements, must have {len} for this config and robot",
-                    values.len()
-                )));
-            }
-            if !values.iter().all(|value| value.is_finite()) {
-                return Err(error(format!("`{name}` is not finite everywhere")));
-            }
-            Ok(values)
-        };
-        let metadata = header.metadata().as_ref();
-        let steps = metadata.and_then(|m| m.get(STEPS)?.parse().ok());
-        let steps = steps.ok_or_else(|| error(format!("holds no number of `{STEPS}`")))?;
-        let parameters = read("parameters")?;
-        self.adam = Adam {
-            steps,
-            first_moment: read("adam.first_moment")?,
-            second_moment: read("adam.second_moment")?,
-        };
-        elements_mut(&mut self.parameters).copy_from_slice(&parameters);
-        self.batches.go_on_after(steps);
-        Ok(())
+    fn variables(&self) -> Vec<(String, Tensor)> {
+        let [first, second] = &self.moments;
+        [
+            ("parameters", &self.parameters),
+            ("adam.first_moment", first),
+            ("adam.second_moment", second),
+        ]
+        .map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()))
+        .into()
     }
 }
 
-/// Key of the checkpoint's metadata.
-const STEPS: &str = "optimizer_steps";
+/// What is known of every training row before learning.
+enum Labels {
+    /// The target itself.
+    Targets(Vec<f32>),
+    /// What the target is made of, with the network's prediction for the next row.
+    Margins(Vec<Label>),
+}
 
-fn spans(inputs: usize, hidden: &[usize]) -> Vec<Span> {
-    let (mut offset, mut inputs) = (0, inputs);
-    let widths = hidden.iter().chain([&1]);
-    widths
-        .map(|&outputs| {
-            let span = Span {
-                offset,
-                inputs,
-                outputs,
-            };
-            (offset, inputs) = (span.end(), outputs);
-            span
-        })
-        .collect()
+struct Label {
+    target_margin: f32,
+    failure_margin: f32,
+    /// Whether the episode ends here.
+    is_last: bool,
+}
+
+impl Labels {
+    /// Of the rows of the first `episodes`.
+    fn new(config: &ReachAvoidConfig, rollouts: &Rollouts, episodes: usize) -> Self {
+        let (gamma, softened) = (config.gamma, config.softened);
+        match config.target {
+            TargetKind::Course => {
+                let targets = |episode| rollouts.course_targets(episode, gamma, softened);
+                Self::Targets((0..episodes).flat_map(targets).collect())
+            }
+            TargetKind::Bootstrap => {
+                let labels = |episode| Label::of_episode(rollouts.margins(episode, softened));
+                Self::Margins((0..episodes).flat_map(labels).collect())
+            }
+        }
+    }
+}
+
+impl Label {
+    /// Of the rows of an episode with these target and failure margins.
+    fn of_episode([target_margins, failure_margins]: [Vec<f32>; 2]) -> impl Iterator<Item = Self> {
+        let last = target_margins.len() - 1;
+        let margins = target_margins.into_iter().zip(failure_margins);
+        let label = move |(step, (target_margin, failure_margin))| Self {
+            target_margin,
+            failure_margin,
+            is_last: step == last,
+        };
+        margins.enumerate().map(label)
+    }
+
+    /// What the value of the row must be, where the next one has `next_value`.
+    fn target(&self, gamma: f32, next_value: f32) -> f32 {
+        let next_value = if self.is_last { 1.0 } else { next_value };
+        margins::target(gamma, self.target_margin, self.failure_margin, next_value)
+    }
 }
 
 /// Mean and standard deviation of every observation over the first `rows`.

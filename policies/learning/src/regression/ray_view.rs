@@ -103,7 +103,7 @@ impl RayView {
         self.show(projected_gravity, input)
     }
 
-    /// As [`write`](Self::write), of an image that is changed at random, its rays with it (method section 8).
+    /// As [`write`](Self::write), of an image that is changed at random, its rays with it.
     ///
     /// # Errors
     /// When the image tells nothing.

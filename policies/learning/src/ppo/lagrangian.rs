@@ -1,8 +1,8 @@
 //! The multiplier of PPO-Lagrangian (Ray et al., 2019): what a unit of cost is worth in reward, so that episodes cost no more than the limit.
 
-use super::communicator::{Communicator, LostWorker};
-use policies::training::Done;
-use policies::training::LagrangianConfig;
+use policies::training::{Done, LagrangianConfig};
+
+use crate::distributed::LostWorker;
 
 /// The multiplier, the same for all workers, and the costs of this worker's episodes.
 pub(super) struct Lagrangian {
@@ -40,10 +40,10 @@ impl Lagrangian {
     /// ended, or a cost is not finite, the multiplier stays.
     pub(super) fn update(
         &mut self,
-        communicator: &dyn Communicator,
+        mean_over_workers: impl FnOnce(&mut [f32]) -> Result<(), LostWorker>,
     ) -> Result<Option<f32>, LostWorker> {
         let mut ended = std::mem::take(&mut self.ended);
-        communicator.all_reduce_mean(&mut ended)?;
+        mean_over_workers(&mut ended)?;
         let mean = ended[0] / ended[1];
         if !mean.is_finite() {
             return Ok(None);
@@ -65,7 +65,7 @@ impl Lagrangian {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ThreadCommunicator;
+    use crate::distributed::{Communicator, ThreadCommunicator};
 
     fn lagrangian() -> Lagrangian {
         let config = LagrangianConfig {
@@ -79,27 +79,27 @@ mod tests {
 
     #[test]
     fn the_multiplier_follows_the_mean_cost_of_whole_episodes_down_to_zero() {
-        let alone = ThreadCommunicator::group(1).swap_remove(0);
+        let alone = |_: &mut [f32]| Ok(());
         let mut lagrangian = lagrangian();
         lagrangian.add(&[1.0, 1.0], &[Done::No; 2]);
         // No episode has ended.
-        assert_eq!(lagrangian.update(&alone).unwrap(), None);
+        assert_eq!(lagrangian.update(alone).unwrap(), None);
         assert_eq!(lagrangian.multiplier, 0.5);
         // The first one ends with 1 + 2, the second goes on with 1 + 1.
         lagrangian.add(&[2.0, 1.0], &[Done::Terminated, Done::No]);
-        assert_eq!(lagrangian.update(&alone).unwrap(), Some(3.0));
+        assert_eq!(lagrangian.update(alone).unwrap(), Some(3.0));
         assert!((lagrangian.multiplier - 0.7).abs() < 1e-6);
         // 2 + 3, and 0 since the end of the first: a mean of 2.5.
-        lagrangian.add(&[0.0, 3.0], &[Done::TimedOut; 2]);
-        assert_eq!(lagrangian.update(&alone).unwrap(), Some(2.5));
+        lagrangian.add(&[0.0, 3.0], &[Done::Timeout; 2]);
+        assert_eq!(lagrangian.update(alone).unwrap(), Some(2.5));
         assert!((lagrangian.multiplier - 0.85).abs() < 1e-6);
         for _ in 0..10 {
-            lagrangian.add(&[0.0, 0.0], &[Done::TimedOut; 2]);
-            lagrangian.update(&alone).unwrap();
+            lagrangian.add(&[0.0, 0.0], &[Done::Timeout; 2]);
+            lagrangian.update(alone).unwrap();
         }
         assert_eq!(lagrangian.multiplier, 0.0);
-        lagrangian.add(&[f32::NAN, 0.0], &[Done::TimedOut; 2]);
-        assert_eq!(lagrangian.update(&alone).unwrap(), None);
+        lagrangian.add(&[f32::NAN, 0.0], &[Done::Timeout; 2]);
+        assert_eq!(lagrangian.update(alone).unwrap(), None);
         assert_eq!(lagrangian.multiplier, 0.0);
     }
 
@@ -110,12 +110,13 @@ mod tests {
         let course = |member: &ThreadCommunicator| {
             let mut lagrangian = lagrangian();
             if member.rank() == 0 {
-                lagrangian.add(&[0.0; 2], &[Done::TimedOut; 2]);
-                lagrangian.add(&[0.0; 2], &[Done::TimedOut, Done::No]);
+                lagrangian.add(&[0.0; 2], &[Done::Timeout; 2]);
+                lagrangian.add(&[0.0; 2], &[Done::Timeout, Done::No]);
             } else {
                 lagrangian.add(&[0.0, 8.0], &[Done::No, Done::Terminated]);
             }
-            (lagrangian.update(member).unwrap(), lagrangian.multiplier)
+            let cost = lagrangian.update(|ended| member.all_reduce_mean(ended));
+            (cost.unwrap(), lagrangian.multiplier)
         };
         std::thread::scope(|scope| {
             let threads: Vec<_> = members

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use policies::training::{self, PpoConfig, Precision};
 use tch::{Device, Kind, Tensor};
 
-use super::error::TrainError;
-use policies::training::{self, PpoConfig, Precision};
+use crate::error::TrainError;
 
 /// What computes a network's layers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,22 +50,30 @@ fn no_cuda() -> &'static str {
     match has_library {
         true => "libtorch finds no usable GPU: look at nvidia-smi, or train with --device cpu",
         false => {
-            "the libtorch in .libtorch/torch is for processors only: put a CUDA build of libtorch 2.11.0 in its place, \
+            "the libtorch in .libtorch/torch is for CPUs only: put a CUDA build of libtorch 2.11.0 in its place, \
              or train with --device cpu"
         }
     }
 }
 
 fn kind(config: &PpoConfig) -> Kind {
-    match config.precision {
-        Precision::F32 => Kind::Float,
+    match precision_of(config) {
         Precision::Bf16 => Kind::BFloat16,
+        Precision::F32 | Precision::Auto => Kind::Float,
+    }
+}
+
+/// Number format of the networks' products on this machine, never `Auto`.
+#[must_use]
+pub fn precision_of(config: &PpoConfig) -> Precision {
+    match config.precision {
         #[cfg(target_arch = "x86_64")]
         Precision::Auto
             if config.device == training::Device::Cpu && is_x86_feature_detected!("avx512bf16") =>
         {
-            Kind::BFloat16
+            Precision::Bf16
         }
-        Precision::Auto => Kind::Float,
+        Precision::Auto => Precision::F32,
+        precision => precision,
     }
 }

@@ -8,118 +8,7 @@ use tch::{Kind, Tensor};
 use super::compute::Compute;
 use super::elementwise::{self, Bf16};
 use super::host_tensor::{elements, elements_mut, head};
-
-/// Inputs are padded with zeros to a multiple of this, which is what AMX tiles want. Padding weights are zero and stay zero.
-const INPUT_MULTIPLE: usize = 32;
-
-/// Width of the rows that `inputs` observation elements are stored in.
-pub(super) fn padded(inputs: usize) -> usize {
-    inputs.next_multiple_of(INPUT_MULTIPLE)
-}
-
-/// How an observation lies in a row that the networks read: what the actor sees, padded, then what only critics see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Columns {
-    /// Elements that the actor sees.
-    pub(super) actor: usize,
-    /// All elements.
-    pub(super) observation: usize,
-}
-
-impl Columns {
-    /// Inputs of a critic. The padding in between is zero, and its weights mean nothing.
-    pub(super) fn critic(self) -> usize {
-        self.column(self.observation - 1) + 1
-    }
-
-    /// Width of a row.
-    pub(super) fn stride(self) -> usize {
-        padded(self.critic())
-    }
-
-    /// The critic's column of an element; for the actor's elements it is the actor's too.
-    pub(super) fn column(self, element: usize) -> usize {
-        match element.checked_sub(self.actor) {
-            None => element,
-            Some(privileged) => padded(self.actor) + privileged,
-        }
-    }
-
-    /// Copies observations [n, observation] to the first n of `rows` [.., stride], whose padding stays.
-    pub(super) fn place(self, observations: &Tensor, rows: &Tensor) {
-        let rows = rows.narrow(0, 0, observations.size()[0]);
-        let copy = |from: usize, to: usize, len: usize| {
-            let (from, to, len) = (from as i64, to as i64, len as i64);
-            rows.narrow(1, to, len)
-                .copy_(&observations.narrow(1, from, len));
-        };
-        copy(0, 0, self.actor);
-        if self.observation > self.actor {
-            let privileged = self.observation - self.actor;
-            copy(self.actor, self.column(self.actor), privileged);
-        }
-    }
-}
-
-/// Where the layers of one network lie in the flat vector of all parameters.
-#[derive(Clone, Debug)]
-pub(super) struct Shape {
-    /// Inputs without padding.
-    pub(super) inputs: usize,
-    /// Outputs of each layer.
-    pub(super) outputs: Vec<usize>,
-}
-
-/// Ranges of one layer in the flat vector.
-#[derive(Clone, Debug)]
-pub(super) struct LayerSpan {
-    /// Inputs without padding.
-    pub(super) inputs: usize,
-    /// Width of a row of weights.
-    pub(super) stride: usize,
-    pub(super) outputs: usize,
-    /// Where the weights [outputs, stride] begin; the biases [outputs] follow.
-    pub(super) offset: usize,
-}
-
-impl LayerSpan {
-    pub(super) fn bias_offset(&self) -> usize {
-        self.offset + self.outputs * self.stride
-    }
-
-    pub(super) fn end(&self) -> usize {
-        self.bias_offset() + self.outputs
-    }
-}
-
-impl Shape {
-    pub(super) fn new(inputs: usize, hidden: &[usize], outputs: usize) -> Self {
-        let mut all = hidden.to_vec();
-        all.push(outputs);
-        Self {
-            inputs,
-            outputs: all,
-        }
-    }
-
-    /// The layers, the first one at `offset`.
-    pub(super) fn spans(&self, offset: usize) -> Vec<LayerSpan> {
-        let mut spans = Vec::new();
-        let (mut offset, mut inputs, mut stride) = (offset, self.inputs, padded(self.inputs));
-        for &outputs in &self.outputs {
-            let span = LayerSpan {
-                inputs,
-                stride,
-                outputs,
-                offset,
-            };
-            offset = span.end();
-            (inputs, stride) = (outputs, outputs);
-            spans.push(span);
-        }
-        spans
-    }
-}
+use super::layout::LayerSpan;
 
 /// Views of one network's parameters, and of the gradients in the same order.
 pub(super) struct Mlp {
@@ -329,6 +218,7 @@ mod tests {
     use tch::{Device, Kind, Tensor};
 
     use super::super::host_tensor::zeros;
+    use super::super::layout::{padded, spans, with_padding};
     use super::*;
 
     /// Parameters, gradients by `backward`, and gradients by autograd for the loss sum(output * direction).
@@ -336,7 +226,7 @@ mod tests {
         let kind = compute.kind;
         tch::manual_seed(5);
         let (inputs, hidden, outputs, rows) = (7, [24, 16], 3, 50);
-        let spans = Shape::new(inputs, &hidden, outputs).spans(0);
+        let spans = spans(0, with_padding(inputs), &hidden, outputs);
         let len = spans[2].end() as i64;
         let parameters = Tensor::randn([len], (Kind::Float, Device::Cpu)) * 0.3;
         let shadow = parameters.to_kind(kind);
@@ -380,7 +270,7 @@ mod tests {
 
     #[test]
     fn backward_agrees_with_autograd() {
-        // Torch's ELU is what other devices than the processor use.
+        // Torch's ELU is what other devices than the CPU use.
         for own_elu in [true, false] {
             for (kind, tolerance) in [(Kind::Float, 1e-5), (Kind::BFloat16, 0.02)] {
                 let compute = Compute {

@@ -1,10 +1,14 @@
 //! How data-parallel workers average what they computed: within a process by threads, between processes by the same trait.
 
+mod processes;
+
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+pub use processes::{JoinError, Processes};
+
 /// A worker's tie to the others. Every worker calls the same methods in the same order.
-pub trait Communicator: Send {
+pub trait Communicator: Send + Sync {
     /// Index of this worker, from 0.
     fn rank(&self) -> usize;
     /// Number of workers.
@@ -178,7 +182,7 @@ impl Communicator for ThreadCommunicator {
 
 impl ThreadCommunicator {
     /// Whether all processes are `ok`. Called by one thread of each process, while no iteration runs.
-    pub(super) fn agree(&self, ok: bool) -> Result<bool, LostWorker> {
+    pub(crate) fn agree(&self, ok: bool) -> Result<bool, LostWorker> {
         let Some(outer) = &self.outer else {
             return Ok(ok);
         };
@@ -210,7 +214,7 @@ impl ThreadCommunicator {
     }
 }
 
-pub(super) fn piece(rank: usize, size: usize, len: usize) -> std::ops::Range<usize> {
+pub(crate) fn piece(rank: usize, size: usize, len: usize) -> std::ops::Range<usize> {
     len * rank / size..len * (rank + 1) / size
 }
 

@@ -1,16 +1,38 @@
-//! Regression in batches, as the reach-avoid value and the rays are learned.
+//! Regression in batches, as the reach-avoid value and the rays are learned: Adam on one thread. What is learned depends on the config, the rows and
+//! the seed alone.
 
+mod ray_model;
+mod ray_view;
+mod rays;
+mod value;
+
+use std::collections::HashMap;
+use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use policies::depth::DepthError;
+use policies::file::write_atomic;
+use policies::training::InvalidConfig;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
-use tch::Tensor;
+use safetensors::tensor::SafeTensors;
+use tch::{Reduction, Tensor};
+
+use crate::backend::{elements, elements_mut};
+use crate::learner::NamedTensor;
+
+pub use ray_view::RayView;
+pub use rays::RayLearner;
+pub use value::ValueLearner;
+
+/// Key of a checkpoint's metadata.
+const STEPS: &str = "optimizer_steps";
 
 /// What fits a network to rows, batch by batch.
 pub trait Regression {
-    /// Why it cannot learn.
-    type Error;
+    /// Section of the configuration that it follows.
+    const CONFIG: &'static str;
 
     /// Optimizer steps between two reports.
     const REPORT_INTERVAL: u64;
@@ -18,29 +40,26 @@ pub trait Regression {
     /// What is learned from, and how far.
     fn batches(&self) -> &Batches;
 
+    /// The same, to go on.
+    fn batches_mut(&mut self) -> &mut Batches;
+
     /// Optimizer steps between two checkpoints.
     fn checkpoint_interval(&self) -> u64;
 
     /// Learning rate of the next step.
     fn learning_rate(&self) -> f32;
 
-    /// One step of the optimizer; returns the mean squared error of its batch.
+    /// Outputs of the network for the present batch, and what they should be.
     ///
     /// # Errors
-    /// When the error is not finite.
-    fn step(&mut self) -> Result<f64, Self::Error>;
+    /// When the batch cannot be shown.
+    fn predict_batch(&mut self) -> Result<(Tensor, Tensor), RegressionError>;
 
-    /// Writes all that is needed to go on exactly, given the same config, rows and seed.
-    ///
-    /// # Errors
-    /// When the file cannot be written; one that was there before is still there.
-    fn save(&self, path: &Path) -> Result<(), Self::Error>;
+    /// Moves the parameters against their gradients, which it sets to zero.
+    fn descend(&mut self);
 
-    /// Goes on from what [`save`](Self::save) wrote.
-    ///
-    /// # Errors
-    /// When the file is damaged, or of another network.
-    fn load(&mut self, path: &Path) -> Result<(), Self::Error>;
+    /// Everything that is learned, by name: float32, sharing its memory.
+    fn variables(&self) -> Vec<(String, Tensor)>;
 
     /// Optimizer steps done.
     #[must_use]
@@ -54,12 +73,86 @@ pub trait Regression {
         self.batches().total()
     }
 
+    /// One step of the optimizer; returns the mean squared error of its batch.
+    ///
+    /// # Errors
+    /// When the error is not finite.
+    fn step(&mut self) -> Result<f64, RegressionError> {
+        let (prediction, target) = self.predict_batch()?;
+        let loss = prediction.mse_loss(&target, Reduction::Mean);
+        let mean = loss.double_value(&[]);
+        if !mean.is_finite() {
+            return Err(RegressionError::Diverged {
+                step: self.steps(),
+                config: Self::CONFIG,
+            });
+        }
+        loss.backward();
+        self.descend();
+        self.batches_mut().done += 1;
+        Ok(mean)
+    }
+
+    /// Writes all that is needed to go on exactly, given the same config, rows and seed.
+    ///
+    /// # Errors
+    /// When the file cannot be written; one that was there before is still there.
+    fn save(&self, path: &Path) -> Result<(), RegressionError> {
+        let error = |what: String| checkpoint_error(path, what);
+        let tensors: Vec<_> = (self.variables().into_iter())
+            .map(|(name, tensor)| NamedTensor {
+                name,
+                shape: tensor.size().iter().map(|n| *n as usize).collect(),
+                values: elements(&tensor).to_vec(),
+            })
+            .collect();
+        let metadata = HashMap::from([(STEPS.to_owned(), self.steps().to_string())]);
+        let tensors = tensors.iter().map(|tensor| (&tensor.name, tensor));
+        let bytes = safetensors::serialize(tensors, Some(metadata));
+        let bytes = bytes.map_err(|e| error(e.to_string()))?;
+        write_atomic(path, &bytes).map_err(|e| error(e.to_string()))
+    }
+
+    /// Goes on from what [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    /// When the file is damaged, or of another network. The learner is then as before.
+    fn load(&mut self, path: &Path) -> Result<(), RegressionError> {
+        let error = |what: String| checkpoint_error(path, what);
+        let bytes = fs::read(path).map_err(|e| error(e.to_string()))?;
+        let damaged = |e| error(format!("not a whole checkpoint ({e})"));
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
+        let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+        let steps = match header.metadata() {
+            Some(metadata) => metadata.get(STEPS).and_then(|steps| steps.parse().ok()),
+            // Ray networks had a tensor for it.
+            None => file.tensor("steps").ok().and_then(|steps| {
+                let bytes = steps.data().try_into().ok()?;
+                Some(u64::from_le_bytes(bytes))
+            }),
+        };
+        let steps = steps.ok_or_else(|| error(format!("holds no number of `{STEPS}`")))?;
+        let mut read = Vec::new();
+        for (name, variable) in self.variables() {
+            let view = file.tensor(&name).map_err(damaged)?;
+            let shape: Vec<_> = variable.size().iter().map(|n| *n as usize).collect();
+            let tensor = NamedTensor::read(name, &view).map_err(error)?;
+            tensor.has_shape(&shape).map_err(error)?;
+            read.push((variable, tensor.values));
+        }
+        for (mut variable, values) in read {
+            elements_mut(&mut variable).copy_from_slice(&values);
+        }
+        self.batches_mut().done = steps;
+        Ok(())
+    }
+
     /// Learns until all steps are done or `stop` is set, and saves to the file `checkpoint` now and then and at the
     /// end.
     ///
     /// # Errors
     /// When learning diverges, `observer` fails, or the checkpoint cannot be written.
-    fn run<E: From<Self::Error>>(
+    fn run<E: From<RegressionError>>(
         &mut self,
         checkpoint: Option<&Path>,
         stop: &AtomicBool,
@@ -92,6 +185,50 @@ pub trait Regression {
     }
 }
 
+/// Why a network cannot be fitted.
+#[derive(Debug, thiserror::Error)]
+pub enum RegressionError {
+    /// The config is out of range.
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
+    /// Nothing to learn from, or nothing to report on.
+    #[error("{count} {rows} are too few to {purpose}; record more")]
+    TooFew {
+        /// How many there are.
+        count: usize,
+        /// What they are.
+        rows: &'static str,
+        /// What there must be enough for.
+        purpose: String,
+    },
+    /// A loss is NaN or infinite.
+    #[error("diverged at optimizer step {step}; take a smaller {config}.learning_rate")]
+    Diverged {
+        /// Optimizer steps done.
+        step: u64,
+        /// Section of the configuration.
+        config: &'static str,
+    },
+    /// A checkpoint cannot be written or read.
+    #[error("{path}: {what}")]
+    Checkpoint {
+        /// File.
+        path: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// An image cannot be shown.
+    #[error(transparent)]
+    Image(#[from] DepthError),
+}
+
+fn checkpoint_error(path: &Path, what: String) -> RegressionError {
+    RegressionError::Checkpoint {
+        path: path.display().to_string(),
+        what,
+    }
+}
+
 /// Progress since the last report.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RegressionProgress {
@@ -116,7 +253,7 @@ pub struct Batches {
 
 impl Batches {
     /// `size` of the `rows` each, at most as many as there are.
-    pub(super) fn new(rows: Vec<u32>, size: usize, epochs: usize, seed: u64) -> Self {
+    fn new(rows: Vec<u32>, size: usize, epochs: usize, seed: u64) -> Self {
         Self {
             order: rows,
             order_epoch: None,
@@ -151,7 +288,7 @@ impl Batches {
     }
 
     /// Rows of the present batch.
-    pub(super) fn rows(&mut self) -> &[u32] {
+    fn rows(&mut self) -> &[u32] {
         let epoch = self.done / self.per_epoch();
         if self.order_epoch != Some(epoch) {
             self.order.sort_unstable();
@@ -162,21 +299,6 @@ impl Batches {
         let first = (self.done % self.per_epoch()) as usize * self.size;
         &self.order[first..first + self.size]
     }
-
-    /// Ends the present batch.
-    pub(super) fn advance(&mut self) {
-        self.done += 1;
-    }
-
-    /// Goes on behind the first `done` batches.
-    pub(super) fn go_on_after(&mut self, done: u64) {
-        self.done = done;
-    }
-}
-
-/// The value of a scalar loss, if it is finite.
-pub(super) fn finite(loss: &Tensor) -> Option<f64> {
-    Some(loss.double_value(&[])).filter(|loss| loss.is_finite())
 }
 
 #[cfg(test)]
@@ -191,7 +313,7 @@ mod tests {
     fn take(batches: &mut Batches, count: usize) -> Vec<Vec<u32>> {
         let one = |_| {
             let rows = batches.rows().to_vec();
-            batches.advance();
+            batches.done += 1;
             rows
         };
         (0..count).map(one).collect()
@@ -233,7 +355,7 @@ mod tests {
         let all = take(&mut batches(1), 8);
         for done in 0..8 {
             let mut resumed = batches(1);
-            resumed.go_on_after(done as u64);
+            resumed.done = done as u64;
             assert_eq!(take(&mut resumed, 8 - done), all[done..], "after {done}");
         }
     }
@@ -245,12 +367,15 @@ mod tests {
     }
 
     impl Regression for Counter {
-        type Error = std::convert::Infallible;
-
+        const CONFIG: &'static str = "counter";
         const REPORT_INTERVAL: u64 = 3;
 
         fn batches(&self) -> &Batches {
             &self.batches
+        }
+
+        fn batches_mut(&mut self) -> &mut Batches {
+            &mut self.batches
         }
 
         fn checkpoint_interval(&self) -> u64 {
@@ -261,17 +386,23 @@ mod tests {
             1.0 / self.steps() as f32
         }
 
-        fn step(&mut self) -> Result<f64, Self::Error> {
-            self.batches.advance();
+        fn predict_batch(&mut self) -> Result<(Tensor, Tensor), RegressionError> {
+            unreachable!("its step is its own")
+        }
+
+        fn descend(&mut self) {}
+
+        fn variables(&self) -> Vec<(String, Tensor)> {
+            Vec::new()
+        }
+
+        fn step(&mut self) -> Result<f64, RegressionError> {
+            self.batches.done += 1;
             Ok(self.steps() as f64)
         }
 
-        fn save(&self, _: &Path) -> Result<(), Self::Error> {
+        fn save(&self, _: &Path) -> Result<(), RegressionError> {
             self.saved.borrow_mut().push(self.steps());
-            Ok(())
-        }
-
-        fn load(&mut self, _: &Path) -> Result<(), Self::Error> {
             Ok(())
         }
     }
@@ -282,16 +413,14 @@ mod tests {
             saved: Vec::new().into(),
         };
         let (stop, mut reports) = (AtomicBool::new(false), Vec::new());
-        let Ok(()) = counter.run::<std::convert::Infallible>(
-            Some(Path::new("checkpoint")),
-            &stop,
-            |counter, now| {
-                assert_eq!(now.steps, counter.steps());
-                reports.push((now.steps, now.loss, now.learning_rate));
-                stop.store(now.steps >= stop_at, Ordering::Relaxed);
-                Ok(())
-            },
-        );
+        let path = Some(Path::new("checkpoint"));
+        let run = counter.run::<RegressionError>(path, &stop, |counter, now| {
+            assert_eq!(now.steps, counter.steps());
+            reports.push((now.steps, now.loss, now.learning_rate));
+            stop.store(now.steps >= stop_at, Ordering::Relaxed);
+            Ok(())
+        });
+        run.unwrap();
         (reports, counter.saved.into_inner())
     }
 

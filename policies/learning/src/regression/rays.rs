@@ -1,29 +1,26 @@
-//! Learning of the rays from depth images (method section 8): regression with Adam, on one thread.
+//! Learning of the rays from depth images (docs/method.md, Ray prediction).
 
 use std::collections::HashMap;
-use std::fs;
-use std::path::Path;
 
+use policies::Linear;
+use policies::depth::{Convolution, DepthSamples, RayLearningConfig, check};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use tch::nn;
-use tch::{Device, Kind, Reduction, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
-use super::host_tensor::{elements, elements_mut, zeros};
 use super::ray_model::Network;
 use super::ray_view::RayView;
-use super::regression::{Batches, Regression, finite};
-use policies::depth::{Convolution, DepthError, DepthSamples, RayLearningConfig, check};
-use policies::mlp::Linear;
-use policies::training::InvalidConfig;
+use super::{Batches, Regression, RegressionError};
+use crate::backend::{elements, elements_mut, zeros};
 
-/// Share of the optimizer steps in which the learning rate rises to its highest.
+/// Fraction of the optimizer steps in which the learning rate rises to its highest.
 const WARM_UP: f32 = 0.03;
 /// Adam.
 const BETA: [f64; 2] = [0.9, 0.999];
 const EPSILON: f64 = 1e-8;
 
-/// Fits a ray network to images. Its course depends on the config, the images and the seed alone.
+/// Fits a ray network to images.
 pub struct RayLearner<'a> {
     config: RayLearningConfig,
     view: RayView,
@@ -40,39 +37,6 @@ pub struct RayLearner<'a> {
     target: Tensor,
 }
 
-/// Why rays cannot be learned.
-#[derive(Debug, thiserror::Error)]
-pub enum RayLearningError {
-    /// The config is out of range.
-    #[error(transparent)]
-    Config(#[from] InvalidConfig),
-    /// Nothing to learn from.
-    #[error("{images} images are too few to learn from in batches of {batch_size}; record more")]
-    TooFewImages {
-        /// Images there are.
-        images: usize,
-        /// Images per step.
-        batch_size: usize,
-    },
-    /// A loss is NaN or infinite.
-    #[error("diverged at optimizer step {0}; take a smaller depth.learning.learning_rate")]
-    Diverged(u64),
-    /// A checkpoint cannot be written or read.
-    #[error("{path}: {what}")]
-    Checkpoint {
-        /// File.
-        path: String,
-        /// What is wrong.
-        what: String,
-    },
-    /// An image cannot be shown.
-    #[error(transparent)]
-    Image(#[from] DepthError),
-    /// libtorch says no.
-    #[error("libtorch: {0}")]
-    Torch(#[from] tch::TchError),
-}
-
 impl<'a> RayLearner<'a> {
     /// A network with random weights, to learn from all but the last `held_out` samples. Samples whose image tells nothing
     /// are left out.
@@ -85,7 +49,7 @@ impl<'a> RayLearner<'a> {
         samples: &'a DepthSamples,
         held_out: usize,
         seed: u64,
-    ) -> Result<Self, RayLearningError> {
+    ) -> Result<Self, RegressionError> {
         config.validate()?;
         tch::set_num_threads(1);
         let tells_something = |sample: &u32| {
@@ -97,9 +61,10 @@ impl<'a> RayLearner<'a> {
         let held_out = images.split_off(training);
         let batch_size = config.batch_size;
         if training < batch_size {
-            return Err(RayLearningError::TooFewImages {
-                images: training,
-                batch_size,
+            return Err(RegressionError::TooFew {
+                count: training,
+                rows: "images",
+                purpose: format!("learn from in batches of {batch_size}"),
             });
         }
         let rays = samples.num_rays as i64;
@@ -185,7 +150,7 @@ impl<'a> RayLearner<'a> {
     }
 
     /// Inputs and targets of the next batch.
-    fn fill_batch(&mut self) -> Result<(), RayLearningError> {
+    fn fill_batch(&mut self) -> Result<(), RegressionError> {
         let mut random =
             Pcg64::seed_from_u64(self.seed ^ self.steps().wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let (len, rays) = (self.view.len(), self.samples.num_rays);
@@ -205,8 +170,51 @@ impl<'a> RayLearner<'a> {
         Ok(())
     }
 
+    /// The convolutions as they are stored and run, with ReLU behind all but the last; none of a network that a bundle
+    /// does not hold.
+    #[must_use]
+    pub fn layers(&self) -> Option<(Vec<Convolution>, Vec<Linear>)> {
+        self.network.layers()
+    }
+}
+
+impl Regression for RayLearner<'_> {
+    const CONFIG: &'static str = "depth.learning";
+    const REPORT_INTERVAL: u64 = 50;
+
+    fn batches(&self) -> &Batches {
+        &self.batches
+    }
+
+    fn batches_mut(&mut self) -> &mut Batches {
+        &mut self.batches
+    }
+
+    fn checkpoint_interval(&self) -> u64 {
+        self.config.checkpoint_interval
+    }
+
+    /// Rises to the highest rate, then falls to the last one as a half cosine.
+    fn learning_rate(&self) -> f32 {
+        let highest = self.config.learning_rate;
+        let progress = self.steps() as f32 / self.total_steps() as f32;
+        if progress < WARM_UP {
+            return highest * (progress / WARM_UP).max(0.01);
+        }
+        let lowest = self.config.final_learning_rate;
+        let cosine = (std::f32::consts::PI * (progress - WARM_UP) / (1.0 - WARM_UP)).cos();
+        lowest + 0.5 * (highest - lowest) * (1.0 + cosine)
+    }
+
+    /// log2 of the distances, of augmented images.
+    fn predict_batch(&mut self) -> Result<(Tensor, Tensor), RegressionError> {
+        self.fill_batch()?;
+        let predicted = self.network.forward(&self.input, true);
+        Ok((predicted, self.target.shallow_clone()))
+    }
+
     /// Adam (Kingma and Ba, 2015).
-    fn update(&mut self) {
+    fn descend(&mut self) {
         let rate = f64::from(self.learning_rate());
         let count = (self.steps() + 1) as i32;
         let correction = BETA.map(|beta| 1.0 - beta.powi(count));
@@ -227,94 +235,13 @@ impl<'a> RayLearner<'a> {
         });
     }
 
-    /// The convolutions as they are stored and run, with ReLU behind all but the last; none of a network that a bundle
-    /// does not hold.
-    #[must_use]
-    pub fn layers(&self) -> Option<(Vec<Convolution>, Vec<Linear>)> {
-        self.network.layers()
-    }
-}
-
-impl Regression for RayLearner<'_> {
-    type Error = RayLearningError;
-
-    const REPORT_INTERVAL: u64 = 50;
-
-    fn batches(&self) -> &Batches {
-        &self.batches
-    }
-
-    fn checkpoint_interval(&self) -> u64 {
-        self.config.checkpoint_interval
-    }
-
-    /// Rises to the highest rate, then falls to the last one as a half cosine.
-    fn learning_rate(&self) -> f32 {
-        let highest = self.config.learning_rate;
-        let progress = self.steps() as f32 / self.total_steps() as f32;
-        if progress < WARM_UP {
-            return highest * (progress / WARM_UP).max(0.01);
-        }
-        let lowest = self.config.final_learning_rate;
-        let cosine = (std::f32::consts::PI * (progress - WARM_UP) / (1.0 - WARM_UP)).cos();
-        lowest + 0.5 * (highest - lowest) * (1.0 + cosine)
-    }
-
-    /// The error is that of log2 of the distances, of augmented images.
-    fn step(&mut self) -> Result<f64, RayLearningError> {
-        self.fill_batch()?;
-        let predicted = self.network.forward(&self.input, true);
-        let loss = predicted.mse_loss(&self.target, Reduction::Mean);
-        let mean = finite(&loss).ok_or(RayLearningError::Diverged(self.steps()))?;
-        loss.backward();
-        self.update();
-        self.batches.advance();
-        Ok(mean)
-    }
-
-    fn save(&self, path: &Path) -> Result<(), RayLearningError> {
-        let mut tensors: Vec<(String, Tensor)> = self.store.variables().into_iter().collect();
-        for (name, [first, second]) in &self.moments {
-            tensors.push((format!("adam.first_moment.{name}"), first.shallow_clone()));
-            tensors.push((format!("adam.second_moment.{name}"), second.shallow_clone()));
-        }
-        tensors.push(("steps".to_owned(), Tensor::from(self.steps() as i64)));
-        let beside = path.with_extension("partial");
-        Tensor::write_safetensors(&tensors, &beside)?;
-        fs::rename(&beside, path).map_err(|error| checkpoint_error(path, error.to_string()))
-    }
-
-    fn load(&mut self, path: &Path) -> Result<(), RayLearningError> {
-        let tensors = Tensor::read_safetensors(path)
-            .map_err(|error| checkpoint_error(path, format!("not a whole checkpoint ({error})")))?;
-        let mut tensors: HashMap<String, Tensor> = tensors.into_iter().collect();
-        let mut take = |name: &str, into: &mut Tensor| match tensors.remove(name) {
-            Some(tensor) if tensor.size() == into.size() => {
-                no_grad(|| into.copy_(&tensor));
-                Ok(())
-            }
-            _ => Err(checkpoint_error(
-                path,
-                format!("`{name}` is missing or of another shape: it is of another network"),
-            )),
-        };
-        for (name, mut variable) in self.store.variables() {
-            take(&name, &mut variable)?;
-        }
-        for (name, [first, second]) in &mut self.moments {
-            take(&format!("adam.first_moment.{name}"), first)?;
-            take(&format!("adam.second_moment.{name}"), second)?;
-        }
-        let mut steps = Tensor::from(0_i64);
-        take("steps", &mut steps)?;
-        self.batches.go_on_after(steps.int64_value(&[]) as u64);
-        Ok(())
-    }
-}
-
-fn checkpoint_error(path: &Path, what: String) -> RayLearningError {
-    RayLearningError::Checkpoint {
-        path: path.display().to_string(),
-        what,
+    fn variables(&self) -> Vec<(String, Tensor)> {
+        let moments = self.moments.iter().flat_map(|(name, [first, second])| {
+            [("first", first), ("second", second)].map(|(which, moment)| {
+                let name = format!("adam.{which}_moment.{name}");
+                (name, moment.shallow_clone())
+            })
+        });
+        self.store.variables().into_iter().chain(moments).collect()
     }
 }

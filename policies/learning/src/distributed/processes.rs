@@ -1,6 +1,6 @@
-//! The processes that learn together: this one alone, or those of an MPI job (feature `mpi`).
+//! The processes of a distributed training: this one alone, or those of an MPI job (feature `mpi`).
 
-use super::communicator::Communicator;
+use super::Communicator;
 
 /// What mpirun, srun and other starters of MPI jobs tell each process of a job.
 const RANK_VARIABLES: [&str; 3] = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"];
@@ -100,7 +100,7 @@ mod job {
     use mpi::topology::{Communicator as _, SimpleCommunicator};
     use mpi::traits::CommunicatorCollectives as _;
 
-    use super::super::communicator::{Communicator, LostWorker, piece};
+    use super::super::{Communicator, LostWorker, piece};
     use super::JoinError;
 
     pub(super) struct Job {

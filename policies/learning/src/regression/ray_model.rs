@@ -1,14 +1,14 @@
 //! The networks that can be learned to predict rays, in libtorch.
 
+use policies::Linear;
+use policies::depth::{Convolution, RayNetworkKind};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use tch::nn::{self, ModuleT};
 use tch::{Tensor, no_grad};
 
-use super::host_tensor::{elements, elements_mut};
 use super::ray_view::RayView;
-use policies::depth::{Convolution, RayNetworkKind};
-use policies::mlp::Linear;
+use crate::backend::{elements, elements_mut};
 
 /// Filters of the network that a bundle holds, and their number: each distance of a ray for itself, along the ray, the ray
 /// as a whole, and with the rays beside it.

@@ -23,7 +23,7 @@ impl Element for f32 {
 /// The upper half of a float32.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(transparent)]
-pub(super) struct Bf16(pub(super) u16);
+pub(crate) struct Bf16(pub(super) u16);
 
 impl Element for Bf16 {
     #[inline(always)]
@@ -106,11 +106,11 @@ macro_rules! dispatch {
                 #[target_feature(enable = "avx2")]
                 fn avx2<T: Element>($($arg: $ty),*) { $body($($arg),*) }
                 if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("avx512dq") {
-                    // SAFETY: the processor has these features.
+                    // SAFETY: the CPU has these features.
                     return unsafe { avx512($($arg),*) };
                 }
                 if is_x86_feature_detected!("avx2") {
-                    // SAFETY: the processor has this feature.
+                    // SAFETY: the CPU has this feature.
                     return unsafe { avx2($($arg),*) };
                 }
             }

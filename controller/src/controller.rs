@@ -1,6 +1,8 @@
 use policies::{
-    Bundle, BundleError, Goal, GoalYaw, NotFinite, ObservationInput, Policy, RayHistory, RayScan,
-    RaySpec, Twist, default_target,
+    Bundle, BundleError, Goal, GoalYaw, NotFinite, ObservationInput, Policy, PreviousScans,
+    Quantity, RayScan, RaySpec, Twist,
+    policy::default_target,
+    spec::{SpecError, SwitchOverrides, role},
 };
 use robots::{FootVec, JointTarget, JointVec, Robot, RobotState};
 use serde::{Deserialize, Serialize};
@@ -9,15 +11,15 @@ use crate::{
     link::{ControlInput, RobotLink},
     method::Method,
     safety::{Limited, SafetyConfig, SafetyConfigError, SafetyLimiter},
-    switch::{Decision, Switch, SwitchConfig, SwitchConfigError},
+    switch::{Decision, Switch},
 };
 
 /// Settings of the [`Controller`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ControllerConfig {
-    /// The switch between the agile and the recovery policy.
-    pub switch: SwitchConfig,
+    /// What replaces the bundle's settings of the switch between the agile and the recovery policy.
+    pub switch: SwitchOverrides,
     /// Limits of every command.
     pub safety: SafetyConfig,
 }
@@ -62,8 +64,8 @@ pub enum ControllerError {
     #[error(transparent)]
     Safety(#[from] SafetyConfigError),
     /// A setting of the switch is out of range.
-    #[error(transparent)]
-    Switch(#[from] SwitchConfigError),
+    #[error("controller.{0}")]
+    Switch(SpecError),
 }
 
 /// Runs the policies of a bundle on one robot. Clones share the weights; a step allocates nothing and depends on
@@ -75,8 +77,8 @@ pub struct Controller {
     num_feet: usize,
     num_joints: usize,
     rays: RaySpec,
-    ray_history: RayHistory,
-    earlier_rays: RayScan,
+    previous_scans: PreviousScans,
+    previous_rays: RayScan,
     /// The default posture with the robot's gains.
     default_target: JointTarget,
     command: Option<Twist>,
@@ -98,8 +100,8 @@ pub struct Controller {
     reason = "one for each robot; a box would only add a step to every look-up"
 )]
 enum Networks {
-    Agile(Policy),
-    Recovery(Policy),
+    /// One policy, and whether it tracks a twist.
+    Single(Policy, bool),
     Commanded {
         agile: Policy,
         recovery: Policy,
@@ -122,15 +124,20 @@ impl Controller {
         method: Method,
         config: &ControllerConfig,
     ) -> Result<Self, ControllerError> {
-        config.switch.validate()?;
         let networks = match method {
-            Method::Agile => Networks::Agile(bundle.agile(robot)?),
-            Method::Recovery => Networks::Recovery(bundle.recovery(robot)?),
-            Method::Abs => Networks::Abs {
-                agile: bundle.agile(robot)?,
-                recovery: bundle.recovery(robot)?,
-                switch: Switch::new(robot, bundle, &config.switch)?,
-            },
+            Method::Abs => {
+                let spec = config.switch.over(&bundle.switch());
+                spec.validate().map_err(ControllerError::Switch)?;
+                Networks::Abs {
+                    agile: bundle.policy(role::AGILE, robot)?,
+                    recovery: bundle.policy(role::RECOVERY, robot)?,
+                    switch: Switch::new(robot, bundle, &spec)?,
+                }
+            }
+            Method::Policy(role) => Networks::Single(
+                bundle.policy(&role, robot)?,
+                bundle.spec.observes(&role, Quantity::TwistCommand),
+            ),
         };
         let default_target = default_target(robot);
         Ok(Self {
@@ -138,9 +145,9 @@ impl Controller {
             limiter: SafetyLimiter::new(robot, &config.safety)?,
             num_feet: robot.num_feet(),
             num_joints: robot.num_joints(),
-            ray_history: RayHistory::new(&bundle.ray_spec),
-            earlier_rays: RayScan::default(),
-            rays: bundle.ray_spec.clone(),
+            previous_scans: PreviousScans::new(&bundle.spec.rays),
+            previous_rays: RayScan::default(),
+            rays: bundle.spec.rays.clone(),
             target: default_target.clone(),
             default_target,
             command: None,
@@ -163,16 +170,16 @@ impl Controller {
         bundle: &Bundle,
         config: &ControllerConfig,
     ) -> Result<Self, ControllerError> {
-        let mut controller = Self::new(robot, bundle, Method::Agile, config)?;
+        let mut controller = Self::new(robot, bundle, Method::agile(), config)?;
         controller.networks = Networks::Commanded {
-            agile: bundle.agile(robot)?,
-            recovery: bundle.recovery(robot)?,
+            agile: bundle.policy(role::AGILE, robot)?,
+            recovery: bundle.policy(role::RECOVERY, robot)?,
         };
         Ok(controller)
     }
 
-    /// The twist that the recovery policy follows from the next step on, with [`Method::Recovery`] (rest without one)
-    /// and in a [`commanded`](Self::commanded) controller; other methods have no use for it.
+    /// The twist that a policy tracks from the next step on, if it observes one (rest without), and that the recovery policy tracks in a
+    /// [`commanded`](Self::commanded) controller; other methods do not use it.
     pub fn set_command(&mut self, twist: Option<Twist>) {
         self.command = twist;
     }
@@ -186,25 +193,25 @@ impl Controller {
         self.fault = None;
     }
 
-    /// The robot is in another scene: what the rays saw before tells nothing of what moves. All else goes on.
+    /// The robot is in another scene: past scans say nothing of what moves in it. All else continues.
     pub fn enter_scene(&mut self) {
-        self.ray_history.reset();
+        self.previous_scans.reset();
     }
 
-    /// Policy steps between the scans that the policies compare.
-    pub fn earlier_steps(&self) -> usize {
-        self.rays.earlier_steps
+    /// Policy steps from the previous scan to the present one, 0 where the policies observe none.
+    pub fn previous_steps(&self) -> usize {
+        self.rays.previous_steps
     }
 
-    /// Takes a scan that no [`step`](Self::step) takes: one that an episode ends with, or of the time before it.
-    pub fn see(&mut self, state: &RobotState, rays: &RayScan) {
-        self.ray_history
-            .push(&self.rays, state, rays, &mut self.earlier_rays);
+    /// Takes a scan that no [`step`](Self::step) takes: the last of an episode, or one before its start.
+    pub fn observe_scan(&mut self, state: &RobotState, rays: &RayScan) {
+        self.previous_scans
+            .push(&self.rays, state, rays, &mut self.previous_rays);
     }
 
-    /// The earlier scan as it was observed with the last one; without distances where the policies observe none.
-    pub fn earlier_rays(&self) -> &RayScan {
-        &self.earlier_rays
+    /// The previous scan as it was observed with the last one; without distances where the policies observe none.
+    pub fn previous_rays(&self) -> &RayScan {
+        &self.previous_rays
     }
 
     /// One policy step over a link: read into `input`, [`step`](Self::step), write. Never allocates unless the link
@@ -314,7 +321,7 @@ impl Controller {
         }
         self.previous_contact.clone_from(&state.foot_contact);
 
-        self.see(state, rays);
+        self.observe_scan(state, rays);
         // The fallback may have changed the gains.
         self.target.clone_from(&self.default_target);
         let previous_action = self.previous_action.clone();
@@ -326,20 +333,20 @@ impl Controller {
             twist: Twist::default(),
             previous_action: &previous_action,
             ray_distance_m: &rays.distance_m,
-            earlier_ray_distance_m: &self.earlier_rays.distance_m,
+            previous_ray_distance_m: &self.previous_rays.distance_m,
         };
-        let policy = match &mut self.networks {
-            Networks::Agile(agile) => agile,
-            Networks::Recovery(recovery) => {
-                self.twist = Some(self.command.unwrap_or_default());
-                recovery
+        // A policy with a history observes the steps in which the other acts, too.
+        let (acting, waiting) = match &mut self.networks {
+            Networks::Single(policy, tracks) => {
+                self.twist = tracks.then(|| self.command.unwrap_or_default());
+                (policy, None)
             }
             Networks::Commanded { agile, recovery } => {
                 self.twist = self.command;
                 if self.twist.is_some() {
-                    recovery
+                    (recovery, Some(agile))
                 } else {
-                    agile
+                    (agile, Some(recovery))
                 }
             }
             Networks::Abs {
@@ -353,11 +360,20 @@ impl Controller {
                 } = switch.decide(&input)?;
                 self.value = Some(value);
                 self.twist = found.map(|found| found.twist);
-                if found.is_some() { recovery } else { agile }
+                if found.is_some() {
+                    (recovery, Some(agile))
+                } else {
+                    (agile, Some(recovery))
+                }
             }
         };
         input.twist = self.twist.unwrap_or_default();
-        policy.act(
+        if let Some(waiting) = waiting
+            && waiting.layout().max_history() > 1
+        {
+            waiting.observe(&input)?;
+        }
+        acting.act(
             &input,
             &mut self.previous_action,
             &mut self.target.position_rad,
@@ -368,11 +384,24 @@ impl Controller {
     fn forget(&mut self) {
         self.previous_action.fill(0.0);
         self.previous_contact.clear();
-        self.ray_history.reset();
+        self.previous_scans.reset();
         self.value = None;
         self.twist = None;
-        if let Networks::Abs { switch, .. } = &mut self.networks {
-            switch.reset();
+        match &mut self.networks {
+            Networks::Single(policy, _) => policy.reset(),
+            Networks::Commanded { agile, recovery } => {
+                agile.reset();
+                recovery.reset();
+            }
+            Networks::Abs {
+                agile,
+                recovery,
+                switch,
+            } => {
+                agile.reset();
+                recovery.reset();
+                switch.reset();
+            }
         }
     }
 }

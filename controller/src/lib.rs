@@ -15,7 +15,6 @@ mod twist_search;
 
 pub use controller::{Controller, ControllerConfig, ControllerError, Fault, Mode};
 pub use link::{ControlInput, RobotLink};
-pub use method::Method;
+pub use method::{Method, MethodError};
 pub use safety::{Limited, SafetyConfig, SafetyConfigError, SafetyLimiter};
-pub use switch::{SwitchConfig, SwitchConfigError};
-pub use twist_search::{SafeTwist, TwistIndices, TwistSearch, TwistSearchConfig};
+pub use twist_search::{SafeTwist, TwistSearch};

@@ -10,12 +10,12 @@ use policies::{Layout, MAX_RAYS, Quantity, RaySpec};
 #[derive(Clone, Debug)]
 pub(crate) struct Lookahead {
     time_s: f32,
-    /// Shares of the present twist in the mean one over that time, and in the last.
-    mean_share: f32,
-    final_share: f32,
+    /// Fractions of the present twist in the mean one over that time, and in the last.
+    mean_fraction: f32,
+    final_fraction: f32,
     rays: Range<usize>,
-    /// Those of an earlier scan, which are as a world at rest would look from here; empty without.
-    earlier_rays: Range<usize>,
+    /// Those of the previous scan, compensated for the motion of the robot; empty without.
+    previous_rays: Range<usize>,
     /// Index of the goal's x; y follows.
     goal: usize,
     /// Unit vectors of the rays.
@@ -32,13 +32,13 @@ impl Lookahead {
         time_s: f32,
         response_s: f32,
     ) -> Option<Self> {
-        let final_share = (-time_s / response_s).exp();
+        let final_fraction = (-time_s / response_s).exp();
         Some(Self {
             time_s,
-            mean_share: response_s / time_s * (1.0 - final_share),
-            final_share,
+            mean_fraction: response_s / time_s * (1.0 - final_fraction),
+            final_fraction,
             rays: layout.range(Quantity::LogRays)?,
-            earlier_rays: layout.range(Quantity::EarlierLogRays).unwrap_or(0..0),
+            previous_rays: layout.range(Quantity::PreviousLogRays).unwrap_or(0..0),
             goal: layout.range(Quantity::GoalPosition)?.start,
             directions: spec.directions().map(|d| [d.x, d.y]).collect(),
             spacing_rad: spec.angle_rad(1) - spec.angle_rad(0),
@@ -48,12 +48,12 @@ impl Lookahead {
 
     /// The mean twist until then of a robot that comes from `present` to `commanded`.
     pub(crate) fn mean_twist(&self, present: [f32; 3], commanded: [f32; 3]) -> [f32; 3] {
-        mixed(present, commanded, self.mean_share)
+        mixed(present, commanded, self.mean_fraction)
     }
 
     /// Its twist then.
     pub(crate) fn final_twist(&self, present: [f32; 3], commanded: [f32; 3]) -> [f32; 3] {
-        mixed(present, commanded, self.final_share)
+        mixed(present, commanded, self.final_fraction)
     }
 
     /// Ray `index` of a robot that has turned by `turn` spacings: its logarithm between those of its neighbours, and how that changes per spacing.
@@ -73,7 +73,7 @@ impl Lookahead {
         let t = self.time_s;
         let turn = yaw_rate * t / self.spacing_rad;
         let [min_m, max_m] = self.range_m;
-        for rays in [&self.rays, &self.earlier_rays] {
+        for rays in [&self.rays, &self.previous_rays] {
             let (before, after) = (&before[rays.clone()], &mut after[rays.clone()]);
             for (index, (after, [ahead, aside])) in
                 after.iter_mut().zip(&self.directions).enumerate()
@@ -107,7 +107,7 @@ impl Lookahead {
         let turn = yaw_rate * t / self.spacing_rad;
         let [min_m, max_m] = self.range_m;
         let mut by_mean = [0.0; 3];
-        for rays in [&self.rays, &self.earlier_rays] {
+        for rays in [&self.rays, &self.previous_rays] {
             let (before, gradient) = (&before[rays.clone()], &gradient[rays.clone()]);
             for (index, (by_log2, [ahead, aside])) in
                 gradient.iter().zip(&self.directions).enumerate()
@@ -134,27 +134,32 @@ impl Lookahead {
         by_mean[2] += t * (gx * y - gy * x);
         for (derivative, by_mean) in by_twist.iter_mut().zip(by_mean) {
             *derivative =
-                (1.0 - self.final_share) * *derivative + (1.0 - self.mean_share) * by_mean;
+                (1.0 - self.final_fraction) * *derivative + (1.0 - self.mean_fraction) * by_mean;
         }
     }
 }
 
-fn mixed(present: [f32; 3], commanded: [f32; 3], share: f32) -> [f32; 3] {
-    std::array::from_fn(|axis| commanded[axis] + share * (present[axis] - commanded[axis]))
+fn mixed(present: [f32; 3], commanded: [f32; 3], fraction: f32) -> [f32; 3] {
+    std::array::from_fn(|axis| commanded[axis] + fraction * (present[axis] - commanded[axis]))
 }
 
 #[cfg(test)]
 mod tests {
-    use policies::{GoalYaw, ObservationInput, Twist};
+    use policies::{GoalYaw, ObservationInput, Twist, observation::terms, spec::RobotSpec};
     use robots::{Robot, RobotState};
 
     use super::*;
 
     const TIME_S: f32 = 0.5;
 
+    fn layout_of(rays: &RaySpec) -> Layout {
+        let robot = RobotSpec::from(&Robot::load("go1").unwrap());
+        Layout::new(&terms::reach_avoid(rays), &robot, rays).unwrap()
+    }
+
     fn lookahead() -> (Lookahead, Layout) {
-        let (robot, spec) = (Robot::load("go1").unwrap(), RaySpec::default());
-        let layout = Layout::reach_avoid(&robot, &spec);
+        let spec = RaySpec::default();
+        let layout = layout_of(&spec);
         (Lookahead::new(&layout, &spec, TIME_S, 0.0).unwrap(), layout)
     }
 
@@ -173,7 +178,7 @@ mod tests {
                 twist: Twist::default(),
                 previous_action: &[],
                 ray_distance_m,
-                earlier_ray_distance_m: ray_distance_m,
+                previous_ray_distance_m: ray_distance_m,
             },
             &mut row,
         );
@@ -210,8 +215,8 @@ mod tests {
 
     #[test]
     fn a_twist_is_reached_as_fast_as_the_robot_responds() {
-        let (robot, spec) = (Robot::load("go1").unwrap(), RaySpec::default());
-        let layout = Layout::reach_avoid(&robot, &spec);
+        let spec = RaySpec::default();
+        let layout = layout_of(&spec);
         let lookahead = Lookahead::new(&layout, &spec, 0.5, 0.25).unwrap();
         let (present, commanded) = ([2.0, 0.0, -1.0], [0.0, 0.1, 1.0]);
         // After two time constants, and over them on average: exp(-2), and (1 - exp(-2)) / 2.
@@ -230,33 +235,33 @@ mod tests {
     #[test]
     fn what_the_rays_saw_before_moves_like_what_they_see() {
         let spec = RaySpec {
-            earlier_steps: 20,
+            previous_steps: 20,
             ..RaySpec::default()
         };
-        let layout = Layout::reach_avoid(&Robot::load("go1").unwrap(), &spec);
+        let layout = layout_of(&spec);
         let lookahead = Lookahead::new(&layout, &spec, TIME_S, 0.0).unwrap();
         let mut rays_m = [6.0; 11];
         rays_m[4] = 2.0;
         let before = observe(&layout, [3.0, 1.0], &rays_m);
         let mut after = before.clone();
         lookahead.predict(&before, [0.5, 0.2, 0.3], &mut after);
-        let earlier = layout.range(Quantity::EarlierLogRays).unwrap();
-        assert_ne!(after[earlier.clone()], before[earlier.clone()]);
-        assert_eq!(after[earlier], after[lookahead.rays.clone()]);
+        let previous = layout.range(Quantity::PreviousLogRays).unwrap();
+        assert_ne!(after[previous.clone()], before[previous.clone()]);
+        assert_eq!(after[previous], after[lookahead.rays.clone()]);
     }
 
     #[test]
     fn the_derivatives_are_those_of_the_prediction() {
-        for earlier_steps in [0, 20] {
+        for previous_steps in [0, 20] {
             check_derivatives(&RaySpec {
-                earlier_steps,
+                previous_steps,
                 ..RaySpec::default()
             });
         }
     }
 
     fn check_derivatives(spec: &RaySpec) {
-        let layout = Layout::reach_avoid(&Robot::load("go1").unwrap(), spec);
+        let layout = layout_of(spec);
         let lookahead = Lookahead::new(&layout, spec, TIME_S, 0.2).unwrap();
         let (present, direct) = ([0.3, -0.1, 0.05], [0.5, -0.2, 0.1]);
         let rays_m = [0.9, 0.8, 0.7, 0.75, 0.9, 1.2, 2.0, 2.2, 6.0, 6.0, 6.0];

@@ -1,105 +1,12 @@
-//! The search for a safe twist (method section 7).
+//! The search for a safe twist (docs/method.md, Twist search).
 //!
 //! Minimizes the squared distance to the goal after a short time, subject to a reach-avoid value below the threshold.
 //! The constraint enters as a hinge on the logit of the value, which has a slope even where the value is nearly 1 and
 //! the danger is greatest. The sum is descended by a fixed number of projected gradient steps of bounded length.
 
-use policies::{GoalYaw, Layout, RaySpec, ReachAvoidValue, Twist};
-use serde::{Deserialize, Serialize};
+use policies::{GoalYaw, Layout, Quantity, RaySpec, ReachAvoidValue, Twist, spec::TwistSearchSpec};
 
-use crate::{lookahead::Lookahead, switch::SwitchConfigError};
-
-/// Most gradient steps that a search may be asked for.
-const MAX_STEPS: usize = 100;
-
-/// Settings of the twist search.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TwistSearchConfig {
-    /// Gradient steps.
-    pub steps: usize,
-    /// Length of a step, in units of the gradient that is clipped to length 1.
-    pub step_size: f32,
-    /// The search aims at a value this far below the threshold.
-    pub margin: f32,
-    /// Weight of the constraint against the squared distance to the goal.
-    pub constraint_weight: f32,
-    /// Weight of the squared distance to the goal.
-    pub goal_weight: f32,
-    /// Time after which the distance to the goal is taken, s.
-    pub horizon_s: f32,
-    /// Largest commanded twist, in both directions. The paper allows +/-(1.5, 0.3, 3); braking with little turning
-    /// collides less, because the legs of a robot that turns reach out sideways.
-    pub limit: Twist,
-    /// The value is that of where the robot will be after this time at the twist, s; 0 takes it where the robot is (the paper's). Near an
-    /// obstacle no twist makes the place itself safe, only those that lead away from it.
-    pub lookahead_s: f32,
-    /// How the robot comes to a twist within that time: the difference to its present twist fades with this time constant, s; 0 takes the twist
-    /// for reached at once.
-    pub response_s: f32,
-}
-
-impl Default for TwistSearchConfig {
-    fn default() -> Self {
-        Self {
-            steps: 10,
-            step_size: 0.5,
-            margin: 0.2,
-            constraint_weight: 10.0,
-            goal_weight: 0.02,
-            horizon_s: 0.05,
-            limit: Twist {
-                vx_mps: 0.15,
-                vy_mps: 0.3,
-                yaw_rate_radps: 0.75,
-            },
-            lookahead_s: 0.3,
-            response_s: 0.4,
-        }
-    }
-}
-
-impl TwistSearchConfig {
-    /// Checks every setting.
-    ///
-    /// # Errors
-    /// The first that is out of range, named from `controller.switch`.
-    pub fn validate(&self) -> Result<(), SwitchConfigError> {
-        let error = |name, value, expected| {
-            Err(SwitchConfigError {
-                name,
-                value,
-                expected,
-            })
-        };
-        if !(1..=MAX_STEPS).contains(&self.steps) {
-            return error("search.steps", self.steps as f32, "1 to 100");
-        }
-        for (name, value) in [
-            ("search.step_size", self.step_size),
-            ("search.horizon_s", self.horizon_s),
-            ("search.constraint_weight", self.constraint_weight),
-            ("search.limit.vx_mps", self.limit.vx_mps),
-            ("search.limit.vy_mps", self.limit.vy_mps),
-            ("search.limit.yaw_rate_radps", self.limit.yaw_rate_radps),
-        ] {
-            if !(value > 0.0 && value.is_finite()) {
-                return error(name, value, "positive and finite");
-            }
-        }
-        for (name, value) in [
-            ("search.margin", self.margin),
-            ("search.goal_weight", self.goal_weight),
-            ("search.lookahead_s", self.lookahead_s),
-            ("search.response_s", self.response_s),
-        ] {
-            if !(value >= 0.0 && value.is_finite()) {
-                return error(name, value, "0 or more and finite");
-            }
-        }
-        Ok(())
-    }
-}
+use crate::lookahead::Lookahead;
 
 /// What the search found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -114,11 +21,11 @@ pub struct SafeTwist {
 
 /// Where the twist stands in an observation of the reach-avoid value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TwistIndices {
+pub(crate) struct TwistIndices {
     /// Index of v_x; v_y and v_z follow.
-    pub linear_velocity: usize,
+    pub(crate) linear_velocity: usize,
     /// Index of w_x; w_y and w_z follow.
-    pub angular_velocity: usize,
+    pub(crate) angular_velocity: usize,
 }
 
 impl TwistIndices {
@@ -140,7 +47,7 @@ impl TwistIndices {
 /// The search with its memory. It costs `steps + 1` evaluations of the value and its gradient.
 #[derive(Clone, Debug)]
 pub struct TwistSearch {
-    config: TwistSearchConfig,
+    config: TwistSearchSpec,
     indices: TwistIndices,
     lookahead: Option<Lookahead>,
     observation: Vec<f32>,
@@ -148,8 +55,21 @@ pub struct TwistSearch {
 }
 
 impl TwistSearch {
-    /// For observations of `dim` numbers.
-    pub fn new(config: TwistSearchConfig, indices: TwistIndices, dim: usize) -> Self {
+    /// For observations of this layout; the value is taken where the robot will be, if the settings say so.
+    pub fn of_layout(config: &TwistSearchSpec, layout: &Layout, rays: &RaySpec) -> Self {
+        let start = |quantity| layout.range(quantity).map_or(0, |range| range.start);
+        let indices = TwistIndices {
+            linear_velocity: start(Quantity::LinearVelocityBase),
+            angular_velocity: start(Quantity::AngularVelocityBase),
+        };
+        let mut search = Self::new(config.clone(), indices, layout.dim());
+        if config.lookahead_s > 0.0 {
+            search.lookahead = Lookahead::new(layout, rays, config.lookahead_s, config.response_s);
+        }
+        search
+    }
+
+    pub(crate) fn new(config: TwistSearchSpec, indices: TwistIndices, dim: usize) -> Self {
         Self {
             config,
             indices,
@@ -157,16 +77,6 @@ impl TwistSearch {
             observation: vec![0.0; dim],
             gradient: vec![0.0; dim],
         }
-    }
-
-    /// Takes the value where the robot will be, if the configuration says so.
-    #[must_use]
-    pub fn looking_ahead(mut self, layout: &Layout, rays: &RaySpec) -> Self {
-        if self.config.lookahead_s > 0.0 {
-            let c = &self.config;
-            self.lookahead = Lookahead::new(layout, rays, c.lookahead_s, c.response_s);
-        }
-        self
     }
 
     /// Searches from the twist in `observation` (the current one). Of all iterates, returns the one nearest to the
@@ -283,14 +193,14 @@ mod tests {
     };
 
     /// The paper's box.
-    fn paper() -> TwistSearchConfig {
-        TwistSearchConfig {
+    fn paper() -> TwistSearchSpec {
+        TwistSearchSpec {
             limit: Twist {
                 vx_mps: 1.5,
                 vy_mps: 0.3,
                 yaw_rate_radps: 3.0,
             },
-            ..TwistSearchConfig::default()
+            ..TwistSearchSpec::default()
         }
     }
 

@@ -15,33 +15,34 @@ use controller::{
 };
 use nalgebra::{Point2, Vector3};
 use policies::{
-    Activation, Bundle, Goal, Layout, Linear, Member, Provenance, RayScan, RaySpec,
-    ReachAvoidMember,
+    Bundle, Goal, Layout, PolicySpec, RayScan, RaySpec,
+    observation::terms,
+    spec::{NetworkSpec, Provenance, role},
 };
 use robots::Robot;
 
 use allocations::{ALLOCATIONS, layers};
 
 fn bundle(robot: &Robot, rays: &RaySpec) -> Bundle {
-    type Make = fn(&Layout, f32, Activation, Vec<Linear>, Provenance) -> Member;
-    let member = |make: Make, layout: &Layout| {
-        let widths = [layout.dim(), 32, 12];
-        let provenance = Provenance::default();
-        make(layout, 0.25, Activation::Elu, layers(&widths), provenance)
-    };
-    let agile = member(Member::agile, &Layout::agile(robot, rays));
-    let reach_avoid = ReachAvoidMember::new(
-        &Layout::reach_avoid(robot, rays),
-        agile.weights_hash().unwrap(),
-        layers(&[19, 64, 64, 1]),
-        Provenance::default(),
-    );
-    Bundle {
-        agile: Some(agile),
-        recovery: Some(member(Member::recovery, &Layout::recovery(robot, rays))),
-        reach_avoid: Some(reach_avoid),
-        ..Bundle::new(robot, rays)
+    let mut bundle = Bundle::new(PolicySpec::new(robot, rays, 0.02));
+    for (role, terms) in [
+        (role::AGILE, terms::agile(rays)),
+        (role::RECOVERY, terms::recovery()),
+    ] {
+        let spec = NetworkSpec::policy(role, terms, 0.25, Provenance::default());
+        let inputs = Layout::new(&spec.observations, &bundle.spec.robot, rays)
+            .unwrap()
+            .dim();
+        bundle
+            .insert(role, spec, layers(&[inputs, 32, 12]))
+            .unwrap();
     }
+    let agile = bundle.spec.networks[role::AGILE].sha256.clone();
+    let spec = NetworkSpec::value(terms::reach_avoid(rays), &agile, Provenance::default());
+    bundle
+        .insert(role::REACH_AVOID, spec, layers(&[19, 64, 64, 1]))
+        .unwrap();
+    bundle
 }
 
 /// Plays the robot and the operator while the control thread sleeps.

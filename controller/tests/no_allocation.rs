@@ -5,52 +5,48 @@
 mod allocations;
 
 use controller::{ControlInput, Controller, ControllerConfig, Method, Mode};
-use policies::{Activation, Bundle, Layout, Member, Provenance, RaySpec, ReachAvoidMember};
+use policies::{
+    Bundle, Layout, PolicySpec, RaySpec,
+    observation::terms,
+    spec::{NetworkSpec, Provenance, role},
+};
 use robots::Robot;
 
 use allocations::{ALLOCATIONS, layers};
 
 fn bundle(robot: &Robot, rays: &RaySpec) -> Bundle {
-    let provenance = Provenance::default;
-    let agile = Member::agile(
-        &Layout::agile(robot, rays),
-        0.25,
-        Activation::Elu,
-        layers(&[Layout::agile(robot, rays).dim(), 512, 256, 128, 12]),
-        provenance(),
-    );
-    let recovery = Member::recovery(
-        &Layout::recovery(robot, rays),
-        0.25,
-        Activation::Elu,
-        layers(&[49, 512, 256, 128, 12]),
-        provenance(),
-    );
+    let mut bundle = Bundle::new(PolicySpec::new(robot, rays, 0.02));
+    for (role, terms) in [
+        (role::AGILE, terms::agile(rays)),
+        (role::RECOVERY, terms::recovery()),
+    ] {
+        let spec = NetworkSpec::policy(role, terms, 0.25, Provenance::default());
+        let inputs = Layout::new(&spec.observations, &bundle.spec.robot, rays)
+            .unwrap()
+            .dim();
+        bundle
+            .insert(role, spec, layers(&[inputs, 512, 256, 128, 12]))
+            .unwrap();
+    }
+    let agile = bundle.spec.networks[role::AGILE].sha256.clone();
+    let spec = NetworkSpec::value(terms::reach_avoid(rays), &agile, Provenance::default());
     // The value rises with v_x and little else.
-    let inputs = Layout::reach_avoid(robot, rays).dim();
+    let inputs = Layout::new(&spec.observations, &bundle.spec.robot, rays)
+        .unwrap()
+        .dim();
     let mut value = layers(&[inputs, 64, 64, 1]);
     for (unit, row) in value[0].weight.chunks_exact_mut(inputs).enumerate() {
         row[0] = if unit % 2 == 0 { 1.0 } else { -1.0 };
     }
-    let reach_avoid = ReachAvoidMember::new(
-        &Layout::reach_avoid(robot, rays),
-        agile.weights_hash().unwrap(),
-        value,
-        provenance(),
-    );
-    Bundle {
-        agile: Some(agile),
-        recovery: Some(recovery),
-        reach_avoid: Some(reach_avoid),
-        ..Bundle::new(robot, rays)
-    }
+    bundle.insert(role::REACH_AVOID, spec, value).unwrap();
+    bundle
 }
 
 #[test]
 fn steps_and_faults_allocate_nothing() {
-    for earlier_steps in [0, 5] {
+    for previous_steps in [0, 5] {
         check(&RaySpec {
-            earlier_steps,
+            previous_steps,
             ..RaySpec::default()
         });
     }
@@ -61,7 +57,7 @@ fn check(rays: &RaySpec) {
     let bundle = bundle(&robot, rays);
     let mut config = ControllerConfig::default();
     // Any twist will do.
-    config.switch.min_gain = Some(-2.0);
+    config.switch.min_improvement = Some(-2.0);
     // Where this value network changes its sign does not matter, only that both policies act.
     let mut input = ControlInput::new(&robot, rays);
     let mut value_at = |vx_mps: f32| {
@@ -73,8 +69,8 @@ fn check(rays: &RaySpec) {
     config.switch.threshold = Some(0.5 * (value_at(0.0) + value_at(3.0)));
 
     for (method, modes) in [
-        (Method::Agile, vec![Mode::Agile, Mode::Fallback]),
-        (Method::Recovery, vec![Mode::Recovery, Mode::Fallback]),
+        (Method::agile(), vec![Mode::Agile, Mode::Fallback]),
+        (Method::recovery(), vec![Mode::Recovery, Mode::Fallback]),
         (
             Method::Abs,
             vec![Mode::Agile, Mode::Recovery, Mode::Fallback],

@@ -10,8 +10,3 @@ pub use config::{ReachAvoidConfig, TargetKind};
 pub use report::{CalibrationBin, Outcome, ValueReport};
 pub use rollouts::{Rollouts, RolloutsError};
 pub use value::ReachAvoidValue;
-
-/// Values below this are safe (paper, section V-B).
-pub const DEFAULT_THRESHOLD: f32 = -0.05;
-/// By how much a twist lowers the value on which the recovery policy acts, if nothing else is said.
-pub const DEFAULT_MIN_GAIN: f32 = 0.1;

@@ -32,7 +32,7 @@ impl Probe {
             previous_action: &[],
             ray_distance_m: &vec![ray_m; self.num_rays],
             // Nothing moves.
-            earlier_ray_distance_m: &vec![ray_m; self.num_rays],
+            previous_ray_distance_m: &vec![ray_m; self.num_rays],
         };
         self.layout.write(&input, &mut row);
         self.value.value(&row)
@@ -46,12 +46,12 @@ fn the_values_know_an_open_field_from_a_wall() {
         let robot = Robot::load(&name[..3]).unwrap();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("bundles");
         let bundle = Bundle::load(&folder.join(name)).unwrap();
-        let (value, member) = bundle.reach_avoid(&robot).unwrap();
-        let threshold = member.threshold;
+        let (value, layout) = bundle.reach_avoid(&robot).unwrap();
+        let threshold = bundle.switch().threshold;
         let mut probe = Probe {
             value,
-            layout: Layout::reach_avoid(&robot, &bundle.ray_spec),
-            num_rays: bundle.ray_spec.count,
+            layout,
+            num_rays: bundle.spec.rays.count,
             robot,
         };
         for speed_mps in [0.0, 1.0, 2.5] {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 #[cfg(feature = "train")]
-use policies::train::Processes;
+use learning::Processes;
 use robots::Robot;
 use time::OffsetDateTime;
 
@@ -291,4 +291,4 @@ fn check(mut config: Config, processes: usize) -> Result<(Config, Robot)> {
 }
 
 #[cfg(feature = "train")]
-pub use {session::learner, together::goes_on};
+pub use {session::runner, together::goes_on};

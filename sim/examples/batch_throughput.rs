@@ -5,9 +5,8 @@ use std::time::Instant;
 
 use robots::Robot;
 use sim::{
-    batch::{BatchEngine, Instructions},
-    engine::{Engine, EpisodeStart, PhysicsConfig, PhysicsState},
-    obstacle::Obstacle,
+    engine::{BatchEngine, Engine, EpisodeStart, Instructions, PhysicsConfig, PhysicsState},
+    scene::Obstacle,
 };
 
 const ROBOTS: usize = 512;

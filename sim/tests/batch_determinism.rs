@@ -8,10 +8,8 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use robots::Robot;
 use sim::{
-    batch::{BatchEngine, Instructions},
-    engine::{Engine, EpisodeStart, PhysicsConfig, PhysicsState},
-    obstacle::{Obstacle, ObstacleShape},
-    terrain::{HeightField, Terrain},
+    engine::{BatchEngine, Engine, EpisodeStart, Instructions, PhysicsConfig, PhysicsState},
+    scene::{HeightField, Obstacle, ObstacleShape, Terrain},
 };
 
 const ROBOTS: usize = 40;

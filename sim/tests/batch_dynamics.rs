@@ -7,10 +7,7 @@ use nalgebra::{
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use robots::{JointVec, Link, Robot};
-use sim::{
-    batch::BatchEngine,
-    engine::{Engine, EpisodeStart, PhysicsConfig, PhysicsState},
-};
+use sim::engine::{BatchEngine, Engine, EpisodeStart, PhysicsConfig, PhysicsState};
 
 const STEP_S: f32 = 0.01;
 

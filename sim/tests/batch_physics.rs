@@ -7,10 +7,8 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use robots::{JointVec, Robot};
 use sim::{
-    batch::BatchEngine,
-    engine::{Engine, EngineError, EpisodeStart, PhysicsConfig, PhysicsState},
-    obstacle::{Obstacle, ObstacleShape},
-    terrain::{HeightField, Terrain},
+    engine::{BatchEngine, Engine, EngineError, EpisodeStart, PhysicsConfig, PhysicsState},
+    scene::{HeightField, Obstacle, ObstacleShape, Terrain},
 };
 
 fn go1() -> Robot {

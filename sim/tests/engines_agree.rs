@@ -3,10 +3,8 @@
 use nalgebra::{UnitQuaternion, Vector3};
 use robots::Robot;
 use sim::{
-    batch::BatchEngine,
-    engine::{Engine, EpisodeStart, PhysicsConfig, PhysicsState},
-    obstacle::Obstacle,
-    rapier_engine::RapierEngine,
+    engine::{BatchEngine, Engine, EpisodeStart, PhysicsConfig, PhysicsState, RapierEngine},
+    scene::Obstacle,
 };
 
 /// Largest differences over a run.

@@ -1,7 +1,12 @@
 use std::convert::Infallible;
 
 use nalgebra::{Point2, Point3};
-use policies::{ACTION_CLIP, Activation, Layout, Linear, Member, Provenance, Quantity, RaySpec};
+use policies::{
+    Linear, PolicySpec, Quantity, RaySpec,
+    observation::terms,
+    policy::ACTION_CLIP,
+    spec::{NetworkSpec, Provenance},
+};
 
 use super::*;
 
@@ -11,7 +16,7 @@ fn go1() -> Robot {
 
 /// A linear policy: action j = sum of `weight` (joint, observation element, value) + 0.01 j.
 fn bundle(weight: &[(usize, usize, f32)]) -> Bundle {
-    let (robot, ray_spec) = (go1(), RaySpec::default());
+    let ray_spec = RaySpec::default();
     let mut linear = Linear {
         weight: vec![0.0; 12 * 61],
         bias: (0..12).map(|joint| 0.01 * joint as f32).collect(),
@@ -20,25 +25,19 @@ fn bundle(weight: &[(usize, usize, f32)]) -> Bundle {
     for &(joint, element, value) in weight {
         linear.weight[joint * 61 + element] = value;
     }
-    let layout = Layout::agile(&robot, &ray_spec);
-    let agile = Member::agile(
-        &layout,
-        0.25,
-        Activation::Elu,
-        vec![linear],
-        Provenance::default(),
-    );
-    Bundle {
-        agile: Some(agile),
-        ..Bundle::new(&robot, &ray_spec)
-    }
+    bundle_of(&ray_spec, vec![linear])
+}
+
+fn bundle_of(rays: &RaySpec, agile: Vec<Linear>) -> Bundle {
+    let mut bundle = Bundle::new(PolicySpec::new(&go1(), rays, 0.02));
+    let spec = NetworkSpec::policy(role::AGILE, terms::agile(rays), 0.25, Provenance::default());
+    bundle.insert(role::AGILE, spec, agile).unwrap();
+    bundle
 }
 
 fn element(quantity: Quantity) -> usize {
-    Layout::agile(&go1(), &RaySpec::default())
-        .range(quantity)
-        .unwrap()
-        .start
+    let layout = bundle(&[]).spec.layout(role::AGILE).unwrap();
+    layout.range(quantity).unwrap().start
 }
 
 fn controller(weight: &[(usize, usize, f32)]) -> Controller {
@@ -46,7 +45,13 @@ fn controller(weight: &[(usize, usize, f32)]) -> Controller {
 }
 
 fn agile(bundle: &Bundle) -> Controller {
-    Controller::new(&go1(), bundle, Method::Agile, &ControllerConfig::default()).unwrap()
+    Controller::new(
+        &go1(),
+        bundle,
+        Method::agile(),
+        &ControllerConfig::default(),
+    )
+    .unwrap()
 }
 
 /// Standing at the origin in the default posture, the goal 2 m ahead and 1 m to the left.
@@ -102,30 +107,22 @@ fn goal_time_and_rays_reach_the_policy() {
 
 #[test]
 fn what_the_rays_saw_before_reaches_the_policy_until_the_scene_changes() {
-    let robot = go1();
     let ray_spec = RaySpec {
-        earlier_steps: 3,
+        previous_steps: 3,
         ..RaySpec::default()
     };
-    let layout = Layout::agile(&robot, &ray_spec);
+    let layout = bundle_of(&ray_spec, Vec::new())
+        .spec
+        .layout(role::AGILE)
+        .unwrap();
     let mut linear = Linear {
         weight: vec![0.0; 12 * layout.dim()],
         bias: vec![0.0; 12],
         inputs: layout.dim(),
     };
     // Joint 0 does what the ray ahead saw.
-    linear.weight[layout.range(Quantity::EarlierLogRays).unwrap().start + 5] = 1.0;
-    let agile = Member::agile(
-        &layout,
-        0.25,
-        Activation::Elu,
-        vec![linear],
-        Provenance::default(),
-    );
-    let bundle = Bundle {
-        agile: Some(agile),
-        ..Bundle::new(&robot, &ray_spec)
-    };
+    linear.weight[layout.range(Quantity::PreviousLogRays).unwrap().start + 5] = 1.0;
+    let bundle = bundle_of(&ray_spec, vec![linear]);
     let mut controller = self::agile(&bundle);
     let mut input = input();
     let mut see = |controller: &mut Controller, ahead_m: f32| {
@@ -247,10 +244,8 @@ fn a_fault_in_the_input_gives_damping_and_its_reason() {
 #[test]
 fn a_policy_that_overflows_gives_the_fallback() {
     let goal = element(Quantity::GoalPosition);
-    let mut bundle = bundle(&[]);
     // The goal 2 m ahead gives infinity in the first layer, and infinity minus infinity in the second.
-    let agile = bundle.agile.as_mut().unwrap();
-    let mut first = agile.layers[0].clone();
+    let mut first = bundle(&[]).layers(role::AGILE)[0].clone();
     for output in 0..2 {
         first.weight[output * 61 + goal] = f32::MAX;
     }
@@ -261,7 +256,7 @@ fn a_policy_that_overflows_gives_the_fallback() {
     };
     second.weight[0] = f32::MAX;
     second.weight[1] = f32::MIN;
-    agile.layers = vec![first, second];
+    let bundle = bundle_of(&RaySpec::default(), vec![first, second]);
     let mut controller = self::agile(&bundle);
     step(&mut controller, &input());
     assert_eq!(
@@ -345,13 +340,13 @@ fn a_cycle_reads_steps_and_writes() {
 #[test]
 fn what_does_not_fit_makes_no_controller() {
     let mut other = bundle(&[]);
-    other.robot = "go2".to_owned();
+    other.spec.robot.name = "go2".to_owned();
     let error = |bundle: &Bundle, config: &ControllerConfig| {
-        let controller = Controller::new(&go1(), bundle, Method::Agile, config);
+        let controller = Controller::new(&go1(), bundle, Method::agile(), config);
         controller.unwrap_err().to_string()
     };
     let message = error(&other, &ControllerConfig::default());
-    assert!(message.contains("for robot `go2`"), "{message}");
+    assert!(message.contains("trained with go2"), "{message}");
     let mut config = ControllerConfig::default();
     config.safety.effort_factor = 0.0;
     let message = error(&bundle(&[]), &config);

@@ -8,8 +8,6 @@ use crate::Method;
 pub struct DeployConfig {
     /// What controls the robot while it runs.
     pub method: Method,
-    /// The policy sees rays that end farther behind the goal than this shortened, as it has learned, m.
-    pub illusion_margin_m: f32,
     /// Standing up, standing and lying down.
     pub posture: PostureConfig,
     /// Limits of every command that is sent.
@@ -26,7 +24,6 @@ impl Default for DeployConfig {
     fn default() -> Self {
         Self {
             method: Method::Abs,
-            illusion_margin_m: 0.3,
             posture: PostureConfig::default(),
             limits: LimitConfig::default(),
             faults: FaultConfig::default(),
@@ -228,7 +225,6 @@ impl DeployConfig {
         } = self;
         // The longest time-outs still give the defined command within 40 ms where a fall is at stake.
         let bounds = [
-            ("illusion_margin_m", self.illusion_margin_m, 0.0, 1000.0),
             ("posture.stiffness", posture.stiffness, 1.0, 500.0),
             ("posture.damping", posture.damping, 0.0, 50.0),
             ("posture.stand_up_s", posture.stand_up_s, 0.5, 60.0),

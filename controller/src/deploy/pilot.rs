@@ -1,6 +1,6 @@
 //! All that decides in one cycle.
 
-use policies::{Bundle, GoalYaw, RayMemory, RayScan, observation::MAX_EPISODE_S};
+use policies::{Bundle, GoalYaw, RayMemory, RayScan, observation::MAX_EPISODE_S, spec::role};
 use rand_pcg::Pcg64;
 use robots::{JointTarget, JointVec, Robot, RobotState};
 
@@ -60,7 +60,7 @@ pub struct Pilot {
     rays: RayScan,
     /// The rays with the illusion, as the policy sees them.
     seen_rays: RayScan,
-    illusion_margin_m: f32,
+    illusion_margin_m: Option<f32>,
     stream: Pcg64,
     odometry_ns: u64,
     buttons: u16,
@@ -103,18 +103,22 @@ impl Pilot {
             fallback_damping_nms: config.limits.damping_nms,
         };
         let controller = |method| Controller::new(robot, bundle, method, controller_config);
-        let brake = match &bundle.recovery {
-            Some(_) => Some(controller(Method::Recovery)?),
-            None => None,
+        let policy_step_s = CYCLES_PER_POLICY_STEP as f32 * CYCLE_NS as f32 * 1e-9;
+        let step = bundle.spec.check_policy_step(policy_step_s);
+        step.map_err(|error| ControllerError::Bundle(error.into()))?;
+        let brake = match bundle.has(role::RECOVERY) {
+            true => Some(controller(Method::recovery())?),
+            false => None,
         };
         let posture = &config.posture;
-        let memory = (bundle.rays.as_ref())
-            .map(|_| bundle.ray_memory())
+        let memory = bundle
+            .has(role::RAYS)
+            .then(|| bundle.ray_memory())
             .transpose();
         let memory = memory.map_err(ControllerError::from)?;
         let predicted = memory.as_ref().map(RayMemory::num_seen);
         Ok(Self {
-            monitor: Monitor::new(robot, &bundle.ray_spec, predicted, &config.faults),
+            monitor: Monitor::new(robot, &bundle.spec.rays, predicted, &config.faults),
             estimator: Estimator::new(robot, &config.estimator),
             durations: Durations {
                 stand_up_s: posture.stand_up_s,
@@ -131,9 +135,9 @@ impl Pilot {
             estimate: RobotState::zero(robot.num_joints(), robot.num_feet()),
             memory,
             scan_ns: 0,
-            rays: RayScan::clear(&bundle.ray_spec),
-            seen_rays: RayScan::clear(&bundle.ray_spec),
-            illusion_margin_m: config.illusion_margin_m,
+            rays: RayScan::clear(&bundle.spec.rays),
+            seen_rays: RayScan::clear(&bundle.spec.rays),
+            illusion_margin_m: bundle.spec.illusion_margin_m,
             stream: Pcg64::new(0, 0),
             odometry_ns: 0,
             buttons: 0,
@@ -311,9 +315,11 @@ impl Pilot {
             _ => &mut self.controller,
         };
         let goal = &self.goal.goal;
-        let bound_m = GoalYaw::new(&self.estimate, goal).distance_m() + self.illusion_margin_m;
         self.seen_rays.clone_from(&self.rays);
-        self.seen_rays.apply_illusion(bound_m, &mut self.stream);
+        if let Some(margin_m) = self.illusion_margin_m {
+            let bound_m = GoalYaw::new(&self.estimate, goal).distance_m() + margin_m;
+            self.seen_rays.apply_illusion(bound_m, &mut self.stream);
+        }
         let target = controller.step(&self.estimate, &self.seen_rays, goal, time_left_s);
         self.held.clone_from(target);
         match controller.fault() {

@@ -1,4 +1,4 @@
-use policies::default_target;
+use policies::policy::default_target;
 
 use super::*;
 

@@ -1,5 +1,9 @@
 use nalgebra::{Point2, Point3};
-use policies::{Activation, GoalYaw, Linear, Member, Provenance, RaySpec, ReachAvoidMember, Twist};
+use policies::{
+    GoalYaw, Linear, PolicySpec, RaySpec, Twist,
+    observation::{ObservationTerm, terms},
+    spec::{NetworkSpec, Provenance, SwitchOverrides, role},
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -30,11 +34,14 @@ fn start(layout: &Layout, quantity: Quantity) -> usize {
 /// previous action 0, action 0 is 0.25. Value: tanh(v_x - 1 + v_z + w_y).
 fn bundle() -> Bundle {
     let (robot, rays) = (go1(), RaySpec::default());
-    let [agile, recovery, value] = [
-        Layout::agile(&robot, &rays),
-        Layout::recovery(&robot, &rays),
-        Layout::reach_avoid(&robot, &rays),
-    ];
+    let mut bundle = Bundle::new(PolicySpec::new(&robot, &rays, 0.02));
+    let policy = |role, terms| NetworkSpec::policy(role, terms, 0.25, Provenance::default());
+    let layout_of =
+        |terms: &[ObservationTerm]| Layout::new(terms, &bundle.spec.robot, &rays).unwrap();
+    let (agile, recovery) = (
+        layout_of(&terms::agile(&rays)),
+        layout_of(&terms::recovery()),
+    );
     let mut agile_linear = linear(61, 12, &[(1, start(&agile, Quantity::PreviousAction), 1.0)]);
     agile_linear.bias[0] = 0.5;
     let twist = start(&recovery, Quantity::TwistCommand);
@@ -51,32 +58,34 @@ fn bundle() -> Bundle {
     recovery_linear.bias[0] = 0.25;
     let mut value_linear = linear(19, 1, &[(0, 0, 1.0), (0, 2, 1.0), (0, 4, 1.0)]);
     value_linear.bias[0] = -1.0;
-    let policy = |make: fn(&Layout, f32, Activation, Vec<Linear>, Provenance) -> Member,
-                  layout: &Layout,
-                  linear: Linear| {
-        make(
-            layout,
-            0.25,
-            Activation::Elu,
-            vec![linear],
-            Provenance::default(),
-        )
-    };
-    let agile = policy(Member::agile, &agile, agile_linear);
-    Bundle {
-        reach_avoid: Some(ReachAvoidMember::new(
-            &value,
-            agile.weights_hash().unwrap(),
-            vec![value_linear],
-            Provenance::default(),
-        )),
-        agile: Some(agile),
-        recovery: Some(policy(Member::recovery, &recovery, recovery_linear)),
-        ..Bundle::new(&robot, &rays)
-    }
+    let spec = policy(role::AGILE, terms::agile(&rays));
+    bundle
+        .insert(role::AGILE, spec, vec![agile_linear])
+        .unwrap();
+    let spec = policy(role::RECOVERY, terms::recovery());
+    bundle
+        .insert(role::RECOVERY, spec, vec![recovery_linear])
+        .unwrap();
+    insert_value(&mut bundle, vec![value_linear]);
+    bundle
 }
 
-fn controller(switch: SwitchConfig) -> Controller {
+fn insert_value(bundle: &mut Bundle, layers: Vec<Linear>) {
+    let agile = bundle.spec.networks[role::AGILE].sha256.clone();
+    let spec = NetworkSpec::value(
+        terms::reach_avoid(&RaySpec::default()),
+        &agile,
+        Provenance::default(),
+    );
+    bundle.insert(role::REACH_AVOID, spec, layers).unwrap();
+}
+
+/// What the bundle says of its switch.
+fn switch_of(bundle: &mut Bundle) -> &mut SwitchSpec {
+    bundle.spec.switch.get_or_insert_default()
+}
+
+fn controller(switch: SwitchOverrides) -> Controller {
     let config = ControllerConfig {
         switch,
         ..ControllerConfig::default()
@@ -85,9 +94,9 @@ fn controller(switch: SwitchConfig) -> Controller {
 }
 
 /// A twist is reached at once.
-fn at_once() -> SwitchConfig {
-    let mut config = SwitchConfig::default();
-    config.search.response_s = 0.0;
+fn at_once() -> SwitchOverrides {
+    let mut config = SwitchOverrides::default();
+    config.search.response_s = Some(0.0);
     config
 }
 
@@ -96,7 +105,7 @@ fn input(vx_mps: f32) -> ControlInput {
     let robot = go1();
     let mut input = ControlInput::new(&robot, &RaySpec::default());
     input.state.position_world = Point3::new(0.0, 0.0, 0.3);
-    input.state.joint_position_rad = policies::default_target(&robot).position_rad;
+    input.state.joint_position_rad = policies::policy::default_target(&robot).position_rad;
     input.state.linear_velocity_base.x = vx_mps;
     input.goal.position_world = Point2::new(5.0, 0.0);
     input.time_left_s = 4.5;
@@ -146,7 +155,7 @@ fn the_agile_policy_acts_below_the_threshold_and_recovery_from_there_on() {
     }
 
     // The threshold itself is not safe.
-    let mut at_zero = self::controller(SwitchConfig {
+    let mut at_zero = self::controller(SwitchOverrides {
         threshold: Some(0.0),
         ..at_once()
     });
@@ -159,7 +168,7 @@ fn the_agile_policy_acts_below_the_threshold_and_recovery_from_there_on() {
 
 #[test]
 fn each_policy_observes_the_action_that_the_other_applied() {
-    let mut controller = controller(SwitchConfig::default());
+    let mut controller = controller(SwitchOverrides::default());
     assert_close(step(&mut controller, &input(3.0))[1], 0.0);
     // Recovery's 0.25 is seen by agile, and agile's 0.5 by recovery.
     assert_close(step(&mut controller, &input(0.0))[1], 0.25);
@@ -172,7 +181,7 @@ fn each_policy_observes_the_action_that_the_other_applied() {
 #[test]
 fn the_threshold_is_the_bundles_unless_the_config_has_one() {
     let mut bundle = bundle();
-    bundle.reach_avoid.as_mut().unwrap().threshold = -0.5;
+    switch_of(&mut bundle).threshold = -0.5;
     let mode = |threshold| {
         let mut config = ControllerConfig::default();
         config.switch.threshold = threshold;
@@ -187,9 +196,9 @@ fn the_threshold_is_the_bundles_unless_the_config_has_one() {
 #[test]
 fn recovery_acts_only_on_a_twist_that_is_better_by_enough() {
     // At 3 m/s the value is tanh(2); braking to rest leads to one between 0 and -0.9.
-    let acts = |min_gain| {
-        let mut controller = controller(SwitchConfig {
-            min_gain: Some(min_gain),
+    let acts = |min_improvement| {
+        let mut controller = controller(SwitchOverrides {
+            min_improvement: Some(min_improvement),
             ..at_once()
         });
         step(&mut controller, &input(3.0));
@@ -201,8 +210,8 @@ fn recovery_acts_only_on_a_twist_that_is_better_by_enough() {
 
     // Where nothing is set, the bundle says it.
     let mut bundle = bundle();
-    let mut bundled = |min_gain| {
-        bundle.reach_avoid.as_mut().unwrap().min_gain = min_gain;
+    let mut bundled = |min_improvement| {
+        switch_of(&mut bundle).min_improvement = min_improvement;
         let config = ControllerConfig {
             switch: at_once(),
             ..ControllerConfig::default()
@@ -218,8 +227,8 @@ fn recovery_acts_only_on_a_twist_that_is_better_by_enough() {
 fn with_hysteresis_recovery_holds_on() {
     // tanh(-0.3) = -0.29 lies between -0.05 - 0.4 and -0.05.
     let modes = |hysteresis| {
-        let mut controller = controller(SwitchConfig {
-            hysteresis,
+        let mut controller = controller(SwitchOverrides {
+            hysteresis: Some(hysteresis),
             ..at_once()
         });
         [0.7, 3.0, 0.7, 0.2, 0.7].map(|vx_mps| {
@@ -233,20 +242,57 @@ fn with_hysteresis_recovery_holds_on() {
 }
 
 #[test]
-fn the_value_sees_the_measured_vertical_and_tilting_speed_only_if_asked() {
+fn the_value_observes_the_vertical_and_tilting_speed_only_if_its_terms_are_not_masked() {
     let mut input = input(0.0);
     input.state.linear_velocity_base.z = 2.0;
     input.state.angular_velocity_base.y = 3.0;
-    let value = |measured_twist| {
-        let mut controller = controller(SwitchConfig {
-            measured_twist,
-            ..SwitchConfig::default()
-        });
+    let value = |masked: bool| {
+        let mut bundle = bundle();
+        let network = bundle.spec.networks.get_mut(role::REACH_AVOID).unwrap();
+        if !masked {
+            network
+                .observations
+                .iter_mut()
+                .for_each(|term| term.mask.clear());
+        }
+        let config = ControllerConfig::default();
+        let mut controller = Controller::new(&go1(), &bundle, Method::Abs, &config).unwrap();
         step(&mut controller, &input);
         controller.value().unwrap()
     };
-    assert_close(value(false), (-1f32).tanh());
-    assert_close(value(true), 4f32.tanh());
+    assert_close(value(true), (-1f32).tanh());
+    assert_close(value(false), 4f32.tanh());
+}
+
+/// The agile policy acts on joint 0 by its angular velocity two steps ago, whoever acted then.
+#[test]
+fn a_history_holds_the_steps_in_which_the_other_policy_acted() {
+    let mut bundle = bundle();
+    let mut spec = bundle.spec.networks[role::AGILE].clone();
+    spec.observations = vec![ObservationTerm::from(Quantity::AngularVelocityBase).with_history(3)];
+    bundle
+        .insert(role::AGILE, spec, vec![linear(9, 12, &[(0, 0, 1.0)])])
+        .unwrap();
+    let agile = bundle.spec.networks[role::AGILE].sha256.clone();
+    let value = bundle.spec.networks.get_mut(role::REACH_AVOID).unwrap();
+    value.output = policies::spec::Output::Value {
+        policy_sha256: agile,
+    };
+    let config = ControllerConfig {
+        switch: at_once(),
+        ..ControllerConfig::default()
+    };
+    let mut controller = Controller::new(&go1(), &bundle, Method::Abs, &config).unwrap();
+    let mut acted = |vx_mps, roll_radps| {
+        let mut input = input(vx_mps);
+        input.state.angular_velocity_base.x = roll_radps;
+        (step(&mut controller, &input)[0], controller.mode())
+    };
+    assert_eq!(acted(0.0, 0.5), (0.5, Mode::Agile));
+    assert_eq!(acted(3.0, 0.25).1, Mode::Recovery);
+    assert_eq!(acted(3.0, 0.75).1, Mode::Recovery);
+    assert_eq!(acted(0.0, 0.0), (0.25, Mode::Agile));
+    assert_eq!(acted(0.0, 0.0), (0.75, Mode::Agile));
 }
 
 #[test]
@@ -271,7 +317,7 @@ fn what_is_not_finite_gives_the_fallback_whichever_policy_acts() {
         ),
     ];
     for vx_mps in [0.0, 3.0] {
-        let mut controller = controller(SwitchConfig::default());
+        let mut controller = controller(SwitchOverrides::default());
         for (damage, expected) in cases {
             let mut damaged = input(vx_mps);
             damage(&mut damaged);
@@ -288,10 +334,9 @@ fn what_is_not_finite_gives_the_fallback_whichever_policy_acts() {
 #[test]
 fn a_value_that_overflows_gives_the_fallback() {
     let mut bundle = bundle();
-    let value = bundle.reach_avoid.as_mut().unwrap();
     let first = linear(19, 2, &[(0, 0, f32::MAX), (1, 0, f32::MAX)]);
     let second = linear(2, 1, &[(0, 0, f32::MAX), (0, 1, f32::MIN)]);
-    value.layers = vec![first, second];
+    insert_value(&mut bundle, vec![first, second]);
     let config = ControllerConfig::default();
     let mut controller = Controller::new(&go1(), &bundle, Method::Abs, &config).unwrap();
     step(&mut controller, &input(3.0));
@@ -301,7 +346,7 @@ fn a_value_that_overflows_gives_the_fallback() {
 #[test]
 fn recovery_alone_follows_its_command() {
     let config = ControllerConfig::default();
-    let mut controller = Controller::new(&go1(), &bundle(), Method::Recovery, &config).unwrap();
+    let mut controller = Controller::new(&go1(), &bundle(), Method::recovery(), &config).unwrap();
     assert_eq!(step(&mut controller, &input(0.0))[2..5], [0.0; 3]);
     let twist = Twist {
         vx_mps: -0.5,
@@ -329,30 +374,42 @@ fn networks_that_the_method_needs_and_that_are_missing_are_named() {
         let controller = Controller::new(&go1(), &bundle, method, &ControllerConfig::default());
         controller.map(|_| ()).map_err(|error| error.to_string())
     };
+    fn without(bundle: &mut Bundle, role: &str) {
+        bundle.spec.networks.remove(role);
+    }
     for (edit, name) in [
-        ((|b| b.agile = None) as fn(&mut Bundle), "[agile]"),
-        (|b| b.recovery = None, "[recovery]"),
-        (|b| b.reach_avoid = None, "[reach_avoid]"),
+        ((|b| without(b, role::AGILE)) as fn(&mut Bundle), "agile"),
+        (|b| without(b, role::RECOVERY), "recovery"),
+        (|b| without(b, role::REACH_AVOID), "reach-avoid"),
     ] {
         let message = error(edit, Method::Abs).unwrap_err();
-        assert!(message.contains(&format!("no {name} network")), "{message}");
+        assert!(
+            message.contains(&format!("no network `{name}`")),
+            "{message}"
+        );
     }
-    let only_agile: fn(&mut Bundle) = |b| (b.recovery, b.reach_avoid) = (None, None);
-    assert_eq!(error(only_agile, Method::Agile), Ok(()));
-    assert_eq!(error(|b| b.agile = None, Method::Recovery), Ok(()));
+    let only_agile: fn(&mut Bundle) = |b| b.spec.networks.retain(|role, _| role == role::AGILE);
+    assert_eq!(error(only_agile, Method::agile()), Ok(()));
+    assert_eq!(
+        error(|b| without(b, role::AGILE), Method::recovery()),
+        Ok(())
+    );
 }
 
 #[test]
 fn settings_out_of_range_are_named() {
-    let error = |edit: fn(&mut SwitchConfig)| {
+    let error = |edit: fn(&mut SwitchOverrides)| {
         let mut config = ControllerConfig::default();
         edit(&mut config.switch);
         let controller = Controller::new(&go1(), &bundle(), Method::Abs, &config);
         controller.unwrap_err().to_string()
     };
+    fn limit() -> Twist {
+        SwitchSpec::default().search.limit
+    }
     for (edit, expected) in [
         (
-            (|c| c.threshold = Some(1.0)) as fn(&mut SwitchConfig),
+            (|c| c.threshold = Some(1.0)) as fn(&mut SwitchOverrides),
             "controller.switch.threshold is 1, must be between -1 and 1, like the value",
         ),
         (
@@ -360,31 +417,41 @@ fn settings_out_of_range_are_named() {
             "controller.switch.threshold is NaN, must be between -1 and 1, like the value",
         ),
         (
-            |c| c.hysteresis = -0.1,
+            |c| c.hysteresis = Some(-0.1),
             "controller.switch.hysteresis is -0.1, must be 0 or more and below 1",
         ),
         (
-            |c| c.min_gain = Some(2.0),
-            "controller.switch.min_gain is 2, must be -2 or more and below 2",
+            |c| c.min_improvement = Some(2.0),
+            "controller.switch.min_improvement is 2, must be -2 or more and below 2",
         ),
         (
-            |c| c.search.response_s = -1.0,
+            |c| c.search.response_s = Some(-1.0),
             "controller.switch.search.response_s is -1, must be 0 or more and finite",
         ),
         (
-            |c| c.search.limit.vy_mps = 0.0,
+            |c| {
+                c.search.limit = Some(Twist {
+                    vy_mps: 0.0,
+                    ..limit()
+                })
+            },
             "controller.switch.search.limit.vy_mps is 0, must be positive and finite",
         ),
         (
-            |c| c.search.limit.yaw_rate_radps = f32::INFINITY,
+            |c| {
+                c.search.limit = Some(Twist {
+                    yaw_rate_radps: f32::INFINITY,
+                    ..limit()
+                })
+            },
             "controller.switch.search.limit.yaw_rate_radps is inf, must be positive and finite",
         ),
         (
-            |c| c.search.steps = 1000,
+            |c| c.search.steps = Some(1000),
             "controller.switch.search.steps is 1000, must be 1 to 100",
         ),
         (
-            |c| c.search.margin = f32::NAN,
+            |c| c.search.margin = Some(f32::NAN),
             "controller.switch.search.margin is NaN, must be 0 or more and finite",
         ),
     ] {
@@ -404,8 +471,8 @@ proptest! {
         let hidden = Linear { weight: weights[..48].to_vec(), bias: vec![0.5; 8], inputs: 6 };
         let output = Linear { weight: weights[48..].to_vec(), bias: vec![0.1], inputs: 8 };
         let mut value = ReachAvoidValue::new(vec![hidden, output]).unwrap();
-        let indices = TwistIndices { linear_velocity: 0, angular_velocity: 3 };
-        let config = TwistSearchConfig::default();
+        let indices = crate::twist_search::TwistIndices { linear_velocity: 0, angular_velocity: 3 };
+        let config = SwitchSpec::default().search;
         let limit = config.limit;
         let mut search = TwistSearch::new(config, indices, 6);
         let goal = GoalYaw { x_m, y_m, heading_error_rad: 0.0 };

@@ -3,7 +3,8 @@ use std::{io, path::Path, path::PathBuf};
 use crate::{
     depth::RayNetworkError,
     mlp::MlpError,
-    rays::{RaySpec, RaySpecError},
+    rays::RaySpec,
+    spec::{NetworkSpec, SpecError},
 };
 
 /// Why a bundle is refused: one line with the place, the fault and what would be right.
@@ -43,21 +44,26 @@ pub enum BundleError {
         /// The parser's message.
         message: String,
     },
-    /// The rays are impossible.
-    #[error("{path}: ray_spec: {source}", path = path.display())]
-    Rays {
+    /// A number of the contract is out of range.
+    #[error("{path}: {source}", path = path.display())]
+    Spec {
         /// The manifest.
         path: PathBuf,
         /// What is wrong.
-        source: RaySpecError,
+        source: SpecError,
     },
-    /// The weights are to be read from another folder.
-    #[error("{path}: weights is `{name}`, must be the name of a file in the bundle folder", path = path.display())]
-    WeightsName {
-        /// The manifest.
+    /// The contract does not fit what it is to be used for.
+    #[error(transparent)]
+    Contract(#[from] SpecError),
+    /// The weights file is not the one that the manifest means.
+    #[error("{path}: SHA-256 is {found}, but the manifest says `{expected}`", path = path.display())]
+    Hash {
+        /// The weights file.
         path: PathBuf,
-        /// What it says.
-        name: String,
+        /// Hash of the file.
+        found: String,
+        /// Hash in the manifest.
+        expected: String,
     },
     /// The weights file is cut off or holds other tensors than it should.
     #[error("{path}: {message}", path = path.display())]
@@ -67,51 +73,32 @@ pub enum BundleError {
         /// What is wrong.
         message: String,
     },
-    /// The bundle lacks the network that was asked for.
-    #[error("bundle has no [{0}] network; train one or use another bundle")]
-    MissingMember(&'static str),
-    /// The bundle was made for another robot.
-    #[error("bundle is for robot `{bundle}`, but the robot is `{robot}`")]
-    Robot {
-        /// Robot of the bundle.
-        bundle: String,
-        /// Robot at hand.
-        robot: String,
+    /// A network is asked to do what its output does not mean.
+    #[error("networks.{role} is not {expected}; its output is of another kind")]
+    Kind {
+        /// Role of the network.
+        role: String,
+        /// What it would have to be.
+        expected: &'static str,
     },
-    /// The network observes other quantities.
-    #[error("[{name}] observes [{found}], but this version gives [{expected}]")]
-    Layout {
-        /// Member of the bundle.
-        name: &'static str,
-        /// Quantities in the bundle.
-        found: String,
-        /// Quantities of this version.
-        expected: String,
-    },
-    /// The network observes the same quantities, but they meant something else.
+    /// A value network has hidden layers of another kind.
+    #[error("networks.{0}.activation must be relu")]
+    Activation(String),
+    /// A network of another robot, or of the same with other gains or joints.
     #[error(
-        "[{name}] has layout hash {found}, must be {expected}: widths, units, scales, rays or default joint positions \
-         differ from those it was trained with"
+        "network `{role}` is for robot `{found}`, which is not the bundle's `{expected}`, or has other joints, gains or limits"
     )]
-    LayoutHash {
-        /// Member of the bundle.
-        name: &'static str,
-        /// Hash in the bundle.
+    OtherRobot {
+        /// Role of the network.
+        role: String,
+        /// Robot of the network.
         found: String,
-        /// Hash of this version.
+        /// Robot of the bundle.
         expected: String,
-    },
-    /// The action scale is unusable.
-    #[error("[{name}] has action_scale {value}, must be positive and finite")]
-    ActionScale {
-        /// Member of the bundle.
-        name: &'static str,
-        /// What it says.
-        value: f32,
     },
     /// The two policies cannot take turns.
     #[error(
-        "[recovery] has action_scale {recovery}, must be {agile} like [agile], whose actions it observes"
+        "networks.recovery.output.scale is {recovery}, must be {agile} like that of networks.agile, whose actions it observes"
     )]
     OtherActionScale {
         /// Action scale of the recovery policy.
@@ -121,7 +108,7 @@ pub enum BundleError {
     },
     /// The reach-avoid value tells the future of another policy.
     #[error(
-        "[reach_avoid] was trained with the agile policy {conditioned_on}, but [agile] is {found}; train the value again \
+        "networks.reach-avoid was trained with the agile policy {conditioned_on}, but networks.agile is {found}; train the value again \
          with this agile policy"
     )]
     OtherAgilePolicy {
@@ -130,15 +117,19 @@ pub enum BundleError {
         /// Hash of the policy in the bundle.
         found: String,
     },
-    /// Every value, or none, would be safe.
-    #[error("[reach_avoid] has threshold {0}, must be between -1 and 1, like the value")]
-    Threshold(f32),
-    /// No twist, or a worse one than the worst, would do.
-    #[error("[reach_avoid] has min_gain {0}, must be -2 or more and below 2")]
-    MinGain(f32),
+    /// A network observes other rays than the rest.
+    #[error("network `{role}` observes {found:?}, the bundle {expected:?}")]
+    NetworkRays {
+        /// Role of the network.
+        role: String,
+        /// Its rays.
+        found: RaySpec,
+        /// Those of the bundle.
+        expected: RaySpec,
+    },
     /// The ray network predicts rays that are not among those the policies were trained with.
     #[error(
-        "[rays] predicts {found:?}, which are not among the rays that the policies were trained with, {expected:?}"
+        "networks.rays predicts {found:?}, which are not among the rays that the policies were trained with, {expected:?}"
     )]
     OtherRays {
         /// Rays of the network.
@@ -148,7 +139,7 @@ pub enum BundleError {
     },
     /// The ray network was trained on other points around the rays, or on something else.
     #[error(
-        "[rays] has grid hash `{found}`, must be `{expected}`: it is of another version; train it anew with `abs train rays`"
+        "networks.rays has grid hash `{found}`, must be `{expected}`: it is of another version; train it anew with `abs train rays`"
     )]
     GridHash {
         /// Hash in the bundle.
@@ -187,6 +178,20 @@ pub enum BundleError {
 }
 
 impl BundleError {
+    pub(super) fn kind(role: &str, expected: &'static str) -> Self {
+        Self::Kind {
+            role: role.to_owned(),
+            expected,
+        }
+    }
+
+    pub(super) fn network(spec: &NetworkSpec, source: MlpError) -> Self {
+        Self::Network {
+            file: spec.file.clone(),
+            source,
+        }
+    }
+
     pub(super) fn manifest(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let start = error.span().map_or(0, |span| span.start);
         Self::Manifest {

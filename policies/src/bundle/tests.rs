@@ -1,37 +1,46 @@
 use std::path::PathBuf;
 
+use robots::RobotState;
 use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    Activation,
     command::{GoalYaw, Twist},
     depth::Convolution,
-    observation::ObservationInput,
+    observation::{ObservationInput, Quantity, terms},
+    policy::NotFinite,
+    spec::Provenance,
 };
 
 fn go1() -> Robot {
     Robot::load("go1").unwrap()
 }
 
+fn zeros(inputs: usize, outputs: usize) -> Linear {
+    Linear {
+        weight: vec![0.0; inputs * outputs],
+        bias: vec![0.0; outputs],
+        inputs,
+    }
+}
+
 /// A network whose action i is 0.01 * (i + 1) for every observation.
-fn bundle() -> Bundle {
-    let robot = go1();
-    let ray_spec = RaySpec::default();
-    let layers = vec![
-        Linear {
-            weight: vec![0.0; 61 * 8],
-            bias: vec![1.0; 8],
-            inputs: 61,
-        },
-        Linear {
-            weight: (0..12)
-                .flat_map(|joint| [0.01 * (joint + 1) as f32 / 8.0; 8])
-                .collect(),
-            bias: vec![0.0; 12],
-            inputs: 8,
-        },
-    ];
+fn agile_layers() -> Vec<Linear> {
+    let hidden = Linear {
+        bias: vec![1.0; 8],
+        ..zeros(61, 8)
+    };
+    let last = Linear {
+        weight: (0..12)
+            .flat_map(|joint| [0.01 * (joint + 1) as f32 / 8.0; 8])
+            .collect(),
+        ..zeros(8, 12)
+    };
+    vec![hidden, last]
+}
+
+fn bundle_of(agile: Vec<Linear>) -> Bundle {
+    let rays = RaySpec::default();
     let provenance = Provenance {
         git_revision: "0123abc".to_owned(),
         seed: 7,
@@ -39,40 +48,38 @@ fn bundle() -> Bundle {
         date: None,
         config: "[task]\nname = \"agile\"\n".to_owned(),
     };
-    let layout = Layout::agile(&robot, &ray_spec);
-    let agile = Member::agile(&layout, 0.25, Activation::Elu, layers, provenance);
-    Bundle {
-        agile: Some(agile),
-        ..Bundle::new(&robot, &ray_spec)
-    }
+    let mut bundle = Bundle::new(PolicySpec::new(&go1(), &rays, 0.02));
+    let spec = NetworkSpec::policy(role::AGILE, terms::agile(&rays), 0.25, provenance);
+    bundle.insert(role::AGILE, spec, agile).unwrap();
+    bundle
+}
+
+fn bundle() -> Bundle {
+    bundle_of(agile_layers())
 }
 
 /// The same with a recovery policy that does nothing, and the value tanh(v_x - 1).
 fn whole_bundle() -> Bundle {
-    let (robot, ray_spec) = (go1(), RaySpec::default());
-    let zeros = |inputs: usize, outputs: usize| Linear {
-        weight: vec![0.0; inputs * outputs],
-        bias: vec![0.0; outputs],
-        inputs,
-    };
-    let mut bundle = bundle();
-    bundle.recovery = Some(Member::recovery(
-        &Layout::recovery(&robot, &ray_spec),
-        0.25,
-        Activation::Elu,
-        vec![zeros(49, 12)],
-        Provenance::default(),
-    ));
+    let (mut bundle, nowhere) = (bundle(), Provenance::default);
+    let spec = NetworkSpec::policy(role::RECOVERY, terms::recovery(), 0.25, nowhere());
+    bundle
+        .insert(role::RECOVERY, spec, vec![zeros(49, 12)])
+        .unwrap();
     let mut value = zeros(19, 1);
     (value.weight[0], value.bias[0]) = (1.0, -1.0);
-    let agile = bundle.agile.as_ref().unwrap();
-    bundle.reach_avoid = Some(ReachAvoidMember::new(
-        &Layout::reach_avoid(&robot, &ray_spec),
-        agile.weights_hash().unwrap(),
-        vec![value],
-        Provenance::default(),
-    ));
+    insert_value(&mut bundle, vec![value]);
     bundle
+}
+
+fn insert_value(bundle: &mut Bundle, layers: Vec<Linear>) {
+    let agile = bundle.spec.networks[role::AGILE].sha256.clone();
+    let terms = terms::reach_avoid(&RaySpec::default());
+    let spec = NetworkSpec::value(terms, &agile, Provenance::default());
+    bundle.insert(role::REACH_AVOID, spec, layers).unwrap();
+}
+
+fn network<'a>(bundle: &'a mut Bundle, role: &str) -> &'a mut NetworkSpec {
+    bundle.spec.networks.get_mut(role).unwrap()
 }
 
 fn saved() -> (TempDir, PathBuf) {
@@ -89,18 +96,25 @@ fn edit_manifest(dir: &Path, from: &str, to: &str) {
     fs::write(path, text.replacen(from, to, 1)).unwrap();
 }
 
-fn edit_agile(edit: impl FnOnce(&mut Member)) -> Bundle {
-    let mut bundle = bundle();
-    edit(bundle.agile.as_mut().unwrap());
-    bundle
-}
-
 #[track_caller]
 fn assert_refused<T: std::fmt::Debug>(result: Result<T, BundleError>, parts: &[&str]) {
     let message = result.unwrap_err().to_string();
     assert!(!message.contains('\n'), "more than one line: {message}");
     for part in parts {
         assert!(message.contains(part), "`{part}` is not in: {message}");
+    }
+}
+
+fn input(state: &RobotState) -> ObservationInput<'_> {
+    ObservationInput {
+        state,
+        foot_contact: &[true; 4],
+        goal: GoalYaw::default(),
+        time_left_s: 9.0,
+        twist: Twist::default(),
+        previous_action: &[0.0; 12],
+        ray_distance_m: &[6.0; 11],
+        previous_ray_distance_m: &[],
     }
 }
 
@@ -111,23 +125,11 @@ fn a_saved_bundle_is_loaded_as_it_was_and_acts() {
     assert_eq!(loaded, bundle());
 
     let robot = go1();
-    let mut policy = loaded.agile(&robot).unwrap();
+    let mut policy = loaded.policy(role::AGILE, &robot).unwrap();
     let (mut action, mut position_rad) = ([0.0; 12], [0.0; 12]);
+    let state = RobotState::zero(12, 4);
     policy
-        .act(
-            &ObservationInput {
-                state: &robots::RobotState::zero(12, 4),
-                foot_contact: &[true; 4],
-                goal: GoalYaw::default(),
-                time_left_s: 9.0,
-                twist: Twist::default(),
-                previous_action: &[0.0; 12],
-                ray_distance_m: &[6.0; 11],
-                earlier_ray_distance_m: &[],
-            },
-            &mut action,
-            &mut position_rad,
-        )
+        .act(&input(&state), &mut action, &mut position_rad)
         .unwrap();
     for joint in 0..12 {
         let expected = 0.01 * (joint + 1) as f32;
@@ -137,10 +139,72 @@ fn a_saved_bundle_is_loaded_as_it_was_and_acts() {
     }
 }
 
+/// Any MLP whose observations are made of our terms, in any order, with any scales and history, runs by a manifest alone.
+#[test]
+fn a_network_from_elsewhere_runs_by_a_manifest_written_by_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    // Action 0: the scaled w_z of two steps ago; action 1: the present one.
+    let mut layer = zeros(3 * 3 + 12, 12);
+    (layer.weight[12 + 2], layer.weight[21 + 12 + 8]) = (1.0, 1.0);
+    let bytes = weights::encode(&[layer]).unwrap();
+    fs::write(folder.path().join("net.safetensors"), &bytes).unwrap();
+    let robot = toml::to_string(&PolicySpec::new(&go1(), &RaySpec::default(), 0.02).robot).unwrap();
+    let manifest = format!(
+        "version = 2\npolicy_step_s = 0.02\n[robot]\n{robot}
+        [networks.mine]
+        file = \"net.safetensors\"
+        sha256 = \"{}\"
+        activation = \"tanh\"
+        output = {{ kind = \"actions\", scale = 0.5, clip = 100.0 }}
+        observations = [
+            {{ term = \"joint-velocity\", scale = 0.05 }},
+            {{ term = \"angular-velocity-base\", scale = 0.25, clip = 2.0, history = 3 }},
+        ]",
+        weights::sha256(&bytes)
+    );
+    fs::write(folder.path().join(MANIFEST), manifest).unwrap();
+    let bundle = Bundle::load(folder.path()).unwrap();
+    let mut policy = bundle.policy("mine", &go1()).unwrap();
+    let (mut action, mut position_rad) = ([0.0; 12], [0.0; 12]);
+    let mut state = RobotState::zero(12, 4);
+    for (yaw_rate_radps, expected) in [
+        (4.0, [1.0, 1.0]),
+        (2.0, [1.0, 0.5]),
+        (100.0, [1.0, 2.0]),
+        (0.0, [0.5, 0.0]),
+    ] {
+        state.angular_velocity_base.z = yaw_rate_radps;
+        policy
+            .act(&input(&state), &mut action, &mut position_rad)
+            .unwrap();
+        assert_eq!(action[..2], expected);
+        assert_eq!(position_rad[0], 0.5 * expected[0]);
+    }
+    // A step in which another policy acts is observed too, and a new episode starts anew.
+    state.angular_velocity_base.z = 4.0;
+    policy.observe(&input(&state)).unwrap();
+    policy
+        .act(&input(&state), &mut action, &mut position_rad)
+        .unwrap();
+    assert_eq!(action[..2], [0.0, 1.0]);
+    policy.reset();
+    policy
+        .act(&input(&state), &mut action, &mut position_rad)
+        .unwrap();
+    assert_eq!(action[..2], [1.0, 1.0]);
+    state.angular_velocity_base.z = f32::NAN;
+    let fault = policy.act(&input(&state), &mut action, &mut position_rad);
+    assert_eq!(
+        fault,
+        Err(NotFinite::Observation(Quantity::AngularVelocityBase))
+    );
+}
+
 #[test]
 fn saving_over_a_bundle_replaces_it_and_leaves_no_other_files() {
     let (_folder, dir) = saved();
-    let changed = edit_agile(|agile| agile.provenance.seed = 8);
+    let mut changed = bundle();
+    network(&mut changed, role::AGILE).provenance.seed = 8;
     changed.save(&dir).unwrap();
     assert_eq!(Bundle::load(&dir).unwrap(), changed);
     let mut files: Vec<_> = fs::read_dir(&dir)
@@ -152,7 +216,7 @@ fn saving_over_a_bundle_replaces_it_and_leaves_no_other_files() {
 }
 
 #[test]
-fn missing_and_truncated_files_are_named() {
+fn missing_truncated_and_other_files_are_named() {
     let folder = tempfile::tempdir().unwrap();
     assert_refused(
         Bundle::load(&folder.path().join("nowhere")),
@@ -164,9 +228,11 @@ fn missing_and_truncated_files_are_named() {
     let whole = fs::read(&path).unwrap();
     for len in [0, 4, 60, whole.len() / 2, whole.len() - 1] {
         fs::write(&path, &whole[..len]).unwrap();
-        assert_refused(
-            Bundle::load(&dir),
-            &["agile.safetensors: not a whole safetensors file"],
+        assert_refused(Bundle::load(&dir), &["agile.safetensors: SHA-256 is"]);
+        assert!(
+            weights::read(&whole[..len])
+                .unwrap_err()
+                .contains("not a whole")
         );
     }
     fs::remove_file(&path).unwrap();
@@ -181,125 +247,176 @@ fn missing_and_truncated_files_are_named() {
 }
 
 #[test]
-fn manifest_faults_have_file_line_and_reason() {
-    let (_folder, dir) = saved();
-    edit_manifest(&dir, "action_scale", "action_scael");
-    assert_refused(
-        Bundle::load(&dir),
-        &["bundle.toml:", "unknown field `action_scael`"],
+fn manifest_faults_have_file_and_reason() {
+    let refused = |from: &str, to: &str, parts: &[&str]| {
+        let (_folder, dir) = saved();
+        edit_manifest(&dir, from, to);
+        assert_refused(Bundle::load(&dir), parts);
+    };
+    refused(
+        "policy_steps",
+        "policy_setps",
+        &["bundle.toml:", "unknown field `policy_setps`"],
     );
-
-    let (_folder, dir) = saved();
-    edit_manifest(&dir, "robot = \"go1\"", "robot = \"go1\"\ncolour = 3");
-    assert_refused(
-        Bundle::load(&dir),
+    refused(
+        "version = 2",
+        "version = 2\ncolour = 3",
         &["bundle.toml:2: unknown field `colour`"],
     );
-
-    let (_folder, dir) = saved();
-    edit_manifest(&dir, "\"elu\"", "\"swish\"");
-    assert_refused(Bundle::load(&dir), &["unknown variant `swish`", "`elu`"]);
-
-    let (_folder, dir) = saved();
-    edit_manifest(&dir, "\"time-left\"", "\"clock\"");
-    assert_refused(Bundle::load(&dir), &["unknown variant `clock`"]);
-
-    let (_folder, dir) = saved();
-    edit_manifest(&dir, "\"agile.safetensors\"", "\"../agile.safetensors\"");
-    assert_refused(
-        Bundle::load(&dir),
-        &["must be the name of a file in the bundle folder"],
+    refused(
+        "version = 2",
+        "",
+        &["bundle.toml:1: no `version`: a bundle of an earlier program"],
     );
-
-    let (_folder, dir) = saved();
-    edit_manifest(&dir, "max_m = 6.0", "max_m = 0.0");
-    assert_refused(
-        Bundle::load(&dir),
-        &["bundle.toml: ray_spec:", "0 < min_m < max_m"],
+    refused(
+        "version = 2",
+        "version = 9",
+        &["version is 9, this program reads 2"],
+    );
+    refused(
+        "\"elu\"",
+        "\"swish\"",
+        &["unknown variant `swish`", "`elu`"],
+    );
+    refused(
+        "\"time-left\"",
+        "\"clock\"",
+        &["unknown variant `clock`", "`time-left`"],
+    );
+    refused(
+        "\"agile.safetensors\"",
+        "\"../agile.safetensors\"",
+        &[
+            "networks.agile.file",
+            "must be the name of a file in the bundle folder",
+        ],
+    );
+    refused(
+        "max_m = 6.0",
+        "max_m = 0.0",
+        &["bundle.toml: rays", "0 < min_m < max_m"],
+    );
+    refused(
+        "sha256 = \"",
+        "sha256 = \"00",
+        &["agile.safetensors: SHA-256 is", "manifest says `00"],
+    );
+    refused(
+        "term = \"joint-velocity\"",
+        "term = \"joint-velocity\"\nhistory = 0",
+        &["networks.agile.observations", "history 0, must be 1 to 50"],
+    );
+    refused(
+        "term = \"joint-velocity\"\nscale = 0.2",
+        "term = \"joint-velocity\"\nscale = nan",
+        &["`joint-velocity` has scale NaN"],
+    );
+    refused(
+        "scale = 0.25",
+        "scale = 0.0",
+        &["networks.agile.output.scale is 0, must be positive"],
+    );
+    refused(
+        "policy_step_s = 0.02",
+        "policy_step_s = nan",
+        &["policy_step_s is NaN"],
+    );
+    refused(
+        "stiffness = [\n    30.0,",
+        "stiffness = [",
+        &["robot.stiffness has 11 entries, must have 12"],
     );
 }
 
 #[test]
-fn a_policy_of_another_robot_or_layout_is_refused() {
-    let mut go2 = go1();
-    go2.name = "go2".to_owned();
-    assert_refused(
-        bundle().agile(&go2),
-        &["for robot `go1`", "the robot is `go2`"],
-    );
-
-    let swapped = edit_agile(|agile| agile.layout.swap(1, 2));
-    assert_refused(
-        swapped.agile(&go1()),
-        &["[agile] observes [foot-contact, projected-gravity-base"],
-    );
-
-    let other_hash = edit_agile(|agile| agile.layout_hash = "0".repeat(64));
-    assert_refused(other_hash.agile(&go1()), &["layout hash 000"]);
-
-    // Rays of the same number that reach farther.
-    let mut other_rays = bundle();
-    other_rays.ray_spec.max_m = 8.0;
-    assert_refused(other_rays.agile(&go1()), &["layout hash", "rays"]);
-
-    // A robot that was retuned after training.
-    let mut crouching = go1();
-    crouching.control.default_position_rad[1] = 1.0;
-    assert_refused(
-        bundle().agile(&crouching),
-        &["layout hash", "default joint positions"],
-    );
-}
-
-#[test]
-fn a_member_that_is_not_there_is_named() {
-    let (_folder, dir) = saved();
-    let empty = Bundle {
-        agile: None,
-        ..bundle()
+fn another_robot_is_refused_with_both_values() {
+    let refused = |edit: fn(&mut Robot), parts: &[&str]| {
+        let mut robot = go1();
+        edit(&mut robot);
+        assert_refused(bundle().policy(role::AGILE, &robot), parts);
+        assert_refused(bundle().check(&robot), parts);
     };
-    empty.save(&dir).unwrap();
-    let loaded = Bundle::load(&dir).unwrap();
-    assert_refused(loaded.agile(&go1()), &["no [agile] network"]);
+    refused(
+        |r| r.name = "go2".to_owned(),
+        &["robot is go2", "trained with go1"],
+    );
+    refused(
+        |r| r.legs.swap(0, 1),
+        &["legs is FR, FL, RL, RR", "trained with FL, FR"],
+    );
+    refused(
+        |r| r.legs[2].joints[0].name = "hip".to_owned(),
+        &["joints is", "trained with"],
+    );
+    refused(
+        |r| r.control.default_position_rad[1] = 1.0,
+        &[
+            "default_position_rad of FL_thigh_joint is 1,",
+            "trained with 0.8",
+        ],
+    );
+    refused(
+        |r| r.control.stiffness[11] = 90.0,
+        &["stiffness of RR_calf_joint is 90,", "trained with 30"],
+    );
+    refused(
+        |r| r.control.damping[0] = 2.0,
+        &["damping of FL_hip_joint is 2,", "0.65"],
+    );
+    refused(
+        |r| r.legs[0].joints[2].effort_limit_nm = 1.0,
+        &["effort_limit_nm of FL_calf_joint is 1,"],
+    );
+    let error = bundle()
+        .spec
+        .check_policy_step(0.01)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("policy_step_s is 0.01, but the bundle was trained with 0.02"),
+        "{error}"
+    );
+    assert!(bundle().spec.check_policy_step(4.0 * 0.005).is_ok());
+}
+
+#[test]
+fn a_network_that_is_not_there_is_named_with_those_that_are() {
+    let refused = bundle().policy("velocity", &go1());
+    assert_refused(refused, &["no network `velocity`, it has agile"]);
+    assert_refused(bundle().reach_avoid(&go1()), &["no network `reach-avoid`"]);
+    assert_refused(bundle().ray_network(), &["no network `rays`"]);
+    let value_as_policy = whole_bundle().policy(role::REACH_AVOID, &go1());
+    assert_refused(value_as_policy, &["networks.reach-avoid is not a policy"]);
 }
 
 #[test]
 fn wrong_weights_are_named() {
-    let refused = |edit: fn(&mut Member), parts: &[&str]| {
-        assert_refused(edit_agile(edit).agile(&go1()), parts);
+    let refused = |edit: fn(&mut Vec<Linear>), parts: &[&str]| {
+        let mut layers = agile_layers();
+        edit(&mut layers);
+        assert_refused(bundle_of(layers).policy(role::AGILE, &go1()), parts);
     };
     refused(
-        |agile| agile.layers[1].weight[3] = f32::NAN,
+        |l| l[1].weight[3] = f32::NAN,
         &["layers.1.weight[3] is NaN"],
     );
     refused(
-        |agile| agile.layers[0].bias[2] = f32::INFINITY,
+        |l| l[0].bias[2] = f32::INFINITY,
         &["layers.0.bias[2] is inf"],
     );
+    refused(|l| l.clear(), &["agile.safetensors: network has no layers"]);
+    refused(|l| l.truncate(1), &["has 8 outputs, must have 12"]);
     refused(
-        |agile| agile.layers.clear(),
-        &["agile.safetensors: network has no layers"],
-    );
-    refused(
-        |agile| agile.action_scale = 0.0,
-        &["action_scale 0, must be positive"],
-    );
-    refused(|agile| agile.action_scale = f32::NAN, &["action_scale NaN"]);
-    refused(
-        |agile| agile.layers.truncate(1),
-        &["has 8 outputs, must have 12"],
-    );
-    refused(
-        |agile| {
-            agile.layers[0].inputs = 60;
-            agile.layers[0].weight.truncate(60 * 8);
+        |l| {
+            l[0].inputs = 60;
+            l[0].weight.truncate(60 * 8);
         },
         &["has 60 inputs, must have 61"],
     );
     refused(
-        |agile| {
-            agile.layers[1].inputs = 7;
-            agile.layers[1].weight.truncate(7 * 12);
+        |l| {
+            l[1].inputs = 7;
+            l[1].weight.truncate(7 * 12);
         },
         &["layers.1.weight takes 7 inputs", "8 outputs"],
     );
@@ -360,39 +477,66 @@ fn tensors_of_another_type_shape_or_name_are_refused() {
 fn three_networks_are_loaded_as_they_were() {
     let folder = tempfile::tempdir().unwrap();
     let mut bundle = whole_bundle();
-    let value = bundle.reach_avoid.as_mut().unwrap();
-    (value.threshold, value.min_gain) = (-0.1, -2.0);
+    let switch = SwitchSpec {
+        threshold: -0.1,
+        min_improvement: -2.0,
+        ..SwitchSpec::default()
+    };
+    bundle.spec.switch = Some(switch.clone());
     bundle.save(folder.path()).unwrap();
     let loaded = Bundle::load(folder.path()).unwrap();
     assert_eq!(loaded, bundle);
+    assert_eq!(loaded.switch(), switch);
     let robot = go1();
-    assert_eq!(loaded.recovery(&robot).unwrap().layout().dim(), 49);
-    let (mut value, member) = loaded.reach_avoid(&robot).unwrap();
-    assert_eq!((member.threshold, member.min_gain), (-0.1, -2.0));
+    assert_eq!(
+        loaded
+            .policy(role::RECOVERY, &robot)
+            .unwrap()
+            .layout()
+            .dim(),
+        49
+    );
+    let (mut value, layout) = loaded.reach_avoid(&robot).unwrap();
+    assert_eq!(layout.masked().collect::<Vec<_>>(), [2, 3, 4]);
     let mut row = [0.0; 19];
     row[0] = 1.25;
     assert!((value.value(&row) - 0.25f32.tanh()).abs() < 1e-6);
-
-    // The hash is that of the file.
-    let bytes = fs::read(folder.path().join("agile.safetensors")).unwrap();
-    let hash: String = sha2::Digest::finalize(sha2::Digest::chain_update(
-        <sha2::Sha256 as sha2::Digest>::new(),
-        bytes,
-    ))
-    .iter()
-    .map(|byte| format!("{byte:02x}"))
-    .collect();
-    assert_eq!(loaded.reach_avoid.unwrap().conditioned_on, hash);
+    loaded.check(&robot).unwrap();
 }
 
 #[test]
-fn a_manifest_without_threshold_means_the_papers() {
-    let folder = tempfile::tempdir().unwrap();
-    whole_bundle().save(folder.path()).unwrap();
-    edit_manifest(folder.path(), "threshold = -0.05", "");
-    edit_manifest(folder.path(), "min_gain = 0.1", "");
-    let value = Bundle::load(folder.path()).unwrap().reach_avoid.unwrap();
-    assert_eq!((value.threshold, value.min_gain), (-0.05, 0.1));
+fn a_switch_out_of_range_is_named() {
+    let refused = |edit: fn(&mut SwitchSpec), expected: &str| {
+        let mut switch = SwitchSpec::default();
+        edit(&mut switch);
+        let error = switch.validate().unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    for threshold in [-1.0, 1.0, 1.5, f32::NAN] {
+        let switch = SwitchSpec {
+            threshold,
+            ..SwitchSpec::default()
+        };
+        let error = switch.validate().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!("switch.threshold is {threshold}, must be between -1 and 1, like the value")
+        );
+    }
+    refused(
+        |s| s.min_improvement = 2.0,
+        "switch.min_improvement is 2, must be -2 or more and below 2",
+    );
+    refused(|s| s.hysteresis = -0.1, "switch.hysteresis is -0.1");
+    refused(
+        |s| s.search.steps = 0,
+        "switch.search.steps is 0, must be 1 to 100",
+    );
+    refused(
+        |s| s.search.limit.vx_mps = f32::NAN,
+        "switch.search.limit.vx_mps is NaN",
+    );
+    refused(|s| s.search.margin = -1.0, "switch.search.margin is -1");
 }
 
 #[test]
@@ -402,108 +546,113 @@ fn a_value_that_does_not_fit_is_refused() {
         edit(&mut bundle);
         assert_refused(bundle.reach_avoid(&go1()), parts);
     };
-    fn value(bundle: &mut Bundle) -> &mut ReachAvoidMember {
-        bundle.reach_avoid.as_mut().unwrap()
-    }
-    refused(|b| b.robot = "go2".to_owned(), &["for robot `go2`"]);
-    refused(|b| b.reach_avoid = None, &["no [reach_avoid] network"]);
-    refused(|b| b.agile = None, &["no [agile] network"]);
     refused(
-        |b| b.ray_spec.first_rad = -1.0,
-        &["[reach_avoid] has layout hash", "rays"],
-    );
-    refused(|b| b.ray_spec.count = 13, &["layout hash", "rays"]);
-    refused(
-        |b| b.agile.as_mut().unwrap().layers[1].bias[0] = 1e-3,
-        &["[reach_avoid] was trained with the agile policy", "train"],
-    );
-    for threshold in [-1.0, 1.0, 1.5, f32::NAN] {
-        let mut bundle = whole_bundle();
-        value(&mut bundle).threshold = threshold;
-        let expected = format!("threshold {threshold}, must be between -1 and 1");
-        assert_refused(bundle.reach_avoid(&go1()), &[&expected]);
-    }
-    refused(
-        |b| value(b).min_gain = 2.0,
-        &["min_gain 2, must be -2 or more and below 2"],
+        |b| b.spec.robot.name = "go2".to_owned(),
+        &["trained with go2"],
     );
     refused(
-        |b| value(b).layers[0].weight[4] = f32::INFINITY,
-        &["reach_avoid.safetensors: layers.0.weight[4] is inf"],
+        |b| drop(b.spec.networks.remove(role::AGILE)),
+        &["no network `agile`"],
+    );
+    refused(|b| b.spec.rays.count = 13, &["has 19 inputs, must have 21"]);
+    refused(
+        |b| {
+            let mut layers = agile_layers();
+            layers[1].bias[0] = 1e-3;
+            let spec = b.spec.networks[role::AGILE].clone();
+            b.insert(role::AGILE, spec, layers).unwrap();
+        },
+        &[
+            "networks.reach-avoid was trained with the agile policy",
+            "train",
+        ],
+    );
+    refused(
+        |b| network(b, role::REACH_AVOID).activation = Activation::Elu,
+        &["networks.reach-avoid.activation must be relu"],
     );
     refused(
         |b| {
-            value(b).layers[0].inputs = 18;
-            value(b).layers[0].weight.truncate(18);
+            let mut layer = zeros(19, 1);
+            layer.weight[4] = f32::INFINITY;
+            insert_value(b, vec![layer]);
         },
-        &["reach_avoid.safetensors: network has 18 inputs, must have 19"],
+        &["reach-avoid.safetensors: layers.0.weight[4] is inf"],
     );
     refused(
-        |b| {
-            value(b).layers[0].weight.extend([0.0; 19]);
-            value(b).layers[0].bias.push(0.0);
-        },
+        |b| insert_value(b, vec![zeros(18, 1)]),
+        &["reach-avoid.safetensors: network has 18 inputs, must have 19"],
+    );
+    refused(
+        |b| insert_value(b, vec![zeros(19, 2)]),
         &["network has 2 outputs, must have 1"],
     );
 }
 
 #[test]
-fn a_recovery_policy_that_does_not_fit_is_refused() {
-    let refused = |edit: fn(&mut Bundle), parts: &[&str]| {
-        let mut bundle = whole_bundle();
-        edit(&mut bundle);
-        assert_refused(bundle.recovery(&go1()), parts);
+fn policies_that_take_turns_have_one_action_scale() {
+    let mut bundle = whole_bundle();
+    network(&mut bundle, role::RECOVERY).output = Output::Actions {
+        scale: 0.3,
+        clip: 10.0,
     };
-    refused(|b| b.recovery = None, &["no [recovery] network"]);
-    refused(
-        |b| b.recovery.as_mut().unwrap().action_scale = 0.3,
-        &["[recovery] has action_scale 0.3, must be 0.25 like [agile]"],
+    assert_refused(
+        bundle.policy(role::RECOVERY, &go1()),
+        &["networks.recovery.output.scale is 0.3, must be 0.25 like that of networks.agile"],
     );
-    refused(
-        |b| b.recovery.as_mut().unwrap().layout.swap(0, 1),
-        &["[recovery] observes [angular-velocity-base"],
+}
+
+#[test]
+fn networks_of_other_bundles_are_taken_over_if_they_are_for_the_same_robot() {
+    let mut bundle = bundle();
+    bundle.insert_from(role::RECOVERY, &whole_bundle()).unwrap();
+    bundle.policy(role::RECOVERY, &go1()).unwrap();
+    assert_refused(
+        bundle.insert_from("velocity", &whole_bundle()),
+        &["no network `velocity`"],
     );
-    // The rays are nothing to a policy that does not see them, and neither is the agile policy.
     let mut other = whole_bundle();
-    other.ray_spec.max_m = 8.0;
-    other.agile = None;
-    assert!(other.recovery(&go1()).is_ok());
+    other.spec.robot.stiffness[0] = 10.0;
+    assert_refused(
+        bundle.insert_from(role::RECOVERY, &other),
+        &["network `recovery` is for robot `go1`"],
+    );
 }
 
 #[test]
 fn a_ray_network_that_does_not_fit_is_refused() {
-    let whole = || Bundle {
-        rays: Some(RayMember::new(
-            &bundle().ray_spec,
-            vec![Convolution {
-                kernel: [40, 1],
-                stride: [1, 1],
-                padding: [0, 0],
-            }],
-            vec![Linear {
-                weight: vec![0.0; 40 * 42],
-                bias: vec![1.0],
-                inputs: 40 * 42,
-            }],
-            Provenance::default(),
-        )),
-        ..bundle()
-    };
-    assert!(whole().ray_network().is_ok());
-    let refused = |edit: fn(&mut RayMember), parts: &[&str]| {
-        let mut bundle = whole();
-        edit(bundle.rays.as_mut().unwrap());
+    fn whole(layer: Linear) -> Bundle {
+        let mut bundle = bundle();
+        let convolution = Convolution {
+            kernel: [40, 1],
+            stride: [1, 1],
+            padding: [0, 0],
+        };
+        let rays = bundle.spec.rays.clone();
+        let spec = NetworkSpec::rays(&rays, vec![convolution], Provenance::default());
+        bundle.insert(role::RAYS, spec, vec![layer]).unwrap();
+        bundle
+    }
+    assert!(whole(zeros(40 * 42, 1)).ray_network().is_ok());
+    let refused = |edit: fn(&mut RaySpec, &mut String), parts: &[&str]| {
+        let mut bundle = whole(zeros(40 * 42, 1));
+        let Output::Rays {
+            rays, grid_sha256, ..
+        } = &mut network(&mut bundle, role::RAYS).output
+        else {
+            unreachable!()
+        };
+        edit(rays, grid_sha256);
         assert_refused(bundle.ray_network(), parts);
     };
-    assert_refused(bundle().ray_network(), &["no [rays] network"]);
-    refused(|rays| rays.ray_spec.max_m = 8.0, &["[rays] predicts"]);
+    refused(|rays, _| rays.max_m = 8.0, &["networks.rays predicts"]);
     // As of a network that saw something else.
     refused(
-        |rays| rays.grid_hash.clear(),
-        &["[rays] has grid hash ``", "abs train rays"],
+        |_, hash| hash.clear(),
+        &["networks.rays has grid hash ``", "abs train rays"],
     );
-    refused(
-        |rays| rays.layers[0].inputs = 3,
+    assert_refused(
+        whole(zeros(3, 1)).ray_network(),
         &["rays.safetensors: layers.0.weight takes 3 inputs, must be 1680"],
     );
 }

@@ -99,14 +99,14 @@ pub(super) fn encode(layers: &[Linear]) -> Result<Vec<u8>, String> {
     safetensors::serialize(views, None).map_err(|error| error.to_string())
 }
 
-/// SHA-256 of what [`encode`] gives, hexadecimal.
-pub(super) fn hash(layers: &[Linear]) -> Result<String, String> {
+/// SHA-256, hexadecimal.
+pub(super) fn sha256(bytes: &[u8]) -> String {
     let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(encode(layers)?) {
+    for byte in Sha256::digest(bytes) {
         // Writing to a string cannot fail.
         let _ = write!(hex, "{byte:02x}");
     }
-    Ok(hex)
+    hex
 }
 
 fn weight_name(layer: usize) -> String {

@@ -214,7 +214,7 @@ impl DepthImage<'_> {
 }
 
 /// Refuses images that tell nothing. Depths [rows, columns], m; 0 is no depth.
-pub(crate) fn check(depths_m: impl ExactSizeIterator<Item = f32>) -> Result<(), DepthError> {
+pub fn check(depths_m: impl ExactSizeIterator<Item = f32>) -> Result<(), DepthError> {
     let num_pixels = depths_m.len();
     let mut depths = depths_m.filter(|depth| *depth > 0.0);
     let first = depths.next().ok_or(DepthError::NoDepth)?;
@@ -227,7 +227,7 @@ pub(crate) fn check(depths_m: impl ExactSizeIterator<Item = f32>) -> Result<(), 
 
 /// Gives pixels without depth that of the nearest pixel of their row that has one; rows without any take the row below
 /// them, or the last one above.
-pub(crate) fn fill_holes(depth_m: &mut [f32], columns: usize) {
+pub fn fill_holes(depth_m: &mut [f32], columns: usize) {
     let rows = depth_m.len() / columns;
     let mut first_known = None;
     for row in (0..rows).rev() {

@@ -17,7 +17,7 @@ pub(crate) mod tsdf;
 
 pub use config::{AugmentationConfig, RayLearningConfig, RayNetworkKind};
 pub use errors::{DistanceError, MeanError, RayErrors};
-pub use image::{DepthEncoding, DepthError, DepthImage, Intrinsics};
+pub use image::{DepthEncoding, DepthError, DepthImage, Intrinsics, check, fill_holes};
 pub use network::{Convolution, RayNetwork, RayNetworkError, RayPredictor};
 pub use samples::{DepthSamples, SamplesError};
-pub use tsdf::{InputMap, RayGrid};
+pub use tsdf::{InputMap, RayGrid, fast_log2};

@@ -248,7 +248,7 @@ fn level(projected_gravity: &Vector3<f32>) -> UnitQuaternion<f32> {
 
 /// log2 of a positive normal number, to 1e-4: a hundredth of a percent of a distance.
 #[inline(always)]
-pub(crate) fn fast_log2(x: f32) -> f32 {
+pub fn fast_log2(x: f32) -> f32 {
     let bits = x.to_bits();
     let exponent = (bits >> 23) as f32 - 127.0;
     let mantissa = f32::from_bits(bits & 0x007f_ffff | 0x3f80_0000);

@@ -2,11 +2,29 @@ use std::f32::consts::FRAC_PI_2;
 
 use nalgebra::{Point2, Point3, UnitQuaternion, Vector3};
 
+use robots::Robot;
+
 use super::*;
-use crate::Goal;
+use crate::{Goal, RaySpec, Twist, spec::RobotSpec};
 
 fn go1() -> Robot {
     Robot::load("go1").unwrap()
+}
+
+fn layout(terms: &[ObservationTerm], robot: &Robot, rays: &RaySpec) -> Layout {
+    Layout::new(terms, &RobotSpec::from(robot), rays).unwrap()
+}
+
+fn agile(robot: &Robot, rays: &RaySpec) -> Layout {
+    layout(&terms::agile(rays), robot, rays)
+}
+
+fn recovery(robot: &Robot, rays: &RaySpec) -> Layout {
+    layout(&terms::recovery(), robot, rays)
+}
+
+fn reach_avoid(robot: &Robot, rays: &RaySpec) -> Layout {
+    layout(&terms::reach_avoid(rays), robot, rays)
 }
 
 /// The robot stands at (1, 2), faces world y, and leans by 30 degrees to its right; the goal is 3 m ahead.
@@ -49,10 +67,11 @@ fn write(layout: &Layout, state: &RobotState, goal: &Goal, rays_m: &[f32]) -> Ve
             },
             previous_action: &ACTION,
             ray_distance_m: rays_m,
-            earlier_ray_distance_m: &[],
+            previous_ray_distance_m: &[],
         },
         &mut row,
     );
+    FrameHistory::new(layout).complete(layout, &mut row);
     row
 }
 
@@ -68,7 +87,7 @@ fn assert_close(actual: &[f32], expected: &[f32]) {
 fn a_known_state_gives_the_row_computed_by_hand() {
     let (robot, rays) = (go1(), RaySpec::default());
     let (state, goal) = known_state();
-    let row = write(&Layout::agile(&robot, &rays), &state, &goal, &RAYS_M);
+    let row = write(&agile(&robot, &rays), &state, &goal, &RAYS_M);
 
     let log2_six = 2.584_962_5;
     let log2_tenth = -std::f32::consts::LOG2_10;
@@ -88,52 +107,44 @@ fn a_known_state_gives_the_row_computed_by_hand() {
     ];
     assert_close(&row, &expected);
 
-    let row = write(&Layout::recovery(&robot, &rays), &state, &goal, &[]);
+    let row = write(&recovery(&robot, &rays), &state, &goal, &[]);
     assert_close(&row[10..13], &[1.0, -0.25, 2.0]);
     assert_close(&row[..10], &expected[..10]);
     assert_close(&row[13..], &expected[14..50]);
 
-    let row = write(&Layout::reach_avoid(&robot, &rays), &state, &goal, &RAYS_M);
-    assert_close(&row[..8], &[1.5, -0.25, 0.125, 0.1, -0.2, 0.3, 3.0, 0.0]);
+    let row = write(&reach_avoid(&robot, &rays), &state, &goal, &RAYS_M);
+    // Of the velocities it observes v_x, v_y and w_z alone.
+    assert_close(&row[..8], &[1.5, -0.25, 0.0, 0.0, 0.0, 0.3, 3.0, 0.0]);
     assert_close(&row[8..], &expected[50..]);
 }
 
 #[test]
 fn layouts_have_the_widths_of_the_paper() {
     let (robot, rays) = (go1(), RaySpec::default());
-    assert_eq!(Layout::agile(&robot, &rays).dim(), 61);
-    assert_eq!(Layout::recovery(&robot, &rays).dim(), 49);
-    assert_eq!(Layout::reach_avoid(&robot, &rays).dim(), 19);
+    assert_eq!(agile(&robot, &rays).dim(), 61);
+    assert_eq!(recovery(&robot, &rays).dim(), 49);
+    assert_eq!(reach_avoid(&robot, &rays).dim(), 19);
     let wide = RaySpec { count: 21, ..rays };
-    assert_eq!(Layout::agile(&robot, &wide).dim(), 71);
-    assert_eq!(
-        Layout::agile(&robot, &wide).range(Quantity::LogRays),
-        Some(50..71)
-    );
-    assert_eq!(
-        Layout::agile(&robot, &wide).range(Quantity::TwistCommand),
-        None
-    );
-    assert_eq!(
-        Layout::agile(&robot, &wide).range(Quantity::EarlierLogRays),
-        None
-    );
+    assert_eq!(agile(&robot, &wide).dim(), 71);
+    assert_eq!(agile(&robot, &wide).range(Quantity::LogRays), Some(50..71));
+    assert_eq!(agile(&robot, &wide).range(Quantity::TwistCommand), None);
+    assert_eq!(agile(&robot, &wide).range(Quantity::PreviousLogRays), None);
 }
 
 #[test]
-fn an_earlier_scan_is_observed_beside_the_present_one() {
+fn a_previous_scan_is_observed_beside_the_present_one() {
     let (robot, rays) = (go1(), RaySpec::default());
     let moving = RaySpec {
-        earlier_steps: 20,
+        previous_steps: 20,
         ..rays.clone()
     };
-    let layout = Layout::reach_avoid(&robot, &moving);
+    let layout = reach_avoid(&robot, &moving);
     assert_eq!(layout.range(Quantity::LogRays), Some(8..19));
-    assert_eq!(layout.range(Quantity::EarlierLogRays), Some(19..30));
+    assert_eq!(layout.range(Quantity::PreviousLogRays), Some(19..30));
     let (state, goal) = known_state();
-    let mut earlier_m = [4.0; 11];
+    let mut previous_m = [4.0; 11];
     // Clipped like the present ones.
-    earlier_m[10] = 9.0;
+    previous_m[10] = 9.0;
     let mut row = vec![0.0; layout.dim()];
     layout.write(
         &ObservationInput {
@@ -144,29 +155,23 @@ fn an_earlier_scan_is_observed_beside_the_present_one() {
             twist: Twist::default(),
             previous_action: &[],
             ray_distance_m: &RAYS_M,
-            earlier_ray_distance_m: &earlier_m,
+            previous_ray_distance_m: &previous_m,
         },
         &mut row,
     );
     assert_close(&row[19..29], &[2.0; 10]);
     assert_close(&row[29..], &[6_f32.log2()]);
 
-    // Without one, the layout is what it was; how early it is belongs to its meaning.
-    let later = RaySpec {
-        earlier_steps: 10,
-        ..rays.clone()
-    };
-    let still = Layout::reach_avoid(&robot, &rays);
-    assert_ne!(layout.hash(), still.hash());
-    assert_ne!(layout.hash(), Layout::reach_avoid(&robot, &later).hash());
-    // Who goes on with the networks of a run that saw one scan knows all but the earlier.
+    // Without one, the layout ends before it; a run that goes on from such a layout knows all elements but those of the previous scan.
+    let still = reach_avoid(&robot, &rays);
+    assert_eq!(still.dim(), 19);
     let expected: Vec<_> = (0..19).map(Some).chain([None; 11]).collect();
     assert_eq!(layout.same_elements(&still), expected);
 }
 
 #[test]
 fn noise_is_scaled_like_its_quantity() {
-    let layout = Layout::agile(&go1(), &RaySpec::default());
+    let layout = agile(&go1(), &RaySpec::default());
     let noise = layout.noise_half_width();
     let of = |quantity| noise[layout.range(quantity).unwrap()].to_vec();
     assert_close(&of(Quantity::JointVelocity), &[0.3; 12]);
@@ -178,39 +183,10 @@ fn noise_is_scaled_like_its_quantity() {
     assert_close(&of(Quantity::GoalPosition), &[0.0; 2]);
 }
 
-#[test]
-fn hash_tells_apart_what_changes_the_meaning() {
-    let (robot, rays) = (go1(), RaySpec::default());
-    let agile = Layout::agile(&robot, &rays).hash();
-    assert_eq!(agile, Layout::agile(&go1(), &RaySpec::default()).hash());
-    assert_eq!(agile.len(), 64);
-    assert_ne!(agile, Layout::recovery(&robot, &rays).hash());
-
-    let farther = RaySpec {
-        max_m: 8.0,
-        ..rays.clone()
-    };
-    let shifted = RaySpec {
-        origin_x_m: 0.0,
-        ..rays.clone()
-    };
-    assert_ne!(agile, Layout::agile(&robot, &farther).hash());
-    assert_ne!(agile, Layout::agile(&robot, &shifted).hash());
-    // The recovery policy sees no rays.
-    assert_eq!(
-        Layout::recovery(&robot, &rays).hash(),
-        Layout::recovery(&robot, &farther).hash()
-    );
-
-    let mut crouching = robot.clone();
-    crouching.control.default_position_rad[1] += 0.1;
-    assert_ne!(agile, Layout::agile(&crouching, &rays).hash());
-}
-
 /// Left and right exchanged, everything that points left is negated and the rays are read backwards.
 #[test]
 fn a_mirrored_world_gives_the_mirrored_row() {
-    let layout = Layout::agile(&go1(), &RaySpec::default());
+    let layout = agile(&go1(), &RaySpec::default());
     let (state, goal) = known_state();
     let mut mirrored = state.clone();
     mirrored.position_world.y *= -1.0;
@@ -255,27 +231,13 @@ fn a_mirrored_world_gives_the_mirrored_row() {
 
 #[test]
 fn a_nan_in_the_state_stays_visible() {
-    let layout = Layout::agile(&go1(), &RaySpec::default());
+    let layout = agile(&go1(), &RaySpec::default());
     let (mut state, goal) = known_state();
     let mut rays = RAYS_M;
     rays[3] = f32::NAN;
     assert!(write(&layout, &state, &goal, &rays)[53].is_nan());
     state.joint_velocity_radps[2] = f32::NAN;
     assert!(write(&layout, &state, &goal, &rays)[28].is_nan());
-}
-
-#[test]
-fn the_documentation_table_counts_every_element() {
-    let table = Layout::agile(&go1(), &RaySpec::default()).describe();
-    assert!(table.contains("| 0–3 | foot-contact |"), "{table}");
-    assert!(
-        table.contains("| 13 | time-left | s |  | 0.1111 | 0 |"),
-        "{table}"
-    );
-    assert!(
-        table.contains("| 50–60 | log-rays | log2(m) | yaw | 1.0000 | 0.2 |"),
-        "{table}"
-    );
 }
 
 #[test]
@@ -287,7 +249,7 @@ fn the_same_elements_are_found_in_another_layout() {
         last_rad: 117_f32.to_radians(),
         ..narrow.clone()
     };
-    let (old, new) = (Layout::agile(&robot, &narrow), Layout::agile(&robot, &wide));
+    let (old, new) = (agile(&robot, &narrow), agile(&robot, &wide));
     let same = new.same_elements(&old);
     let expected: Vec<_> = (0..50)
         .map(Some)
@@ -297,10 +259,7 @@ fn the_same_elements_are_found_in_another_layout() {
         .collect();
     assert_eq!(same, expected);
     // Another order, and a quantity that the other does not have.
-    let (value, own) = (
-        Layout::reach_avoid(&robot, &narrow),
-        old.same_elements(&old),
-    );
+    let (value, own) = (reach_avoid(&robot, &narrow), old.same_elements(&old));
     assert_eq!(own, (0..61).map(Some).collect::<Vec<_>>());
     let same = value.same_elements(&old);
     assert_eq!(
@@ -316,4 +275,145 @@ fn the_same_elements_are_found_in_another_layout() {
             Some(11)
         ]
     );
+}
+
+/// Two joints' worth of everything: small enough to compute by hand.
+fn stacked() -> Layout {
+    let terms = [
+        ObservationTerm {
+            scale: Some(0.5),
+            clip: Some(1.0),
+            ..ObservationTerm::from(Quantity::AngularVelocityBase).with_history(3)
+        },
+        Quantity::TimeLeft.into(),
+        ObservationTerm::from(Quantity::LinearVelocityBase)
+            .with_history(2)
+            .with_mask(&[true, false, true]),
+    ];
+    layout(&terms, &go1(), &RaySpec::default())
+}
+
+fn observe(layout: &Layout, history: &mut FrameHistory, step: f32) -> Vec<f32> {
+    let mut state = RobotState::zero(12, 4);
+    state.angular_velocity_base = Vector3::new(step, 10.0, -10.0);
+    state.linear_velocity_base = Vector3::new(step, 20.0, 0.1 * step);
+    let input = ObservationInput {
+        state: &state,
+        foot_contact: &[],
+        goal: GoalYaw::default(),
+        time_left_s: 9.0,
+        twist: Twist::default(),
+        previous_action: &[],
+        ray_distance_m: &[],
+        previous_ray_distance_m: &[],
+    };
+    let mut row = vec![f32::NAN; layout.dim()];
+    layout.write(&input, &mut row);
+    history.complete(layout, &mut row);
+    row
+}
+
+#[test]
+fn a_history_is_oldest_first_and_begins_with_the_first_frame() {
+    let layout = stacked();
+    assert_eq!((layout.frame_dim(), layout.dim()), (7, 9 + 1 + 6));
+    let mut history = FrameHistory::new(&layout);
+    // Scaled by a half and clipped to 1; v_y is masked.
+    let at = |steps: [f32; 3], step: f32| -> Vec<f32> {
+        let angular = steps.iter().flat_map(|w| [0.5 * w, 1.0, -1.0]);
+        let linear = [steps[1], step].into_iter().flat_map(|v| [v, 0.0, 0.1 * v]);
+        angular.chain([1.0]).chain(linear).collect()
+    };
+    assert_close(&observe(&layout, &mut history, 1.0), &at([1.0; 3], 1.0));
+    assert_close(
+        &observe(&layout, &mut history, 1.5),
+        &at([1.0, 1.0, 1.5], 1.5),
+    );
+    assert_close(
+        &observe(&layout, &mut history, 0.5),
+        &at([1.0, 1.5, 0.5], 0.5),
+    );
+    assert_close(
+        &observe(&layout, &mut history, 0.2),
+        &at([1.5, 0.5, 0.2], 0.2),
+    );
+    history.reset();
+    assert_close(&observe(&layout, &mut history, 0.4), &at([0.4; 3], 0.4));
+}
+
+#[test]
+fn the_newest_step_of_a_term_is_its_range_and_masks_hold_for_all() {
+    let layout = stacked();
+    assert_eq!(layout.range(Quantity::AngularVelocityBase), Some(6..9));
+    assert_eq!(layout.range(Quantity::LinearVelocityBase), Some(13..16));
+    assert_eq!(layout.masked().collect::<Vec<_>>(), [11, 14]);
+    // One step of each term; none where it is masked.
+    assert_close(
+        &layout.noise_half_width(),
+        &[0.1, 0.1, 0.1, 0.0, 0.0, 0.0, 0.0],
+    );
+}
+
+#[test]
+fn past_steps_are_the_same_elements_if_they_are_as_old() {
+    let longer = stacked();
+    let shorter = layout(
+        &[
+            Quantity::TimeLeft.into(),
+            ObservationTerm::from(Quantity::AngularVelocityBase).with_history(2),
+        ],
+        &go1(),
+        &RaySpec::default(),
+    );
+    let same = longer.same_elements(&shorter);
+    let of_angular = [
+        None,
+        None,
+        None,
+        Some(1),
+        Some(2),
+        Some(3),
+        Some(4),
+        Some(5),
+        Some(6),
+    ];
+    assert_eq!(same[..9], of_angular);
+    assert_eq!(same[9..], [Some(0), None, None, None, None, None, None]);
+}
+
+#[test]
+fn terms_that_cannot_be_observed_are_named() {
+    let refused = |term: ObservationTerm, expected: &str| {
+        let error = Layout::new(&[term], &RobotSpec::from(&go1()), &RaySpec::default());
+        let message = error.unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    };
+    let term = || ObservationTerm::from(Quantity::JointVelocity);
+    refused(
+        term().with_history(0),
+        "`joint-velocity` has history 0, must be 1 to 50",
+    );
+    refused(term().with_history(1000), "history 1000");
+    refused(
+        ObservationTerm {
+            scale: Some(f32::NAN),
+            ..term()
+        },
+        "scale NaN",
+    );
+    refused(
+        ObservationTerm {
+            clip: Some(0.0),
+            ..term()
+        },
+        "clip 0, must be above 0",
+    );
+    refused(
+        term().with_mask(&[true; 3]),
+        "mask of 3 elements, must have 12",
+    );
+    refused(Quantity::PreviousLogRays.into(), "rays.previous_steps");
+    let twice = [term(), term()];
+    let error = Layout::new(&twice, &RobotSpec::from(&go1()), &RaySpec::default());
+    assert_eq!(error.unwrap_err(), TermError::Twice("joint-velocity"));
 }

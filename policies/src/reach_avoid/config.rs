@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::invalid_config::InvalidConfig;
+use crate::training::InvalidConfig;
 
 /// Settings of the learning of the reach-avoid value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

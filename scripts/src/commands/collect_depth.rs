@@ -2,8 +2,8 @@
 
 use std::{path::PathBuf, sync::atomic::Ordering, time::Instant};
 
-use anyhow::{Context, Result};
-use policies::Bundle;
+use anyhow::Result;
+use policies::{Bundle, spec::role};
 use robots::Robot;
 use sim::depth::{DepthRecorder, RecordingConfig, Split};
 
@@ -55,10 +55,7 @@ impl CollectDepthCommand {
             .out
             .clone()
             .unwrap_or_else(|| PathBuf::from(format!("data/depth-{}-{}", robot.name, config.seed)));
-        let agile = bundle
-            .agile
-            .as_ref()
-            .context("the bundle has no agile policy")?;
+        let agile = bundle.spec.network(role::AGILE)?;
         let mut data = DepthData::begin(
             &folder,
             Manifest {
@@ -67,7 +64,7 @@ impl CollectDepthCommand {
                 git_revision: git_revision(),
                 camera: CameraRecord::new(camera_of(&robot)?),
                 rays: recorder.rays().clone(),
-                policy: agile.weights_hash()?,
+                policy: agile.sha256.clone(),
                 recording: recording.clone(),
                 files: Vec::new(),
             },

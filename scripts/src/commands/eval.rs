@@ -19,7 +19,7 @@ use robots::ContactClass;
 use serde::{Deserialize, Serialize};
 use sim::{
     eval::{EpisodeRecord, EvalReport, Evaluation, Method, Outcome, RaySource},
-    testbed::CYLINDERS,
+    scene::CYLINDERS,
 };
 
 use super::policy_args::{PolicyArgs, Subject};
@@ -130,7 +130,7 @@ impl EvalCommand {
             };
             PathBuf::from(format!("out/eval-{method}-{robot}-{seed}{scene}"))
         });
-        if subject.method == Method::Recovery {
+        if subject.method == Method::recovery() {
             ensure!(
                 self.episodes.is_none(),
                 "--episodes is for the methods that run to a goal; set eval.recovery.trials"

@@ -63,7 +63,7 @@ pub fn film(subject: &Subject, episode: u64, out: &Path) -> Result<EpisodeRecord
         ),
         robot: &subject.robot,
         record: &record,
-        rays: &subject.bundle.ray_spec,
+        rays: &subject.bundle.spec.rays,
         reach_m: subject.config.eval.reach_m.into(),
         threshold: subject.threshold(),
     };

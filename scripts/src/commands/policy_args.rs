@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use policies::Bundle;
+use policies::{
+    Bundle,
+    spec::{Output, role},
+};
 use robots::Robot;
 use sim::{
     engine::EngineKind,
@@ -88,7 +91,7 @@ impl PolicyArgs {
         let bundle = Bundle::load(&folder)?;
         // A bundle knows its robot, so that only a robot of one's own has to be named.
         if config.robot == Config::default().robot && self.config.robot.is_none() {
-            config.robot.clone_from(&bundle.robot);
+            config.robot.clone_from(&bundle.spec.robot.name);
         }
         let robot = Robot::load(&config.robot)?;
         config.start_thread_pool()?;
@@ -103,11 +106,17 @@ impl PolicyArgs {
 
 /// The most that a bundle can do.
 fn default_method(bundle: &Bundle) -> Method {
-    match (&bundle.agile, &bundle.recovery, &bundle.reach_avoid) {
-        (Some(_), Some(_), Some(_)) => Method::Abs,
-        (None, Some(_), _) => Method::Recovery,
-        _ => Method::Agile,
+    if [role::AGILE, role::RECOVERY, role::REACH_AVOID]
+        .iter()
+        .all(|role| bundle.has(role))
+    {
+        return Method::Abs;
     }
+    let policies = bundle.spec.networks.iter();
+    let mut policies = policies.filter(|(_, n)| matches!(n.output, Output::Actions { .. }));
+    policies
+        .find_map(|(role, _)| role.parse().ok())
+        .unwrap_or_default()
 }
 
 impl Subject {
@@ -138,12 +147,8 @@ impl Subject {
         if self.method != Method::Abs {
             return None;
         }
-        let bundled = self
-            .bundle
-            .reach_avoid
-            .as_ref()
-            .map(|value| value.threshold);
-        self.config.controller.switch.threshold.or(bundled)
+        let switch = &self.config.controller.switch;
+        Some(switch.over(&self.bundle.switch()).threshold)
     }
 
     /// The test of the recovery policy alone.

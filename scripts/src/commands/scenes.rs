@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use sim::testbed::{TestScene, TestbedConfig};
+use sim::scene::{TestScene, TestbedConfig};
 
 use crate::{
     config::{Config, ConfigArgs},

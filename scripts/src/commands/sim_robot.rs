@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use controller::deploy::{Clock, MonotonicClock, RealtimeConfig, enter_realtime};
 use policies::file::write_atomic;
 use robots::Robot;
-use sim::{eval::Method, testbed::TestScene};
+use sim::{eval::Method, scene::TestScene};
 use sim_ros2::{Ros2Robot, STEP_S};
 
 use crate::{

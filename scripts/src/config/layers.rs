@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
-use policies::{algorithm::Algorithm, settings};
-use sim::testbed::TestbedConfig;
+use policies::{settings, training::Algorithm};
+use sim::scene::TestbedConfig;
 use toml::{Table, Value};
 
 use super::{Config, Task};
@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(stages.len(), 2);
         let end = recipe.last().unwrap();
         for stage in &stages {
-            assert_eq!(stage.env.rays.earlier_steps, 20);
+            assert_eq!(stage.env.rays.previous_steps, 20);
             assert!(stage.env.agile.obstacles.walking_share > 0.0);
             assert!(stage.env.agile.obstacles.box_share > 0.0);
             assert_eq!(stage.env.agile.regularizers, end.env.agile.regularizers);

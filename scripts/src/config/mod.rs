@@ -10,10 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use controller::{ControllerConfig, deploy::DeployConfig};
 use policies::{
-    algorithm::PpoConfig,
-    depth::RayLearningConfig,
-    reach_avoid::{DEFAULT_MIN_GAIN, DEFAULT_THRESHOLD, ReachAvoidConfig},
-    settings,
+    depth::RayLearningConfig, reach_avoid::ReachAvoidConfig, settings, spec::SwitchSpec,
+    training::PpoConfig,
 };
 use serde::{Deserialize, Serialize};
 use sim::{depth::RecordingConfig, env::EnvConfig, eval::EvalConfig, reach_avoid::RolloutConfig};
@@ -74,9 +72,7 @@ pub struct ReachAvoidSettings {
     /// Values below this are safe; the bundle keeps it. In (-1, 1).
     pub threshold: f32,
     /// The recovery policy acts only on a twist that lowers the value by this; a property of the bundle, like the threshold.
-    pub min_gain: f32,
-    /// Learn from the measured v_z, w_x and w_y; if not, from zeros, which is what the switch shows the value by default.
-    pub measured_twist: bool,
+    pub min_improvement: f32,
     /// Folder of roll-outs to learn from; those that are missing in it are recorded. Without it they are recorded in
     /// the run folder, and removed at the end.
     pub rollout_folder: Option<PathBuf>,
@@ -110,9 +106,8 @@ impl Default for Config {
 impl Default for ReachAvoidSettings {
     fn default() -> Self {
         Self {
-            threshold: DEFAULT_THRESHOLD,
-            min_gain: DEFAULT_MIN_GAIN,
-            measured_twist: false,
+            threshold: SwitchSpec::default().threshold,
+            min_improvement: SwitchSpec::default().min_improvement,
             rollout_folder: None,
             learning: ReachAvoidConfig::default(),
             rollouts: RolloutConfig::default(),
@@ -133,9 +128,9 @@ impl ReachAvoidSettings {
             self.threshold
         );
         ensure!(
-            (-2.0..2.0).contains(&self.min_gain),
-            "reach_avoid.min_gain is {}, must be -2 or more and below 2",
-            self.min_gain
+            (-2.0..2.0).contains(&self.min_improvement),
+            "reach_avoid.min_improvement is {}, must be -2 or more and below 2",
+            self.min_improvement
         );
         self.learning.validate()?;
         Ok(self.rollouts.validate()?)

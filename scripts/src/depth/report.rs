@@ -10,7 +10,7 @@ use policies::{
     file::write_atomic,
 };
 use serde::Serialize;
-use sim::{depth::Split, object::ObjectKind};
+use sim::{depth::Split, scene::ObjectKind};
 
 use crate::{
     commands::eval::METRICS,

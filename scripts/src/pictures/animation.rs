@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use robots::Robot;
 use sim::{
     eval::{EpisodeRecord, Mode, TraceStep},
-    obstacle::{Obstacle, ObstacleShape},
+    scene::{Obstacle, ObstacleShape},
 };
 
 use super::{

@@ -2,10 +2,7 @@
 
 use anyhow::Result;
 use plotters::prelude::*;
-use sim::{
-    terrain::{HeightField, Terrain},
-    testbed::TestScene,
-};
+use sim::scene::{HeightField, Terrain, TestScene};
 
 use super::{
     Area, Chart, FAINT, INK, Image, Scale, draw_title, left,

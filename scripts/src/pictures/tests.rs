@@ -3,7 +3,7 @@
 use std::f32::consts::PI;
 
 use nalgebra::{Point3, UnitQuaternion};
-use policies::{RaySpec, Twist, vec_env::TimeShares};
+use policies::{RaySpec, Twist, observation::terms, training::Times};
 use robots::{ContactClass, Robot};
 use sim::{
     engine::EngineKind,
@@ -11,8 +11,7 @@ use sim::{
         CaseReport, Collision, EpisodeRecord, EvalReport, Method, Mode, RaySource, RecoveryReport,
         TraceStep,
     },
-    obstacle::Obstacle,
-    testbed::{TestScene, TestbedConfig},
+    scene::{Obstacle, TestScene, TestbedConfig},
 };
 
 use super::{top_view::encounter, *};
@@ -93,9 +92,9 @@ fn episode(index: u64, outcome: Outcome, robot: &Robot) -> EpisodeRecord {
 
 fn report(reach: f64, collision: f64) -> EvalReport {
     EvalReport {
-        scene: sim::testbed::CYLINDERS.to_owned(),
+        scene: sim::scene::CYLINDERS.to_owned(),
         robot: "go1".to_owned(),
-        method: Method::Agile,
+        method: Method::agile(),
         engine: EngineKind::Rapier,
         episodes: 2000,
         seed: 1,
@@ -188,7 +187,7 @@ fn tracking_shows_cases_and_falls() {
     let cases = [-1.5, -0.5, 0.0, 0.5, 1.5].map(|vx_mps| case(vx_mps, 0));
     let report = RecoveryReport {
         robot: "go1".to_owned(),
-        method: Method::Recovery,
+        method: Method::recovery(),
         engine: EngineKind::Rapier,
         episodes: 28,
         seed: 1,
@@ -325,7 +324,7 @@ fn a_value_is_shown_around_obstacles_and_against_what_happened() {
     };
     let robot = Robot::load("go1").unwrap();
     let rays = RaySpec::default();
-    let layout = Layout::reach_avoid(&robot, &rays);
+    let layout = Layout::new(&terms::reach_avoid(&rays), &(&robot).into(), &rays).unwrap();
     // Speed is bad, and so is a short ray ahead.
     let mut weight = vec![0.0; 19];
     (weight[0], weight[13]) = (0.5, -1.0);
@@ -364,13 +363,19 @@ fn a_value_is_shown_around_obstacles_and_against_what_happened() {
 
 #[test]
 fn time_bars_divide_their_width_like_the_time() {
-    let shares = TimeShares {
-        physics: 0.25,
-        rays: 0.05,
-        update: 0.7,
-        ..TimeShares::default()
-    };
-    let bars = [("first".to_owned(), shares), ("second".to_owned(), shares)];
+    let mut times = Times::default();
+    for (name, time_s) in [
+        ("physics", 2.5),
+        ("rays", 0.5),
+        ("rewards", 0.0),
+        ("update", 7.0),
+    ] {
+        times.add(name, time_s);
+    }
+    let bars = [
+        ("first".to_owned(), times.clone()),
+        ("second".to_owned(), times),
+    ];
     let image = time_bars("Where the time goes", &bars).unwrap();
     save(&image, "times.png");
     // The upper edge of the first bar, above the numbers; 1 point is 2 pixels.
@@ -383,7 +388,7 @@ fn time_bars_divide_their_width_like_the_time() {
         let is = |p: &&&[u8]| near(p[0], color.0) && near(p[1], color.1) && near(p[2], color.2);
         colored.iter().filter(is).count() as f64 / colored.len() as f64
     };
-    for (part, share) in [(0, 0.25), (1, 0.05), (2, 0.0), (5, 0.7)] {
+    for (part, share) in [(0, 0.25), (1, 0.05), (2, 0.0), (3, 0.7)] {
         let drawn = share_of(SERIES[part]);
         assert!((drawn - share).abs() < 0.01, "{part}: {drawn} of {share}");
     }

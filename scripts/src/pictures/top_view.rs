@@ -7,8 +7,7 @@ use nalgebra::{Point2, Vector2, Vector3};
 use plotters::prelude::*;
 use sim::{
     eval::{EpisodeRecord, Outcome, TraceStep},
-    obstacle::{Obstacle, ObstacleShape},
-    testbed::TestScene,
+    scene::{Obstacle, ObstacleShape, TestScene},
 };
 
 use super::{

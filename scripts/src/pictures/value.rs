@@ -8,7 +8,7 @@ use policies::{
     reach_avoid::{ReachAvoidValue, ValueReport},
 };
 use robots::{Robot, RobotState};
-use sim::{obstacle::Obstacle, rays::RayCaster};
+use sim::{scene::Obstacle, sensors::RayCaster};
 
 use super::{
     Area, COLLISION, Chart, FAINT, GRID, INK, Image, REACH, SERIES, Scale, TIME_OUT, centred,
@@ -263,7 +263,7 @@ impl ValuePlane<'_> {
                 twist: Twist::default(),
                 previous_action: &[],
                 ray_distance_m: &scan.distance_m,
-                earlier_ray_distance_m: &scan.distance_m,
+                previous_ray_distance_m: &scan.distance_m,
             },
             &mut observation,
         );

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
-use policies::train::{Processes, TrainError};
+use learning::{Processes, TrainError};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 

@@ -108,8 +108,10 @@ mod with_libtorch {
         assert_eq!(names(&run.join("checkpoints")), ["checkpoint-3"]);
 
         let bundle = Bundle::load(&run.join("bundle")).unwrap();
-        bundle.agile(&Robot::load("go1").unwrap()).unwrap();
-        let provenance = bundle.agile.unwrap().provenance;
+        bundle
+            .policy("agile", &Robot::load("go1").unwrap())
+            .unwrap();
+        let provenance = bundle.spec.networks["agile"].provenance;
         assert_eq!((provenance.seed, provenance.policy_steps), (7, 96));
         let config = fs::read_to_string(run.join("config.toml")).unwrap();
         assert_eq!(provenance.config, config);
@@ -299,12 +301,11 @@ mod with_libtorch {
         assert!((0.0..=1.0).contains(&rate));
 
         let bundle = Bundle::load(&run.join("bundle")).unwrap();
-        let (_, member) = bundle.reach_avoid(&Robot::load("go1").unwrap()).unwrap();
-        let threshold = member.threshold;
-        assert_eq!(threshold, -0.3);
+        bundle.reach_avoid(&Robot::load("go1").unwrap()).unwrap();
+        assert_eq!(bundle.switch().threshold, -0.3);
 
         // Done again from its end: the same value.
-        let weights = || fs::read(run.join("bundle/reach_avoid.safetensors")).unwrap();
+        let weights = || fs::read(run.join("bundle/reach-avoid.safetensors")).unwrap();
         let before = weights();
         train(&["train", "--resume", out]);
         assert_eq!(weights(), before);

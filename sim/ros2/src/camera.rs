@@ -9,7 +9,7 @@ use ros2::{
 };
 use ros2_client::Publisher;
 
-use sim::{depth::DepthCamera, engine::PhysicsState, obstacle::Obstacle};
+use sim::{engine::PhysicsState, scene::Obstacle, sensors::DepthCamera};
 
 /// Frame of its images.
 const FRAME: &str = "camera_depth_optical_frame";

@@ -21,12 +21,10 @@ use ros2::{
 };
 use ros2_client::{Publisher, Subscription};
 use sim::{
-    engine::{EngineError, EpisodeStart, PhysicsConfig},
-    motor_robot::MotorRobot,
-    obstacle::Obstacle,
+    engine::{EngineError, EpisodeStart, MotorRobot, MotorTarget, PhysicsConfig},
     random::{Stream, stream},
-    rapier_engine::MotorTarget,
-    rays::RayCaster,
+    scene::Obstacle,
+    sensors::RayCaster,
 };
 
 use self::camera::CameraTopics;
@@ -145,7 +143,7 @@ impl Ros2Robot {
                 origin_x_m: 0.0,
                 min_m: 0.01,
                 max_m: LASER_RANGE_M,
-                earlier_steps: 0,
+                previous_steps: 0,
             })
         });
         Ok(Self {

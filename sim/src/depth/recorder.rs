@@ -14,19 +14,15 @@ use rayon::prelude::*;
 use robots::Robot;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    camera::DepthCamera,
-    realism::{RealismConfig, RealismConfigError},
-    scene::DepthScene,
-};
+use super::scene::DepthScene;
 use crate::{
     engine::{self, Engine, EngineError, EngineKind, EpisodeStart, PhysicsConfig, PhysicsState},
     env::uniform,
+    episode::SimLink,
     eval::touching_body,
-    object::ObjectKind,
     random::{Stream, stream},
-    rays::RayCaster,
-    sim_link::SimLink,
+    scene::ObjectKind,
+    sensors::{DepthCamera, RayCaster, RealismConfig, RealismConfigError},
 };
 
 /// Robots that are stepped together.
@@ -250,7 +246,7 @@ impl<'a> DepthRecorder<'a> {
             .ok_or_else(|| RecordingError::NoRays(robot.name.clone()))?;
         let controller =
             |method| Controller::new(robot, bundle, method, &ControllerConfig::default());
-        let agile = controller(Method::Agile)?;
+        let agile = controller(Method::agile())?;
         Ok(Self {
             abs: match config.abs_share > 0.0 {
                 true => controller(Method::Abs)?,
@@ -484,7 +480,7 @@ impl Seat {
         let scene = DepthScene::draw(kinds, config, &mut stream);
         let with_switch = stream.random::<f32>() < config.abs_share;
         let controller = if with_switch { &job.abs } else { &job.agile };
-        let rays = &job.bundle.ray_spec;
+        let rays = &job.bundle.spec.rays;
         Self {
             number,
             scene,

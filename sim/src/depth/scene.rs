@@ -8,10 +8,9 @@ use robots::RobotState;
 use super::recorder::RecordingConfig;
 use crate::{
     env::uniform,
-    object::{Object, ObjectKind},
-    obstacle::Obstacle,
     random::Stream,
-    rays::RayCaster,
+    scene::{Object, ObjectKind, Obstacle},
+    sensors::RayCaster,
 };
 
 /// Draws for a free place before an object is left out, or the robot stands where it can.

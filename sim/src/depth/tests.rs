@@ -8,7 +8,12 @@ use policies::{
 use robots::{Robot, RobotState};
 
 use super::*;
-use crate::{engine::PhysicsState, object::ObjectKind, random::stream, rays::RayCaster};
+use crate::{
+    engine::PhysicsState,
+    random::stream,
+    scene::ObjectKind,
+    sensors::{CameraConfig, Eyes, RayCaster},
+};
 
 fn bundle() -> Bundle {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

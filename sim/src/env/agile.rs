@@ -8,7 +8,7 @@ use nalgebra::{Point2, UnitQuaternion, Vector3};
 use policies::{
     command::{Goal, GoalYaw},
     observation::Layout,
-    vec_env::Done,
+    training::Done,
 };
 use robots::Robot;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use super::{
     rewards::{Regularizers, StepContext, reward_terms},
     task::{EpisodeEnd, EpisodePlan, Judgement, LevelChange, Privileged, Task, TaskInput},
 };
-use crate::{obstacle::Obstacle, random::Stream};
+use crate::{random::Stream, scene::Obstacle};
 
 /// Settings of the agile task. Ranges are [low, high].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

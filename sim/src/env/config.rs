@@ -6,7 +6,7 @@ use super::{agile::AgileConfig, randomization::RandomizationConfig, recovery::Re
 use crate::{
     engine::{EngineKind, PhysicsConfig},
     random::Stream,
-    terrain::TerrainConfig,
+    scene::TerrainConfig,
 };
 
 /// Settings of the training environments.

@@ -1,6 +1,6 @@
 //! Statistics between two calls of `take_log`.
 
-use policies::vec_env::Scalar;
+use policies::training::Scalar;
 
 use super::task::EpisodeEnd;
 

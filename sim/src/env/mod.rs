@@ -19,11 +19,10 @@ use std::{sync::Arc, time::Instant};
 
 use nalgebra::{Point3, UnitQuaternion};
 use policies::{
-    action::ActionMap,
-    observation::Quantity,
-    ray_history::RayHistory,
-    rays::RayScan,
-    vec_env::{Done, Scalar, StepOut, StepTimes, VecEnv},
+    observation::{FrameHistory, Quantity},
+    policy::{ACTION_CLIP, ActionMap},
+    rays::{PreviousScans, RayScan},
+    training::{Done, Scalar, StepOut, Times, VecEnv},
 };
 use rand::RngExt;
 use robots::{FootVec, JointVec, Robot, RobotState};
@@ -40,10 +39,9 @@ use self::{
 };
 use crate::{
     engine::{Engine, EngineError, EpisodeStart, PhysicsState, build_with_lanes},
-    obstacle::Obstacle,
     random::{Stream, stream},
-    rays::RayCaster,
-    terrain::TerrainLibrary,
+    scene::{Obstacle, TerrainLibrary},
+    sensors::RayCaster,
 };
 
 /// Height of the lowest foot over the ground at the start, m.
@@ -78,7 +76,7 @@ pub struct Env<T: Task> {
     physics: PhysicsState,
     state: RobotState,
     scan: RayScan,
-    earlier_scan: RayScan,
+    previous_scan: RayScan,
 }
 
 /// What one environment remembers between policy steps.
@@ -93,7 +91,8 @@ struct Slot<E> {
     action: JointVec,
     previous_joint_velocity_radps: JointVec,
     previous_foot_contact: FootVec<bool>,
-    rays: RayHistory,
+    rays: PreviousScans,
+    frames: FrameHistory,
 }
 
 /// What a policy step came to in one environment.
@@ -141,7 +140,8 @@ impl<T: Task> Env<T> {
                     action: zeros(joints),
                     previous_joint_velocity_radps: zeros(joints),
                     previous_foot_contact: std::iter::repeat_n(false, feet).collect(),
-                    rays: RayHistory::new(&config.rays),
+                    rays: PreviousScans::new(&config.rays),
+                    frames: FrameHistory::new(layout),
                 }
             })
             .collect();
@@ -154,7 +154,11 @@ impl<T: Task> Env<T> {
                 config.lanes,
             )?,
             config: config.clone(),
-            action_map: ActionMap::new(robot, robot.control.action_scale),
+            action_map: ActionMap::new(
+                &robot.control.default_position_rad,
+                robot.control.action_scale,
+                ACTION_CLIP,
+            ),
             terrains,
             rays: RayCaster::new(&config.rays).with_hidden_margin(config.agile.obstacles.margin_m),
             sees_rays: layout.range(Quantity::LogRays).is_some(),
@@ -177,7 +181,7 @@ impl<T: Task> Env<T> {
             physics: PhysicsState::zero(robot),
             state: RobotState::zero(joints, feet),
             scan: RayScan::clear(&config.rays),
-            earlier_scan: RayScan::default(),
+            previous_scan: RayScan::default(),
             robot: Arc::clone(robot),
             task,
         };
@@ -218,6 +222,7 @@ impl<T: Task> Env<T> {
         slot.action.fill(0.0);
         slot.previous_foot_contact.fill(false);
         slot.rays.reset();
+        slot.frames.reset();
         slot.previous_joint_velocity_radps
             .clone_from(&joint_velocity_radps);
         let height_m = height_over_feet_m(&self.robot, &orientation, &joint_position_rad)
@@ -267,7 +272,7 @@ impl<T: Task> Env<T> {
                     &foot_contact,
                     action,
                     &self.scan,
-                    &self.earlier_scan,
+                    &self.previous_scan,
                 ),
                 privileged_row,
             );
@@ -285,7 +290,7 @@ impl<T: Task> Env<T> {
                 &self.config.rays,
                 &self.state,
                 &self.scan,
-                &mut self.earlier_scan,
+                &mut self.previous_scan,
             );
         }
         for (measured, bias) in self
@@ -302,7 +307,7 @@ impl<T: Task> Env<T> {
                 &foot_contact,
                 &slot.action,
                 &self.scan,
-                &self.earlier_scan,
+                &self.previous_scan,
             ),
             row,
         );
@@ -311,6 +316,7 @@ impl<T: Task> Env<T> {
                 *value += half_width * (2.0 * slot.stream.random::<f32>() - 1.0);
             }
         }
+        slot.frames.complete(self.task.layout(), row);
     }
 
     fn move_level(&mut self, index: usize, change: LevelChange) {
@@ -380,7 +386,7 @@ impl<T: Task> Env<T> {
             }
         };
         self.stopwatch.rewards(begin);
-        if result.done == Done::TimedOut {
+        if result.done == Done::Timeout {
             self.observe_row(index, terminal_row);
         }
         if result.done != Done::No {
@@ -430,6 +436,7 @@ impl<T: Task> VecEnv for Env<T> {
     }
 
     fn step(&mut self, actions: &[f32], mut out: StepOut<'_>) {
+        let step = Instant::now();
         let joints = self.robot.num_joints();
         let mut old_actions = std::mem::take(&mut self.old_actions);
         for (index, slot) in self.slots.iter_mut().enumerate() {
@@ -460,13 +467,14 @@ impl<T: Task> VecEnv for Env<T> {
         }
         self.old_actions = old_actions;
         self.observations.copy_from_slice(out.observations);
+        self.stopwatch.step(step);
     }
 
     fn take_log(&mut self) -> Vec<Scalar> {
         self.log.take(self.slots.iter().map(|slot| slot.level))
     }
 
-    fn take_times(&mut self) -> StepTimes {
+    fn take_times(&mut self) -> Times {
         self.stopwatch.take()
     }
 

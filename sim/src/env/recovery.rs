@@ -1,7 +1,7 @@
 //! The recovery task (method section 5): from a violent state, track a twist as fast as possible.
 
 use nalgebra::{UnitQuaternion, Vector3};
-use policies::{command::Twist, observation::Layout, vec_env::Done};
+use policies::{command::Twist, observation::Layout, training::Done};
 use robots::Robot;
 use serde::{Deserialize, Serialize};
 
@@ -228,7 +228,7 @@ impl Task for RecoveryTask {
         let time_out = self.config.episode_s - step.time_s < 0.5 * step.step_s;
         let done = match (falls, time_out) {
             (true, _) => Done::Terminated,
-            (false, true) => Done::TimedOut,
+            (false, true) => Done::Timeout,
             (false, false) => {
                 return Judgement {
                     done: Done::No,

@@ -2,11 +2,11 @@
 
 use std::{ops::Range, sync::Arc};
 
-use policies::observation::Layout;
+use policies::observation::{Layout, TermError, terms};
 use robots::Robot;
 
 use super::{ConfigError, Env, EnvConfig, agile::AgileTask, recovery::RecoveryTask, task::Task};
-use crate::{engine::EngineError, terrain::TerrainLibrary};
+use crate::{engine::EngineError, scene::TerrainLibrary};
 
 /// Which of the shards that the environments are split into, one per worker, are built here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,11 @@ pub fn agile_shards(
     share: impl Into<Share>,
 ) -> Result<Vec<Env<AgileTask>>, EnvError> {
     config.validate()?;
-    let layout = Layout::agile(robot, &config.rays);
+    let layout = Layout::new(
+        &terms::agile(&config.rays),
+        &robot.as_ref().into(),
+        &config.rays,
+    )?;
     shards(robot, config, seed, share.into(), || {
         AgileTask::new(config.agile.clone(), layout.clone(), Robot::clone(robot))
     })
@@ -53,7 +57,7 @@ pub fn recovery_shards(
     share: impl Into<Share>,
 ) -> Result<Vec<Env<RecoveryTask>>, EnvError> {
     config.validate()?;
-    let layout = Layout::recovery(robot, &config.rays);
+    let layout = Layout::new(&terms::recovery(), &robot.as_ref().into(), &config.rays)?;
     shards(robot, config, seed, share.into(), || {
         RecoveryTask::new(config.recovery.clone(), layout.clone(), Robot::clone(robot))
     })
@@ -94,6 +98,9 @@ pub enum EnvError {
     /// A setting is out of range.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Something cannot be observed.
+    #[error(transparent)]
+    Observation(#[from] TermError),
     /// The engine refused the robot.
     #[error(transparent)]
     Engine(#[from] EngineError),

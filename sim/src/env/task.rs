@@ -7,13 +7,14 @@ use policies::{
     command::{GoalYaw, Twist},
     observation::{Layout, ObservationInput, Quantity},
     rays::{RayScan, RaySpec},
-    vec_env::Done,
+    spec::RobotSpec,
+    training::Done,
 };
 use robots::{JointVec, Robot, RobotState};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::rewards::StepContext;
-use crate::{obstacle::Obstacle, random::Stream};
+use crate::{random::Stream, scene::Obstacle};
 
 /// A task: how episodes begin, what they pay and when they end. Everything else is the environment's.
 pub trait Task: Send {
@@ -69,8 +70,10 @@ impl Privileged {
             origin_x_m: 0.0,
             ..RaySpec::default()
         };
+        let terms: Vec<_> = quantities.iter().copied().map(Into::into).collect();
+        let layout = Layout::new(&terms, &RobotSpec::from(robot), &rays);
         Self {
-            layout: Layout::new(quantities, robot, &rays),
+            layout: layout.unwrap_or_else(|error| unreachable!("{error}")),
             rays,
         }
     }
@@ -142,7 +145,7 @@ impl TaskInput {
         foot_contact: &'a [bool],
         previous_action: &'a [f32],
         scan: &'a RayScan,
-        earlier_scan: &'a RayScan,
+        previous_scan: &'a RayScan,
     ) -> ObservationInput<'a> {
         ObservationInput {
             state,
@@ -152,7 +155,7 @@ impl TaskInput {
             twist: self.twist,
             previous_action,
             ray_distance_m: &scan.distance_m,
-            earlier_ray_distance_m: &earlier_scan.distance_m,
+            previous_ray_distance_m: &previous_scan.distance_m,
         }
     }
 }

@@ -5,6 +5,7 @@ mod judge;
 mod record;
 mod recovery;
 mod runner;
+mod trial;
 
 pub use controller::{Method, Mode};
 pub(crate) use judge::{Judge, touching_body};
@@ -13,6 +14,7 @@ pub use record::{
 };
 pub use recovery::{CaseReport, RecoveryEvaluation, RecoveryReport, RecoveryTestConfig};
 pub use runner::{EvalConfig, EvalError, Evaluation, RaySource};
+pub use trial::Trial;
 
 #[cfg(test)]
 mod tests;

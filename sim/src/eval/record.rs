@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::runner::RaySource;
 use crate::{
     engine::EngineKind,
-    testbed::{CYLINDERS, TestScene},
+    scene::{CYLINDERS, TestScene},
 };
 
 /// How an episode ended.

@@ -17,8 +17,8 @@ use super::{
 use crate::{
     engine::{self, Dynamics, Engine, EngineKind, EpisodeStart, PhysicsState},
     env::uniform,
+    episode::SimLink,
     random::stream,
-    sim_link::SimLink,
 };
 
 /// A robot that tilts farther has fallen, even if its legs keep the base off the ground.
@@ -192,7 +192,7 @@ impl<'a> RecoveryEvaluation<'a> {
             bundle,
             config,
             seed,
-            controller: Controller::new(robot, bundle, Method::Recovery, controller)?,
+            controller: Controller::new(robot, bundle, Method::recovery(), controller)?,
         })
     }
 
@@ -269,12 +269,12 @@ impl<'a> RecoveryEvaluation<'a> {
             position_world: Point2::origin(),
             heading_rad: 0.0,
         };
-        let mut link = SimLink::new(robot, &self.bundle.ray_spec, None);
+        let mut link = SimLink::new(robot, &self.bundle.spec.rays, None);
         link.reset(&[], origin, trial_s, stream.next_u64());
         let mut controller = self.controller.clone();
         controller.set_command(Some(case.command));
         controller.reset();
-        let mut input = ControlInput::new(robot, &self.bundle.ray_spec);
+        let mut input = ControlInput::new(robot, &self.bundle.spec.rays);
         let mut physics = PhysicsState::zero(robot);
         engine.reset(0, &start)?;
         engine.read(0, &mut physics);
@@ -338,7 +338,7 @@ impl<'a> RecoveryEvaluation<'a> {
         };
         RecoveryReport {
             robot: self.robot.name.clone(),
-            method: Method::Recovery,
+            method: Method::recovery(),
             engine: self.config.engine,
             episodes,
             seed: self.seed,

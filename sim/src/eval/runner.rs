@@ -14,10 +14,10 @@ use super::{
     recovery::RecoveryTestConfig,
 };
 use crate::{
-    depth::{CameraConfig, Eyes, RealismConfigError},
     engine::{self, Engine, EngineError, EngineKind, PhysicsConfig, PhysicsState},
-    sim_link::SimLink,
-    testbed::{TestScene, TestbedConfig, TestbedError},
+    episode::SimLink,
+    scene::{TestScene, TestbedConfig, TestbedError},
+    sensors::{CameraConfig, Eyes, RealismConfigError},
 };
 
 /// How long before a collision the switch must have seen it coming, s.
@@ -161,7 +161,7 @@ impl<'a> Evaluation<'a> {
         seed: u64,
     ) -> Result<Self, EvalError> {
         config.validate()?;
-        if method == Method::Recovery {
+        if method == Method::recovery() {
             return Err(EvalError::NoGoal);
         }
         let eyes = match config.rays {
@@ -274,7 +274,7 @@ struct Episode {
 impl<'a> Batch<'a> {
     fn new(job: &'a Evaluation<'a>, robots: usize, traced: bool) -> Result<Self, EvalError> {
         let Evaluation { robot, config, .. } = job;
-        let rays = &job.bundle.ray_spec;
+        let rays = &job.bundle.spec.rays;
         let margin_m = config.illusion.then_some(config.illusion_margin_m);
         let seats = (0..robots).map(|_| Seat {
             controller: job.controller.clone(),

@@ -1,6 +1,8 @@
 use controller::ControllerConfig;
 use policies::{
-    Activation, Bundle, Layout, Linear, Member, Provenance, RaySpec, ReachAvoidMember, Twist,
+    Bundle, Linear, PolicySpec, RaySpec, Twist,
+    observation::terms,
+    spec::{NetworkSpec, Provenance, SwitchSpec, role},
 };
 use rand::RngExt;
 use robots::Robot;
@@ -26,30 +28,33 @@ fn bundle(robot: &Robot, scale: f32) -> Bundle {
         }
     };
     let action_scale = robot.control.action_scale;
-    let provenance = Provenance::default;
-    let layout = Layout::agile(robot, &ray_spec);
-    let layers = vec![layer(layout.dim(), 32), layer(32, robot.num_joints())];
-    let agile = Member::agile(&layout, action_scale, Activation::Elu, layers, provenance());
-    let layout = Layout::recovery(robot, &ray_spec);
-    let layers = vec![layer(layout.dim(), 32), layer(32, robot.num_joints())];
-    let recovery = Member::recovery(&layout, action_scale, Activation::Elu, layers, provenance());
-    let layout = Layout::reach_avoid(robot, &ray_spec);
+    let mut bundle = Bundle::new(PolicySpec::new(robot, &ray_spec, 0.02));
+    for (role, terms) in [
+        (role::AGILE, terms::agile(&ray_spec)),
+        (role::RECOVERY, terms::recovery()),
+    ] {
+        let spec = NetworkSpec::policy(role, terms, action_scale, Provenance::default());
+        bundle.insert(role, spec, Vec::new()).unwrap();
+        let inputs = bundle.spec.layout(role).unwrap().dim();
+        let layers = vec![layer(inputs, 32), layer(32, robot.num_joints())];
+        let spec = bundle.spec.networks[role].clone();
+        bundle.insert(role, spec, layers).unwrap();
+    }
     let mut value = Linear {
-        inputs: layout.dim(),
-        weight: vec![0.0; layout.dim()],
+        inputs: 19,
+        weight: vec![0.0; 19],
         bias: vec![2.0],
     };
     value.weight[13] = -1.0;
-    let conditioned_on = agile.weights_hash().unwrap();
-    let mut value = ReachAvoidMember::new(&layout, conditioned_on, vec![value], provenance());
+    let agile = bundle.spec.networks[role::AGILE].sha256.clone();
+    let spec = NetworkSpec::value(terms::reach_avoid(&ray_spec), &agile, Provenance::default());
+    bundle.insert(role::REACH_AVOID, spec, vec![value]).unwrap();
     // Recovery acts on any twist: what decides is the value alone.
-    value.min_gain = -2.0;
-    Bundle {
-        agile: Some(agile),
-        recovery: Some(recovery),
-        reach_avoid: Some(value),
-        ..Bundle::new(robot, &ray_spec)
-    }
+    bundle.spec.switch = Some(SwitchSpec {
+        min_improvement: -2.0,
+        ..SwitchSpec::default()
+    });
+    bundle
 }
 
 fn short(episodes: usize, episode_s: f32) -> EvalConfig {
@@ -61,7 +66,7 @@ fn short(episodes: usize, episode_s: f32) -> EvalConfig {
 }
 
 fn evaluate(scale: f32, config: &EvalConfig, threads: usize) -> (EvalReport, Vec<EpisodeRecord>) {
-    evaluate_method(Method::Agile, scale, config, threads)
+    evaluate_method(Method::agile(), scale, config, threads)
 }
 
 fn evaluate_method(
@@ -137,7 +142,7 @@ fn results_do_not_depend_on_threads_or_neighbours() {
     let bundle = bundle(&robot, 1.0);
     let controller = ControllerConfig::default();
     let evaluation =
-        Evaluation::new(&robot, &bundle, Method::Agile, &config, &controller, 3).unwrap();
+        Evaluation::new(&robot, &bundle, Method::agile(), &config, &controller, 3).unwrap();
     let alone = evaluation.run(&[7, 2], true, &|| ()).unwrap();
     assert_eq!(
         key(&alone),
@@ -208,7 +213,7 @@ fn agile_and_abs_run_the_same_episodes_and_differ_where_the_switch_acts() {
         let mut controller = ControllerConfig::default();
         controller.switch.threshold = threshold;
         // Any twist will do.
-        controller.switch.min_gain = Some(-2.0);
+        controller.switch.min_improvement = Some(-2.0);
         let evaluation = Evaluation::new(&robot, &bundle, method, &config, &controller, 3).unwrap();
         evaluation.run(&[0, 1, 2, 3], true, &|| ()).unwrap()
     };
@@ -219,7 +224,7 @@ fn agile_and_abs_run_the_same_episodes_and_differ_where_the_switch_acts() {
             .map(|step| step.position_world)
             .collect()
     };
-    let agile = run(Method::Agile, None);
+    let agile = run(Method::agile(), None);
     for (threshold, recovers) in [(0.9999, false), (-0.9999, true)] {
         for (abs, agile) in run(Method::Abs, Some(threshold)).iter().zip(&agile) {
             assert_eq!(abs.scene.goal, agile.scene.goal);
@@ -295,7 +300,7 @@ fn the_switch_is_summarized_by_its_definitions() {
     assert_eq!(abs["recovery_episodes"], 2);
     assert_eq!(abs["recovery_episode_safe_rate"], 0.5);
     assert_eq!(abs["false_safe_rate"], 0.25);
-    let agile = of(Method::Agile);
+    let agile = of(Method::agile());
     assert!(agile.get("recovery_fraction").is_none());
     for json in [abs, agile] {
         let back: EvalReport = serde_json::from_value(json.clone()).unwrap();
@@ -308,7 +313,7 @@ fn recovery_has_no_goal_to_run_to() {
     let robot = Robot::load("go1").unwrap();
     let (bundle, config) = (bundle(&robot, 0.0), short(1, 1.0));
     let controller = ControllerConfig::default();
-    let error = Evaluation::new(&robot, &bundle, Method::Recovery, &config, &controller, 3)
+    let error = Evaluation::new(&robot, &bundle, Method::recovery(), &config, &controller, 3)
         .err()
         .unwrap();
     assert!(error.to_string().contains("follows a twist"), "{error}");

@@ -8,7 +8,7 @@ use crate::{
         agile::{AgileConfig, ObstacleConfig},
         randomization::RandomizationConfig,
     },
-    testbed::{TestbedConfig, TestbedError},
+    scene::{TestbedConfig, TestbedError},
 };
 
 /// Settings of the roll-outs. Ranges are [low, high].

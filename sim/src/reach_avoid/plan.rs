@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use nalgebra::{Point2, Point3, UnitQuaternion, Vector3};
-use policies::{Bundle, Goal, Layout, Twist};
+use policies::{
+    Bundle, Goal, Twist,
+    spec::{SpecError, role},
+};
 use rand::RngExt;
 use robots::Robot;
 
@@ -12,8 +15,7 @@ use crate::{
     engine::{EpisodeStart, PhysicsState},
     env::{agile::AgileTask, task::Task, uniform},
     random::{Stream, stream},
-    terrain::Terrain,
-    testbed::{TestScene, TestbedError},
+    scene::{Terrain, TestScene, TestbedError},
 };
 
 /// Draws for a place among the obstacles before the start of the scene is taken.
@@ -48,14 +50,18 @@ pub(super) struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    pub(super) fn new(robot: &'a Robot, bundle: &Bundle, config: &'a RolloutConfig) -> Self {
-        let layout = Layout::agile(robot, &bundle.ray_spec);
-        Self {
-            can_recover: bundle.recovery.is_some(),
+    pub(super) fn new(
+        robot: &'a Robot,
+        bundle: &Bundle,
+        config: &'a RolloutConfig,
+    ) -> Result<Self, SpecError> {
+        let layout = bundle.spec.layout(role::AGILE)?;
+        Ok(Self {
+            can_recover: bundle.has(role::RECOVERY),
             task: AgileTask::new(config.agile.clone(), layout, robot.clone()),
             robot,
             config,
-        }
+        })
     }
 
     pub(super) fn plan(&self, seed: u64, episode: u64) -> Result<EpisodePlan, TestbedError> {
@@ -151,7 +157,7 @@ impl<'a> Planner<'a> {
                 uniform([-1.0, far_x], stream),
                 uniform([-PLACE_Y_M, PLACE_Y_M], stream),
             );
-            let clear = |o: &crate::obstacle::Obstacle| {
+            let clear = |o: &crate::scene::Obstacle| {
                 o.footprint_distance_m(&place) >= self.config.clearance_m
             };
             if plan.start.obstacles.iter().all(clear) {

@@ -6,7 +6,9 @@ use controller::{
 use nalgebra::Point2;
 use policies::{
     Bundle, GoalYaw, Layout, ObservationInput, RayScan, Twist,
+    observation::{FrameHistory, terms},
     reach_avoid::{Rollouts, margins::target_margin},
+    spec::role,
 };
 use rayon::prelude::*;
 use robots::Robot;
@@ -17,9 +19,9 @@ use super::{
 };
 use crate::{
     engine::{self, Engine, EngineError, EngineKind, PhysicsState},
+    episode::SimLink,
     eval::touching_body,
-    sim_link::SimLink,
-    testbed::TestbedError,
+    scene::TestbedError,
 };
 
 /// Records episodes of a bundle's agile policy.
@@ -73,12 +75,17 @@ impl<'a> RolloutRecorder<'a> {
         config.validate()?;
         let controller = ControllerConfig::default();
         Ok(Self {
-            controller: if bundle.recovery.is_some() {
+            controller: if bundle.has(role::RECOVERY) {
                 Controller::commanded(robot, bundle, &controller)?
             } else {
-                Controller::new(robot, bundle, Method::Agile, &controller)?
+                Controller::new(robot, bundle, Method::agile(), &controller)?
             },
-            layout: Layout::reach_avoid(robot, &bundle.ray_spec),
+            layout: Layout::new(
+                &terms::reach_avoid(&bundle.spec.rays),
+                &bundle.spec.robot,
+                &bundle.spec.rays,
+            )
+            .unwrap_or_else(|error| unreachable!("{error}")),
             robot,
             bundle,
             config,
@@ -102,7 +109,8 @@ impl<'a> RolloutRecorder<'a> {
             EngineKind::Rapier => (1, 4),
             EngineKind::Batch => (64, 512),
         };
-        let planner = Planner::new(self.robot, self.bundle, self.config);
+        let planner = Planner::new(self.robot, self.bundle, self.config)
+            .map_err(|error| ControllerError::Bundle(error.into()))?;
         let episodes: Vec<u64> = episodes.collect();
         let recorded: Vec<Rollouts> = episodes
             .par_chunks(per_batch)
@@ -173,7 +181,7 @@ impl<'a> Batch<'a> {
         robots: usize,
     ) -> Result<Self, RolloutError> {
         let RolloutRecorder { robot, config, .. } = job;
-        let rays = &job.bundle.ray_spec;
+        let rays = &job.bundle.spec.rays;
         let margin_m = config.illusion.then_some(config.illusion_margin_m);
         let seats = (0..robots).map(|_| Seat {
             controller: job.controller.clone(),
@@ -302,9 +310,10 @@ impl<'a> Batch<'a> {
                     episode.recorded.collided = collided;
                     // What the controller would have seen next.
                     let Ok(()) = seat.link.read(&mut seat.input);
-                    seat.controller.see(&seat.input.state, &seat.input.rays);
-                    let earlier = seat.controller.earlier_rays();
-                    (episode.recorded).push(&self.job.layout, &seat.input, earlier);
+                    seat.controller
+                        .observe_scan(&seat.input.state, &seat.input.rays);
+                    let previous = seat.controller.previous_rays();
+                    (episode.recorded).push(&self.job.layout, &seat.input, previous);
                     return Ok(Some(episode));
                 }
             }
@@ -353,10 +362,11 @@ impl Seat {
         self.link
             .reset(obstacles, plan.goal, plan.duration_s, plan.noise_seed);
         self.controller.enter_scene();
-        for step in (0..self.controller.earlier_steps()).rev() {
+        for step in (0..self.controller.previous_steps()).rev() {
             self.link.sense(physics, -(step as f32 + 1.0) * step_s);
             let Ok(()) = self.link.read(&mut self.input);
-            self.controller.see(&self.input.state, &self.input.rays);
+            self.controller
+                .observe_scan(&self.input.state, &self.input.rays);
         }
         self.link.sense(physics, 0.0);
     }
@@ -378,15 +388,15 @@ impl Seat {
             });
         }
         if episode.phase == Phase::Recording {
-            let earlier = self.controller.earlier_rays();
-            episode.recorded.push(layout, &self.input, earlier);
+            let previous = self.controller.previous_rays();
+            episode.recorded.push(layout, &self.input, previous);
         }
         Ok(())
     }
 }
 
 impl Recorded {
-    fn push(&mut self, layout: &Layout, input: &ControlInput, earlier: &RayScan) {
+    fn push(&mut self, layout: &Layout, input: &ControlInput, previous: &RayScan) {
         let goal: Point2<f32> = input.goal.position_world;
         self.goal_distance_m
             .push((input.state.position_world.xy() - goal).norm());
@@ -401,9 +411,10 @@ impl Recorded {
                 twist: Twist::default(),
                 previous_action: &[],
                 ray_distance_m: &input.rays.distance_m,
-                earlier_ray_distance_m: &earlier.distance_m,
+                previous_ray_distance_m: &previous.distance_m,
             },
             &mut self.observations[first..],
         );
+        FrameHistory::new(layout).complete(layout, &mut self.observations[first..]);
     }
 }

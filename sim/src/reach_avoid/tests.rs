@@ -1,8 +1,10 @@
 use controller::{ControlInput, Controller, ControllerConfig, Method};
 use nalgebra::{Point2, UnitQuaternion, Vector3};
 use policies::{
-    Activation, Bundle, Layout, Linear, Member, Provenance, Quantity, RayScan, RaySpec,
+    Bundle, Layout, Linear, PolicySpec, Quantity, RayScan, RaySpec,
+    observation::{ObservationTerm, terms},
     reach_avoid::Rollouts,
+    spec::{NetworkSpec, Provenance, role},
 };
 use rand::RngExt;
 use robots::{Robot, RobotState};
@@ -14,40 +16,39 @@ use super::{
 use crate::{
     engine::{self, EngineKind, PhysicsState},
     env::rewards::CONTACT_FORCE_N,
+    episode::SimLink,
     random::stream,
-    rays::RayCaster,
-    sim_link::SimLink,
+    sensors::RayCaster,
 };
 
 /// A network of random weights; `scale` zero is a robot that holds its default posture.
 fn bundle(robot: &Robot, scale: f32) -> Bundle {
     let ray_spec = RaySpec::default();
-    let layout = Layout::agile(robot, &ray_spec);
     let mut stream = stream(5, 0);
     let mut draw = |count| -> Vec<f32> {
         let mut draw = || scale * (stream.random::<f32>() - 0.5);
         (0..count).map(|_| draw()).collect()
     };
-    let layer = Linear {
-        inputs: layout.dim(),
-        weight: draw(layout.dim() * robot.num_joints()),
-        bias: draw(robot.num_joints()),
+    let joints = robot.num_joints();
+    let mut bundle = Bundle::new(PolicySpec::new(robot, &ray_spec, 0.02));
+    let mut insert = |role, terms: Vec<ObservationTerm>, layer| {
+        let scale = robot.control.action_scale;
+        let spec = NetworkSpec::policy(role, terms, scale, Provenance::default());
+        bundle.insert(role, spec, vec![layer]).unwrap();
     };
-    let (scale, provenance) = (robot.control.action_scale, Provenance::default());
-    let member = Member::agile(&layout, scale, Activation::Elu, vec![layer], provenance);
-    let layout = Layout::recovery(robot, &ray_spec);
     let layer = Linear {
-        inputs: layout.dim(),
-        weight: vec![0.0; layout.dim() * robot.num_joints()],
-        bias: vec![0.0; robot.num_joints()],
+        inputs: 61,
+        weight: draw(61 * joints),
+        bias: draw(joints),
     };
-    let provenance = Provenance::default();
-    let recovery = Member::recovery(&layout, scale, Activation::Elu, vec![layer], provenance);
-    Bundle {
-        agile: Some(member),
-        recovery: Some(recovery),
-        ..Bundle::new(robot, &ray_spec)
-    }
+    insert(role::AGILE, terms::agile(&ray_spec), layer);
+    let layer = Linear {
+        inputs: 49,
+        weight: vec![0.0; 49 * joints],
+        bias: vec![0.0; joints],
+    };
+    insert(role::RECOVERY, terms::recovery(), layer);
+    bundle
 }
 
 /// Nothing but one kind of start.
@@ -64,7 +65,7 @@ fn only(running: f32, thrown: f32, testbed: f32, anywhere: f32) -> RolloutConfig
 
 fn plans(config: &RolloutConfig, count: u64) -> Vec<EpisodePlan> {
     let robot = Robot::load("go1").unwrap();
-    let planner = Planner::new(&robot, &bundle(&robot, 0.3), config);
+    let planner = Planner::new(&robot, &bundle(&robot, 0.3), config).unwrap();
     let plan = |episode| planner.plan(3, episode).unwrap();
     (0..count).map(plan).collect()
 }
@@ -132,11 +133,9 @@ fn the_recovery_policy_hands_over_to_the_agile_one() {
         assert!(rollouts.collided(episode) || rows == 25 - 10 + 1, "{rows}");
     }
     // Without a recovery policy there is nobody to begin with.
-    let alone = Bundle {
-        recovery: None,
-        ..bundle
-    };
-    let planner = Planner::new(&robot, &alone, &config);
+    let mut alone = bundle;
+    alone.spec.networks.remove(role::RECOVERY);
+    let planner = Planner::new(&robot, &alone, &config).unwrap();
     assert!((0..50).all(|n| planner.plan(3, n).unwrap().recovering.is_none()));
 }
 
@@ -182,19 +181,24 @@ fn rows_are_what_the_controller_sees() {
     config.run_up_s = [0.02, 0.06];
     let recorder = RolloutRecorder::new(&robot, &bundle, &config, 3).unwrap();
     let rollouts = recorder.record(1..2).unwrap();
-    let planner = Planner::new(&robot, &bundle, &config);
+    let planner = Planner::new(&robot, &bundle, &config).unwrap();
     let plan = planner.plan(3, 1).unwrap().recorded;
 
     let mut engine = engine::build(EngineKind::Rapier, &robot, &config.physics, 1).unwrap();
     engine.reset(0, &plan.start).unwrap();
-    let mut controller =
-        Controller::new(&robot, &bundle, Method::Agile, &ControllerConfig::default()).unwrap();
-    let mut link = SimLink::new(&robot, &bundle.ray_spec, None);
+    let mut controller = Controller::new(
+        &robot,
+        &bundle,
+        Method::agile(),
+        &ControllerConfig::default(),
+    )
+    .unwrap();
+    let mut link = SimLink::new(&robot, &bundle.spec.rays, None);
     link.reset(&plan.start.obstacles, plan.goal, plan.duration_s, 0);
-    let mut input = ControlInput::new(&robot, &bundle.ray_spec);
+    let mut input = ControlInput::new(&robot, &bundle.spec.rays);
     let mut physics = PhysicsState::zero(&robot);
     let mut state = RobotState::zero(robot.num_joints(), robot.num_feet());
-    let mut scan = RayScan::clear(&bundle.ray_spec);
+    let mut scan = RayScan::clear(&bundle.spec.rays);
     let rows = rollouts.rows(0);
     assert!(rows.len() > 1 && rows.len() <= 26);
     for row in rows.clone() {
@@ -208,7 +212,7 @@ fn rows_are_what_the_controller_sees() {
         assert!((observation[6].hypot(observation[7]) - distance_m).abs() < 1e-5);
         assert_eq!(rollouts.goal_distances_m(0)[row], distance_m);
         let obstacles = &plan.start.obstacles;
-        RayCaster::new(&bundle.ray_spec).cast(&state, obstacles, 0.0, &mut scan);
+        RayCaster::new(&bundle.spec.rays).cast(&state, obstacles, 0.0, &mut scan);
         for (log, distance_m) in observation[8..].iter().zip(&scan.distance_m) {
             assert_eq!(*log, distance_m.log2());
         }
@@ -238,8 +242,9 @@ fn illusions_hide_what_is_behind_the_goal() {
         let recorder = RolloutRecorder::new(&robot, &bundle, &config, 3).unwrap();
         recorder.record(0..30).unwrap()
     };
-    let rays = Layout::reach_avoid(&robot, &bundle.ray_spec).range(Quantity::LogRays);
-    let rays = rays.unwrap();
+    let terms = terms::reach_avoid(&bundle.spec.rays);
+    let layout = Layout::new(&terms, &bundle.spec.robot, &bundle.spec.rays).unwrap();
+    let rays = layout.range(Quantity::LogRays).unwrap();
     let (honest, illusion) = (record(false), record(true));
     let mut replaced = 0;
     for row in 0..honest.num_rows() {

@@ -7,8 +7,7 @@ use rand::RngExt;
 use robots::{ContactClass, Robot};
 use sim::{
     engine::{EpisodeStart, PhysicsConfig, PhysicsState},
-    obstacle::{Obstacle, ObstacleShape},
-    terrain::{HeightField, Terrain, TerrainConfig, TerrainLibrary},
+    scene::{HeightField, Obstacle, ObstacleShape, Terrain, TerrainConfig, TerrainLibrary},
 };
 
 use crate::{

@@ -6,8 +6,7 @@ use nalgebra::Vector3;
 use robots::Robot;
 use sim::{
     engine::{Engine, EpisodeStart, PhysicsConfig, PhysicsState},
-    obstacle::Obstacle,
-    terrain::{TerrainConfig, TerrainLibrary},
+    scene::{Obstacle, TerrainConfig, TerrainLibrary},
 };
 
 use crate::support::{Make, go1};

@@ -7,11 +7,7 @@ mod motors;
 mod support;
 
 use robots::Robot;
-use sim::{
-    batch::BatchEngine,
-    engine::{Engine, PhysicsConfig},
-    rapier_engine::RapierEngine,
-};
+use sim::engine::{BatchEngine, Engine, PhysicsConfig, RapierEngine};
 
 /// Runs every test on an engine.
 macro_rules! physics_of {

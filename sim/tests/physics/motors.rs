@@ -1,7 +1,7 @@
 //! Joints and motors, on the hinge of [`crate::support::hinge`].
 
 use robots::JointVec;
-use sim::{engine::PhysicsConfig, motor::MotorConfig, torque_noise::torque_noise};
+use sim::engine::{MotorConfig, PhysicsConfig, torque_noise};
 
 use crate::support::{
     GRAVITY, KNEE, Make, Single, assert_close, every_step, hinge, weightless, zeros,

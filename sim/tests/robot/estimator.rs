@@ -9,10 +9,7 @@ use controller::{
 use nalgebra::{Point2, Vector2};
 use policies::{Bundle, Goal, RayScan};
 use robots::{JointVec, Robot, RobotState};
-use sim::{
-    engine::{Engine, EpisodeStart, PhysicsConfig, PhysicsState},
-    rapier_engine::RapierEngine,
-};
+use sim::engine::{Engine, EpisodeStart, PhysicsConfig, PhysicsState, RapierEngine};
 
 use crate::sensors::Sensors;
 
@@ -32,10 +29,10 @@ fn run(foot_sensors: bool, seed: u64) -> Errors {
     let bundle = Bundle::load(&folder).expect("the shipped bundle");
     let config = ControllerConfig::default();
     let mut controller =
-        Controller::new(&robot, &bundle, Method::Agile, &config).expect("it fits the robot");
+        Controller::new(&robot, &bundle, Method::agile(), &config).expect("it fits the robot");
     let mut estimator = Estimator::new(&robot, &EstimatorConfig::default());
     let mut estimate = RobotState::zero(robot.num_joints(), robot.num_feet());
-    let rays = RayScan::clear(&bundle.ray_spec);
+    let rays = RayScan::clear(&bundle.spec.rays);
     let mut goal = Goal {
         position_world: Point2::origin(),
         heading_rad: 0.0,

@@ -10,10 +10,9 @@ use nalgebra::{Point2, Vector3};
 use policies::{Bundle, Goal};
 use robots::{JointVec, Robot, RobotState};
 use sim::{
-    engine::{Engine, EpisodeStart, PhysicsConfig, PhysicsState},
-    obstacle::Obstacle,
-    rapier_engine::RapierEngine,
-    rays::RayCaster,
+    engine::{Engine, EpisodeStart, PhysicsConfig, PhysicsState, RapierEngine},
+    scene::Obstacle,
+    sensors::RayCaster,
 };
 
 use crate::sensors::Sensors;
@@ -64,7 +63,7 @@ impl Rig {
             pilot,
             engine,
             sensors: Sensors::new(true, 3),
-            caster: RayCaster::new(&bundle.ray_spec),
+            caster: RayCaster::new(&bundle.spec.rays),
             obstacles,
             truth,
             state: RobotState::zero(12, 4),

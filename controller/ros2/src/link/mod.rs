@@ -155,7 +155,7 @@ impl Link {
             },
             io: IoThread {
                 sensors: Sensors::new(robot, bundle, config, port.scan)?,
-                watch: Watch::new(robot, &bundle.ray_spec, config),
+                watch: Watch::new(robot, &bundle.spec.rays, config),
                 odometry: port.odometry,
                 goal: port.goal,
                 operator: port.operator,

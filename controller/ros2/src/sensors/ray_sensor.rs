@@ -97,7 +97,7 @@ impl RaySensor {
     ) -> Result<Self, LinkError> {
         let kind = match config.rays {
             RaySource::Scan | RaySource::Cloud => Kind::Lidar {
-                lidar: Lidar::new(&bundle.ray_spec, &config.lidar)?,
+                lidar: Lidar::new(&bundle.spec.rays, &config.lidar)?,
                 scan,
             },
             RaySource::Depth => Kind::Camera(DepthCamera::new(robot, bundle, scan)?),

@@ -55,7 +55,7 @@ fn until_seen(
 
 /// Whether all rays are as long as `expected_m`, by direction, up to a share.
 fn are_near(seen: &[f64], share: f64, expected_m: impl Fn(f64) -> f64) -> bool {
-    let spec = Bundle::load(BUNDLE.as_ref()).unwrap().ray_spec;
+    let spec = Bundle::load(BUNDLE.as_ref()).unwrap().spec.rays;
     seen.len() == spec.count
         && seen.iter().enumerate().all(|(ray, &seen_m)| {
             let expected_m = expected_m(f64::from(spec.angle_rad(ray)));

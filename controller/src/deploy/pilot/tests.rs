@@ -1,5 +1,9 @@
 use nalgebra::{Point2, Vector3};
-use policies::{Activation, Goal, Layout, Linear, Member, Provenance, RayMember, RaySpec};
+use policies::{
+    Goal, Layout, Linear, PolicySpec, RaySpec,
+    observation::terms,
+    spec::{NetworkSpec, Provenance},
+};
 
 use super::*;
 use crate::deploy::{CycleInput, FAULTS, Response, RobotSample};
@@ -24,27 +28,25 @@ fn bundle(robot: &Robot) -> Bundle {
 }
 
 fn bundle_with(robot: &Robot, rays: &RaySpec) -> Bundle {
-    type Make = fn(&Layout, f32, Activation, Vec<Linear>, Provenance) -> Member;
-    let member = |make: Make, layout: &Layout| {
-        let widths = [layout.dim(), 16, 12];
-        make(
-            layout,
-            0.25,
-            Activation::Elu,
-            layers(&widths),
-            Provenance::default(),
-        )
-    };
-    Bundle {
-        agile: Some(member(Member::agile, &Layout::agile(robot, rays))),
-        recovery: Some(member(Member::recovery, &Layout::recovery(robot, rays))),
-        ..Bundle::new(robot, rays)
+    let mut bundle = Bundle::new(PolicySpec::new(robot, rays, 0.02));
+    for (role, terms) in [
+        (role::AGILE, terms::agile(rays)),
+        (role::RECOVERY, terms::recovery()),
+    ] {
+        let spec = NetworkSpec::policy(role, terms, 0.25, Provenance::default());
+        let inputs = Layout::new(&spec.observations, &bundle.spec.robot, rays)
+            .unwrap()
+            .dim();
+        bundle
+            .insert(role, spec, layers(&[inputs, 16, 12]))
+            .unwrap();
     }
+    bundle
 }
 
 fn config() -> DeployConfig {
     DeployConfig {
-        method: Method::Agile,
+        method: Method::agile(),
         ..DeployConfig::default()
     }
 }
@@ -468,15 +470,9 @@ fn rays_beside_a_cameras_view_are_those_that_it_saw_before() {
         ..RaySpec::default()
     };
     let camera = RaySpec::default();
-    let bundle = Bundle {
-        rays: Some(RayMember::new(
-            &camera,
-            Vec::new(),
-            Vec::new(),
-            Provenance::default(),
-        )),
-        ..bundle_with(&robot, &fan)
-    };
+    let mut bundle = bundle_with(&robot, &fan);
+    let spec = NetworkSpec::rays(&camera, Vec::new(), Provenance::default());
+    bundle.insert(role::RAYS, spec, Vec::new()).unwrap();
     let (controller, config) = (ControllerConfig::default(), config());
     rig.pilot = Pilot::new(&robot, &bundle, &controller, &config).unwrap();
     let mut seen = RayScan::clear(&camera);

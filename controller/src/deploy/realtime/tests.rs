@@ -1,4 +1,8 @@
-use policies::{Activation, Bundle, Layout, Linear, Member, Provenance, RaySpec};
+use policies::{
+    Bundle, Linear, PolicySpec, RaySpec,
+    observation::terms,
+    spec::{NetworkSpec, Provenance, role},
+};
 use robots::Robot;
 
 use super::*;
@@ -28,25 +32,21 @@ impl Clock for Script {
 fn pilot() -> Pilot {
     let robot = Robot::load("go1").unwrap();
     let rays = RaySpec::default();
-    let layout = Layout::agile(&robot, &rays);
     let layer = Linear {
-        weight: vec![0.0; 12 * layout.dim()],
+        weight: vec![0.0; 12 * 61],
         bias: vec![0.0; 12],
-        inputs: layout.dim(),
+        inputs: 61,
     };
-    let agile = Member::agile(
-        &layout,
+    let mut bundle = Bundle::new(PolicySpec::new(&robot, &rays, 0.02));
+    let spec = NetworkSpec::policy(
+        role::AGILE,
+        terms::agile(&rays),
         0.25,
-        Activation::Elu,
-        vec![layer],
         Provenance::default(),
     );
-    let bundle = Bundle {
-        agile: Some(agile),
-        ..Bundle::new(&robot, &rays)
-    };
+    bundle.insert(role::AGILE, spec, vec![layer]).unwrap();
     let config = DeployConfig {
-        method: Method::Agile,
+        method: Method::agile(),
         ..DeployConfig::default()
     };
     Pilot::new(&robot, &bundle, &ControllerConfig::default(), &config).unwrap()

@@ -123,7 +123,7 @@ pub fn measure(
     threads.push(sender);
 
     let realtime = deploy.realtime.clone();
-    let mut invented = Invented::new(&robot, &bundle.ray_spec, link);
+    let mut invented = Invented::new(&robot, &bundle.spec.rays, link);
     let control = thread::Builder::new().name("control".to_owned());
     let control = control.spawn(move || {
         let refused = enter_realtime(&realtime).err();

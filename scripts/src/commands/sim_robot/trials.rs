@@ -8,9 +8,8 @@ use policies::file::write_atomic;
 use serde::Serialize;
 use sim::{
     engine::PhysicsConfig,
-    eval::{EpisodeRecord, EvalConfig, Evaluation, Method, Outcome},
-    testbed::TestScene,
-    trial::Trial,
+    eval::{EpisodeRecord, EvalConfig, Evaluation, Method, Outcome, Trial},
+    scene::TestScene,
 };
 use sim_ros2::STEP_S;
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     env::config::uniform,
-    obstacle::{Obstacle, ObstacleShape},
     random::Stream,
+    scene::{Obstacle, ObstacleShape},
 };
 
 /// Obstacles of a training episode: upright cylinders, of which some may walk, and boxes.

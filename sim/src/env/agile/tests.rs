@@ -3,7 +3,7 @@ use policies::rays::RaySpec;
 use robots::{JointVec, RobotState};
 
 use super::{super::rewards::SoftLimits, *};
-use crate::{engine::PhysicsState, obstacle::ObstacleShape, random::stream};
+use crate::{engine::PhysicsState, random::stream, scene::ObstacleShape};
 
 /// Weighted reward terms of a go1 at the origin, facing x, with the goal at (x, y), heading 0.
 struct Case {
@@ -78,8 +78,18 @@ impl Case {
     }
 }
 
+fn layout(robot: &Robot) -> Layout {
+    let rays = RaySpec::default();
+    Layout::new(
+        &policies::observation::terms::agile(&rays),
+        &robot.into(),
+        &rays,
+    )
+    .unwrap()
+}
+
 fn task(robot: &Robot) -> AgileTask {
-    let layout = Layout::agile(robot, &RaySpec::default());
+    let layout = layout(robot);
     AgileTask::new(AgileConfig::default(), layout, robot.clone())
 }
 
@@ -245,7 +255,7 @@ fn episodes_are_drawn_within_the_ranges_of_the_method() {
 #[test]
 fn walkers_are_where_they_are_drawn_in_time_and_leave_start_and_goal_free() {
     let robot = Robot::load("go1").unwrap();
-    let layout = Layout::agile(&robot, &RaySpec::default());
+    let layout = layout(&robot);
     let mut config = AgileConfig::default();
     config.obstacles.walking_share = 0.5;
     let (speed_mps, pace_mps) = (config.obstacles.speed_mps, config.obstacles.pace_mps);
@@ -289,7 +299,7 @@ fn walkers_are_where_they_are_drawn_in_time_and_leave_start_and_goal_free() {
 #[test]
 fn boxes_are_as_large_as_they_say_and_leave_start_and_goal_free() {
     let robot = Robot::load("go1").unwrap();
-    let layout = Layout::agile(&robot, &RaySpec::default());
+    let layout = layout(&robot);
     let mut config = AgileConfig::default();
     config.obstacles.box_share = 0.5;
     config.obstacles.margin_m = 0.05;

@@ -1,0 +1,456 @@
+//! What the learner is told: the algorithm's configuration. No libtorch here, so that every program can read a run's config.
+
+use serde::{Deserialize, Serialize};
+
+use super::InvalidConfig;
+
+/// Proximal policy optimization. Steps are policy steps, summed over all environments, unless said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PpoConfig {
+    /// Which algorithm.
+    pub name: Algorithm,
+    /// What `ppo-lagrangian` has besides.
+    pub lagrangian: LagrangianConfig,
+    /// Widths of the hidden layers of actor and critic. The activation is ELU.
+    pub hidden: Vec<usize>,
+    /// Number format of the networks' products; weights, optimizer and last layers are always float32.
+    pub precision: Precision,
+    /// Where the networks are evaluated and differentiated. Environments, losses and optimizer are on the CPU.
+    pub device: Device,
+    /// Discount per policy step.
+    pub gamma: f32,
+    /// GAE's trade between bias (0) and variance (1).
+    pub lambda: f32,
+    /// The probability ratio counts within [1 - clip, 1 + clip]; value steps within +/- clip if `value_clip`.
+    pub clip: f32,
+    /// Clips value steps too (paper: yes).
+    pub value_clip: bool,
+    /// Policy steps of each environment per iteration.
+    pub steps_per_rollout: usize,
+    /// Passes over each rollout.
+    pub epochs: usize,
+    /// Optimizer steps per pass.
+    pub minibatches: usize,
+    /// Step size, adapted to `desired_kl`.
+    pub learning_rate: LearningRate,
+    /// Divergence of the policy per minibatch that the learning rate is adapted to; 0 keeps the rate fixed.
+    pub desired_kl: f32,
+    /// Weight of the entropy bonus.
+    pub entropy: f32,
+    /// Largest gradient norm of the actor.
+    pub actor_gradient_norm: f32,
+    /// Largest gradient norm of the critic.
+    pub critic_gradient_norm: f32,
+    /// Rewards are multiplied by this before they reach the critic.
+    pub reward_scale: f32,
+    /// Gain of the actor's last layer at the start: small, so that the first mean actions are near zero.
+    pub last_layer_gain: f32,
+    /// Standard deviation of the actions at the start.
+    pub initial_std: f32,
+    /// The standard deviation stays above this.
+    pub min_std: f32,
+    /// Upper bound on the standard deviation late in training.
+    pub std_bound: StdBound,
+    /// Training ends after this many policy steps.
+    pub total_policy_steps: u64,
+    /// Iterations from one checkpoint to the next.
+    pub checkpoint_interval: u64,
+    /// Checkpoints kept, the newest ones.
+    pub keep_checkpoints: usize,
+}
+
+/// What learns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Algorithm {
+    /// PPO (Schulman et al., 2017): collisions are penalties in the reward.
+    #[default]
+    Ppo,
+    /// PPO-Lagrangian (Ray et al., 2019), the paper's baseline LAG: collisions are costs, with a critic of their own, and bounded per episode.
+    PpoLagrangian,
+}
+
+/// How costs are bounded. A multiplier weighs them against the rewards; it rises while episodes cost more than the limit and falls, down to 0,
+/// while they cost less.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LagrangianConfig {
+    /// Multiplier at the start: the reward, unscaled, that one unit of cost is worth.
+    pub multiplier: f32,
+    /// What an iteration adds to the multiplier for each unit of cost per episode above the limit.
+    pub rate: f32,
+    /// Mean cost of an episode that is allowed.
+    pub cost_limit: f32,
+    /// GAE's lambda for the costs.
+    pub cost_lambda: f32,
+}
+
+/// Start and range of the learning rate.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LearningRate {
+    /// At the start.
+    pub start: f32,
+    /// Lower bound.
+    pub min: f32,
+    /// Upper bound. 1e-2 has diverged.
+    pub max: f32,
+}
+
+/// A bound on the actions' standard deviation that shrinks, so that the mean action learns to do what until then only the sampled one did.
+/// Without it a policy evaluated deterministically may stand where the sampled one walks.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StdBound {
+    /// Whether there is such a bound.
+    pub enabled: bool,
+    /// Policy step at which the bound begins, at `from`.
+    pub start: u64,
+    /// Policy step from which on the bound is `to`; geometric in between.
+    pub end: u64,
+    /// Bound at `start`.
+    pub from: f32,
+    /// Bound from `end` on.
+    pub to: f32,
+}
+
+/// What evaluates and differentiates the networks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// The CPU.
+    #[default]
+    Cpu,
+    /// The first CUDA device.
+    Cuda,
+}
+
+/// Number format of the networks' products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// bfloat16 where the CPU computes with it (AMX or AVX-512 BF16), else float32; float32 on a CUDA device.
+    Auto,
+    /// bfloat16.
+    Bf16,
+    /// float32.
+    F32,
+}
+
+impl Default for PpoConfig {
+    fn default() -> Self {
+        Self::fast()
+    }
+}
+
+impl Default for LagrangianConfig {
+    fn default() -> Self {
+        Self {
+            multiplier: 1.0,
+            rate: 1e-3,
+            cost_limit: 0.0,
+            cost_lambda: 0.97,
+        }
+    }
+}
+
+impl Default for LearningRate {
+    fn default() -> Self {
+        Self {
+            start: 1e-3,
+            min: 1e-5,
+            max: 1e-3,
+        }
+    }
+}
+
+impl Default for StdBound {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            start: 20_000_000,
+            end: 60_000_000,
+            from: 0.6,
+            to: 0.2,
+        }
+    }
+}
+
+impl StdBound {
+    /// No bound.
+    #[must_use]
+    pub fn off() -> Self {
+        Self {
+            enabled: false,
+            ..Self::default()
+        }
+    }
+
+    /// The bound after `policy_steps`; `None` before it begins.
+    #[must_use]
+    pub fn at(&self, policy_steps: u64) -> Option<f32> {
+        if !self.enabled || policy_steps < self.start {
+            return None;
+        }
+        let span = self.end.saturating_sub(self.start).max(1);
+        let progress = ((policy_steps - self.start) as f64 / span as f64).min(1.0) as f32;
+        Some(self.from * (self.to / self.from).powf(progress))
+    }
+}
+
+impl PpoConfig {
+    /// Smaller networks, shorter rollouts and fewer passes than the paper's: about three times faster per policy step at similar progress.
+    #[must_use]
+    pub fn fast() -> Self {
+        Self {
+            name: Algorithm::Ppo,
+            lagrangian: LagrangianConfig::default(),
+            hidden: vec![256, 128, 64],
+            precision: Precision::Auto,
+            device: Device::Cpu,
+            gamma: 0.99,
+            lambda: 0.95,
+            clip: 0.2,
+            value_clip: false,
+            steps_per_rollout: 24,
+            epochs: 3,
+            minibatches: 4,
+            learning_rate: LearningRate::default(),
+            desired_kl: 0.01,
+            entropy: 0.003,
+            actor_gradient_norm: 1.0,
+            critic_gradient_norm: 1.0,
+            reward_scale: 0.1,
+            last_layer_gain: 0.01,
+            initial_std: 1.0,
+            min_std: 0.05,
+            std_bound: StdBound::default(),
+            total_policy_steps: 80_000_000,
+            checkpoint_interval: 100,
+            keep_checkpoints: 3,
+        }
+    }
+
+    /// The paper's networks and algorithm (section IV-A and its reference code).
+    #[must_use]
+    pub fn paper() -> Self {
+        Self {
+            hidden: vec![512, 256, 128],
+            value_clip: true,
+            steps_per_rollout: 48,
+            epochs: 5,
+            reward_scale: 1.0,
+            last_layer_gain: 1.0,
+            min_std: 0.01,
+            std_bound: StdBound::off(),
+            ..Self::fast()
+        }
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// One line that names the field, its value, and what would be right.
+    pub fn validate(&self) -> Result<(), InvalidConfig> {
+        let above_zero = |field: &'static str, value: f32| {
+            check(field, value, value > 0.0 && value.is_finite(), "above 0")
+        };
+        check(
+            "hidden",
+            format!("{:?}", self.hidden),
+            !self.hidden.is_empty() && self.hidden.iter().all(|&w| (1..=8192).contains(&w)),
+            "one or more widths of 1 to 8192",
+        )?;
+        check(
+            "gamma",
+            self.gamma,
+            (0.0..1.0).contains(&self.gamma),
+            "in [0, 1)",
+        )?;
+        check(
+            "lambda",
+            self.lambda,
+            (0.0..=1.0).contains(&self.lambda),
+            "in [0, 1]",
+        )?;
+        check(
+            "clip",
+            self.clip,
+            self.clip > 0.0 && self.clip < 1.0,
+            "in (0, 1)",
+        )?;
+        for (field, value) in [
+            ("steps_per_rollout", self.steps_per_rollout),
+            ("epochs", self.epochs),
+            ("minibatches", self.minibatches),
+            ("keep_checkpoints", self.keep_checkpoints),
+        ] {
+            check(field, value, value > 0, "at least 1")?;
+        }
+        check(
+            "checkpoint_interval",
+            self.checkpoint_interval,
+            self.checkpoint_interval > 0,
+            "at least 1",
+        )?;
+        check(
+            "total_policy_steps",
+            self.total_policy_steps,
+            self.total_policy_steps > 0,
+            "at least 1",
+        )?;
+        let LearningRate { start, min, max } = self.learning_rate;
+        above_zero("learning_rate.min", min)?;
+        check(
+            "learning_rate.start",
+            start,
+            (min..=max).contains(&start),
+            "between learning_rate.min and max",
+        )?;
+        check("learning_rate.max", max, max.is_finite(), "finite")?;
+        check(
+            "desired_kl",
+            self.desired_kl,
+            self.desired_kl >= 0.0 && self.desired_kl.is_finite(),
+            "0 or more",
+        )?;
+        check(
+            "entropy",
+            self.entropy,
+            self.entropy >= 0.0 && self.entropy.is_finite(),
+            "0 or more",
+        )?;
+        above_zero("actor_gradient_norm", self.actor_gradient_norm)?;
+        above_zero("critic_gradient_norm", self.critic_gradient_norm)?;
+        above_zero("reward_scale", self.reward_scale)?;
+        above_zero("last_layer_gain", self.last_layer_gain)?;
+        above_zero("min_std", self.min_std)?;
+        check(
+            "initial_std",
+            self.initial_std,
+            self.initial_std >= self.min_std && self.initial_std.is_finite(),
+            "min_std or more",
+        )?;
+        let LagrangianConfig {
+            multiplier,
+            rate,
+            cost_limit,
+            cost_lambda,
+        } = self.lagrangian;
+        for (field, value) in [
+            ("lagrangian.multiplier", multiplier),
+            ("lagrangian.rate", rate),
+            ("lagrangian.cost_limit", cost_limit),
+        ] {
+            check(field, value, value >= 0.0 && value.is_finite(), "0 or more")?;
+        }
+        check(
+            "lagrangian.cost_lambda",
+            cost_lambda,
+            (0.0..=1.0).contains(&cost_lambda),
+            "in [0, 1]",
+        )?;
+        let bound = self.std_bound;
+        if bound.enabled {
+            above_zero("std_bound.from", bound.from)?;
+            check(
+                "std_bound.to",
+                bound.to,
+                bound.to >= self.min_std && bound.to <= bound.from,
+                "between min_std and std_bound.from",
+            )?;
+            check(
+                "std_bound.end",
+                bound.end,
+                bound.end >= bound.start,
+                "std_bound.start or more",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn check(
+    field: &'static str,
+    value: impl ToString,
+    ok: bool,
+    right: &'static str,
+) -> Result<(), InvalidConfig> {
+    InvalidConfig::unless(ok, "algorithm", field, value, right)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_valid_and_survive_toml() {
+        for config in [PpoConfig::fast(), PpoConfig::paper()] {
+            config.validate().unwrap();
+            let text = toml::to_string(&config).unwrap();
+            assert_eq!(
+                toml::from_str::<PpoConfig>(&text).unwrap(),
+                config,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_field_out_of_range_is_named_with_its_value() {
+        let mut config = PpoConfig::fast();
+        config.gamma = 1.5;
+        assert_eq!(
+            config.validate().unwrap_err().to_string(),
+            "algorithm.gamma = 1.5: must be in [0, 1)"
+        );
+        config = PpoConfig::fast();
+        config.reward_scale = f32::NAN;
+        assert!(
+            config
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .contains("reward_scale = NaN")
+        );
+        config = PpoConfig::fast();
+        config.learning_rate.start = 1.0;
+        assert!(
+            config
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .contains("learning_rate.start = 1")
+        );
+        config = PpoConfig::fast();
+        config.lagrangian.rate = -0.001;
+        assert_eq!(
+            config.validate().unwrap_err().to_string(),
+            "algorithm.lagrangian.rate = -0.001: must be 0 or more"
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        let error = toml::from_str::<PpoConfig>("gama = 0.9").unwrap_err();
+        assert!(error.to_string().contains("gama"), "{error}");
+        let error = toml::from_str::<PpoConfig>("name = \"trpo\"").unwrap_err();
+        assert!(error.message().contains("`ppo-lagrangian`"), "{error}");
+    }
+
+    #[test]
+    fn the_std_bound_begins_then_shrinks_geometrically_then_stays() {
+        let bound = StdBound {
+            enabled: true,
+            start: 100,
+            end: 300,
+            from: 0.8,
+            to: 0.2,
+        };
+        assert_eq!(bound.at(99), None);
+        assert_eq!(bound.at(100), Some(0.8));
+        assert!((bound.at(200).unwrap() - 0.4).abs() < 1e-6);
+        assert!((bound.at(1_000_000).unwrap() - 0.2).abs() < 1e-6);
+    }
+}

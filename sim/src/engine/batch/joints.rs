@@ -1,0 +1,171 @@
+//! What acts in a joint besides the dynamics: motor, damping, dry friction, stops.
+//!
+//! Motor and damping act implicitly: with the torque `t - a v_new` the step solves `(M + a dt) dv = dt (t - a v)`.
+//! Dry friction brakes by at most its torque, and by a part of the momentum of the joint at low speed. A stop is a
+//! one-sided damper, ten times as heavy as the joint, towards the fastest velocity that the stop allows.
+
+use super::{block::Block, lanes::Lanes, model::Model};
+use crate::engine::torque_noise;
+
+/// Share of a joint's momentum that dry friction takes per step at low speed.
+const FRICTION_SHARE: f32 = 0.25;
+/// Weight of a stop relative to the inertia at the joint.
+const STOP_WEIGHT: f32 = 10.0;
+/// Share of the angle beyond a stop that is removed per step.
+const STOP_ERROR_REDUCTION: f32 = 0.2;
+/// Fastest return from beyond a stop, rad/s.
+const STOP_PUSH_OUT_RADPS: f32 = 2.0;
+
+/// Torques of a joint in one step.
+pub(super) struct Drive<L> {
+    /// Armature and implicit terms, for the diagonal of the mass matrix.
+    pub extra_inertia: L,
+    /// Impulse on the joint.
+    pub impulse: L,
+    pub applied: Applied<L>,
+}
+
+/// The motor torque as a function of the new velocity.
+#[derive(Clone, Copy)]
+pub(super) struct Applied<L> {
+    constant: L,
+    per_velocity: L,
+}
+
+impl<L: Lanes> Applied<L> {
+    pub fn zero() -> Self {
+        Self {
+            constant: L::zero(),
+            per_velocity: L::zero(),
+        }
+    }
+
+    /// Motor torque of a step that ends with this velocity.
+    #[inline(always)]
+    pub fn torque(&self, new_velocity: L) -> L {
+        self.constant - self.per_velocity * new_velocity
+    }
+}
+
+/// Joint `i` of leg `l` in the `step`-th physics step of the policy step; `inertia` is that of all links behind it.
+#[inline(always)]
+pub(super) fn drive<L: Lanes, const N: usize>(
+    model: &Model<N>,
+    block: &Block<L, N>,
+    l: usize,
+    i: usize,
+    step: usize,
+    inertia: L,
+) -> Drive<L> {
+    let joint = &model.legs[l][i];
+    let (zero, dt) = (L::zero(), L::splat(model.step_s));
+    let (position, velocity) = (
+        block.state.joint_position[l][i],
+        block.state.joint_velocity[l][i],
+    );
+    let armature = L::splat(joint.armature_kgm2);
+    let inertia = inertia + armature;
+
+    // The motor, on the state before the step; implicit within its bounds, constant on them.
+    let (stiffness, damping) = (L::splat(joint.stiffness), L::splat(joint.motor_damping));
+    let mut law = stiffness * (target(model, block, l, i, step) - position) - damping * velocity;
+    law = law + block.state.torque_offset[l][i];
+    if block.has_noise {
+        law = law + noise(block, l * N + i) * block.state.torque_noise[l][i];
+    }
+    let (lowest, highest) = torque_bounds(model, l, i, velocity);
+    let bounded = law.clamp(lowest, highest);
+    let is_free = (law - bounded).abs().lt(L::splat(f32::MIN_POSITIVE));
+    let per_velocity = L::select(is_free, damping + stiffness * dt, zero);
+    let constant = L::select(is_free, law + damping * velocity, bounded);
+
+    let viscous = L::splat(joint.damping_nms);
+    let implicit = per_velocity + viscous;
+    let mut extra_inertia = armature + implicit * dt;
+    let mut impulse = dt * (constant - implicit * velocity);
+
+    let friction = L::splat(joint.friction_nm) * dt;
+    impulse = impulse - (inertia * velocity * L::splat(FRICTION_SHARE)).clamp(-friction, friction);
+
+    let inverse_step = L::splat(1.0 / model.step_s);
+    let expected = velocity + dt * bounded * inertia.recip();
+    let highest = stop_velocity(L::splat(joint.upper_rad) - position, inverse_step);
+    let lowest = -stop_velocity(position - L::splat(joint.lower_rad), inverse_step);
+    let allowed = expected.clamp(lowest, highest);
+    let is_stopped = zero.lt((expected - allowed).abs());
+    let weight = L::select(is_stopped, inertia * L::splat(STOP_WEIGHT), zero);
+    extra_inertia = extra_inertia + weight;
+    impulse = impulse + weight * (allowed - velocity);
+    Drive {
+        extra_inertia,
+        impulse,
+        applied: Applied {
+            constant,
+            per_velocity,
+        },
+    }
+}
+
+/// Fastest velocity towards a stop at an angle of `gap`.
+#[inline(always)]
+fn stop_velocity<L: Lanes>(gap: L, inverse_step: L) -> L {
+    let closing = gap * inverse_step;
+    let returning = (closing * L::splat(STOP_ERROR_REDUCTION)).max(L::splat(-STOP_PUSH_OUT_RADPS));
+    L::select(L::zero().lt(gap), closing, returning)
+}
+
+/// The joint target in force, which may be one of earlier policy steps.
+#[inline(always)]
+fn target<L: Lanes, const N: usize>(
+    model: &Model<N>,
+    block: &Block<L, N>,
+    l: usize,
+    i: usize,
+    step: usize,
+) -> L {
+    let mut target = block.targets[0][l][i];
+    for back in 1..block.targets.len() {
+        let since = L::splat(((back - 1) * model.decimation + step) as f32);
+        target = L::select(
+            since.lt(block.state.delay_steps),
+            block.targets[back][l][i],
+            target,
+        );
+    }
+    target
+}
+
+/// [`crate::engine::MotorConfig::torque_bounds_nm`] in lanes.
+#[inline(always)]
+fn torque_bounds<L: Lanes, const N: usize>(
+    model: &Model<N>,
+    l: usize,
+    i: usize,
+    velocity: L,
+) -> (L, L) {
+    let joint = &model.legs[l][i];
+    let effort = L::splat(joint.effort_limit_nm);
+    let full_until = model.motor.full_effort_until;
+    if full_until >= 1.0 {
+        return (-effort, effort);
+    }
+    let limit = L::splat(joint.velocity_limit_radps);
+    let inverse_range = L::splat(1.0 / ((1.0 - full_until) * joint.velocity_limit_radps));
+    let (zero, one) = (L::zero(), L::splat(1.0));
+    let forward = ((limit - velocity) * inverse_range).clamp(zero, one);
+    let backward = ((limit + velocity) * inverse_range).clamp(zero, one);
+    (-(effort * backward), effort * forward)
+}
+
+#[inline(always)]
+fn noise<L: Lanes, const N: usize>(block: &Block<L, N>, joint: usize) -> L {
+    let mut out = L::zero();
+    let seeds = &block.noise_seeds[..L::LANES];
+    let steps = &block.state.physics_steps.as_slice()[..L::LANES];
+    let lanes = &mut out.as_mut_slice()[..L::LANES];
+    for lane in 0..L::LANES {
+        // Lane step numbers are whole and below 2^24.
+        lanes[lane] = torque_noise(seeds[lane], steps[lane] as u32, joint as u32);
+    }
+    out
+}

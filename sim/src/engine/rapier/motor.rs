@@ -1,0 +1,71 @@
+//! Motors as springs and dampers.
+
+use super::model::JointModel;
+use crate::engine::PhysicsConfig;
+
+/// A motor in rapier's terms. Its spring and damper are part of the mass matrix, so the law of [`MotorConfig`](crate::engine::MotorConfig) is solved
+/// exactly together with the rest of the robot; rapier's joint motors would be one constraint each, swept once.
+pub struct Motor {
+    pub spring_stiffness: f32,
+    pub spring_rest_rad: f32,
+    pub damping: f32,
+}
+
+/// A spring so soft that it is nothing but the torque it is stretched to.
+const CONSTANT_TORQUE_STIFFNESS: f32 = 0.01;
+
+/// What a motor is told to do: the law of [`MotorConfig`](crate::engine::MotorConfig) with gains, target velocity and torque of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct MotorTarget {
+    /// rad.
+    pub position_rad: f32,
+    /// rad/s.
+    pub velocity_radps: f32,
+    /// N·m, added to what the law gives.
+    pub torque_nm: f32,
+    /// N·m/rad.
+    pub stiffness: f32,
+    /// N·m·s/rad.
+    pub damping: f32,
+}
+
+impl Motor {
+    pub fn new(
+        joint: &JointModel,
+        config: &PhysicsConfig,
+        target: &MotorTarget,
+        position_rad: f32,
+        velocity_radps: f32,
+    ) -> Self {
+        let (lowest_nm, highest_nm) = config.motor.torque_bounds_nm(
+            joint.effort_limit_nm,
+            joint.velocity_limit_radps,
+            velocity_radps,
+        );
+        let MotorTarget {
+            stiffness, damping, ..
+        } = *target;
+        let added_nm = target.torque_nm + damping * target.velocity_radps;
+        let torque_nm =
+            stiffness * (target.position_rad - position_rad) - damping * velocity_radps + added_nm;
+        let constant = |torque_nm: f32, damping: f32| Self {
+            spring_stiffness: CONSTANT_TORQUE_STIFFNESS,
+            spring_rest_rad: position_rad
+                + config.step_s * velocity_radps
+                + torque_nm / CONSTANT_TORQUE_STIFFNESS,
+            damping,
+        };
+        if !(lowest_nm..=highest_nm).contains(&torque_nm) {
+            return constant(torque_nm.clamp(lowest_nm, highest_nm), 0.0);
+        }
+        if stiffness > 0.0 {
+            Self {
+                spring_stiffness: stiffness,
+                spring_rest_rad: target.position_rad + added_nm / stiffness,
+                damping,
+            }
+        } else {
+            constant(added_nm, damping)
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The scenes that are shipped, and those of one's own.
+
+use std::{fs, io, path::PathBuf};
+
+use super::{TestbedConfig, TestbedError};
+
+macro_rules! shipped {
+    ($($name:literal),+ $(,)?) => {
+        [$(($name, include_str!(concat!("../../../scenes/", $name, ".toml")))),+]
+    };
+}
+
+/// Name and file of each; the first is the default.
+const SHIPPED: [(&str, &str); 10] = shipped![
+    "cylinders",
+    "boxes",
+    "corridor",
+    "slalom",
+    "trap",
+    "furniture",
+    "people",
+    "rough",
+    "payload",
+    "slippery",
+];
+
+/// A scene that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SceneError {
+    /// No such name.
+    #[error("there is no scene `{name}`; there are {known}, and files that end in .toml")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// A file that cannot be read.
+    #[error("cannot read the scene {path}: {source}")]
+    Read {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that is no scene.
+    #[error("scene {name}, line {line}: {message}")]
+    Parse {
+        /// Name or path.
+        name: String,
+        /// Line of the file.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// A scene that is impossible.
+    #[error("scene {name}: {source}")]
+    Testbed {
+        /// Name or path.
+        name: String,
+        /// What is wrong.
+        source: TestbedError,
+    },
+}
+
+impl TestbedConfig {
+    /// Name of each scene that is shipped, and what it is.
+    pub fn shipped() -> impl Iterator<Item = (&'static str, &'static str)> {
+        SHIPPED.iter().map(|(name, text)| {
+            let first = text.lines().next().unwrap_or_default();
+            (*name, first.trim_start_matches(['#', ' ']))
+        })
+    }
+
+    /// A scene that is shipped, or a TOML file of one's own: what it does not say is as in the paper's test.
+    ///
+    /// # Errors
+    /// One line for a name that nothing has, or the line or key of the file that is wrong.
+    pub fn load(name_or_path: &str) -> Result<Self, SceneError> {
+        let path = PathBuf::from(name_or_path);
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            let text = fs::read_to_string(&path).map_err(|source| SceneError::Read {
+                path: path.clone(),
+                source,
+            })?;
+            return Self::parse(&text, name_or_path, &stem);
+        }
+        match SHIPPED.iter().find(|(name, _)| *name == name_or_path) {
+            Some((name, text)) => Self::parse(text, name, name),
+            None => Err(SceneError::Unknown {
+                name: name_or_path.to_owned(),
+                known: SHIPPED.map(|(name, _)| name).join(", "),
+            }),
+        }
+    }
+
+    fn parse(text: &str, origin: &str, name: &str) -> Result<Self, SceneError> {
+        let mut config: Self = toml::from_str(text).map_err(|error| SceneError::Parse {
+            name: origin.to_owned(),
+            line: error
+                .span()
+                .map_or(1, |span| 1 + text[..span.start].matches('\n').count()),
+            message: error.message().to_owned(),
+        })?;
+        name.clone_into(&mut config.name);
+        config.validate().map_err(|source| SceneError::Testbed {
+            name: origin.to_owned(),
+            source,
+        })?;
+        Ok(config)
+    }
+}

@@ -1,4 +1,4 @@
-//! Places in the repository that this program was built from.
+//! Paths in the repository that this program was built from.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ pub fn root() -> &'static Path {
     manifest.parent().unwrap_or(manifest)
 }
 
-/// The policy bundle that is shipped for a robot, whether it exists or not.
+/// Path of the bundle that is shipped for a robot, whether it exists or not.
 pub fn bundle(robot: &str) -> PathBuf {
     root().join("policies/bundles").join(robot)
 }

@@ -61,7 +61,7 @@ struct ControlArgs {
     /// How long to measure, s
     #[arg(long, default_value_t = 60.0, value_parser = positive_seconds)]
     seconds: f64,
-    /// Busy threads beside the control thread
+    /// Busy threads next to the control thread
     #[arg(long, default_value_t = 0)]
     busy: usize,
     /// Draw the histograms of compute time and lateness
@@ -76,7 +76,7 @@ struct ControlArgs {
 
 #[derive(clap::Args)]
 struct SwitchArgs {
-    /// Folder of a bundle [default: for `switch`, random networks of the paper's sizes; else the one that is shipped]
+    /// Folder of a bundle [default: for `switch`, random networks of the paper's sizes; else the shipped one]
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
     /// How long to measure each number, s
@@ -115,7 +115,7 @@ struct BenchArgs {
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
-    /// Draw where the time goes
+    /// Draw how the time is spent
     #[arg(long, value_name = "FILE.png")]
     picture: Option<PathBuf>,
     #[command(flatten)]
@@ -144,7 +144,7 @@ impl BenchCommand {
     /// Measures and prints.
     ///
     /// # Errors
-    /// One line for a configuration that does not do.
+    /// One line if the configuration is invalid.
     pub fn run(&self) -> Result<()> {
         match &self.what {
             What::Sim(args) => {
@@ -234,7 +234,7 @@ impl BenchArgs {
 
     fn draw(&self, bars: &[(String, Times)]) -> Result<()> {
         match &self.picture {
-            Some(path) => time_bars("Where the time goes", bars)?.save_png(path),
+            Some(path) => time_bars("Time per policy step", bars)?.save_png(path),
             None => Ok(()),
         }
     }

@@ -28,7 +28,7 @@ use crate::{
 #[command(after_help = "\
 Examples:
   abs sim-robot --robot go1 --domain 7 --interface lo                       a robot among obstacles
-  abs sim-robot --robot go1 --domain 7 --interface lo --episode 3 --seed 2  another scene
+  abs sim-robot --robot go1 --domain 7 --interface lo --episode 3 --seed 2  the same in another scene
   abs sim-robot --robot go1 --domain 7 --interface lo --trials 20           run `abs deploy` on 20 scenes
   abs sim-robot --robot go1 --domain 7 --interface lo --lose 0.3            a bad network
   abs sim-robot --robot go1 --domain 7 --interface lo --soak 10             memory over 10 minutes
@@ -42,16 +42,16 @@ pub struct SimRobotCommand {
     /// Network interface, e.g. lo [default: all]
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
-    /// Scene: an episode of the test, as in `abs eval`
+    /// Number of the episode, as in `abs eval`
     #[arg(long, default_value_t = 0, conflicts_with = "with_deploy")]
     episode: u64,
-    /// What the robot meets, as in `abs eval`
+    /// Scene, as in `abs eval`
     #[arg(long, value_name = "NAME|FILE.toml")]
     scene: Option<String>,
     /// Start `abs deploy` as another process for each of the first N episodes, and compare with `abs eval`
     #[arg(long, value_name = "N", group = "with_deploy")]
     trials: Option<u64>,
-    /// Start `abs deploy` as another process, let it run from goal to goal, and tell how much memory both take
+    /// Start `abs deploy` as another process, let it run from goal to goal, and print the memory of both
     #[arg(long, value_name = "MINUTES", group = "with_deploy")]
     soak: Option<u32>,
     /// With --trials or --soak: folder of the policy bundle [default: the one that is shipped for the robot]
@@ -60,7 +60,7 @@ pub struct SimRobotCommand {
     /// With --trials or --soak: what controls the robot
     #[arg(long, default_value = "abs", requires = "with_deploy")]
     method: Method,
-    /// With --trials or --soak: folder for what `abs deploy` says, and the result
+    /// With --trials or --soak: folder for the output of `abs deploy` and the results
     #[arg(
         long,
         value_name = "DIR",
@@ -68,21 +68,21 @@ pub struct SimRobotCommand {
         requires = "with_deploy"
     )]
     out: PathBuf,
-    /// Lose this share of all messages, both ways
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    /// Drop this fraction of all messages, in both directions
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.0)]
     lose: f32,
     #[command(flatten)]
     config: ConfigArgs,
 }
 
-/// Steps that may be made up for when the simulation was held up; more are left out.
+/// Steps that the simulation catches up after a delay; more are skipped.
 const MOST_BEHIND: u64 = 25;
 
 impl SimRobotCommand {
     /// Simulates until Ctrl-C, or until all trials are done.
     ///
     /// # Errors
-    /// One line for a robot, scene or network that does not do.
+    /// One line if a robot, scene or network is invalid.
     pub fn run(&self) -> Result<()> {
         let args = ConfigArgs {
             scene: self.scene.clone(),
@@ -100,7 +100,7 @@ impl SimRobotCommand {
         );
         config.eval.validate()?;
         let robot = Robot::load(&config.robot)?;
-        let interrupt = Interrupt::listen("ending")?;
+        let interrupt = Interrupt::listen("stopping")?;
         let mut session = Session {
             interrupt,
             pace: Pace::start(),
@@ -149,12 +149,12 @@ impl SimRobotCommand {
     }
 }
 
-/// A process that does not outlive this one.
+/// A process that is killed when this is dropped.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -215,7 +215,7 @@ impl Session {
     }
 }
 
-/// Real time, one step after the other.
+/// Steps in real time.
 struct Pace {
     clock: MonotonicClock,
     next_ns: u64,
@@ -227,7 +227,7 @@ impl Pace {
             priority: 60,
             lock_memory: true,
         };
-        // Without it the simulation is held up now and then.
+        // Best effort: without it the simulation is late now and then.
         let _ = enter_realtime(&realtime);
         let mut clock = MonotonicClock;
         Self {

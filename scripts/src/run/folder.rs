@@ -30,7 +30,7 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Where a run goes that was not told where: `runs/<task>-<robot>-<seed>-<time in UTC>`.
+    /// Default folder of a run: `runs/<task>-<robot>-<seed>-<time in UTC>`.
     pub fn default_path(task: &str, robot: &str, seed: u64, now: OffsetDateTime) -> PathBuf {
         let (date, time) = (now.date(), now.time());
         PathBuf::from(format!(
@@ -44,14 +44,14 @@ impl RunFolder {
         ))
     }
 
-    /// Makes a new run folder and keeps configuration and git revision in it.
+    /// Makes a new run folder with the configuration, the git revision and a copy of the robot.
     ///
     /// # Errors
     /// When the folder holds a run already, or cannot be written.
     pub fn create(path: &Path, config: &Config) -> Result<Self> {
         if path.join(CONFIG).exists() {
             bail!(
-                "{} holds a run already; go on with it by --resume, or choose another --out",
+                "{} holds a run already; resume it with --resume, or choose another --out",
                 path.display()
             );
         }

@@ -1,4 +1,4 @@
-//! `abs eval --method recovery`: how well twists are followed, and how soon the robot stops.
+//! `abs eval --method recovery`: twist tracking and braking.
 
 use std::{
     fmt::Write as _,
@@ -45,7 +45,7 @@ pub fn run(subject: &Subject, command: Option<Twist>, out: &Path, json: bool) ->
         let title = format!("{}, recovery policy: velocity over command", report.robot);
         twist_tracking(&title, &report)?.save_png(&picture)?;
     } else if picture.exists() {
-        // That of an earlier evaluation would mislead.
+        // One of an earlier evaluation would be misleading.
         fs::remove_file(&picture)?;
     }
     let text = match json {

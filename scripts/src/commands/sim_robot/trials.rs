@@ -1,4 +1,4 @@
-//! `abs sim-robot --trials`: every scene over DDS and in the evaluation.
+//! `abs sim-robot --trials`: the same scenes over DDS and in the evaluation.
 
 use std::fs;
 
@@ -15,26 +15,26 @@ use sim_ros2::STEP_S;
 
 use super::{Running, Session, SimRobotCommand};
 
-/// A scene with the result of both ways to run it.
+/// A scene with the outcomes over DDS and in the evaluation.
 #[derive(Debug, Serialize)]
 struct TrialRow {
     episode: u64,
-    /// None where a fault kept the robot from running to the end.
+    /// `None` if a fault ended the run.
     over_dds: Option<Outcome>,
-    /// Why `abs deploy` gave up.
+    /// The error of `abs deploy`.
     error: Option<String>,
     collided: Option<String>,
     final_distance_m: f32,
     duration_s: f32,
     in_eval: Outcome,
     eval_distance_m: f32,
-    /// In the evaluation with the physics step of the simulated robot.
+    /// In the evaluation, with the physics step of the simulated robot.
     in_eval_fine: Outcome,
 }
 
-/// Time in which `abs deploy` has to run and to end, s.
+/// Time limit for `abs deploy` to start and to end, s.
 const WITHIN_S: f32 = 60.0;
-/// Every scene over DDS and in the evaluation.
+/// Runs each scene over DDS and in the evaluation.
 pub fn compare(command: &SimRobotCommand, session: &mut Session, trials: u64) -> Result<()> {
     let (config_path, bundle_path) = command.prepare(session)?;
     let bundle = policies::Bundle::load(&bundle_path)?;
@@ -104,7 +104,7 @@ pub fn compare(command: &SimRobotCommand, session: &mut Session, trials: u64) ->
 }
 
 impl Session {
-    /// One scene with `abs deploy`; none when it was interrupted.
+    /// Runs one scene with `abs deploy`; `None` after Ctrl-C.
     fn trial(
         &mut self,
         scene: &TestScene,
@@ -124,7 +124,7 @@ impl Session {
                     let physics = self.simulated.simulated().physics();
                     trial.see(&self.robot, physics, STEP_S)
                 }
-                // It has stopped, or has never begun: it says why.
+                // It has ended, or did not start: its output says why.
                 false => waited_s > WITHIN_S || deploy.0.try_wait()?.is_some(),
             };
             if over {

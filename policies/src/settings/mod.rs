@@ -1,5 +1,7 @@
 //! Settings in layers: defaults, then a file, then single ones. Unknown keys are errors.
 
+mod former;
+
 use std::{fs, path::Path};
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -39,6 +41,9 @@ pub fn overlaid<T: Serialize + DeserializeOwned>(
     base: &T,
     layer: Table,
 ) -> Result<T, SettingsError> {
+    if let Some(explanation) = former::explain(&layer) {
+        return Err(SettingsError(explanation));
+    }
     let known = Table::try_from(base)
         .map_err(|error| SettingsError(format!("the settings do not fit into TOML: {error}")))?;
     let mut merged = known.clone();
@@ -49,6 +54,36 @@ pub fn overlaid<T: Serialize + DeserializeOwned>(
             true => format!("{path}: {}", error.inner().message()),
             false => unknown_key(&known, &path),
         })
+    })
+}
+
+/// The first key that differs between two tables, with both values.
+pub fn first_difference(a: &Table, b: &Table) -> Option<Difference> {
+    difference_in("", a, b)
+}
+
+/// A key with two values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The key, with dots.
+    pub key: String,
+    /// Both values as TOML; `nothing` where it is not there.
+    pub values: [String; 2],
+}
+
+fn difference_in(prefix: &str, a: &Table, b: &Table) -> Option<Difference> {
+    a.keys().chain(b.keys()).find_map(|name| {
+        let key = format!("{prefix}{name}");
+        match [a.get(name), b.get(name)] {
+            [Some(Value::Table(a)), Some(Value::Table(b))] => {
+                difference_in(&format!("{key}."), a, b)
+            }
+            [a, b] if a == b => None,
+            values => Some(Difference {
+                key,
+                values: values.map(|value| value.map_or("nothing".to_owned(), Value::to_string)),
+            }),
+        }
     })
 }
 
@@ -137,9 +172,11 @@ fn unknown_key(known: &Table, path: &str) -> String {
         .min();
     match nearest {
         Some((distance, key)) if distance <= 2 + path.len() / 3 => {
-            format!("unknown key `{path}`; did you mean `{key}`? (`abs config` lists all keys)")
+            format!(
+                "unknown key `{path}`; did you mean `{key}`? (`abs config TASK` lists all keys)"
+            )
         }
-        _ => format!("unknown key `{path}` (`abs config` lists all keys)"),
+        _ => format!("unknown key `{path}` (`abs config TASK` lists all keys)"),
     }
 }
 
@@ -166,6 +203,24 @@ mod tests {
         assert_eq!(parsed("a=go1"), "a = \"go1\"");
         assert_eq!(parsed("a=\"true\""), "a = \"true\"");
         assert_eq!(parsed("a=/x=y z"), "a = \"/x=y z\"");
+    }
+
+    #[test]
+    fn the_first_key_that_differs_is_named() {
+        let difference = |a: &str, b: &str| {
+            let [a, b] = [a, b].map(|text| text.parse().unwrap());
+            let difference = first_difference(&a, &b)?;
+            Some(format!("{} {:?}", difference.key, difference.values))
+        };
+        assert_eq!(difference("a = 1\n[b]\nc = 2", "a = 1\n[b]\nc = 2"), None);
+        assert_eq!(
+            difference("a = 1\n[b.d]\nc = 2", "a = 1\n[b.d]\nc = 3").unwrap(),
+            r#"b.d.c ["2", "3"]"#
+        );
+        assert_eq!(
+            difference("a = 1", "a = 1\nb = \"x\"").unwrap(),
+            r#"b ["nothing", "\"x\""]"#
+        );
     }
 
     #[test]

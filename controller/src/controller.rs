@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     link::{ControlInput, RobotLink},
     method::Method,
-    safety::{Limited, SafetyConfig, SafetyConfigError, SafetyLimiter},
+    safety::{Limited, SafetyConfig, SafetyLimiter, SettingError},
     switch::{Decision, Switch},
 };
 
@@ -62,7 +62,7 @@ pub enum ControllerError {
     Bundle(#[from] BundleError),
     /// A safety setting is out of range.
     #[error(transparent)]
-    Safety(#[from] SafetyConfigError),
+    Safety(#[from] SettingError),
     /// A setting of the switch is out of range.
     #[error("controller.{0}")]
     Switch(SpecError),
@@ -142,7 +142,11 @@ impl Controller {
         let default_target = default_target(robot);
         Ok(Self {
             networks,
-            limiter: SafetyLimiter::new(robot, &config.safety)?,
+            limiter: SafetyLimiter::per_policy_step(
+                robot,
+                &config.safety,
+                bundle.spec.policy_step_s,
+            )?,
             num_feet: robot.num_feet(),
             num_joints: robot.num_joints(),
             previous_scans: PreviousScans::new(&bundle.spec.rays),

@@ -16,5 +16,5 @@ mod twist_search;
 pub use controller::{Controller, ControllerConfig, ControllerError, Fault, Mode};
 pub use link::{ControlInput, RobotLink};
 pub use method::{Method, MethodError};
-pub use safety::{Limited, SafetyConfig, SafetyConfigError, SafetyLimiter};
+pub use safety::{Limited, SafetyConfig, SafetyLimiter, SettingError};
 pub use twist_search::{SafeTwist, TwistSearch};

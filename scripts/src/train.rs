@@ -280,7 +280,7 @@ fn check(mut config: Config, processes: usize) -> Result<(Config, Robot)> {
         stage.env.validate()?;
         stage.algorithm.validate()?;
     }
-    config.reach_avoid.validate()?;
+    config.reach_avoid.validate(&config.physics)?;
     config.depth.learning.validate()?;
     if config.threads == 0 {
         config.resolve_threads(processes);

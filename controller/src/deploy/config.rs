@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::Method;
+use crate::{Method, SettingError, safety::check_ranges};
 
 /// Settings of what runs on a robot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -10,8 +10,6 @@ pub struct DeployConfig {
     pub method: Method,
     /// Standing up, standing and lying down.
     pub posture: PostureConfig,
-    /// Limits of every command that is sent.
-    pub limits: LimitConfig,
     /// When something counts as a fault.
     pub faults: FaultConfig,
     /// The state estimate.
@@ -25,7 +23,6 @@ impl Default for DeployConfig {
         Self {
             method: Method::Abs,
             posture: PostureConfig::default(),
-            limits: LimitConfig::default(),
             faults: FaultConfig::default(),
             estimator: EstimatorConfig::default(),
             realtime: RealtimeConfig::default(),
@@ -61,29 +58,6 @@ impl Default for PostureConfig {
             stand_up_s: 2.0,
             stop_s: 0.6,
             lie_down_s: 1.5,
-        }
-    }
-}
-
-/// Limits of every command that is sent; see [`SafetyConfig`](crate::SafetyConfig).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitConfig {
-    /// A target may move at most this many times the joint's velocity limit. Policies hold a target for ten cycles and
-    /// then move it at once, so this cuts jumps that no policy makes.
-    pub velocity_factor: f32,
-    /// A target may ask for at most this many times the joint's effort limit. Motors saturate at 1.
-    pub effort_factor: f32,
-    /// Damping of all joints while the robot is damped, N·m·s/rad.
-    pub damping_nms: f32,
-}
-
-impl Default for LimitConfig {
-    fn default() -> Self {
-        Self {
-            velocity_factor: 20.0,
-            effort_factor: 1.25,
-            damping_nms: 2.0,
         }
     }
 }
@@ -199,151 +173,150 @@ impl Default for RealtimeConfig {
     }
 }
 
-/// A setting that makes no sense.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("deploy.{name} is {value}, must be from {low} to {high}")]
-pub struct DeployConfigError {
-    name: &'static str,
-    value: f32,
-    low: f32,
-    high: f32,
-}
-
 impl DeployConfig {
     /// Checks every setting that does not depend on the robot.
     ///
     /// # Errors
     /// The first that is out of range.
-    pub fn validate(&self) -> Result<(), DeployConfigError> {
+    pub fn validate(&self) -> Result<(), SettingError> {
         let Self {
             posture,
-            limits,
             faults,
             estimator,
             realtime,
             ..
         } = self;
-        // The longest time-outs still give the defined command within 40 ms where a fall is at stake.
-        let bounds = [
-            ("posture.stiffness", posture.stiffness, 1.0, 500.0),
-            ("posture.damping", posture.damping, 0.0, 50.0),
-            ("posture.stand_up_s", posture.stand_up_s, 0.5, 60.0),
-            ("posture.stop_s", posture.stop_s, 0.0, 5.0),
-            ("posture.lie_down_s", posture.lie_down_s, 0.5, 60.0),
+        // The longest timeouts still give the defined command within 40 ms where the robot could fall.
+        check_ranges(&[
+            ("deploy.posture.stiffness", posture.stiffness, 1.0, 500.0),
+            ("deploy.posture.damping", posture.damping, 0.0, 50.0),
+            ("deploy.posture.stand_up_s", posture.stand_up_s, 0.5, 60.0),
+            ("deploy.posture.stop_s", posture.stop_s, 0.0, 5.0),
+            ("deploy.posture.lie_down_s", posture.lie_down_s, 0.5, 60.0),
             (
-                "limits.velocity_factor",
-                limits.velocity_factor,
-                0.1,
-                1000.0,
-            ),
-            ("limits.effort_factor", limits.effort_factor, 1.0, 100.0),
-            ("limits.damping_nms", limits.damping_nms, 0.0, 50.0),
-            (
-                "faults.state_timeout_s",
+                "deploy.faults.state_timeout_s",
                 faults.state_timeout_s,
                 0.004,
                 0.036,
             ),
-            ("faults.rays_timeout_s", faults.rays_timeout_s, 0.02, 5.0),
             (
-                "faults.odometry_timeout_s",
+                "deploy.faults.rays_timeout_s",
+                faults.rays_timeout_s,
+                0.02,
+                5.0,
+            ),
+            (
+                "deploy.faults.odometry_timeout_s",
                 faults.odometry_timeout_s,
                 0.02,
                 5.0,
             ),
-            ("faults.link_timeout_s", faults.link_timeout_s, 0.004, 0.036),
             (
-                "faults.operator_timeout_s",
+                "deploy.faults.link_timeout_s",
+                faults.link_timeout_s,
+                0.004,
+                0.036,
+            ),
+            (
+                "deploy.faults.operator_timeout_s",
                 faults.operator_timeout_s,
                 0.02,
                 60.0,
             ),
-            ("faults.max_tilt_rad", faults.max_tilt_rad, 0.1, 3.2),
-            ("faults.joint_margin_rad", faults.joint_margin_rad, 0.0, 1.0),
+            ("deploy.faults.max_tilt_rad", faults.max_tilt_rad, 0.1, 3.2),
             (
-                "faults.max_motor_temperature_c",
+                "deploy.faults.joint_margin_rad",
+                faults.joint_margin_rad,
+                0.0,
+                1.0,
+            ),
+            (
+                "deploy.faults.max_motor_temperature_c",
                 faults.max_motor_temperature_c,
                 20.0,
                 150.0,
             ),
             (
-                "faults.min_battery_percent",
+                "deploy.faults.min_battery_percent",
                 faults.min_battery_percent,
                 0.0,
                 100.0,
             ),
             (
-                "faults.max_missed_cycles",
+                "deploy.faults.max_missed_cycles",
                 faults.max_missed_cycles,
                 1.0,
                 1e6,
             ),
-            ("faults.max_goal_m", faults.max_goal_m, 0.1, 1000.0),
+            ("deploy.faults.max_goal_m", faults.max_goal_m, 0.1, 1000.0),
             (
-                "estimator.foot_sensor_threshold",
+                "deploy.estimator.foot_sensor_threshold",
                 estimator.foot_sensor_threshold,
                 0.0,
                 1e4,
             ),
-            ("estimator.foot_force_n", estimator.foot_force_n, 0.0, 1e4),
             (
-                "estimator.accelerometer",
+                "deploy.estimator.foot_force_n",
+                estimator.foot_force_n,
+                0.0,
+                1e4,
+            ),
+            (
+                "deploy.estimator.accelerometer",
                 estimator.accelerometer,
                 1e-4,
                 100.0,
             ),
-            ("estimator.foot_slip", estimator.foot_slip, 1e-4, 10.0),
-            ("estimator.drift", estimator.drift, 0.0, 10.0),
             (
-                "estimator.foot_position_m",
+                "deploy.estimator.foot_slip",
+                estimator.foot_slip,
+                1e-4,
+                10.0,
+            ),
+            ("deploy.estimator.drift", estimator.drift, 0.0, 10.0),
+            (
+                "deploy.estimator.foot_position_m",
                 estimator.foot_position_m,
                 1e-4,
                 1.0,
             ),
             (
-                "estimator.foot_velocity_mps",
+                "deploy.estimator.foot_velocity_mps",
                 estimator.foot_velocity_mps,
                 1e-4,
                 10.0,
             ),
             (
-                "estimator.ground_height_m",
+                "deploy.estimator.ground_height_m",
                 estimator.ground_height_m,
                 1e-4,
                 10.0,
             ),
             (
-                "estimator.odometry_position_m",
+                "deploy.estimator.odometry_position_m",
                 estimator.odometry_position_m,
                 1e-4,
                 10.0,
             ),
             (
-                "estimator.odometry_velocity_mps",
+                "deploy.estimator.odometry_velocity_mps",
                 estimator.odometry_velocity_mps,
                 1e-4,
                 10.0,
             ),
             (
-                "estimator.odometry_heading_s",
+                "deploy.estimator.odometry_heading_s",
                 estimator.odometry_heading_s,
                 0.0,
                 60.0,
             ),
-            ("realtime.priority", f32::from(realtime.priority), 0.0, 99.0),
-        ];
-        for (name, value, low, high) in bounds {
-            // NaN is in no range.
-            if !(low..=high).contains(&value) {
-                return Err(DeployConfigError {
-                    name,
-                    value,
-                    low,
-                    high,
-                });
-            }
-        }
-        Ok(())
+            (
+                "deploy.realtime.priority",
+                f32::from(realtime.priority),
+                0.0,
+                99.0,
+            ),
+        ])
     }
 }
 

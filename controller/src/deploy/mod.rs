@@ -21,10 +21,7 @@ mod realtime;
 mod remote;
 mod state;
 
-pub use config::{
-    DeployConfig, DeployConfigError, EstimatorConfig, FaultConfig, LimitConfig, PostureConfig,
-    RealtimeConfig,
-};
+pub use config::{DeployConfig, EstimatorConfig, FaultConfig, PostureConfig, RealtimeConfig};
 pub use depth_rays::{DepthRayPredictor, ImageSample};
 pub use estimator::Estimator;
 pub use fault::{FAULTS, FaultCode, FaultId, FaultRow, FaultSet, Response, Scope, fault_table};

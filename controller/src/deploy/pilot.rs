@@ -5,17 +5,16 @@ use rand_pcg::Pcg64;
 use robots::{JointTarget, JointVec, Robot, RobotState};
 
 use super::{
-    CYCLE_NS, CYCLES_PER_POLICY_STEP, CycleInput, CycleRecord, DeployConfig, DeployConfigError,
-    Estimator, FaultId, FaultSet, GoalSample, JointCommand, Request, RequestSet, ScanSample, State,
-    Status,
+    CYCLE_NS, CYCLES_PER_POLICY_STEP, CycleInput, CycleRecord, DeployConfig, Estimator, FaultId,
+    FaultSet, GoalSample, JointCommand, Request, RequestSet, ScanSample, State, Status,
     monitor::{Monitor, is_usable_odometry},
     posture::{Posture, PostureError},
     remote,
     state::{Durations, Situation},
 };
 use crate::{
-    Controller, ControllerConfig, ControllerError, Fault, Limited, Method, SafetyConfig,
-    SafetyLimiter,
+    Controller, ControllerConfig, ControllerError, Fault, Limited, Method, SafetyLimiter,
+    SettingError,
 };
 
 /// Mode of a Unitree motor that follows its command.
@@ -29,7 +28,7 @@ pub enum PilotError {
     Controller(#[from] ControllerError),
     /// A setting is out of range.
     #[error(transparent)]
-    Config(#[from] DeployConfigError),
+    Config(#[from] SettingError),
     /// The crouch does not fit the robot.
     #[error(transparent)]
     Posture(#[from] PostureError),
@@ -96,12 +95,6 @@ impl Pilot {
             stiffness: zeros.clone(),
             damping: zeros,
         };
-        let safety = SafetyConfig {
-            cycle_s: CYCLE_NS as f32 * 1e-9,
-            velocity_factor: config.limits.velocity_factor,
-            effort_factor: config.limits.effort_factor,
-            fallback_damping_nms: config.limits.damping_nms,
-        };
         let controller = |method| Controller::new(robot, bundle, method, controller_config);
         let policy_step_s = CYCLES_PER_POLICY_STEP as f32 * CYCLE_NS as f32 * 1e-9;
         let step = bundle.spec.check_policy_step(policy_step_s);
@@ -128,7 +121,11 @@ impl Pilot {
             posture: Posture::new(robot, posture)?,
             controller: controller(config.method)?,
             brake,
-            limiter: SafetyLimiter::new(robot, &safety).map_err(ControllerError::from)?,
+            limiter: SafetyLimiter::per_control_cycle(
+                robot,
+                &controller_config.safety,
+                policy_step_s,
+            )?,
             state: State::Damping,
             entered_ns: 0,
             cycles: 0,

@@ -2,6 +2,7 @@ use policies::policy::default_target;
 
 use super::*;
 
+const POLICY_STEP_S: f32 = 0.02;
 const FL_HIP: usize = 0;
 const FL_CALF: usize = 2;
 
@@ -15,7 +16,7 @@ fn standing() -> (Robot, RobotState, JointTarget) {
 }
 
 fn limiter(robot: &Robot) -> SafetyLimiter {
-    SafetyLimiter::new(robot, &SafetyConfig::default()).unwrap()
+    SafetyLimiter::per_policy_step(robot, &SafetyConfig::default(), POLICY_STEP_S).unwrap()
 }
 
 #[track_caller]
@@ -49,7 +50,7 @@ fn a_target_may_not_jump() {
         velocity_factor: 1.0,
         ..SafetyConfig::default()
     };
-    let mut limiter = SafetyLimiter::new(&robot, &config).unwrap();
+    let mut limiter = SafetyLimiter::per_policy_step(&robot, &config, POLICY_STEP_S).unwrap();
     let velocity_limit = robot.legs[0].joints[FL_HIP].velocity_limit_radps;
     let change_rad = velocity_limit * 0.02;
     // In the first cycle from the measured position, then from the last target.
@@ -80,7 +81,7 @@ fn a_target_may_not_ask_for_more_effort_than_allowed() {
         velocity_factor: 100.0,
         ..SafetyConfig::default()
     };
-    let mut limiter = SafetyLimiter::new(&robot, &config).unwrap();
+    let mut limiter = SafetyLimiter::per_control_cycle(&robot, &config, POLICY_STEP_S).unwrap();
     let effort_nm = robot.legs[0].joints[FL_CALF].effort_limit_nm;
 
     state.joint_velocity_radps[FL_CALF] = 5.0;
@@ -130,7 +131,9 @@ fn the_position_limit_holds_over_all_others() {
     let joint = &robot.legs[0].joints[FL_HIP];
     let upper_rad = joint.upper_rad + joint.effort_limit_nm / robot.control.stiffness[FL_HIP];
     state.joint_position_rad[FL_HIP] = 20.0;
-    let limited = limiter(&robot).limit(&state, &mut target);
+    let config = SafetyConfig::default();
+    let mut limiter = SafetyLimiter::per_control_cycle(&robot, &config, POLICY_STEP_S).unwrap();
+    let limited = limiter.limit(&state, &mut target);
     assert!(limited.velocity && limited.effort && limited.position);
     assert_close(target.position_rad[FL_HIP], upper_rad);
 }
@@ -197,34 +200,35 @@ fn settings_out_of_range_are_named() {
     for (config, expected) in [
         (
             SafetyConfig {
-                cycle_s: 0.0,
-                ..ok.clone()
-            },
-            "controller.safety.cycle_s is 0, must be positive",
-        ),
-        (
-            SafetyConfig {
                 velocity_factor: f32::INFINITY,
                 ..ok.clone()
             },
-            "controller.safety.velocity_factor is inf",
+            "controller.safety.velocity_factor is inf, must be from 0.1 to 100",
         ),
         (
             SafetyConfig {
                 effort_factor: 0.5,
                 ..ok.clone()
             },
-            "controller.safety.effort_factor is 0.5, must be at least 1",
+            "controller.safety.effort_factor is 0.5, must be from 1 to 10",
         ),
         (
             SafetyConfig {
-                fallback_damping_nms: f32::NAN,
+                damping_nms: f32::NAN,
                 ..ok.clone()
             },
-            "controller.safety.fallback_damping_nms is NaN",
+            "controller.safety.damping_nms is NaN",
+        ),
+        (
+            SafetyConfig {
+                damping_nms: 0.0,
+                ..ok.clone()
+            },
+            "controller.safety.damping_nms is 0, must be from 0.5 to 20",
         ),
     ] {
-        let message = SafetyLimiter::new(&robot, &config).unwrap_err().to_string();
+        let limiter = SafetyLimiter::per_policy_step(&robot, &config, POLICY_STEP_S);
+        let message = limiter.unwrap_err().to_string();
         assert!(message.starts_with(expected), "{message}");
     }
 }

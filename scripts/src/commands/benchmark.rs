@@ -16,10 +16,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use controller::Method;
 use policies::{Bundle, file::write_atomic, spec::role};
 use robots::Robot;
 use serde::Serialize;
-use sim::eval::{EvalConfig, Method};
+use sim::eval::EvalConfig;
 
 use crate::{
     commands::{

@@ -49,7 +49,8 @@ impl CollectDepthCommand {
         let bundle = self.bundle.clone();
         let bundle = Bundle::load(&bundle.unwrap_or_else(|| repository::bundle(&robot.name)))?;
         let recording = &config.depth.recording;
-        let recorder = DepthRecorder::new(&robot, &bundle, recording, config.seed)?;
+        let recorder =
+            DepthRecorder::new(&robot, &bundle, recording, &config.physics, config.seed)?;
         config.start_thread_pool()?;
         let folder = self
             .out

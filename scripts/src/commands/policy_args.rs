@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use controller::Method;
 use policies::{
     Bundle,
     spec::{Output, role},
@@ -10,7 +11,7 @@ use policies::{
 use robots::Robot;
 use sim::{
     engine::EngineKind,
-    eval::{Evaluation, Method, RaySource, RecoveryEvaluation},
+    eval::{Evaluation, RaySource, RecoveryEvaluation},
 };
 
 use crate::{
@@ -34,16 +35,10 @@ pub struct PolicyArgs {
     #[arg(long, value_enum)]
     rays: Option<Rays>,
     /// Physics engine [default: rapier]
-    #[arg(long, value_enum)]
-    engine: Option<Engine>,
+    #[arg(long)]
+    engine: Option<EngineKind>,
     #[command(flatten)]
     config: ConfigArgs,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Engine {
-    Rapier,
-    Batch,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -71,12 +66,7 @@ impl PolicyArgs {
             ..self.config.clone()
         };
         let mut config = args.resolve()?;
-        if let Some(engine) = self.engine {
-            config.eval.engine = match engine {
-                Engine::Rapier => EngineKind::Rapier,
-                Engine::Batch => EngineKind::Batch,
-            };
-        }
+        config.eval.engine = self.engine.unwrap_or(config.eval.engine);
         if let Some(rays) = self.rays {
             config.eval.rays = match rays {
                 Rays::Exact => RaySource::Exact,
@@ -128,6 +118,7 @@ impl Subject {
         let Self { robot, bundle, .. } = self;
         let Config {
             eval,
+            physics,
             controller,
             seed,
             ..
@@ -137,6 +128,7 @@ impl Subject {
             bundle,
             self.method,
             eval,
+            physics,
             controller,
             *seed,
         )?)
@@ -158,13 +150,14 @@ impl Subject {
     pub fn recovery_evaluation(&self) -> Result<RecoveryEvaluation<'_>> {
         let Config {
             eval,
+            physics,
             controller,
             seed,
             ..
         } = &self.config;
         let (robot, bundle) = (&self.robot, &self.bundle);
         Ok(RecoveryEvaluation::new(
-            robot, bundle, eval, controller, *seed,
+            robot, bundle, eval, physics, controller, *seed,
         )?)
     }
 }

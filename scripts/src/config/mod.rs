@@ -14,7 +14,10 @@ use policies::{
     training::PpoConfig,
 };
 use serde::{Deserialize, Serialize};
-use sim::{depth::RecordingConfig, env::EnvConfig, eval::EvalConfig, reach_avoid::RolloutConfig};
+use sim::{
+    depth::RecordingConfig, engine::PhysicsConfig, env::EnvConfig, eval::EvalConfig,
+    reach_avoid::RolloutConfig,
+};
 
 pub use layers::{ConfigArgs, Resolved};
 pub use reference::Topic;
@@ -34,7 +37,9 @@ pub struct Config {
     /// Worker threads; 0 stands for all cores, or for one in each of several processes. Evaluation does not depend on it. Training does in the last digits,
     /// because each worker learns from its own share of the environments.
     pub threads: usize,
-    /// Training environments: physics, randomization, curriculum, rewards.
+    /// Physics step, decimation, gravity, motors: of training, evaluation and recordings alike.
+    pub physics: PhysicsConfig,
+    /// Training environments: randomization, curriculum, rewards.
     pub env: EnvConfig,
     /// Learning.
     pub algorithm: PpoConfig,
@@ -89,6 +94,7 @@ impl Default for Config {
             robot: "go1".into(),
             seed: 1,
             threads: 0,
+            physics: PhysicsConfig::default(),
             env: EnvConfig::default(),
             algorithm: PpoConfig::default(),
             controller: ControllerConfig::default(),
@@ -120,7 +126,7 @@ impl ReachAvoidSettings {
     ///
     /// # Errors
     /// One line that names the key and what would be right.
-    pub fn validate(&self) -> Result<()> {
+    pub fn validate(&self, physics: &PhysicsConfig) -> Result<()> {
         // NaN is no threshold either.
         ensure!(
             self.threshold > -1.0 && self.threshold < 1.0,
@@ -133,7 +139,7 @@ impl ReachAvoidSettings {
             self.min_improvement
         );
         self.learning.validate()?;
-        Ok(self.rollouts.validate()?)
+        Ok(self.rollouts.validate(physics)?)
     }
 }
 

@@ -121,7 +121,7 @@ fn outcome_color(outcome: Outcome) -> RGBColor {
     match outcome {
         Outcome::Reach => REACH,
         Outcome::Collision => COLLISION,
-        Outcome::TimeOut => TIME_OUT,
+        Outcome::Timeout => TIME_OUT,
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::f32::consts::PI;
 
+use controller::{Method, Mode};
 use nalgebra::{Point3, UnitQuaternion};
 use policies::{RaySpec, Twist, observation::terms, training::Times};
 use robots::{ContactClass, Robot};
 use sim::{
     engine::EngineKind,
     eval::{
-        CaseReport, Collision, EpisodeRecord, EvalReport, Method, Mode, RaySource, RecoveryReport,
-        TraceStep,
+        CaseReport, Collision, EpisodeRecord, EvalReport, RaySource, RecoveryReport, TraceStep,
     },
     scene::{Obstacle, TestScene, TestbedConfig},
 };
@@ -226,7 +226,7 @@ fn speed_histograms_show_full_and_empty_evaluations() {
 #[test]
 fn episodes_are_seen_from_above() {
     let robot = Robot::load("go1").unwrap();
-    let outcomes = [Outcome::Reach, Outcome::Collision, Outcome::TimeOut];
+    let outcomes = [Outcome::Reach, Outcome::Collision, Outcome::Timeout];
     let records: Vec<_> = (0..12)
         .map(|index| episode(index, outcomes[index as usize % 3], &robot))
         .collect();

@@ -81,7 +81,13 @@ fn recorder<'a>(
     config: &'a Config,
 ) -> Result<RolloutRecorder<'a>> {
     let rollouts = &config.reach_avoid.rollouts;
-    Ok(RolloutRecorder::new(robot, bundle, rollouts, config.seed)?)
+    Ok(RolloutRecorder::new(
+        robot,
+        bundle,
+        rollouts,
+        &config.physics,
+        config.seed,
+    )?)
 }
 
 struct Session<'a> {
@@ -301,7 +307,7 @@ impl<'a> Session<'a> {
         rollouts: &Rollouts,
         episodes: std::ops::Range<usize>,
     ) -> Result<ValueReport> {
-        let step_s = self.config.reach_avoid.rollouts.physics.policy_step_s();
+        let step_s = self.config.physics.policy_step_s();
         Ok(ValueReport::new(
             &learner.layers(),
             rollouts,

@@ -85,7 +85,7 @@ fn all_trains_a_bundle_and_goes_on_with_what_is_not_done() {
     let value = [
         "stages=[]",
         "reach_avoid.rollouts.episodes=40",
-        "reach_avoid.rollouts.recovering_share=0",
+        "reach_avoid.rollouts.recovering_fraction=0",
         "reach_avoid.rollouts.agile.episode_s=[0.4,0.5]",
         "reach_avoid.rollouts.run_up_s=[0.1,0.2]",
         "reach_avoid.learning.hidden=[8]",

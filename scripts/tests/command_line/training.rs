@@ -41,8 +41,8 @@ fn what_cannot_be_trained_is_refused_before_anything_is_written() {
         &["reach_avoid.threshold", "between -1 and 1"],
     );
     refused(
-        &["--set", "reach_avoid.rollouts.thrown_share=0.9"],
-        &["running_share + thrown_share"],
+        &["--set", "reach_avoid.rollouts.random_velocity_fraction=0.9"],
+        &["running_fraction + random_velocity_fraction"],
     );
     refused(
         &["--set", "algorithm.epochs=0"],
@@ -258,7 +258,7 @@ mod with_libtorch {
         const TINY: [&str; 8] = [
             "reach_avoid.rollouts.episodes=40",
             // An episode in which the recovery policy collides is left out.
-            "reach_avoid.rollouts.recovering_share=0",
+            "reach_avoid.rollouts.recovering_fraction=0",
             "reach_avoid.rollouts.agile.episode_s=[0.4,0.5]",
             "reach_avoid.rollouts.run_up_s=[0.1,0.2]",
             "reach_avoid.learning.hidden=[8]",

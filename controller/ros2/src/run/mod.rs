@@ -169,7 +169,7 @@ impl Run {
                 robot,
                 bundle,
                 config: &config.ros2,
-                damping_nms: config.deploy.limits.damping_nms,
+                damping_nms: config.controller.safety.damping_nms,
                 // The control thread warns for both.
                 make_real_time: Box::new(move || drop(enter_realtime(&link_realtime))),
                 recorder: log.as_ref().map(Log::recorder),

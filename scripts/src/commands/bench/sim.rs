@@ -18,7 +18,7 @@ use rand_pcg::Pcg32;
 use robots::{Robot, RobotState};
 use serde::Serialize;
 use sim::{
-    engine::{self, EngineKind, EpisodeStart, Instructions, PhysicsState},
+    engine::{self, EngineKind, EpisodeStart, PhysicsState},
     env::agile_shards,
     scene::Obstacle,
     sensors::RayCaster,
@@ -78,10 +78,14 @@ pub fn measure(config: &Config, duration: Duration) -> Result<SimReport> {
         robot: robot.name.clone(),
         engine: config.env.engine,
         threads: config.threads,
-        lanes: match config.env.engine {
-            EngineKind::Rapier => 1,
-            EngineKind::Batch => Instructions::with_lanes(config.env.lanes)?.lanes(),
-        },
+        lanes: engine::build_with_lanes(
+            config.env.engine,
+            &robot,
+            &config.env.physics,
+            1,
+            config.env.lanes,
+        )?
+        .lanes(),
         num_envs: config.env.num_envs,
         robot_steps_per_second,
         env_steps_per_second: total_rate(environments, duration),
@@ -158,7 +162,7 @@ fn physics_worker(robot: &Arc<Robot>, config: &Config, worker: usize) -> Result<
         engine.step(&targets);
         for index in 0..count {
             engine.read(index, &mut physics);
-            physics.write_robot_state(1.0, &mut state);
+            physics.write_robot_state(&mut state);
             rays.cast(&state, &start.obstacles, step as f32 * step_s, &mut scan);
         }
         step += 1;

@@ -1,8 +1,9 @@
 //! Every policy step of an episode as CSV: the state of the robot and the decision of the switch.
 
 use anyhow::Result;
+use controller::Mode;
 use serde::Serialize;
-use sim::eval::{EpisodeRecord, Mode};
+use sim::eval::EpisodeRecord;
 
 /// Units are in the names; positions are of the base in the world frame.
 #[derive(Serialize)]

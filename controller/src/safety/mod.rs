@@ -1,42 +1,37 @@
-//! The last thing between a policy and the motors.
+//! Bounds of every joint target.
+
+mod bounds;
 
 use robots::{JointTarget, JointVec, Robot, RobotState};
 use serde::{Deserialize, Serialize};
 
-/// Settings of the [`SafetyLimiter`]. The defaults leave a policy that works alone: they cut what no motor could do
-/// and what would break a joint.
+pub use self::bounds::SettingError;
+pub(crate) use self::bounds::check_ranges;
+
+/// A change of target that a policy makes is spread over at least so many control cycles.
+const CYCLES_PER_CHANGE: f32 = 2.0;
+
+/// Limits of every joint target, in simulation and on a robot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SafetyConfig {
-    /// Time between two targets, s.
-    pub cycle_s: f32,
-    /// A target may move at most this many times the joint's velocity limit.
+    /// From one policy step to the next a target may change by this many times what the joint moves at its velocity limit.
+    /// On a robot the change takes at least two control cycles.
     pub velocity_factor: f32,
-    /// A target may ask for at most this many times the joint's effort limit from the PD law. Motors saturate at 1;
-    /// with 3 they stay saturated over a whole cycle, so that the cut changes nothing that they do.
+    /// On a robot a target may ask for at most this many times the joint's effort limit. Motors saturate at 1.
     pub effort_factor: f32,
-    /// Damping of all joints in the fallback, N·m·s/rad.
-    pub fallback_damping_nms: f32,
+    /// Damping of all joints while the robot is damped, N·m·s/rad.
+    pub damping_nms: f32,
 }
 
 impl Default for SafetyConfig {
     fn default() -> Self {
         Self {
-            cycle_s: 0.02,
             velocity_factor: 4.0,
-            effort_factor: 3.0,
-            fallback_damping_nms: 2.0,
+            effort_factor: 1.25,
+            damping_nms: 2.0,
         }
     }
-}
-
-/// A setting that would not be safe.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("controller.safety.{name} is {value}, must be {expected} and finite")]
-pub struct SafetyConfigError {
-    name: &'static str,
-    value: f32,
-    expected: &'static str,
 }
 
 impl SafetyConfig {
@@ -44,35 +39,23 @@ impl SafetyConfig {
     ///
     /// # Errors
     /// The first that is out of range.
-    pub fn validate(&self) -> Result<(), SafetyConfigError> {
-        let positive = |value: f32| value > 0.0;
-        let check = |name, value: f32, expected, ok: bool| {
-            if ok && value.is_finite() {
-                Ok(())
-            } else {
-                Err(SafetyConfigError {
-                    name,
-                    value,
-                    expected,
-                })
-            }
-        };
-        check("cycle_s", self.cycle_s, "positive", positive(self.cycle_s))?;
-        let factor = self.velocity_factor;
-        check("velocity_factor", factor, "positive", positive(factor))?;
-        check(
-            "effort_factor",
-            self.effort_factor,
-            "at least 1",
-            self.effort_factor >= 1.0,
-        )?;
-        let damping = self.fallback_damping_nms;
-        check(
-            "fallback_damping_nms",
-            damping,
-            "not negative",
-            damping >= 0.0,
-        )
+    pub fn validate(&self) -> Result<(), SettingError> {
+        check_ranges(&[
+            (
+                "controller.safety.velocity_factor",
+                self.velocity_factor,
+                0.1,
+                100.0,
+            ),
+            (
+                "controller.safety.effort_factor",
+                self.effort_factor,
+                1.0,
+                10.0,
+            ),
+            // Less would let the robot drop.
+            ("controller.safety.damping_nms", self.damping_nms, 0.5, 20.0),
+        ])
     }
 }
 
@@ -100,7 +83,7 @@ impl Limited {
 #[derive(Clone, Debug)]
 pub struct SafetyLimiter {
     joints: Vec<JointLimits>,
-    fallback_damping_nms: f32,
+    damping_nms: f32,
     default_position_rad: JointVec,
     /// Last target sent, empty before the first.
     previous_rad: JointVec,
@@ -111,18 +94,45 @@ struct JointLimits {
     /// Range of targets, rad.
     lower_rad: f32,
     upper_rad: f32,
-    /// Largest change of a target from one cycle to the next, rad.
+    /// Largest change from one target to the next, rad.
     change_rad: f32,
     /// Largest effort that a target may ask for, N·m.
     effort_nm: f32,
 }
 
 impl SafetyLimiter {
-    /// Takes the limits from the robot.
+    /// For targets that are held over a policy step of `policy_step_s`. They are not bounded by effort: the motors
+    /// saturate anyway, and a bound would cut what they do once the joint has moved.
     ///
     /// # Errors
     /// When a setting is out of range.
-    pub fn new(robot: &Robot, config: &SafetyConfig) -> Result<Self, SafetyConfigError> {
+    pub fn per_policy_step(
+        robot: &Robot,
+        config: &SafetyConfig,
+        policy_step_s: f32,
+    ) -> Result<Self, SettingError> {
+        Self::new(robot, config, policy_step_s, f32::INFINITY)
+    }
+
+    /// For the commands of every control cycle.
+    ///
+    /// # Errors
+    /// When a setting is out of range.
+    pub fn per_control_cycle(
+        robot: &Robot,
+        config: &SafetyConfig,
+        policy_step_s: f32,
+    ) -> Result<Self, SettingError> {
+        let interval_s = policy_step_s / CYCLES_PER_CHANGE;
+        Self::new(robot, config, interval_s, config.effort_factor)
+    }
+
+    fn new(
+        robot: &Robot,
+        config: &SafetyConfig,
+        interval_s: f32,
+        effort_factor: f32,
+    ) -> Result<Self, SettingError> {
         config.validate()?;
         let joints = robot
             .joints()
@@ -133,16 +143,14 @@ impl SafetyLimiter {
                 JointLimits {
                     lower_rad: joint.lower_rad - margin_rad,
                     upper_rad: joint.upper_rad + margin_rad,
-                    change_rad: config.velocity_factor
-                        * joint.velocity_limit_radps
-                        * config.cycle_s,
-                    effort_nm: config.effort_factor * joint.effort_limit_nm,
+                    change_rad: config.velocity_factor * joint.velocity_limit_radps * interval_s,
+                    effort_nm: effort_factor * joint.effort_limit_nm,
                 }
             })
             .collect();
         Ok(Self {
             joints,
-            fallback_damping_nms: config.fallback_damping_nms,
+            damping_nms: config.damping_nms,
             default_position_rad: robot.control.default_position_rad.iter().copied().collect(),
             previous_rad: JointVec::new(),
         })
@@ -206,13 +214,13 @@ impl SafetyLimiter {
     }
 
     /// Writes the fallback command: no stiffness, only damping, with the measured positions as targets (the default
-    /// posture for joints whose position is not finite), so that the robot sinks down. The last target is forgotten.
+    /// position for joints whose position is not finite), so that the robot sinks down. The last target is forgotten.
     pub fn fall_back(&mut self, state: &RobotState, target: &mut JointTarget) {
         self.reset();
         let count = self.joints.len();
         for (values, value) in [
             (&mut target.stiffness, 0.0),
-            (&mut target.damping, self.fallback_damping_nms),
+            (&mut target.damping, self.damping_nms),
         ] {
             values.clear();
             values.extend(std::iter::repeat_n(value, count));

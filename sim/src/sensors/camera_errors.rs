@@ -4,7 +4,7 @@ use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use crate::{env::uniform, random::Stream};
+use crate::random::{Stream, uniform};
 
 /// Neighbouring pixels whose depths differ by more than this share lie on an edge.
 const EDGE: f32 = 0.1;
@@ -96,8 +96,8 @@ impl RealismConfig {
         )
     }
 
-    /// Spoils an image [rows, columns] of depths, m.
-    pub fn spoil(&self, depth_m: &mut [f32], columns: usize, stream: &mut Stream) {
+    /// Corrupts an image [rows, columns] of depths, m.
+    pub fn corrupt(&self, depth_m: &mut [f32], columns: usize, stream: &mut Stream) {
         if self.edge_dropout > 0.0 {
             self.drop_edges(depth_m, columns, stream);
         }
@@ -157,7 +157,7 @@ mod tests {
         };
         let spread = |depth: f32| {
             let mut image = vec![depth; 40_000];
-            config.spoil(&mut image, 200, &mut stream(1, 0));
+            config.corrupt(&mut image, 200, &mut stream(1, 0));
             let sum: f32 = image.iter().map(|d| (d - depth).powi(2)).sum();
             (sum / image.len() as f32).sqrt()
         };
@@ -174,9 +174,9 @@ mod tests {
             edge_dropout: 0.5,
             ..RealismConfig::default()
         };
-        let mut spoiled = image.clone();
-        edges.spoil(&mut spoiled, 80, &mut stream(2, 0));
-        let lost: Vec<usize> = (0..image.len()).filter(|i| spoiled[*i] == 0.0).collect();
+        let mut corrupted = image.clone();
+        edges.corrupt(&mut corrupted, 80, &mut stream(2, 0));
+        let lost: Vec<usize> = (0..image.len()).filter(|i| corrupted[*i] == 0.0).collect();
         assert!((15..45).contains(&lost.len()), "{}", lost.len());
         assert!(lost.iter().all(|index| index % 80 == 40));
         let holes = RealismConfig {
@@ -186,9 +186,9 @@ mod tests {
         };
         let mut most = 0;
         for seed in 0..20 {
-            let mut spoiled = image.clone();
-            holes.spoil(&mut spoiled, 80, &mut stream(seed, 0));
-            let lost = spoiled.iter().filter(|depth| **depth == 0.0).count();
+            let mut corrupted = image.clone();
+            holes.corrupt(&mut corrupted, 80, &mut stream(seed, 0));
+            let lost = corrupted.iter().filter(|depth| **depth == 0.0).count();
             assert!(lost <= 6 * 25);
             most = most.max(lost);
         }

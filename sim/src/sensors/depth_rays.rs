@@ -1,4 +1,4 @@
-//! Rays as a robot has them: predicted from images of its own camera.
+//! Rays as a robot has them: predicted from depth images of its own camera.
 
 use std::collections::VecDeque;
 
@@ -11,8 +11,8 @@ use robots::Camera;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    camera_errors::{RealismConfig, RealismConfigError},
     depth_camera::DepthCamera,
-    realism::{RealismConfig, RealismConfigError},
 };
 use crate::{
     engine::PhysicsState,
@@ -41,7 +41,7 @@ impl Default for CameraConfig {
 
 /// A camera and a network that predicts the rays from its images. Between two images the rays stay as they were.
 #[derive(Clone, Debug)]
-pub struct Eyes {
+pub struct DepthRays {
     camera: DepthCamera,
     predictor: RayPredictor,
     config: CameraConfig,
@@ -49,14 +49,14 @@ pub struct Eyes {
     stream: Stream,
     /// Images taken in this episode.
     images: u32,
-    /// Predictions that are not seen yet, oldest first.
-    late: VecDeque<RayScan>,
+    /// Predictions that have not arrived yet, oldest first.
+    pending: VecDeque<RayScan>,
     scan: RayScan,
     depth_m: Vec<f32>,
 }
 
-impl Eyes {
-    /// Eyes with the camera of a robot.
+impl DepthRays {
+    /// With the camera of a robot.
     ///
     /// # Errors
     /// When the camera has no projection.
@@ -72,7 +72,7 @@ impl Eyes {
             mounting: Isometry3::identity(),
             stream: stream(0, 0),
             images: 0,
-            late: VecDeque::new(),
+            pending: VecDeque::new(),
             scan: RayScan::default(),
             depth_m: vec![0.0; camera.num_pixels()],
             camera,
@@ -85,12 +85,13 @@ impl Eyes {
         self.stream = stream(seed, 1);
         self.mounting = self.config.realism.draw_mounting(&mut self.stream);
         self.images = 0;
-        self.late.clear();
+        self.pending.clear();
+        self.scan.distance_m.clear();
     }
 
-    /// The rays `time_s` after the start of the episode; takes an image if it is due. An image that tells nothing changes
+    /// The rays `time_s` after the start of the episode; takes an image if it is due. An image without a prediction changes
     /// nothing.
-    pub fn look(
+    pub fn observe(
         &mut self,
         physics: &PhysicsState,
         obstacles: &[Obstacle],
@@ -101,16 +102,16 @@ impl Eyes {
         if (time_s + 5e-4) * self.config.rate_hz >= self.images as f32 {
             let is_first = self.images == 0;
             self.images += 1;
-            if let Some(seen) = self.predict(physics, obstacles, time_s) {
+            if let Some(predicted) = self.predict(physics, obstacles, time_s) {
                 if is_first {
-                    self.scan = seen.clone();
+                    self.scan = predicted.clone();
                 }
-                self.late.push_back(seen);
+                self.pending.push_back(predicted);
             }
-            if self.late.len() > self.config.realism.latency_frames
-                && let Some(seen) = self.late.pop_front()
+            if self.pending.len() > self.config.realism.latency_frames
+                && let Some(arrived) = self.pending.pop_front()
             {
-                self.scan = seen;
+                self.scan = arrived;
             }
         }
         if !self.scan.distance_m.is_empty() {
@@ -134,13 +135,13 @@ impl Eyes {
         let columns = self.camera.intrinsics().width_px;
         self.config
             .realism
-            .spoil(&mut self.depth_m, columns, &mut self.stream);
-        let mut seen = RayScan::default();
+            .corrupt(&mut self.depth_m, columns, &mut self.stream);
+        let mut predicted = RayScan::default();
         let gravity = physics.orientation.inverse_transform_vector(&-Vector3::z());
         let result = self
             .predictor
-            .predict_depths(&self.depth_m, &gravity, &mut seen);
-        result.is_ok().then_some(seen)
+            .predict_depths(&self.depth_m, &gravity, &mut predicted);
+        result.is_ok().then_some(predicted)
     }
 }
 

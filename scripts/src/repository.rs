@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-#[cfg(feature = "ros2")]
 use anyhow::{Result, ensure};
 use policies::bundle::MANIFEST as BUNDLE_MANIFEST;
 
@@ -13,7 +12,7 @@ pub fn root() -> &'static Path {
 }
 
 /// Path of the bundle that is shipped for a robot, whether it exists or not.
-pub fn bundle(robot: &str) -> PathBuf {
+fn bundle(robot: &str) -> PathBuf {
     root().join("policies/bundles").join(robot)
 }
 
@@ -30,11 +29,10 @@ pub fn table(robot: &str) -> Vec<(String, PathBuf)> {
         .collect()
 }
 
-/// The policy bundle that is shipped for a robot.
+/// Path of the bundle that is shipped for a robot.
 ///
 /// # Errors
 /// When there is none.
-#[cfg(feature = "ros2")]
 pub fn shipped_bundle(robot: &str) -> Result<PathBuf> {
     let folder = bundle(robot);
     ensure!(

@@ -174,28 +174,20 @@ impl BenchCommand {
                 }
             }
             What::Depth(args) => {
-                let config = args.config.resolve()?;
-                let folder = args.bundle.clone();
-                let folder = folder.unwrap_or_else(|| repository::bundle(&config.robot));
+                let resolved = args.config.resolve_plain()?;
+                let subject = Subject::resolve(resolved, args.bundle.as_deref(), None)?;
                 let duration = Duration::from_secs_f64(args.seconds);
-                print(
-                    &[depth::measure(&config, &Bundle::load(&folder)?, duration)?],
-                    args.json,
-                )
+                print(&[depth::measure(&subject, duration)?], args.json)
             }
             What::Switch(args) => {
-                let config = args.config.resolve()?;
-                let bundle = args.bundle.as_deref().map(Bundle::load).transpose()?;
+                let networks = Networks::new(&args.config, args.bundle.as_deref())?;
                 let duration = Duration::from_secs_f64(args.seconds);
-                let report = switch::measure(&config, bundle.as_ref(), duration)?;
-                print(&[report], args.json)
+                print(&[switch::measure(&networks, duration)?], args.json)
             }
             What::Control(args) => {
-                let config = args.config.resolve()?;
-                let bundle = args.bundle.as_deref().map(Bundle::load).transpose()?;
+                let networks = Networks::new(&args.config, args.bundle.as_deref())?;
                 let duration = Duration::from_secs_f64(args.seconds);
-                let (report, times) =
-                    control::measure(&config, bundle.as_ref(), duration, args.busy)?;
+                let (report, times) = control::measure(&networks, duration, args.busy)?;
                 if let Some(path) = &args.picture {
                     let title = format!("Control thread at 500 Hz, {} busy threads", args.busy);
                     cycle_times(&title, &times)?.save_png(path)?;
@@ -203,6 +195,38 @@ impl BenchCommand {
                 print(&[report], args.json)
             }
         }
+    }
+}
+
+/// The networks of a control cycle that is measured.
+struct Networks {
+    config: Config,
+    robot: Robot,
+    bundle: Bundle,
+    /// Where they come from.
+    origin: &'static str,
+}
+
+impl Networks {
+    /// Those of a bundle, or random ones of the paper's sizes: the time does not depend on what they have learned.
+    fn new(args: &ConfigArgs, bundle: Option<&Path>) -> Result<Self> {
+        let resolved = args.resolve_plain()?;
+        if bundle.is_some() {
+            let subject = Subject::resolve(resolved, bundle, None)?;
+            return Ok(Self {
+                config: subject.config,
+                robot: subject.robot,
+                bundle: subject.bundle,
+                origin: "of the bundle",
+            });
+        }
+        let robot = Robot::load(&resolved.config.robot)?;
+        Ok(Self {
+            bundle: switch::random_bundle(&robot, &RaySpec::default())?,
+            config: resolved.config,
+            robot,
+            origin: "random",
+        })
     }
 }
 

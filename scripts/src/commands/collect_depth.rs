@@ -7,10 +7,10 @@ use policies::{Bundle, spec::role};
 use robots::Robot;
 use sim::depth::{DepthRecorder, RecordingConfig, Split};
 
+use super::subject::Subject;
 use crate::{
     config::ConfigArgs,
     depth::data::{CameraRecord, DepthData, Manifest, camera_of},
-    repository,
     run::{folder::git_revision, interrupt::Interrupt, progress::Progress},
 };
 
@@ -31,7 +31,7 @@ pub struct CollectDepthCommand {
     /// Folder for the images [default: data/depth-ROBOT-SEED]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Bundle whose policies run [default: the one that is shipped for the robot]
+    /// Bundle whose policies run [default: the shipped bundle of the robot]
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
     #[command(flatten)]
@@ -44,10 +44,13 @@ impl CollectDepthCommand {
     /// # Errors
     /// One line if a setting, bundle or folder is invalid.
     pub fn run(&self) -> Result<()> {
-        let config = self.config.resolve()?;
-        let robot = Robot::load(&config.robot)?;
-        let bundle = self.bundle.clone();
-        let bundle = Bundle::load(&bundle.unwrap_or_else(|| repository::bundle(&robot.name)))?;
+        let resolved = self.config.resolve_plain()?;
+        let Subject {
+            robot,
+            bundle,
+            config,
+            ..
+        } = Subject::resolve(resolved, self.bundle.as_deref(), None)?;
         let recording = &config.depth.recording;
         let recorder =
             DepthRecorder::new(&robot, &bundle, recording, &config.physics, config.seed)?;

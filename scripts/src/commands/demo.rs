@@ -8,6 +8,7 @@ use std::{
 use anyhow::Result;
 
 use super::{eval, play, policy_args::PolicyArgs};
+use crate::results::request::Request;
 
 /// Evaluate the shipped policy on the paper's test: table, pictures, animation
 #[derive(clap::Args)]
@@ -39,7 +40,9 @@ impl DemoCommand {
             "running {} episodes of {} in rapier",
             self.episodes, subject.robot.name
         );
-        let report = eval::evaluate(&subject, &self.out)?;
+        let request = Request::new(&subject, None)?;
+        request.claim(&self.out, true)?;
+        let report = eval::evaluate(&subject, &request, &self.out)?;
         let animation = self.out.join("play.gif");
         play::film(&subject, 0, &animation)?;
 

@@ -18,7 +18,11 @@ const GIB: f64 = (1u64 << 30) as f64;
 
 /// Check tools, CPU, memory, disk, robots and shipped policies
 #[derive(clap::Args)]
-pub struct DoctorCommand {}
+pub struct DoctorCommand {
+    /// Check this robot, too
+    #[arg(long, value_name = "NAME|DIR")]
+    robot: Option<String>,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Status {
@@ -45,7 +49,9 @@ impl DoctorCommand {
         checks.push(libtorch());
         checks.push(cpu());
         checks.extend([cores(), memory(), disk()]);
-        checks.extend(Robot::names().map(robot));
+        let own = self.robot.as_deref();
+        let own = own.filter(|own| !Robot::names().any(|name| name == *own));
+        checks.extend(Robot::names().chain(own).map(robot));
         checks.extend(bundles());
 
         io::stdout().write_all(table(&checks).as_bytes())?;
@@ -263,7 +269,7 @@ fn robot(name: &str) -> Check {
                 robot.mass_kg()
             ),
         ),
-        Err(error) => Check::fail(&label, error.to_string(), "repair its folder in robots/"),
+        Err(error) => Check::fail(&label, error.to_string(), "repair the files in its folder"),
     }
 }
 
@@ -304,13 +310,8 @@ fn bundle(name: &str, path: &Path) -> Check {
 
 fn load_bundle(path: &Path) -> Result<String> {
     let bundle = Bundle::load(path)?;
-    let robot = Robot::load(&bundle.spec.robot.name)?;
-    bundle.check(&robot)?;
-    let agile = bundle.spec.network(role::AGILE)?;
-    let steps = agile.provenance.policy_steps;
-    Ok(format!(
-        "agile policy for {}, trained for {:.1}M steps",
-        bundle.spec.robot.name,
-        steps as f64 / 1e6
-    ))
+    bundle.check(&bundle.robot()?)?;
+    let roles: Vec<&str> = bundle.spec.networks.keys().map(String::as_str).collect();
+    let robot = &bundle.spec.robot.name;
+    Ok(format!("for {robot}: {}", roles.join(", ")))
 }

@@ -6,10 +6,7 @@ use anyhow::{Context, Result};
 use policies::file::write_atomic;
 use sim::eval::EpisodeRecord;
 
-use super::{
-    eval::steps_csv,
-    policy_args::{PolicyArgs, Subject},
-};
+use super::{eval::steps_csv, policy_args::PolicyArgs, subject::Subject};
 use crate::pictures::{Film, caption_of};
 
 /// Show one episode of the test as an animated GIF, from above and from the side

@@ -20,9 +20,9 @@ use robots::Robot;
 use sim::scene::TestScene;
 use sim_ros2::{Ros2Robot, STEP_S};
 
+use super::subject::Subject;
 use crate::{
     config::{Config, ConfigArgs},
-    repository,
     run::interrupt::Interrupt,
 };
 
@@ -57,12 +57,12 @@ pub struct SimRobotCommand {
     /// Start `abs deploy` as another process, let it run from goal to goal, and print the memory of both
     #[arg(long, value_name = "MINUTES", group = "with_deploy")]
     soak: Option<u32>,
-    /// With --trials or --soak: folder of the policy bundle [default: the one that is shipped for the robot]
-    #[arg(long, value_name = "DIR", requires = "with_deploy")]
+    /// Simulate the robot of this bundle; with --trials or --soak also the bundle that runs [default: the shipped bundle of the robot]
+    #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
-    /// With --trials or --soak: what controls the robot
-    #[arg(long, default_value = "abs", requires = "with_deploy")]
-    method: Method,
+    /// With --trials or --soak: what controls the robot [default: abs if the bundle has all three networks]
+    #[arg(long, requires = "with_deploy")]
+    method: Option<Method>,
     /// With --trials or --soak: folder for the output of `abs deploy` and the results
     #[arg(
         long,
@@ -91,18 +91,29 @@ impl SimRobotCommand {
             scene: self.scene.clone(),
             ..self.config.clone()
         };
-        let mut config = args.resolve()?;
-        config.ros2.domain = self.domain.unwrap_or(config.ros2.domain);
+        let mut resolved = args.resolve_plain()?;
+        let ros2 = &mut resolved.config.ros2;
+        ros2.domain = self.domain.unwrap_or(ros2.domain);
         if let Some(interface) = &self.interface {
-            config.ros2.interface.clone_from(interface);
+            ros2.interface.clone_from(interface);
         }
         ensure!(
             (0.0..1.0).contains(&self.lose),
             "--lose is {}, must be 0 or more and below 1",
             self.lose
         );
+        let needs_bundle = self.bundle.is_some() || self.trials.is_some() || self.soak.is_some();
+        let (robot, config, deployed) = match needs_bundle {
+            true => {
+                let subject = Subject::resolve(resolved, self.bundle.as_deref(), self.method)?;
+                (subject.robot.clone(), subject.config.clone(), Some(subject))
+            }
+            false => {
+                let config = resolved.config;
+                (Robot::load(&config.robot)?, config, None)
+            }
+        };
         config.eval.validate(&config.physics)?;
-        let robot = Robot::load(&config.robot)?;
         let interrupt = Interrupt::listen("stopping")?;
         let mut session = Session {
             interrupt,
@@ -111,24 +122,28 @@ impl SimRobotCommand {
             robot,
             config,
         };
-        match (self.trials, self.soak) {
-            (Some(trials), _) => trials::compare(self, &mut session, trials),
-            (None, Some(minutes)) => soak::soak(self, &mut session, minutes),
-            (None, None) => session.stand_by(self.episode),
+        match (self.trials, self.soak, deployed) {
+            (Some(trials), _, Some(subject)) => {
+                trials::compare(self, &mut session, &subject, trials)
+            }
+            (None, Some(minutes), Some(subject)) => {
+                soak::soak(self, &mut session, &subject, minutes)
+            }
+            _ => session.stand_by(self.episode),
         }
     }
 
     /// `abs deploy` as another process, with these settings.
-    fn deploy(&self, config: &Path, bundle: &Path, flags: &[&str], says: &Path) -> Result<Running> {
+    fn deploy(&self, subject: &Subject, flags: &[&str], says: &Path) -> Result<Running> {
         let says =
             File::create(says).with_context(|| format!("cannot write {}", says.display()))?;
         let child = Command::new(std::env::current_exe()?)
             .arg("deploy")
             .arg("--config")
-            .arg(config)
+            .arg(self.config_path())
             .arg("--bundle")
-            .arg(bundle)
-            .args(["--method", self.method.name()])
+            .arg(&subject.bundle_path)
+            .args(["--method", subject.method.name()])
             .args(flags)
             .stdin(Stdio::null())
             .stdout(says.try_clone()?)
@@ -138,17 +153,16 @@ impl SimRobotCommand {
         Ok(Running(child))
     }
 
-    /// The settings as a file in the folder of the results, and the folder of the bundle.
-    fn prepare(&self, session: &Session) -> Result<(PathBuf, PathBuf)> {
+    /// Writes the settings into the folder of the results, for `abs deploy`.
+    fn prepare(&self, session: &Session) -> Result<()> {
         fs::create_dir_all(&self.out)
             .with_context(|| format!("cannot write to {}", self.out.display()))?;
-        let config = self.out.join("config.toml");
-        write_atomic(&config, session.config.to_toml()?.as_bytes())?;
-        let bundle = match &self.bundle {
-            Some(folder) => folder.clone(),
-            None => repository::shipped_bundle(&session.config.robot)?,
-        };
-        Ok((config, bundle))
+        let toml = session.config.to_toml()?;
+        Ok(write_atomic(&self.config_path(), toml.as_bytes())?)
+    }
+
+    fn config_path(&self) -> PathBuf {
+        self.out.join("config.toml")
     }
 }
 

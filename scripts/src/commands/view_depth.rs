@@ -8,7 +8,6 @@ use policies::{
     depth::{Intrinsics, RayPredictor},
     spec::role,
 };
-use robots::Robot;
 use sim::depth::Split;
 
 use crate::{
@@ -36,7 +35,7 @@ pub struct ViewDepthCommand {
     /// Consecutive images from this one on, instead of images spread over the set
     #[arg(long)]
     first: Option<usize>,
-    /// Bundle with the ray network [default: the one that is shipped for the robot]
+    /// Bundle with the ray network [default: the shipped bundle of the robot]
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
     /// Where to write the picture
@@ -51,11 +50,14 @@ impl ViewDepthCommand {
     /// One line if a folder or bundle is invalid.
     pub fn run(&self) -> Result<()> {
         let data = DepthData::open(&self.data)?;
-        let robot = Robot::load(&data.manifest.robot)?;
+        let bundle = match &self.bundle {
+            Some(folder) => folder.clone(),
+            None => repository::shipped_bundle(&data.manifest.robot)?,
+        };
+        let bundle = Bundle::load(&bundle)?;
+        let robot = bundle.robot()?;
         let camera = camera_of(&robot)?;
         let intrinsics = Intrinsics::of(camera);
-        let bundle = self.bundle.clone();
-        let bundle = Bundle::load(&bundle.unwrap_or_else(|| repository::bundle(&robot.name)))?;
         data.check(&robot, &bundle)?;
         let network = bundle
             .has(role::RAYS)

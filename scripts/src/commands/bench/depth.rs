@@ -23,7 +23,7 @@ use sim::{
 };
 
 use super::Percentiles;
-use crate::{config::Config, depth::data::camera_of};
+use crate::{commands::subject::Subject, depth::data::camera_of};
 
 /// Scenes and places that images are taken of.
 const SCENES: usize = 64;
@@ -50,9 +50,14 @@ pub struct DepthReport {
 }
 
 /// Measures each speed for `duration`.
-pub fn measure(config: &Config, bundle: &Bundle, duration: Duration) -> Result<DepthReport> {
-    let robot = Robot::load(&config.robot)?;
-    let mount = camera_of(&robot)?;
+pub fn measure(subject: &Subject, duration: Duration) -> Result<DepthReport> {
+    let Subject {
+        robot,
+        bundle,
+        config,
+        ..
+    } = subject;
+    let mount = camera_of(robot)?;
     let camera = DepthCamera::new(mount);
     let recording = RecordingConfig::default();
     let scenes: Vec<DepthScene> = (0..SCENES)
@@ -124,7 +129,7 @@ pub fn measure(config: &Config, bundle: &Bundle, duration: Duration) -> Result<D
         .transpose()?;
     let size = camera.intrinsics();
     Ok(DepthReport {
-        robot: robot.name,
+        robot: robot.name.clone(),
         image: format!("{} x {}", size.width_px, size.height_px),
         primitives: scenes.iter().map(|scene| scene.parts.len()).sum::<usize>() as f64
             / SCENES as f64,

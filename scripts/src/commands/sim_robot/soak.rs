@@ -11,6 +11,7 @@ use ros2::{
 use sim_ros2::STEP_S;
 
 use super::{Session, SimRobotCommand};
+use crate::commands::subject::Subject;
 
 /// Time between two requests of the operator, s.
 const LOOK_S: f32 = 0.2;
@@ -23,8 +24,13 @@ const GOALS_M: [[f64; 2]; 4] = [[3.0, 0.0], [3.0, 3.0], [0.0, 3.0], [0.0, 0.0]];
 ///
 /// # Errors
 /// One line if it ends early, or the system does not report memory.
-pub fn soak(command: &SimRobotCommand, session: &mut Session, minutes: u32) -> Result<()> {
-    let (config_path, bundle_path) = command.prepare(session)?;
+pub fn soak(
+    command: &SimRobotCommand,
+    session: &mut Session,
+    subject: &Subject,
+    minutes: u32,
+) -> Result<()> {
+    command.prepare(session)?;
     let mut ros = Ros::open(&session.config.ros2.network(), "operator")?;
     let requests = ros.publish::<Text>(OPERATOR_TOPIC, Delivery::Reliable)?;
     let goals = ros.publish::<PoseStamped>(&session.config.ros2.goal_topic, Delivery::Reliable)?;
@@ -32,7 +38,7 @@ pub fn soak(command: &SimRobotCommand, session: &mut Session, minutes: u32) -> R
     scene.obstacles.clear();
     session.simulated.reset(&scene)?;
     let says = command.out.join("deploy.txt");
-    let mut deploy = command.deploy(&config_path, &bundle_path, &[], &says)?;
+    let mut deploy = command.deploy(subject, &[], &says)?;
     println!("minutes  sim-robot MB  deploy MB  state  runs  faults");
     let (mut runs, mut faults) = (0, 0);
     let mut state = String::new();

@@ -14,6 +14,7 @@ use sim::{
 use sim_ros2::STEP_S;
 
 use super::{Running, Session, SimRobotCommand};
+use crate::commands::subject::Subject;
 
 /// A scene with the outcomes over DDS and in the evaluation.
 #[derive(Debug, Serialize)]
@@ -34,16 +35,21 @@ struct TrialRow {
 
 /// Time limit for `abs deploy` to start and to end, s.
 const WITHIN_S: f32 = 60.0;
+
 /// Runs each scene over DDS and in the evaluation.
-pub fn compare(command: &SimRobotCommand, session: &mut Session, trials: u64) -> Result<()> {
-    let (config_path, bundle_path) = command.prepare(session)?;
-    let bundle = policies::Bundle::load(&bundle_path)?;
+pub fn compare(
+    command: &SimRobotCommand,
+    session: &mut Session,
+    subject: &Subject,
+    trials: u64,
+) -> Result<()> {
+    command.prepare(session)?;
     let episodes: Vec<u64> = (0..trials).collect();
     let evaluate = |physics: &PhysicsConfig| -> Result<Vec<EpisodeRecord>> {
         let evaluation = Evaluation::new(
             &session.robot,
-            &bundle,
-            command.method,
+            &subject.bundle,
+            subject.method,
             &session.config.eval,
             physics,
             &session.config.controller,
@@ -65,14 +71,7 @@ pub fn compare(command: &SimRobotCommand, session: &mut Session, trials: u64) ->
         let goal = scene.goal;
         let (x, y) = (goal.position_world.x, goal.position_world.y);
         let goal = format!("{x},{y},{}", goal.heading_rad.to_degrees());
-        let deploy = || {
-            command.deploy(
-                &config_path,
-                &bundle_path,
-                &["--goal", &goal, "--go"],
-                &says,
-            )
-        };
+        let deploy = || command.deploy(subject, &["--goal", &goal, "--go"], &says);
         let Some(trial) = session.trial(scene, deploy)? else {
             return Ok(());
         };
@@ -94,7 +93,7 @@ pub fn compare(command: &SimRobotCommand, session: &mut Session, trials: u64) ->
         rows.push(row);
     }
     let (followed, refused) = session.simulated.commands();
-    println!("{}", summary(&session.robot.name, command.method, &rows));
+    println!("{}", summary(&session.robot.name, subject.method, &rows));
     println!("{followed} commands followed, {refused} refused for their checksum");
     let json = serde_json::to_string_pretty(&rows)? + "\n";
     write_atomic(&command.out.join("trials.json"), json.as_bytes())?;

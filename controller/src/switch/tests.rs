@@ -1,6 +1,6 @@
 use nalgebra::{Point2, Point3};
 use policies::{
-    GoalYaw, Linear, PolicySpec, RaySpec, Twist,
+    GoalYaw, Linear, PolicySpec, Quantity, RaySpec, Twist,
     observation::{ObservationTerm, terms},
     spec::{NetworkSpec, Provenance, SwitchOverrides, role},
 };

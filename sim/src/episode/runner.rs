@@ -265,7 +265,8 @@ impl Slot {
             for step in (0..self.controller.previous_steps()).rev() {
                 self.link.sense(physics, -(step as f32 + 1.0) * step_s);
                 let Ok(()) = self.link.read(&mut self.input);
-                self.controller.observe_scan(&self.input.state, &self.input.rays);
+                self.controller
+                    .observe_scan(&self.input.state, &self.input.rays);
             }
         }
         self.link.sense(physics, 0.0);

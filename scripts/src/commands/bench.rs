@@ -9,19 +9,20 @@ mod train;
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Result, ensure};
-use policies::{Bundle, training::Times};
+use policies::{Bundle, RaySpec, training::Times};
+use robots::Robot;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::subject::Subject;
 use crate::{
     config::{Config, ConfigArgs},
     pictures::{cycle_times, time_bars},
-    repository,
 };
 
 /// Measure how fast this machine simulates, learns and controls

@@ -3,8 +3,7 @@
 use std::{path::PathBuf, sync::atomic::Ordering, time::Instant};
 
 use anyhow::Result;
-use policies::{Bundle, spec::role};
-use robots::Robot;
+use policies::spec::role;
 use sim::depth::{DepthRecorder, RecordingConfig, Split};
 
 use super::subject::Subject;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use policies::{Bundle, spec::role};
+use policies::Bundle;
 use robots::Robot;
 
 use crate::repository;
@@ -49,9 +49,8 @@ impl DoctorCommand {
         checks.push(libtorch());
         checks.push(cpu());
         checks.extend([cores(), memory(), disk()]);
-        let own = self.robot.as_deref();
-        let own = own.filter(|own| !Robot::names().any(|name| name == *own));
-        checks.extend(Robot::names().chain(own).map(robot));
+        checks.extend(Robot::names().map(robot));
+        checks.extend(self.robot.as_deref().map(robot));
         checks.extend(bundles());
 
         io::stdout().write_all(table(&checks).as_bytes())?;

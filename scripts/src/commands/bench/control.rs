@@ -19,7 +19,7 @@ use controller::{
     },
 };
 use nalgebra::{Point2, Vector3};
-use policies::{Bundle, Goal, RayScan, RaySpec};
+use policies::{Goal, RayScan, RaySpec};
 use robots::Robot;
 use serde::Serialize;
 
@@ -144,8 +144,8 @@ pub fn measure(
         "the invented robot did not run; the configuration refuses it"
     );
     let summary = ControlReport {
-        robot: robot.name,
-        networks,
+        robot: robot.name.clone(),
+        networks: origin,
         busy,
         fifo_priority: deploy.realtime.priority,
         lock_memory: deploy.realtime.lock_memory,

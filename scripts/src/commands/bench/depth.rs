@@ -8,12 +8,11 @@ use std::{
 use anyhow::{Context, Result};
 use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
 use policies::{
-    Bundle, RayScan,
+    RayScan,
     depth::{Intrinsics, RayPredictor},
     spec::role,
 };
 use rayon::prelude::*;
-use robots::Robot;
 use serde::Serialize;
 use sim::{
     depth::{DepthScene, RecordingConfig},

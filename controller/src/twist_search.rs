@@ -64,8 +64,7 @@ impl TwistSearch {
         };
         let mut search = Self::new(config.clone(), indices, layout.dim());
         if config.lookahead_s > 0.0 {
-            search.lookahead =
-                Lookahead::new(layout, rays, config.lookahead_s, config.response_s);
+            search.lookahead = Lookahead::new(layout, rays, config.lookahead_s, config.response_s);
         }
         search
     }

@@ -30,12 +30,18 @@ fn bundle(robot: &Robot, rays: &RaySpec) -> Bundle {
         (role::RECOVERY, terms::recovery()),
     ] {
         let spec = NetworkSpec::policy(role, terms, 0.25, Provenance::default());
-        let inputs = Layout::new(&spec.observations, &bundle.spec.robot, rays).unwrap().dim();
-        bundle.insert(role, spec, layers(&[inputs, 32, 12])).unwrap();
+        let inputs = Layout::new(&spec.observations, &bundle.spec.robot, rays)
+            .unwrap()
+            .dim();
+        bundle
+            .insert(role, spec, layers(&[inputs, 32, 12]))
+            .unwrap();
     }
     let agile = bundle.spec.networks[role::AGILE].sha256.clone();
     let spec = NetworkSpec::value(terms::reach_avoid(rays), &agile, Provenance::default());
-    bundle.insert(role::REACH_AVOID, spec, layers(&[19, 64, 64, 1])).unwrap();
+    bundle
+        .insert(role::REACH_AVOID, spec, layers(&[19, 64, 64, 1]))
+        .unwrap();
     bundle
 }
 

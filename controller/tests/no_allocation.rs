@@ -21,13 +21,19 @@ fn bundle(robot: &Robot, rays: &RaySpec) -> Bundle {
         (role::RECOVERY, terms::recovery()),
     ] {
         let spec = NetworkSpec::policy(role, terms, 0.25, Provenance::default());
-        let inputs = Layout::new(&spec.observations, &bundle.spec.robot, rays).unwrap().dim();
-        bundle.insert(role, spec, layers(&[inputs, 512, 256, 128, 12])).unwrap();
+        let inputs = Layout::new(&spec.observations, &bundle.spec.robot, rays)
+            .unwrap()
+            .dim();
+        bundle
+            .insert(role, spec, layers(&[inputs, 512, 256, 128, 12]))
+            .unwrap();
     }
     let agile = bundle.spec.networks[role::AGILE].sha256.clone();
     let spec = NetworkSpec::value(terms::reach_avoid(rays), &agile, Provenance::default());
     // The value rises with v_x and little else.
-    let inputs = Layout::new(&spec.observations, &bundle.spec.robot, rays).unwrap().dim();
+    let inputs = Layout::new(&spec.observations, &bundle.spec.robot, rays)
+        .unwrap()
+        .dim();
     let mut value = layers(&[inputs, 64, 64, 1]);
     for (unit, row) in value[0].weight.chunks_exact_mut(inputs).enumerate() {
         row[0] = if unit % 2 == 0 { 1.0 } else { -1.0 };

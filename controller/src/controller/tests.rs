@@ -37,9 +37,7 @@ fn bundle_of(rays: &RaySpec, agile: Vec<Linear>) -> Bundle {
 
 fn element(quantity: Quantity) -> usize {
     let layout = bundle(&[]).spec.layout(role::AGILE).unwrap();
-    layout.range(quantity)
-        .unwrap()
-        .start
+    layout.range(quantity).unwrap().start
 }
 
 fn controller(weight: &[(usize, usize, f32)]) -> Controller {
@@ -47,7 +45,13 @@ fn controller(weight: &[(usize, usize, f32)]) -> Controller {
 }
 
 fn agile(bundle: &Bundle) -> Controller {
-    Controller::new(&go1(), bundle, Method::agile(), &ControllerConfig::default()).unwrap()
+    Controller::new(
+        &go1(),
+        bundle,
+        Method::agile(),
+        &ControllerConfig::default(),
+    )
+    .unwrap()
 }
 
 /// Standing at the origin in the default posture, the goal 2 m ahead and 1 m to the left.
@@ -107,7 +111,10 @@ fn what_the_rays_saw_before_reaches_the_policy_until_the_scene_changes() {
         previous_steps: 3,
         ..RaySpec::default()
     };
-    let layout = bundle_of(&ray_spec, Vec::new()).spec.layout(role::AGILE).unwrap();
+    let layout = bundle_of(&ray_spec, Vec::new())
+        .spec
+        .layout(role::AGILE)
+        .unwrap();
     let mut linear = Linear {
         weight: vec![0.0; 12 * layout.dim()],
         bias: vec![0.0; 12],

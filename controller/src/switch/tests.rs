@@ -36,8 +36,12 @@ fn bundle() -> Bundle {
     let (robot, rays) = (go1(), RaySpec::default());
     let mut bundle = Bundle::new(PolicySpec::new(&robot, &rays, 0.02));
     let policy = |role, terms| NetworkSpec::policy(role, terms, 0.25, Provenance::default());
-    let layout_of = |terms: &[ObservationTerm]| Layout::new(terms, &bundle.spec.robot, &rays).unwrap();
-    let (agile, recovery) = (layout_of(&terms::agile(&rays)), layout_of(&terms::recovery()));
+    let layout_of =
+        |terms: &[ObservationTerm]| Layout::new(terms, &bundle.spec.robot, &rays).unwrap();
+    let (agile, recovery) = (
+        layout_of(&terms::agile(&rays)),
+        layout_of(&terms::recovery()),
+    );
     let mut agile_linear = linear(61, 12, &[(1, start(&agile, Quantity::PreviousAction), 1.0)]);
     agile_linear.bias[0] = 0.5;
     let twist = start(&recovery, Quantity::TwistCommand);
@@ -55,9 +59,13 @@ fn bundle() -> Bundle {
     let mut value_linear = linear(19, 1, &[(0, 0, 1.0), (0, 2, 1.0), (0, 4, 1.0)]);
     value_linear.bias[0] = -1.0;
     let spec = policy(role::AGILE, terms::agile(&rays));
-    bundle.insert(role::AGILE, spec, vec![agile_linear]).unwrap();
+    bundle
+        .insert(role::AGILE, spec, vec![agile_linear])
+        .unwrap();
     let spec = policy(role::RECOVERY, terms::recovery());
-    bundle.insert(role::RECOVERY, spec, vec![recovery_linear]).unwrap();
+    bundle
+        .insert(role::RECOVERY, spec, vec![recovery_linear])
+        .unwrap();
     insert_value(&mut bundle, vec![value_linear]);
     bundle
 }
@@ -242,7 +250,10 @@ fn the_value_observes_the_vertical_and_tilting_speed_only_if_its_terms_are_not_m
         let mut bundle = bundle();
         let network = bundle.spec.networks.get_mut(role::REACH_AVOID).unwrap();
         if !masked {
-            network.observations.iter_mut().for_each(|term| term.mask.clear());
+            network
+                .observations
+                .iter_mut()
+                .for_each(|term| term.mask.clear());
         }
         let config = ControllerConfig::default();
         let mut controller = Controller::new(&go1(), &bundle, Method::Abs, &config).unwrap();
@@ -259,11 +270,18 @@ fn a_history_holds_the_steps_in_which_the_other_policy_acted() {
     let mut bundle = bundle();
     let mut spec = bundle.spec.networks[role::AGILE].clone();
     spec.observations = vec![ObservationTerm::from(Quantity::AngularVelocityBase).with_history(3)];
-    bundle.insert(role::AGILE, spec, vec![linear(9, 12, &[(0, 0, 1.0)])]).unwrap();
+    bundle
+        .insert(role::AGILE, spec, vec![linear(9, 12, &[(0, 0, 1.0)])])
+        .unwrap();
     let agile = bundle.spec.networks[role::AGILE].sha256.clone();
     let value = bundle.spec.networks.get_mut(role::REACH_AVOID).unwrap();
-    value.output = policies::spec::Output::Value { policy_sha256: agile };
-    let config = ControllerConfig { switch: at_once(), ..ControllerConfig::default() };
+    value.output = policies::spec::Output::Value {
+        policy_sha256: agile,
+    };
+    let config = ControllerConfig {
+        switch: at_once(),
+        ..ControllerConfig::default()
+    };
     let mut controller = Controller::new(&go1(), &bundle, Method::Abs, &config).unwrap();
     let mut acted = |vx_mps, roll_radps| {
         let mut input = input(vx_mps);
@@ -365,11 +383,17 @@ fn networks_that_the_method_needs_and_that_are_missing_are_named() {
         (|b| without(b, role::REACH_AVOID), "reach-avoid"),
     ] {
         let message = error(edit, Method::Abs).unwrap_err();
-        assert!(message.contains(&format!("no network `{name}`")), "{message}");
+        assert!(
+            message.contains(&format!("no network `{name}`")),
+            "{message}"
+        );
     }
     let only_agile: fn(&mut Bundle) = |b| b.spec.networks.retain(|role, _| role == role::AGILE);
     assert_eq!(error(only_agile, Method::agile()), Ok(()));
-    assert_eq!(error(|b| without(b, role::AGILE), Method::recovery()), Ok(()));
+    assert_eq!(
+        error(|b| without(b, role::AGILE), Method::recovery()),
+        Ok(())
+    );
 }
 
 #[test]
@@ -405,11 +429,21 @@ fn settings_out_of_range_are_named() {
             "controller.switch.search.response_s is -1, must be 0 or more and finite",
         ),
         (
-            |c| c.search.limit = Some(Twist { vy_mps: 0.0, ..limit() }),
+            |c| {
+                c.search.limit = Some(Twist {
+                    vy_mps: 0.0,
+                    ..limit()
+                })
+            },
             "controller.switch.search.limit.vy_mps is 0, must be positive and finite",
         ),
         (
-            |c| c.search.limit = Some(Twist { yaw_rate_radps: f32::INFINITY, ..limit() }),
+            |c| {
+                c.search.limit = Some(Twist {
+                    yaw_rate_radps: f32::INFINITY,
+                    ..limit()
+                })
+            },
             "controller.switch.search.limit.yaw_rate_radps is inf, must be positive and finite",
         ),
         (

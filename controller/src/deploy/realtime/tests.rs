@@ -38,7 +38,12 @@ fn pilot() -> Pilot {
         inputs: 61,
     };
     let mut bundle = Bundle::new(PolicySpec::new(&robot, &rays, 0.02));
-    let spec = NetworkSpec::policy(role::AGILE, terms::agile(&rays), 0.25, Provenance::default());
+    let spec = NetworkSpec::policy(
+        role::AGILE,
+        terms::agile(&rays),
+        0.25,
+        Provenance::default(),
+    );
     bundle.insert(role::AGILE, spec, vec![layer]).unwrap();
     let config = DeployConfig {
         method: Method::agile(),

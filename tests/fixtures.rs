@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use learning::Learner;
+use learning::Runner;
 use policies::training::{PpoConfig, Precision, VecEnv};
 use robots::Robot;
 use sim::{
@@ -14,7 +14,7 @@ use sim::{
 ///
 /// # Panics
 /// When the shipped robot or the default configuration is refused.
-pub fn small_agile_learner(robot: &Arc<Robot>, engine: EngineKind) -> Learner {
+pub fn small_agile_learner(robot: &Arc<Robot>, engine: EngineKind) -> Runner {
     let env = EnvConfig {
         num_envs: 8,
         engine,
@@ -30,5 +30,5 @@ pub fn small_agile_learner(robot: &Arc<Robot>, engine: EngineKind) -> Learner {
         precision: Precision::F32,
         ..PpoConfig::fast()
     };
-    Learner::new(algorithm, shards, 1).expect("the default algorithm")
+    Runner::new(algorithm, shards, 1).expect("the default algorithm")
 }

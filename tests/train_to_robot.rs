@@ -5,8 +5,9 @@ use std::sync::Arc;
 use controller::{Controller, ControllerConfig, Method};
 use nalgebra::{Point2, Point3, UnitQuaternion, Vector3};
 use policies::{
-    Activation, Bundle, Goal, GoalYaw, Layout, Member, ObservationInput, Provenance, RayScan,
-    RaySpec, Twist,
+    Bundle, Goal, GoalYaw, Layout, ObservationInput, PolicySpec, RayScan, RaySpec, Twist,
+    observation::terms,
+    spec::{NetworkSpec, Provenance, role},
 };
 use robots::{Robot, RobotState};
 use sim::engine::EngineKind;
@@ -16,7 +17,7 @@ use tests::small_agile_learner;
 fn the_controller_commands_what_the_learner_learned() {
     let robot = Arc::new(Robot::load("go1").unwrap());
     let rays = RaySpec::default();
-    let layout = Layout::agile(&robot, &rays);
+    let layout = Layout::new(&terms::agile(&rays), &robot.as_ref().into(), &rays).unwrap();
     for engine in [EngineKind::Batch, EngineKind::Rapier] {
         let mut learner = small_agile_learner(&robot, engine);
         let before = learner.actor_layers();
@@ -27,19 +28,23 @@ fn the_controller_commands_what_the_learner_learned() {
             "an iteration changes the policy"
         );
 
-        let mut bundle = Bundle::new(&robot, &rays);
-        bundle.agile = Some(Member::agile(
-            &layout,
-            robot.control.action_scale,
-            Activation::Elu,
-            learner.actor_layers(),
-            Provenance::default(),
-        ));
+        let mut bundle = Bundle::new(PolicySpec::new(&robot, &rays, 0.02));
+        let scale = robot.control.action_scale;
+        let terms = terms::agile(&rays);
+        let spec = NetworkSpec::policy(role::AGILE, terms, scale, Provenance::default());
+        bundle
+            .insert(role::AGILE, spec, learner.actor_layers())
+            .unwrap();
         let folder = tempfile::tempdir().unwrap();
         bundle.save(folder.path()).unwrap();
         let bundle = Bundle::load(folder.path()).unwrap();
-        let mut controller =
-            Controller::new(&robot, &bundle, Method::agile(), &ControllerConfig::default()).unwrap();
+        let mut controller = Controller::new(
+            &robot,
+            &bundle,
+            Method::agile(),
+            &ControllerConfig::default(),
+        )
+        .unwrap();
 
         let mut state = RobotState::zero(robot.num_joints(), robot.num_feet());
         state.position_world = Point3::new(0.3, -0.2, 0.3);

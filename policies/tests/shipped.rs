@@ -46,11 +46,11 @@ fn the_values_know_an_open_field_from_a_wall() {
         let robot = Robot::load(&name[..3]).unwrap();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("bundles");
         let bundle = Bundle::load(&folder.join(name)).unwrap();
-        let (value, member) = bundle.reach_avoid(&robot).unwrap();
-        let threshold = member.threshold;
+        let (value, layout) = bundle.reach_avoid(&robot).unwrap();
+        let threshold = bundle.switch().threshold;
         let mut probe = Probe {
             value,
-            layout: Layout::reach_avoid(&robot, &bundle.spec.rays),
+            layout,
             num_rays: bundle.spec.rays.count,
             robot,
         };

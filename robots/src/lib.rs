@@ -20,6 +20,7 @@ mod state;
 mod tree;
 
 pub use error::{Problem, RobotError};
+pub use load::RobotFiles;
 pub use model::{
     Base, CONTINUOUS_LIMIT_RAD, Camera, CollisionShape, ContactClass, Control, Foot, Joint, Leg,
     Link, Robot, Shape,

@@ -1,6 +1,9 @@
 //! Where the files of a robot come from.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     assemble::assemble,
@@ -37,31 +40,85 @@ impl Robot {
     /// # Errors
     /// One line with file, fault and remedy when there is no such robot or its files do not describe one.
     pub fn load(name_or_path: &str) -> Result<Self, RobotError> {
+        RobotFiles::read(name_or_path)?.robot()
+    }
+}
+
+/// The files that describe a robot, so that what was made for it can keep a copy.
+#[derive(Clone, Debug)]
+pub struct RobotFiles {
+    /// Where `robot.toml` and the URDF were read, for messages.
+    places: [String; 2],
+    description: String,
+    urdf_name: String,
+    urdf: String,
+}
+
+impl PartialEq for RobotFiles {
+    /// Whether they say the same, wherever they are.
+    fn eq(&self, other: &Self) -> bool {
+        (&self.description, &self.urdf) == (&other.description, &other.urdf)
+    }
+}
+
+impl RobotFiles {
+    /// Reads the files of the robot that [`Robot::load`] loads.
+    ///
+    /// # Errors
+    /// One line with file, fault and remedy when there is no such robot or a file cannot be read.
+    pub fn read(name_or_path: &str) -> Result<Self, RobotError> {
         let folder = Folder::find(name_or_path)?;
-        let description = Description::parse(
-            &folder.place(DESCRIPTION_FILE),
-            &folder.read(DESCRIPTION_FILE)?,
-        )?;
-        let urdf = folder
-            .read(&description.urdf)
-            .map_err(|error| match error {
-                RobotError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                    Problem::NoSuchFile(description.urdf.clone())
-                        .in_file(&folder.place(DESCRIPTION_FILE))
-                }
-                error => error,
-            })?;
-        let urdf_file = folder.place(&description.urdf);
-        let urdf = urdf_rs::read_from_string(&urdf).map_err(|error| RobotError::Syntax {
-            place: urdf_file.clone(),
+        let place = folder.place(DESCRIPTION_FILE);
+        let text = folder.read(DESCRIPTION_FILE)?;
+        let urdf_name = Description::parse(&place, &text)?.urdf;
+        let urdf = folder.read(&urdf_name).map_err(|error| match error {
+            RobotError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Problem::NoSuchFile(urdf_name.clone()).in_file(&place)
+            }
+            error => error,
+        })?;
+        Ok(Self {
+            places: [place, folder.place(&urdf_name)],
+            description: text,
+            urdf_name,
+            urdf,
+        })
+    }
+
+    /// `robot.toml`.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// The robot that they describe.
+    ///
+    /// # Errors
+    /// One line with file, fault and remedy.
+    pub fn robot(&self) -> Result<Robot, RobotError> {
+        let [place, urdf_place] = &self.places;
+        let description = Description::parse(place, &self.description)?;
+        let urdf = urdf_rs::read_from_string(&self.urdf).map_err(|error| RobotError::Syntax {
+            place: urdf_place.clone(),
             message: error.to_string().replace('\n', " "),
         })?;
-        assemble(
-            &description,
-            &urdf,
-            &folder.place(DESCRIPTION_FILE),
-            &urdf_file,
-        )
+        assemble(&description, &urdf, place, urdf_place)
+    }
+
+    /// Writes them into `folder`, which is made if there is none.
+    ///
+    /// # Errors
+    /// Those of the operating system, or when the URDF is not in the robot's folder itself.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        if Path::new(&self.urdf_name).file_name() != Some(self.urdf_name.as_ref()) {
+            let [place, _] = &self.places;
+            let name = &self.urdf_name;
+            return Err(io::Error::other(format!(
+                "{place}: urdf = {name:?} is not beside robot.toml, where a copy can be kept; move it there"
+            )));
+        }
+        fs::create_dir_all(folder)?;
+        fs::write(folder.join(DESCRIPTION_FILE), &self.description)?;
+        fs::write(folder.join(&self.urdf_name), &self.urdf)
     }
 }
 

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::fs;
+
 use nalgebra::{Matrix3, Point3, Vector3};
-use robots::{ContactClass, Leg, Link, Robot, Shape};
+use robots::{ContactClass, Leg, Link, Robot, RobotFiles, Shape};
 
 fn shipped() -> impl Iterator<Item = Robot> {
     ["go1", "go2"]
@@ -189,4 +191,35 @@ fn the_camera_is_the_papers() {
             Point3::new(0.0, 0.0, 0.27)
         );
     }
+}
+
+#[test]
+fn a_copy_of_the_files_is_the_same_robot_and_an_edited_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = RobotFiles::read("go1").unwrap();
+    files.write(folder.path()).unwrap();
+    let path = folder.path().to_str().unwrap();
+    let copy = RobotFiles::read(path).unwrap();
+    assert_eq!(copy, files);
+    assert_eq!(copy.robot().unwrap(), Robot::load("go1").unwrap());
+    let edited = files.description().replacen("30.0", "31.0", 1);
+    assert_ne!(edited, files.description());
+    fs::write(folder.path().join("robot.toml"), edited).unwrap();
+    assert_ne!(RobotFiles::read(path).unwrap(), files);
+}
+
+#[test]
+fn a_urdf_outside_of_the_folder_is_not_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = RobotFiles::read("go1").unwrap();
+    let inner = folder.path().join("inner");
+    files.write(&inner).unwrap();
+    fs::rename(inner.join("go1.urdf"), folder.path().join("go1.urdf")).unwrap();
+    let edited = files
+        .description()
+        .replace("\"go1.urdf\"", "\"../go1.urdf\"");
+    fs::write(inner.join("robot.toml"), edited).unwrap();
+    let files = RobotFiles::read(inner.to_str().unwrap()).unwrap();
+    let error = files.write(&folder.path().join("copy")).unwrap_err();
+    assert!(error.to_string().contains("move it there"), "{error}");
 }

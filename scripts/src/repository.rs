@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 #[cfg(feature = "ros2")]
 use anyhow::{Result, ensure};
-use policies::BUNDLE_MANIFEST;
+use policies::bundle::MANIFEST as BUNDLE_MANIFEST;
 
 /// The folder that holds `Cargo.toml`, `robots/`, `policies/`.
 pub fn root() -> &'static Path {

@@ -280,7 +280,7 @@ fn check(mut config: Config, processes: usize) -> Result<(Config, Robot)> {
         stage.env.validate()?;
         stage.algorithm.validate()?;
     }
-    config.reach_avoid.validate()?;
+    config.reach_avoid.validate(&config.physics)?;
     config.depth.learning.validate()?;
     if config.threads == 0 {
         config.resolve_threads(processes);
@@ -291,4 +291,4 @@ fn check(mut config: Config, processes: usize) -> Result<(Config, Robot)> {
 }
 
 #[cfg(feature = "train")]
-pub use {session::learner, together::goes_on};
+pub use {session::runner, together::goes_on};

@@ -4,7 +4,11 @@
 
 use std::{fs, path::Path, process::Command};
 
-use policies::{Activation, Bundle, Layout, Linear, Member, Provenance, RaySpec, ReachAvoidMember};
+use policies::{
+    Bundle, Linear, PolicySpec, RaySpec,
+    observation::terms,
+    spec::{NetworkSpec, Provenance, role},
+};
 use robots::Robot;
 use serde_json::Value;
 
@@ -12,7 +16,6 @@ use serde_json::Value;
 fn save_bundle(folder: &Path, scale: f32) {
     let robot = Robot::load("go1").unwrap();
     let ray_spec = RaySpec::default();
-    let layout = Layout::agile(&robot, &ray_spec);
     let layer = |inputs: usize, outputs: usize| Linear {
         inputs,
         weight: (0..inputs * outputs)
@@ -20,31 +23,31 @@ fn save_bundle(folder: &Path, scale: f32) {
             .collect(),
         bias: vec![0.0; outputs],
     };
-    let layers = vec![layer(layout.dim(), 16), layer(16, robot.num_joints())];
-    let action_scale = robot.control.action_scale;
-    let provenance = Provenance::default;
-    let agile = Member::agile(&layout, action_scale, Activation::Elu, layers, provenance());
-    let layout = Layout::recovery(&robot, &ray_spec);
-    let layers = vec![layer(layout.dim(), 16), layer(16, robot.num_joints())];
-    let recovery = Member::recovery(&layout, action_scale, Activation::Elu, layers, provenance());
-    let layout = Layout::reach_avoid(&robot, &ray_spec);
+    let mut bundle = Bundle::new(PolicySpec {
+        illusion_margin_m: Some(0.3),
+        ..PolicySpec::new(&robot, &ray_spec, 0.02)
+    });
+    let scale = robot.control.action_scale;
+    for (role, terms, inputs) in [
+        (role::AGILE, terms::agile(&ray_spec), 61),
+        (role::RECOVERY, terms::recovery(), 49),
+    ] {
+        let spec = NetworkSpec::policy(role, terms, scale, Provenance::default());
+        let layers = vec![layer(inputs, 16), layer(16, robot.num_joints())];
+        bundle.insert(role, spec, layers).unwrap();
+    }
     // tanh(2 - log2 of the ray ahead): safe where there is more than about 4 m of free way.
     let mut value = Linear {
-        inputs: layout.dim(),
-        weight: vec![0.0; layout.dim()],
+        inputs: 19,
+        weight: vec![0.0; 19],
         bias: vec![2.0],
     };
     value.weight[13] = -1.0;
-    let conditioned_on = agile.weights_hash().unwrap();
-    let mut value = ReachAvoidMember::new(&layout, conditioned_on, vec![value], provenance());
+    let agile = bundle.spec.networks[role::AGILE].sha256.clone();
+    let spec = NetworkSpec::value(terms::reach_avoid(&ray_spec), &agile, Provenance::default());
+    bundle.insert(role::REACH_AVOID, spec, vec![value]).unwrap();
     // Recovery acts on any twist: what decides is the value alone.
-    value.min_gain = -2.0;
-    let bundle = Bundle {
-        agile: Some(agile),
-        recovery: Some(recovery),
-        reach_avoid: Some(value),
-        ..Bundle::new(&robot, &ray_spec)
-    };
+    bundle.spec.switch.get_or_insert_default().min_improvement = -2.0;
     bundle.save(folder).unwrap();
 }
 

@@ -375,7 +375,7 @@ fn unknown_shapes_are_refused_and_leave_the_scene() {
     let before = read(&engine, &robot, 0);
     let mut start = EpisodeStart::standing(&robot);
     let mut obstacle = Obstacle::cylinder(1.0, 0.0, 0.4, 1.0);
-    obstacle.shape = ObstacleShape::Rapier(rapier3d::prelude::SharedShape::ball(0.2));
+    obstacle.shape = ObstacleShape::Ball { radius_m: 0.2 };
     start.obstacles.push(obstacle);
     let error = engine.reset(0, &start).expect_err("refused");
     assert!(

@@ -233,7 +233,7 @@ fn a_time_out_of_the_recovery_task_hands_over_its_last_observation() {
         out.step(&mut env, &[0.0; 48]);
         for (index, done) in out.done.iter().enumerate() {
             let row = &out.terminal_observations[index * 49..(index + 1) * 49];
-            if *done == Done::TimedOut {
+            if *done == Done::Timeout {
                 time_outs += 1;
                 assert!(row.iter().all(|x| x.is_finite()));
                 assert_ne!(row, &out.observations[index * 49..(index + 1) * 49]);

@@ -8,14 +8,12 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use policies::training::PpoConfig;
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, View};
+use safetensors::tensor::{Dtype, TensorView, View};
 use serde::{Deserialize, Serialize};
 
-use super::adam::Adam;
-use super::model::ParameterLayout;
-use super::worker::Plan;
-use policies::training::{Algorithm, PpoConfig};
+use crate::learner::{NamedTensor, State};
 
 const FORMAT: u32 = 1;
 const ENVS_MAGIC: &[u8; 8] = b"vecenv01";
@@ -54,73 +52,56 @@ fn invalid(path: &Path, what: impl Into<String>) -> CheckpointError {
     }
 }
 
-pub(super) fn refused(checkpoint: &Path, rank: usize, what: String) -> CheckpointError {
+/// Environments that do not take what the checkpoint holds of them.
+pub(crate) fn refused(checkpoint: &Path, rank: usize, what: String) -> CheckpointError {
     invalid(&checkpoint.join(envs_name(rank)), what)
 }
 
-/// `learner.toml`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Progress {
-    format: u32,
+/// Networks that do not take what the checkpoint holds of them.
+pub(crate) fn misfit(checkpoint: &Path, what: String) -> CheckpointError {
+    invalid(&weights_path(checkpoint), what)
+}
+
+fn weights_path(checkpoint: &Path) -> PathBuf {
+    checkpoint.join("learner.safetensors")
+}
+
+/// How far a training is.
+pub(crate) struct Progress {
     /// Iterations done.
-    pub iteration: u64,
+    pub(crate) iteration: u64,
     /// Policy steps done over all environments.
-    pub policy_steps: u64,
-    /// Present learning rate.
-    pub learning_rate: f32,
-    /// Present multiplier of the costs, if they are bounded.
+    pub(crate) policy_steps: u64,
+    pub(crate) seed: u64,
+    /// Over all processes.
+    pub(crate) workers: usize,
+    pub(crate) algorithm: PpoConfig,
+}
+
+/// `learner.toml`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LearnerFile {
+    format: u32,
+    iteration: u64,
+    policy_steps: u64,
+    learning_rate: f32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub multiplier: Option<f32>,
-    /// Steps of the optimizer.
-    pub optimizer_steps: u64,
-    /// The run's seed; text, since TOML has no unsigned 64-bit integers.
+    multiplier: Option<f32>,
+    optimizer_steps: u64,
+    /// Text, since TOML has no unsigned 64-bit integers.
     seed: String,
-    /// Workers, over all processes.
-    pub workers: usize,
-    /// CRC-32 of `learner.safetensors`.
+    workers: usize,
+    /// Of `learner.safetensors`.
     weights_crc32: u32,
-    /// The algorithm as it was.
-    pub algorithm: PpoConfig,
-}
-
-impl Progress {
-    pub(super) fn new(
-        config: &PpoConfig,
-        next: Plan,
-        learning_rate: f32,
-        multiplier: Option<f32>,
-        workers: usize,
-        adam: &Adam,
-    ) -> Self {
-        Self {
-            format: FORMAT,
-            iteration: next.iteration,
-            policy_steps: next.policy_steps,
-            learning_rate,
-            multiplier,
-            optimizer_steps: adam.steps,
-            seed: next.seed.to_string(),
-            workers,
-            weights_crc32: 0,
-            algorithm: config.clone(),
-        }
-    }
-}
-
-/// Everything of a checkpoint but the environments.
-pub(super) struct Loaded {
-    pub(super) progress: Progress,
-    pub(super) seed: u64,
-    pub(super) parameters: Vec<f32>,
-    pub(super) adam: Adam,
+    algorithm: PpoConfig,
 }
 
 /// The environments of one worker.
-pub(super) struct EnvState {
-    /// What the worker begins its next iteration with.
-    pub(super) carried: Vec<f32>,
-    pub(super) env: Vec<u8>,
+pub(crate) struct EnvState {
+    /// What the learner begins its next rollout with.
+    pub(crate) carried: Vec<f32>,
+    pub(crate) env: Vec<u8>,
 }
 
 /// The checkpoint with the highest iteration in `folder`.
@@ -159,7 +140,7 @@ fn envs_name(rank: usize) -> String {
 }
 
 /// Writes a checkpoint under a temporary name and renames it when it is whole. After a failure the remaining steps do nothing.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     folder: PathBuf,
     temporary: PathBuf,
     target: PathBuf,
@@ -167,7 +148,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(folder: &Path, iteration: u64) -> Self {
+    pub(crate) fn new(folder: &Path, iteration: u64) -> Self {
         let name = format!("checkpoint-{iteration}");
         Self {
             folder: folder.into(),
@@ -177,7 +158,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn is_ok(&self) -> bool {
+    pub(crate) fn is_ok(&self) -> bool {
         self.result.is_ok()
     }
 
@@ -188,7 +169,7 @@ impl Writer {
     }
 
     /// Removes what an interrupted run left, and creates the temporary folder.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.attempt(|w| {
             fs::create_dir_all(&w.folder).map_err(at(&w.folder))?;
             for entry in fs::read_dir(&w.folder).map_err(at(&w.folder))? {
@@ -205,38 +186,44 @@ impl Writer {
         });
     }
 
-    pub(super) fn environments(&mut self, rank: usize, carried: &[f32], env: &[u8]) {
+    pub(crate) fn environments(&mut self, rank: usize, state: &EnvState) {
         self.attempt(|w| {
             let mut bytes = ENVS_MAGIC.to_vec();
-            bytes.extend((carried.len() as u64).to_le_bytes());
-            bytes.extend(carried.iter().flat_map(|c| c.to_le_bytes()));
-            bytes.extend(env);
+            bytes.extend((state.carried.len() as u64).to_le_bytes());
+            bytes.extend(state.carried.iter().flat_map(|c| c.to_le_bytes()));
+            bytes.extend(&state.env);
             bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
             write(&w.temporary.join(envs_name(rank)), &bytes)
         });
     }
 
-    pub(super) fn learner(
-        &mut self,
-        mut progress: Progress,
-        layout: &ParameterLayout,
-        parameters: &[f32],
-        adam: &Adam,
-    ) {
+    pub(crate) fn learner(&mut self, progress: Progress, state: &State) {
         self.attempt(|w| {
-            let path = w.temporary.join("learner.safetensors");
-            let weights = safetensors::serialize(named_tensors(layout, parameters, adam), None)
-                .map_err(|e| invalid(&path, e.to_string()))?;
+            let path = weights_path(&w.temporary);
+            let tensors = state.tensors.iter().map(|tensor| (&tensor.name, tensor));
+            let weights =
+                safetensors::serialize(tensors, None).map_err(|e| invalid(&path, e.to_string()))?;
             write(&path, &weights)?;
-            progress.weights_crc32 = crc32fast::hash(&weights);
             let path = w.temporary.join("learner.toml");
-            let text = toml::to_string(&progress).map_err(|e| invalid(&path, e.to_string()))?;
+            let text = toml::to_string(&LearnerFile {
+                format: FORMAT,
+                iteration: progress.iteration,
+                policy_steps: progress.policy_steps,
+                learning_rate: state.learning_rate,
+                multiplier: state.multiplier,
+                optimizer_steps: state.optimizer_steps,
+                seed: progress.seed.to_string(),
+                workers: progress.workers,
+                weights_crc32: crc32fast::hash(&weights),
+                algorithm: progress.algorithm,
+            })
+            .map_err(|e| invalid(&path, e.to_string()))?;
             write(&path, text.as_bytes())
         });
     }
 
     /// Gives the checkpoint its name, then removes the oldest beyond `keep`.
-    pub(super) fn publish(&mut self, keep: usize) {
+    pub(crate) fn publish(&mut self, keep: usize) {
         self.attempt(|w| {
             if w.target.exists() {
                 fs::remove_dir_all(&w.target).map_err(at(&w.target))?;
@@ -251,7 +238,7 @@ impl Writer {
     }
 
     /// The checkpoint's path, if all processes wrote their parts.
-    pub(super) fn finish(self, everywhere: bool) -> Result<PathBuf, CheckpointError> {
+    pub(crate) fn finish(self, everywhere: bool) -> Result<PathBuf, CheckpointError> {
         if self.result.is_err() {
             // Best effort: the next save removes it too.
             let _ = fs::remove_dir_all(&self.temporary);
@@ -273,13 +260,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
     write().map_err(at(path))
 }
 
-/// float32 values with a shape, for safetensors.
-struct Plain {
-    shape: Vec<usize>,
-    values: Vec<f32>,
-}
-
-impl View for Plain {
+impl View for &NamedTensor {
     fn dtype(&self) -> Dtype {
         Dtype::F32
     }
@@ -297,30 +278,24 @@ impl View for Plain {
     }
 }
 
-const PREFIXES: [&str; 3] = ["", "adam.first_moment.", "adam.second_moment."];
-
-fn named_tensors(
-    layout: &ParameterLayout,
-    parameters: &[f32],
-    adam: &Adam,
-) -> Vec<(String, Plain)> {
-    let mut named = Vec::new();
-    for (prefix, flat) in PREFIXES
-        .iter()
-        .zip([parameters, &adam.first_moment, &adam.second_moment])
-    {
-        for tensor in layout.tensors() {
-            let values = tensor.gather(flat);
-            named.push((
-                format!("{prefix}{}", tensor.name),
-                Plain {
-                    shape: tensor.shape,
-                    values,
-                },
-            ));
+impl NamedTensor {
+    /// A tensor of a file, if it is of finite float32.
+    pub(crate) fn read(name: String, view: &TensorView<'_>) -> Result<Self, String> {
+        if view.dtype() != Dtype::F32 {
+            return Err(format!("{name} is {:?}, must be F32", view.dtype()));
         }
+        let words = view.data().as_chunks::<4>().0.iter();
+        let values: Vec<f32> = words.map(|word| f32::from_le_bytes(*word)).collect();
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err(format!("{name} is not finite everywhere"));
+        }
+        let shape = view.shape().to_vec();
+        Ok(Self {
+            name,
+            shape,
+            values,
+        })
     }
-    named
 }
 
 /// Policy steps that the run had done at a checkpoint.
@@ -328,49 +303,44 @@ fn named_tensors(
 /// # Errors
 /// When its `learner.toml` cannot be read.
 pub fn policy_steps(checkpoint: &Path) -> Result<u64, CheckpointError> {
-    Ok(progress(&checkpoint.join("learner.toml"))?.policy_steps)
+    Ok(learner_file(&checkpoint.join("learner.toml"))?.policy_steps)
 }
 
-/// Whether the checkpoint holds a critic of costs.
-pub(super) fn had_costs(checkpoint: &Path) -> Result<bool, CheckpointError> {
-    let progress = progress(&checkpoint.join("learner.toml"))?;
-    Ok(progress.algorithm.name == Algorithm::PpoLagrangian)
-}
-
-fn progress(path: &Path) -> Result<Progress, CheckpointError> {
+fn learner_file(path: &Path) -> Result<LearnerFile, CheckpointError> {
     let text = fs::read_to_string(path).map_err(at(path))?;
-    let progress: Progress =
+    let file: LearnerFile =
         toml::from_str(&text).map_err(|e| invalid(path, e.message().to_string()))?;
-    if progress.format != FORMAT {
+    if file.format != FORMAT {
         return Err(invalid(
             path,
-            format!("format {}, this program reads {FORMAT}", progress.format),
+            format!("format {}, this program reads {FORMAT}", file.format),
         ));
     }
-    Ok(progress)
+    Ok(file)
 }
 
-pub(super) fn load(checkpoint: &Path, layout: &ParameterLayout) -> Result<Loaded, CheckpointError> {
+/// All of a checkpoint but its environments.
+pub(crate) fn load(checkpoint: &Path) -> Result<(Progress, State), CheckpointError> {
     let path = checkpoint.join("learner.toml");
-    let progress = progress(&path)?;
-    let seed = (progress.seed.parse()).map_err(|_| {
+    let file = learner_file(&path)?;
+    let seed = (file.seed.parse()).map_err(|_| {
         invalid(
             &path,
-            format!("seed {:?}, must be a whole number", progress.seed),
+            format!("seed {:?}, must be a whole number", file.seed),
         )
     })?;
     for (name, value) in [
-        ("learning_rate", Some(progress.learning_rate)),
-        ("multiplier", progress.multiplier),
+        ("learning_rate", Some(file.learning_rate)),
+        ("multiplier", file.multiplier),
     ] {
         if value.is_some_and(|value| !value.is_finite()) {
             return Err(invalid(&path, format!("{name} is not finite")));
         }
     }
 
-    let path = checkpoint.join("learner.safetensors");
+    let path = weights_path(checkpoint);
     let bytes = fs::read(&path).map_err(at(&path))?;
-    if crc32fast::hash(&bytes) != progress.weights_crc32 {
+    if crc32fast::hash(&bytes) != file.weights_crc32 {
         return Err(invalid(
             &path,
             "damaged: its CRC-32 is not the one in learner.toml",
@@ -378,53 +348,27 @@ pub(super) fn load(checkpoint: &Path, layout: &ParameterLayout) -> Result<Loaded
     }
     let tensors = SafeTensors::deserialize(&bytes)
         .map_err(|e| invalid(&path, format!("not a safetensors file: {e}")))?;
-    let mut flats = [const { Vec::new() }; 3];
-    for (prefix, flat) in PREFIXES.iter().zip(&mut flats) {
-        flat.resize(layout.len(), 0.0);
-        for tensor in layout.tensors() {
-            let name = format!("{prefix}{}", tensor.name);
-            let view = tensors
-                .tensor(&name)
-                .map_err(|_| invalid(&path, format!("has no tensor {name}")))?;
-            if view.dtype() != Dtype::F32 || view.shape() != tensor.shape {
-                return Err(invalid(
-                    &path,
-                    format!(
-                        "{name} is {:?} {:?}, must be F32 {:?} for this config and robot",
-                        view.dtype(),
-                        view.shape(),
-                        tensor.shape
-                    ),
-                ));
-            }
-            let values: Vec<f32> = (view.data().as_chunks::<4>().0.iter())
-                .map(|b| f32::from_le_bytes(*b))
-                .collect();
-            if values.iter().any(|v| !v.is_finite()) {
-                return Err(invalid(&path, format!("{name} is not finite everywhere")));
-            }
-            tensor.scatter(&values, flat);
-        }
-    }
-    if tensors.len() != PREFIXES.len() * layout.tensors().len() {
-        return Err(invalid(&path, "has more layers than this config"));
-    }
-    let [parameters, first_moment, second_moment] = flats;
-    let adam = Adam {
-        steps: progress.optimizer_steps,
-        first_moment,
-        second_moment,
+    let tensors = tensors.tensors().into_iter();
+    let tensors = tensors.map(|(name, view)| NamedTensor::read(name, &view));
+    let tensors: Result<_, String> = tensors.collect();
+    let state = State {
+        learning_rate: file.learning_rate,
+        multiplier: file.multiplier,
+        optimizer_steps: file.optimizer_steps,
+        tensors: tensors.map_err(|what| invalid(&path, what))?,
     };
-    Ok(Loaded {
-        progress,
+    let progress = Progress {
+        iteration: file.iteration,
+        policy_steps: file.policy_steps,
         seed,
-        parameters,
-        adam,
-    })
+        workers: file.workers,
+        algorithm: file.algorithm,
+    };
+    Ok((progress, state))
 }
 
 /// The environments of worker `rank`, which carries so many elements from one iteration to the next; `None` if the checkpoint holds none or those of another number of them.
-pub(super) fn load_environments(
+pub(crate) fn load_environments(
     checkpoint: &Path,
     rank: usize,
     carried: usize,

@@ -1,8 +1,9 @@
 //! Why training fails.
 
-use super::checkpoint::CheckpointError;
-use super::communicator::LostWorker;
 use policies::training::InvalidConfig;
+
+use crate::checkpoint::CheckpointError;
+use crate::distributed::LostWorker;
 
 /// Why learning cannot begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,9 @@ pub enum TrainError {
     /// Environments that one learner cannot take together.
     #[error("{0}")]
     Environments(String),
+    /// A stage changes what has to stay.
+    #[error("this cannot change during a run: {0}")]
+    Reconfigured(String),
     /// A CUDA device is asked for and is not there.
     #[error("--device cuda: {0}")]
     NoCuda(&'static str),

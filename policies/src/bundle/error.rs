@@ -85,7 +85,9 @@ pub enum BundleError {
     #[error("networks.{0}.activation must be relu")]
     Activation(String),
     /// A network of another robot, or of the same with other gains or joints.
-    #[error("network `{role}` is for robot `{found}`, which is not the bundle's `{expected}`, or has other joints, gains or limits")]
+    #[error(
+        "network `{role}` is for robot `{found}`, which is not the bundle's `{expected}`, or has other joints, gains or limits"
+    )]
     OtherRobot {
         /// Role of the network.
         role: String,
@@ -114,6 +116,16 @@ pub enum BundleError {
         conditioned_on: String,
         /// Hash of the policy in the bundle.
         found: String,
+    },
+    /// A network observes other rays than the rest.
+    #[error("network `{role}` observes {found:?}, the bundle {expected:?}")]
+    NetworkRays {
+        /// Role of the network.
+        role: String,
+        /// Its rays.
+        found: RaySpec,
+        /// Those of the bundle.
+        expected: RaySpec,
     },
     /// The ray network predicts rays that are not among those the policies were trained with.
     #[error(

@@ -13,7 +13,7 @@ use crate::{
     depth::{RayGrid, RayNetwork},
     file::write_atomic,
     mlp::{Activation, Linear, Mlp},
-    observation::Layout,
+    observation::{Layout, Quantity},
     policy::{ActionMap, Policy},
     rays::{RayMemory, RaySpec},
     reach_avoid::ReachAvoidValue,
@@ -59,8 +59,8 @@ impl Bundle {
             line,
             message,
         };
-        let text = String::from_utf8(read(&path)?)
-            .map_err(|_| wrong(1, "not UTF-8 text".to_owned()))?;
+        let text =
+            String::from_utf8(read(&path)?).map_err(|_| wrong(1, "not UTF-8 text".to_owned()))?;
         let is_old = text
             .parse::<toml::Table>()
             .is_ok_and(|table| !table.contains_key("version"));
@@ -142,7 +142,7 @@ impl Bundle {
     /// Takes over a network of another bundle.
     ///
     /// # Errors
-    /// When that one has none of this role, or is for another robot or another policy step.
+    /// When that one has none of this role, or is for another robot, policy step or rays.
     pub fn insert_from(&mut self, role: &str, other: &Self) -> Result<(), BundleError> {
         let network = other.spec.network(role)?.clone();
         let (own, theirs) = (&self.spec, &other.spec);
@@ -154,8 +154,19 @@ impl Bundle {
             });
         }
         own.check_policy_step(theirs.policy_step_s)?;
+        let observes_rays = [Quantity::LogRays, Quantity::PreviousLogRays]
+            .into_iter()
+            .any(|quantity| theirs.observes(role, quantity));
+        if observes_rays && own.rays != theirs.rays {
+            return Err(BundleError::NetworkRays {
+                role: role.to_owned(),
+                found: theirs.rays.clone(),
+                expected: own.rays.clone(),
+            });
+        }
         self.spec.networks.insert(role.to_owned(), network);
-        self.layers.insert(role.to_owned(), other.layers(role).to_vec());
+        self.layers
+            .insert(role.to_owned(), other.layers(role).to_vec());
         Ok(())
     }
 

@@ -62,7 +62,9 @@ fn bundle() -> Bundle {
 fn whole_bundle() -> Bundle {
     let (mut bundle, nowhere) = (bundle(), Provenance::default);
     let spec = NetworkSpec::policy(role::RECOVERY, terms::recovery(), 0.25, nowhere());
-    bundle.insert(role::RECOVERY, spec, vec![zeros(49, 12)]).unwrap();
+    bundle
+        .insert(role::RECOVERY, spec, vec![zeros(49, 12)])
+        .unwrap();
     let mut value = zeros(19, 1);
     (value.weight[0], value.bias[0]) = (1.0, -1.0);
     insert_value(&mut bundle, vec![value]);
@@ -126,7 +128,9 @@ fn a_saved_bundle_is_loaded_as_it_was_and_acts() {
     let mut policy = loaded.policy(role::AGILE, &robot).unwrap();
     let (mut action, mut position_rad) = ([0.0; 12], [0.0; 12]);
     let state = RobotState::zero(12, 4);
-    policy.act(&input(&state), &mut action, &mut position_rad).unwrap();
+    policy
+        .act(&input(&state), &mut action, &mut position_rad)
+        .unwrap();
     for joint in 0..12 {
         let expected = 0.01 * (joint + 1) as f32;
         assert!((action[joint] - expected).abs() < 1e-6);
@@ -163,23 +167,37 @@ fn a_network_from_elsewhere_runs_by_a_manifest_written_by_hand() {
     let mut policy = bundle.policy("mine", &go1()).unwrap();
     let (mut action, mut position_rad) = ([0.0; 12], [0.0; 12]);
     let mut state = RobotState::zero(12, 4);
-    for (yaw_rate_radps, expected) in [(4.0, [1.0, 1.0]), (2.0, [1.0, 0.5]), (100.0, [1.0, 2.0]), (0.0, [0.5, 0.0])] {
+    for (yaw_rate_radps, expected) in [
+        (4.0, [1.0, 1.0]),
+        (2.0, [1.0, 0.5]),
+        (100.0, [1.0, 2.0]),
+        (0.0, [0.5, 0.0]),
+    ] {
         state.angular_velocity_base.z = yaw_rate_radps;
-        policy.act(&input(&state), &mut action, &mut position_rad).unwrap();
+        policy
+            .act(&input(&state), &mut action, &mut position_rad)
+            .unwrap();
         assert_eq!(action[..2], expected);
         assert_eq!(position_rad[0], 0.5 * expected[0]);
     }
     // A step in which another policy acts is observed too, and a new episode starts anew.
     state.angular_velocity_base.z = 4.0;
     policy.observe(&input(&state)).unwrap();
-    policy.act(&input(&state), &mut action, &mut position_rad).unwrap();
+    policy
+        .act(&input(&state), &mut action, &mut position_rad)
+        .unwrap();
     assert_eq!(action[..2], [0.0, 1.0]);
     policy.reset();
-    policy.act(&input(&state), &mut action, &mut position_rad).unwrap();
+    policy
+        .act(&input(&state), &mut action, &mut position_rad)
+        .unwrap();
     assert_eq!(action[..2], [1.0, 1.0]);
     state.angular_velocity_base.z = f32::NAN;
     let fault = policy.act(&input(&state), &mut action, &mut position_rad);
-    assert_eq!(fault, Err(NotFinite::Observation(Quantity::AngularVelocityBase)));
+    assert_eq!(
+        fault,
+        Err(NotFinite::Observation(Quantity::AngularVelocityBase))
+    );
 }
 
 #[test]
@@ -211,7 +229,11 @@ fn missing_truncated_and_other_files_are_named() {
     for len in [0, 4, 60, whole.len() / 2, whole.len() - 1] {
         fs::write(&path, &whole[..len]).unwrap();
         assert_refused(Bundle::load(&dir), &["agile.safetensors: SHA-256 is"]);
-        assert!(weights::read(&whole[..len]).unwrap_err().contains("not a whole"));
+        assert!(
+            weights::read(&whole[..len])
+                .unwrap_err()
+                .contains("not a whole")
+        );
     }
     fs::remove_file(&path).unwrap();
     assert_refused(Bundle::load(&dir), &["cannot read", "agile.safetensors"]);
@@ -231,19 +253,54 @@ fn manifest_faults_have_file_and_reason() {
         edit_manifest(&dir, from, to);
         assert_refused(Bundle::load(&dir), parts);
     };
-    refused("policy_steps", "policy_setps", &["bundle.toml:", "unknown field `policy_setps`"]);
-    refused("version = 2", "version = 2\ncolour = 3", &["bundle.toml:2: unknown field `colour`"]);
-    refused("version = 2", "", &["bundle.toml:1: no `version`: a bundle of an earlier program"]);
-    refused("version = 2", "version = 9", &["version is 9, this program reads 2"]);
-    refused("\"elu\"", "\"swish\"", &["unknown variant `swish`", "`elu`"]);
-    refused("\"time-left\"", "\"clock\"", &["unknown variant `clock`", "`time-left`"]);
+    refused(
+        "policy_steps",
+        "policy_setps",
+        &["bundle.toml:", "unknown field `policy_setps`"],
+    );
+    refused(
+        "version = 2",
+        "version = 2\ncolour = 3",
+        &["bundle.toml:2: unknown field `colour`"],
+    );
+    refused(
+        "version = 2",
+        "",
+        &["bundle.toml:1: no `version`: a bundle of an earlier program"],
+    );
+    refused(
+        "version = 2",
+        "version = 9",
+        &["version is 9, this program reads 2"],
+    );
+    refused(
+        "\"elu\"",
+        "\"swish\"",
+        &["unknown variant `swish`", "`elu`"],
+    );
+    refused(
+        "\"time-left\"",
+        "\"clock\"",
+        &["unknown variant `clock`", "`time-left`"],
+    );
     refused(
         "\"agile.safetensors\"",
         "\"../agile.safetensors\"",
-        &["networks.agile.file", "must be the name of a file in the bundle folder"],
+        &[
+            "networks.agile.file",
+            "must be the name of a file in the bundle folder",
+        ],
     );
-    refused("max_m = 6.0", "max_m = 0.0", &["bundle.toml: rays", "0 < min_m < max_m"]);
-    refused("sha256 = \"", "sha256 = \"00", &["agile.safetensors: SHA-256 is", "manifest says `00"]);
+    refused(
+        "max_m = 6.0",
+        "max_m = 0.0",
+        &["bundle.toml: rays", "0 < min_m < max_m"],
+    );
+    refused(
+        "sha256 = \"",
+        "sha256 = \"00",
+        &["agile.safetensors: SHA-256 is", "manifest says `00"],
+    );
     refused(
         "term = \"joint-velocity\"",
         "term = \"joint-velocity\"\nhistory = 0",
@@ -254,9 +311,21 @@ fn manifest_faults_have_file_and_reason() {
         "term = \"joint-velocity\"\nscale = nan",
         &["`joint-velocity` has scale NaN"],
     );
-    refused("scale = 0.25", "scale = 0.0", &["networks.agile.output.scale is 0, must be positive"]);
-    refused("policy_step_s = 0.02", "policy_step_s = nan", &["policy_step_s is NaN"]);
-    refused("stiffness = [\n    30.0,", "stiffness = [", &["robot.stiffness has 11 entries, must have 12"]);
+    refused(
+        "scale = 0.25",
+        "scale = 0.0",
+        &["networks.agile.output.scale is 0, must be positive"],
+    );
+    refused(
+        "policy_step_s = 0.02",
+        "policy_step_s = nan",
+        &["policy_step_s is NaN"],
+    );
+    refused(
+        "stiffness = [\n    30.0,",
+        "stiffness = [",
+        &["robot.stiffness has 11 entries, must have 12"],
+    );
 }
 
 #[test]
@@ -267,27 +336,46 @@ fn another_robot_is_refused_with_both_values() {
         assert_refused(bundle().policy(role::AGILE, &robot), parts);
         assert_refused(bundle().check(&robot), parts);
     };
-    refused(|r| r.name = "go2".to_owned(), &["robot is go2", "trained with go1"]);
-    refused(|r| r.legs.swap(0, 1), &["legs is FR, FL, RL, RR", "trained with FL, FR"]);
+    refused(
+        |r| r.name = "go2".to_owned(),
+        &["robot is go2", "trained with go1"],
+    );
+    refused(
+        |r| r.legs.swap(0, 1),
+        &["legs is FR, FL, RL, RR", "trained with FL, FR"],
+    );
     refused(
         |r| r.legs[2].joints[0].name = "hip".to_owned(),
         &["joints is", "trained with"],
     );
     refused(
         |r| r.control.default_position_rad[1] = 1.0,
-        &["default_position_rad of FL_thigh_joint is 1,", "trained with 0.8"],
+        &[
+            "default_position_rad of FL_thigh_joint is 1,",
+            "trained with 0.8",
+        ],
     );
     refused(
         |r| r.control.stiffness[11] = 90.0,
         &["stiffness of RR_calf_joint is 90,", "trained with 30"],
     );
-    refused(|r| r.control.damping[0] = 2.0, &["damping of FL_hip_joint is 2,", "0.65"]);
+    refused(
+        |r| r.control.damping[0] = 2.0,
+        &["damping of FL_hip_joint is 2,", "0.65"],
+    );
     refused(
         |r| r.legs[0].joints[2].effort_limit_nm = 1.0,
         &["effort_limit_nm of FL_calf_joint is 1,"],
     );
-    let error = bundle().spec.check_policy_step(0.01).unwrap_err().to_string();
-    assert!(error.contains("policy_step_s is 0.01, but the bundle was trained with 0.02"), "{error}");
+    let error = bundle()
+        .spec
+        .check_policy_step(0.01)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("policy_step_s is 0.01, but the bundle was trained with 0.02"),
+        "{error}"
+    );
     assert!(bundle().spec.check_policy_step(4.0 * 0.005).is_ok());
 }
 
@@ -308,8 +396,14 @@ fn wrong_weights_are_named() {
         edit(&mut layers);
         assert_refused(bundle_of(layers).policy(role::AGILE, &go1()), parts);
     };
-    refused(|l| l[1].weight[3] = f32::NAN, &["layers.1.weight[3] is NaN"]);
-    refused(|l| l[0].bias[2] = f32::INFINITY, &["layers.0.bias[2] is inf"]);
+    refused(
+        |l| l[1].weight[3] = f32::NAN,
+        &["layers.1.weight[3] is NaN"],
+    );
+    refused(
+        |l| l[0].bias[2] = f32::INFINITY,
+        &["layers.0.bias[2] is inf"],
+    );
     refused(|l| l.clear(), &["agile.safetensors: network has no layers"]);
     refused(|l| l.truncate(1), &["has 8 outputs, must have 12"]);
     refused(
@@ -394,7 +488,14 @@ fn three_networks_are_loaded_as_they_were() {
     assert_eq!(loaded, bundle);
     assert_eq!(loaded.switch(), switch);
     let robot = go1();
-    assert_eq!(loaded.policy(role::RECOVERY, &robot).unwrap().layout().dim(), 49);
+    assert_eq!(
+        loaded
+            .policy(role::RECOVERY, &robot)
+            .unwrap()
+            .layout()
+            .dim(),
+        49
+    );
     let (mut value, layout) = loaded.reach_avoid(&robot).unwrap();
     assert_eq!(layout.masked().collect::<Vec<_>>(), [2, 3, 4]);
     let mut row = [0.0; 19];
@@ -412,14 +513,29 @@ fn a_switch_out_of_range_is_named() {
         assert!(error.contains(expected), "{error}");
     };
     for threshold in [-1.0, 1.0, 1.5, f32::NAN] {
-        let switch = SwitchSpec { threshold, ..SwitchSpec::default() };
+        let switch = SwitchSpec {
+            threshold,
+            ..SwitchSpec::default()
+        };
         let error = switch.validate().unwrap_err().to_string();
-        assert_eq!(error, format!("switch.threshold is {threshold}, must be between -1 and 1, like the value"));
+        assert_eq!(
+            error,
+            format!("switch.threshold is {threshold}, must be between -1 and 1, like the value")
+        );
     }
-    refused(|s| s.min_improvement = 2.0, "switch.min_improvement is 2, must be -2 or more and below 2");
+    refused(
+        |s| s.min_improvement = 2.0,
+        "switch.min_improvement is 2, must be -2 or more and below 2",
+    );
     refused(|s| s.hysteresis = -0.1, "switch.hysteresis is -0.1");
-    refused(|s| s.search.steps = 0, "switch.search.steps is 0, must be 1 to 100");
-    refused(|s| s.search.limit.vx_mps = f32::NAN, "switch.search.limit.vx_mps is NaN");
+    refused(
+        |s| s.search.steps = 0,
+        "switch.search.steps is 0, must be 1 to 100",
+    );
+    refused(
+        |s| s.search.limit.vx_mps = f32::NAN,
+        "switch.search.limit.vx_mps is NaN",
+    );
     refused(|s| s.search.margin = -1.0, "switch.search.margin is -1");
 }
 
@@ -430,8 +546,14 @@ fn a_value_that_does_not_fit_is_refused() {
         edit(&mut bundle);
         assert_refused(bundle.reach_avoid(&go1()), parts);
     };
-    refused(|b| b.spec.robot.name = "go2".to_owned(), &["trained with go2"]);
-    refused(|b| drop(b.spec.networks.remove(role::AGILE)), &["no network `agile`"]);
+    refused(
+        |b| b.spec.robot.name = "go2".to_owned(),
+        &["trained with go2"],
+    );
+    refused(
+        |b| drop(b.spec.networks.remove(role::AGILE)),
+        &["no network `agile`"],
+    );
     refused(|b| b.spec.rays.count = 13, &["has 19 inputs, must have 21"]);
     refused(
         |b| {
@@ -440,7 +562,10 @@ fn a_value_that_does_not_fit_is_refused() {
             let spec = b.spec.networks[role::AGILE].clone();
             b.insert(role::AGILE, spec, layers).unwrap();
         },
-        &["networks.reach-avoid was trained with the agile policy", "train"],
+        &[
+            "networks.reach-avoid was trained with the agile policy",
+            "train",
+        ],
     );
     refused(
         |b| network(b, role::REACH_AVOID).activation = Activation::Elu,
@@ -458,13 +583,19 @@ fn a_value_that_does_not_fit_is_refused() {
         |b| insert_value(b, vec![zeros(18, 1)]),
         &["reach-avoid.safetensors: network has 18 inputs, must have 19"],
     );
-    refused(|b| insert_value(b, vec![zeros(19, 2)]), &["network has 2 outputs, must have 1"]);
+    refused(
+        |b| insert_value(b, vec![zeros(19, 2)]),
+        &["network has 2 outputs, must have 1"],
+    );
 }
 
 #[test]
 fn policies_that_take_turns_have_one_action_scale() {
     let mut bundle = whole_bundle();
-    network(&mut bundle, role::RECOVERY).output = Output::Actions { scale: 0.3, clip: 10.0 };
+    network(&mut bundle, role::RECOVERY).output = Output::Actions {
+        scale: 0.3,
+        clip: 10.0,
+    };
     assert_refused(
         bundle.policy(role::RECOVERY, &go1()),
         &["networks.recovery.output.scale is 0.3, must be 0.25 like that of networks.agile"],
@@ -476,10 +607,16 @@ fn networks_of_other_bundles_are_taken_over_if_they_are_for_the_same_robot() {
     let mut bundle = bundle();
     bundle.insert_from(role::RECOVERY, &whole_bundle()).unwrap();
     bundle.policy(role::RECOVERY, &go1()).unwrap();
-    assert_refused(bundle.insert_from("velocity", &whole_bundle()), &["no network `velocity`"]);
+    assert_refused(
+        bundle.insert_from("velocity", &whole_bundle()),
+        &["no network `velocity`"],
+    );
     let mut other = whole_bundle();
     other.spec.robot.stiffness[0] = 10.0;
-    assert_refused(bundle.insert_from(role::RECOVERY, &other), &["network `recovery` is for robot `go1`"]);
+    assert_refused(
+        bundle.insert_from(role::RECOVERY, &other),
+        &["network `recovery` is for robot `go1`"],
+    );
 }
 
 #[test]
@@ -499,7 +636,10 @@ fn a_ray_network_that_does_not_fit_is_refused() {
     assert!(whole(zeros(40 * 42, 1)).ray_network().is_ok());
     let refused = |edit: fn(&mut RaySpec, &mut String), parts: &[&str]| {
         let mut bundle = whole(zeros(40 * 42, 1));
-        let Output::Rays { rays, grid_sha256, .. } = &mut network(&mut bundle, role::RAYS).output else {
+        let Output::Rays {
+            rays, grid_sha256, ..
+        } = &mut network(&mut bundle, role::RAYS).output
+        else {
             unreachable!()
         };
         edit(rays, grid_sha256);
@@ -507,7 +647,10 @@ fn a_ray_network_that_does_not_fit_is_refused() {
     };
     refused(|rays, _| rays.max_m = 8.0, &["networks.rays predicts"]);
     // As of a network that saw something else.
-    refused(|_, hash| hash.clear(), &["networks.rays has grid hash ``", "abs train rays"]);
+    refused(
+        |_, hash| hash.clear(),
+        &["networks.rays has grid hash ``", "abs train rays"],
+    );
     assert_refused(
         whole(zeros(3, 1)).ray_network(),
         &["rays.safetensors: layers.0.weight takes 3 inputs, must be 1680"],

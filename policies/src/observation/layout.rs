@@ -57,7 +57,9 @@ impl Layout {
         };
         for term in terms {
             let quantity = term.term;
-            let QuantitySpec { name, width, scale, .. } = quantity.spec();
+            let QuantitySpec {
+                name, width, scale, ..
+            } = quantity.spec();
             let width = match width {
                 Width::Fixed(width) => width,
                 Width::PerFoot => robot.legs.len(),
@@ -76,7 +78,9 @@ impl Layout {
                 quantity,
                 scale: term.scale.unwrap_or(scale),
                 clip: term.clip,
-                masked: masked.filter_map(|(i, seen)| (!seen).then_some(i)).collect(),
+                masked: masked
+                    .filter_map(|(i, seen)| (!seen).then_some(i))
+                    .collect(),
                 frame: layout.frame_dim..layout.frame_dim + width,
                 range: layout.dim..layout.dim + width * term.history,
             });
@@ -179,7 +183,11 @@ impl Layout {
             Quantity::GoalHeading => out[0] = input.goal.heading_error_rad,
             Quantity::TimeLeft => out[0] = input.time_left_s,
             Quantity::TwistCommand => {
-                let Twist { vx_mps, vy_mps, yaw_rate_radps } = input.twist;
+                let Twist {
+                    vx_mps,
+                    vy_mps,
+                    yaw_rate_radps,
+                } = input.twist;
                 out.copy_from_slice(&[vx_mps, vy_mps, yaw_rate_radps]);
             }
             Quantity::JointPosition => {
@@ -208,7 +216,10 @@ impl Layout {
         let mut same = Vec::with_capacity(self.dim);
         for term in &self.terms {
             let width = term.frame.len();
-            let there = other.terms.iter().find(|there| there.quantity == term.quantity);
+            let there = other
+                .terms
+                .iter()
+                .find(|there| there.quantity == term.quantity);
             let steps = term.range.len() / width;
             for age in (0..steps).rev() {
                 // The frame of this age in the other layout.
@@ -234,7 +245,11 @@ impl Layout {
 
     /// The first quantity of the frame at the start of `row` with an element that is NaN or infinite.
     pub fn first_not_finite(&self, row: &[f32]) -> Option<Quantity> {
-        let is_finite = |term: &&Term| row[term.frame.clone()].iter().all(|value| value.is_finite());
+        let is_finite = |term: &&Term| {
+            row[term.frame.clone()]
+                .iter()
+                .all(|value| value.is_finite())
+        };
         let term = self.terms.iter().find(|term| !is_finite(term))?;
         Some(term.quantity)
     }
@@ -243,7 +258,8 @@ impl Layout {
     pub fn noise_half_width(&self) -> Vec<f32> {
         let mut noise = vec![0.0; self.frame_dim];
         for term in &self.terms {
-            noise[term.frame.clone()].fill(term.quantity.spec().noise_half_width * term.scale.abs());
+            noise[term.frame.clone()]
+                .fill(term.quantity.spec().noise_half_width * term.scale.abs());
         }
         noise
     }

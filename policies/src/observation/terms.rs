@@ -50,5 +50,8 @@ pub fn reach_avoid(rays: &RaySpec) -> Vec<ObservationTerm> {
 /// The scan of this policy step, and the previous one where there is one.
 fn scans(rays: &RaySpec) -> impl Iterator<Item = ObservationTerm> {
     let previous = (rays.previous_steps > 0).then_some(Quantity::PreviousLogRays);
-    [Quantity::LogRays].into_iter().chain(previous).map(Into::into)
+    [Quantity::LogRays]
+        .into_iter()
+        .chain(previous)
+        .map(Into::into)
 }

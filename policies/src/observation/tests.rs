@@ -126,18 +126,9 @@ fn layouts_have_the_widths_of_the_paper() {
     assert_eq!(reach_avoid(&robot, &rays).dim(), 19);
     let wide = RaySpec { count: 21, ..rays };
     assert_eq!(agile(&robot, &wide).dim(), 71);
-    assert_eq!(
-        agile(&robot, &wide).range(Quantity::LogRays),
-        Some(50..71)
-    );
-    assert_eq!(
-        agile(&robot, &wide).range(Quantity::TwistCommand),
-        None
-    );
-    assert_eq!(
-        agile(&robot, &wide).range(Quantity::PreviousLogRays),
-        None
-    );
+    assert_eq!(agile(&robot, &wide).range(Quantity::LogRays), Some(50..71));
+    assert_eq!(agile(&robot, &wide).range(Quantity::TwistCommand), None);
+    assert_eq!(agile(&robot, &wide).range(Quantity::PreviousLogRays), None);
 }
 
 #[test]
@@ -268,10 +259,7 @@ fn the_same_elements_are_found_in_another_layout() {
         .collect();
     assert_eq!(same, expected);
     // Another order, and a quantity that the other does not have.
-    let (value, own) = (
-        reach_avoid(&robot, &narrow),
-        old.same_elements(&old),
-    );
+    let (value, own) = (reach_avoid(&robot, &narrow), old.same_elements(&old));
     assert_eq!(own, (0..61).map(Some).collect::<Vec<_>>());
     let same = value.same_elements(&old);
     assert_eq!(
@@ -337,9 +325,18 @@ fn a_history_is_oldest_first_and_begins_with_the_first_frame() {
         angular.chain([1.0]).chain(linear).collect()
     };
     assert_close(&observe(&layout, &mut history, 1.0), &at([1.0; 3], 1.0));
-    assert_close(&observe(&layout, &mut history, 1.5), &at([1.0, 1.0, 1.5], 1.5));
-    assert_close(&observe(&layout, &mut history, 0.5), &at([1.0, 1.5, 0.5], 0.5));
-    assert_close(&observe(&layout, &mut history, 0.2), &at([1.5, 0.5, 0.2], 0.2));
+    assert_close(
+        &observe(&layout, &mut history, 1.5),
+        &at([1.0, 1.0, 1.5], 1.5),
+    );
+    assert_close(
+        &observe(&layout, &mut history, 0.5),
+        &at([1.0, 1.5, 0.5], 0.5),
+    );
+    assert_close(
+        &observe(&layout, &mut history, 0.2),
+        &at([1.5, 0.5, 0.2], 0.2),
+    );
     history.reset();
     assert_close(&observe(&layout, &mut history, 0.4), &at([0.4; 3], 0.4));
 }
@@ -369,7 +366,17 @@ fn past_steps_are_the_same_elements_if_they_are_as_old() {
         &RaySpec::default(),
     );
     let same = longer.same_elements(&shorter);
-    let of_angular = [None, None, None, Some(1), Some(2), Some(3), Some(4), Some(5), Some(6)];
+    let of_angular = [
+        None,
+        None,
+        None,
+        Some(1),
+        Some(2),
+        Some(3),
+        Some(4),
+        Some(5),
+        Some(6),
+    ];
     assert_eq!(same[..9], of_angular);
     assert_eq!(same[9..], [Some(0), None, None, None, None, None, None]);
 }
@@ -382,11 +389,29 @@ fn terms_that_cannot_be_observed_are_named() {
         assert!(message.contains(expected), "{message}");
     };
     let term = || ObservationTerm::from(Quantity::JointVelocity);
-    refused(term().with_history(0), "`joint-velocity` has history 0, must be 1 to 50");
+    refused(
+        term().with_history(0),
+        "`joint-velocity` has history 0, must be 1 to 50",
+    );
     refused(term().with_history(1000), "history 1000");
-    refused(ObservationTerm { scale: Some(f32::NAN), ..term() }, "scale NaN");
-    refused(ObservationTerm { clip: Some(0.0), ..term() }, "clip 0, must be above 0");
-    refused(term().with_mask(&[true; 3]), "mask of 3 elements, must have 12");
+    refused(
+        ObservationTerm {
+            scale: Some(f32::NAN),
+            ..term()
+        },
+        "scale NaN",
+    );
+    refused(
+        ObservationTerm {
+            clip: Some(0.0),
+            ..term()
+        },
+        "clip 0, must be above 0",
+    );
+    refused(
+        term().with_mask(&[true; 3]),
+        "mask of 3 elements, must have 12",
+    );
     refused(Quantity::PreviousLogRays.into(), "rays.previous_steps");
     let twice = [term(), term()];
     let error = Layout::new(&twice, &RobotSpec::from(&go1()), &RaySpec::default());

@@ -94,15 +94,6 @@ impl Rollouts {
             }));
     }
 
-    /// Sets some numbers of every observation to zero: what is not observed in use should not be learned from.
-    pub fn zero(&mut self, elements: &[usize]) {
-        for observation in self.observations.chunks_exact_mut(self.dim) {
-            for element in elements {
-                observation[*element] = 0.0;
-            }
-        }
-    }
-
     /// Observation \[dim\] of a row.
     pub fn observation(&self, row: usize) -> &[f32] {
         &self.observations[row * self.dim..(row + 1) * self.dim]

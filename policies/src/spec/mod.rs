@@ -274,8 +274,8 @@ impl PolicySpec {
             switch.validate()?;
         }
         for (role, network) in &self.networks {
-            let is_name = std::path::Path::new(&network.file).file_name()
-                == Some(network.file.as_ref());
+            let is_name =
+                std::path::Path::new(&network.file).file_name() == Some(network.file.as_ref());
             if !is_name {
                 return Err(SpecError::FileName {
                     role: role.clone(),

@@ -115,7 +115,11 @@ impl RobotSpec {
                 });
             }
         }
-        if self.legs.is_empty() || self.joints.is_empty() || self.legs.len() > robots::MAX_FEET || self.joints.len() > robots::MAX_JOINTS {
+        if self.legs.is_empty()
+            || self.joints.is_empty()
+            || self.legs.len() > robots::MAX_FEET
+            || self.joints.len() > robots::MAX_JOINTS
+        {
             return Err(SpecError::Size {
                 legs: self.legs.len(),
                 joints: self.joints.len(),

@@ -171,11 +171,21 @@ impl SwitchSpec {
         // NaN is in no range.
         let threshold = self.threshold;
         let ok = threshold > -1.0 && threshold < 1.0;
-        check("threshold", threshold, ok, "between -1 and 1, like the value")?;
+        check(
+            "threshold",
+            threshold,
+            ok,
+            "between -1 and 1, like the value",
+        )?;
         let ok = (0.0..1.0).contains(&self.hysteresis);
         check("hysteresis", self.hysteresis, ok, "0 or more and below 1")?;
         let ok = (-2.0..2.0).contains(&self.min_improvement);
-        check("min_improvement", self.min_improvement, ok, "-2 or more and below 2")?;
+        check(
+            "min_improvement",
+            self.min_improvement,
+            ok,
+            "-2 or more and below 2",
+        )?;
         let search = &self.search;
         let ok = (1..=MAX_SEARCH_STEPS).contains(&search.steps);
         check("search.steps", search.steps as f32, ok, "1 to 100")?;
@@ -187,7 +197,12 @@ impl SwitchSpec {
             ("search.limit.vy_mps", search.limit.vy_mps),
             ("search.limit.yaw_rate_radps", search.limit.yaw_rate_radps),
         ] {
-            check(name, value, value > 0.0 && value.is_finite(), "positive and finite")?;
+            check(
+                name,
+                value,
+                value > 0.0 && value.is_finite(),
+                "positive and finite",
+            )?;
         }
         for (name, value) in [
             ("search.margin", search.margin),
@@ -195,7 +210,12 @@ impl SwitchSpec {
             ("search.lookahead_s", search.lookahead_s),
             ("search.response_s", search.response_s),
         ] {
-            check(name, value, value >= 0.0 && value.is_finite(), "0 or more and finite")?;
+            check(
+                name,
+                value,
+                value >= 0.0 && value.is_finite(),
+                "0 or more and finite",
+            )?;
         }
         Ok(())
     }

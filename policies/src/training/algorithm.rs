@@ -16,7 +16,7 @@ pub struct PpoConfig {
     pub hidden: Vec<usize>,
     /// Number format of the networks' products; weights, optimizer and last layers are always float32.
     pub precision: Precision,
-    /// Where the networks are evaluated and differentiated. Environments, losses and optimizer are on the processor.
+    /// Where the networks are evaluated and differentiated. Environments, losses and optimizer are on the CPU.
     pub device: Device,
     /// Discount per policy step.
     pub gamma: f32,
@@ -119,7 +119,7 @@ pub struct StdBound {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Device {
-    /// The processor.
+    /// The CPU.
     #[default]
     Cpu,
     /// The first CUDA device.
@@ -130,7 +130,7 @@ pub enum Device {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// bfloat16 where the processor computes with it (AMX or AVX-512 BF16), else float32; float32 on a CUDA device.
+    /// bfloat16 where the CPU computes with it (AMX or AVX-512 BF16), else float32; float32 on a CUDA device.
     Auto,
     /// bfloat16.
     Bf16,

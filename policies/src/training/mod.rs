@@ -3,10 +3,12 @@
 
 mod algorithm;
 mod invalid_config;
+mod times;
 mod vec_env;
 
 pub use algorithm::{
     Algorithm, Device, LagrangianConfig, LearningRate, PpoConfig, Precision, StdBound,
 };
 pub use invalid_config::InvalidConfig;
-pub use vec_env::{Done, Scalar, StepOut, StepTimes, TimeShares, VecEnv};
+pub use times::Times;
+pub use vec_env::{Done, Scalar, StepOut, VecEnv};

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Times;
+
 /// Why an episode ended at this step, if it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Done {
@@ -11,7 +13,7 @@ pub enum Done {
     /// Ended by the task: the value after it is zero.
     Terminated,
     /// Ended by the clock, which the policy does not see: the value after it is bootstrapped.
-    TimedOut,
+    Timeout,
 }
 
 /// What one policy step writes, one row per environment. The learner owns the memory.
@@ -24,69 +26,8 @@ pub struct StepOut<'a> {
     pub costs: Option<&'a mut [f32]>,
     /// Ends of episodes \[num_envs\].
     pub done: &'a mut [Done],
-    /// Last observations of the old episode [num_envs, observation_dim], written only in rows that are `TimedOut`.
+    /// Last observations of the old episode [num_envs, observation_dim], written only in rows that are `Timeout`.
     pub terminal_observations: &'a mut [f32],
-}
-
-/// Where the time of `VecEnv::step` went, s. What is left over: observations and resets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct StepTimes {
-    /// Motors, dynamics, contacts.
-    pub physics_s: f64,
-    /// Casting rays.
-    pub rays_s: f64,
-    /// Reading the state, terminations, rewards.
-    pub rewards_s: f64,
-}
-
-/// Where the time goes, as shares that add up to 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct TimeShares {
-    /// Motors, dynamics, contacts.
-    pub physics: f64,
-    /// Casting rays.
-    pub rays: f64,
-    /// Reading the state, terminations, rewards.
-    pub rewards: f64,
-    /// Observations, noise, resets.
-    pub observations: f64,
-    /// Actions from observations.
-    pub inference: f64,
-    /// Values, gradients, optimizer, waiting for other workers.
-    pub update: f64,
-}
-
-impl TimeShares {
-    /// Of `step_s` in `VecEnv::step`, as far as it is known, and of `inference_s` and `update_s` outside of it.
-    #[must_use]
-    pub fn new(times: &StepTimes, step_s: f64, inference_s: f64, update_s: f64) -> Self {
-        let whole_s = (step_s + inference_s + update_s).max(f64::MIN_POSITIVE);
-        let known_s = times.physics_s + times.rays_s + times.rewards_s;
-        // Two of the times are samples: together they may come out longer than what they are part of.
-        let fit = (step_s / known_s.max(f64::MIN_POSITIVE)).min(1.0);
-        let share = |time_s: f64| time_s / whole_s;
-        Self {
-            physics: share(fit * times.physics_s),
-            rays: share(fit * times.rays_s),
-            rewards: share(fit * times.rewards_s),
-            observations: share(step_s - fit * known_s),
-            inference: share(inference_s),
-            update: share(update_s),
-        }
-    }
-
-    /// Names and shares, in the order of a policy step.
-    #[must_use]
-    pub fn named(&self) -> [(&'static str, f64); 6] {
-        [
-            ("physics", self.physics),
-            ("rays", self.rays),
-            ("rewards", self.rewards),
-            ("observations", self.observations),
-            ("inference", self.inference),
-            ("update", self.update),
-        ]
-    }
 }
 
 /// A named scalar for the progress line and for TensorBoard, averaged since the last `take_log`.
@@ -120,13 +61,11 @@ pub trait VecEnv: Send {
     fn observe(&mut self, observations: &mut [f32]);
     /// Applies one action to every environment.
     fn step(&mut self, actions: &[f32], out: StepOut<'_>);
-    /// Called by the learner before each rollout: policy steps per environment since the start of training.
-    fn set_progress(&mut self, _policy_steps: u64) {}
     /// Statistics since the last call.
     fn take_log(&mut self) -> Vec<Scalar>;
-    /// Where the time of `step` went since the last call.
-    fn take_times(&mut self) -> StepTimes {
-        StepTimes::default()
+    /// Where the time of `step` went since the last call: all of it, by parts that the environment names. Without it, it counts as inference.
+    fn take_times(&mut self) -> Times {
+        Times::default()
     }
     /// Everything needed to go on exactly: physics, episodes, curriculum, random streams.
     fn save(&self) -> Vec<u8>;

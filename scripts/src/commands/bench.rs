@@ -14,8 +14,8 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use policies::{Bundle, training::TimeShares};
-use serde::Serialize;
+use policies::{Bundle, training::Times};
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::{
@@ -232,7 +232,7 @@ impl BenchArgs {
         Duration::from_secs_f64(self.seconds)
     }
 
-    fn draw(&self, bars: &[(String, TimeShares)]) -> Result<()> {
+    fn draw(&self, bars: &[(String, Times)]) -> Result<()> {
         match &self.picture {
             Some(path) => time_bars("Where the time goes", bars)?.save_png(path),
             None => Ok(()),
@@ -256,6 +256,11 @@ impl Percentiles {
         let [p50, p99] = [0.5, 0.99].map(|share| at(share).copied().unwrap_or(f64::NAN));
         Self { p50, p99 }
     }
+}
+
+/// Times as fractions of their sum, by name.
+fn fractions<S: Serializer>(times: &Times, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(times.fractions())
 }
 
 /// One JSON object, or an array of them if there are several; or a line per field.

@@ -16,10 +16,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use policies::{Bundle, file::write_atomic};
+use controller::Method;
+use policies::{Bundle, file::write_atomic, spec::role};
 use robots::Robot;
 use serde::Serialize;
-use sim::eval::{EvalConfig, Method};
+use sim::eval::EvalConfig;
 
 use crate::{
     commands::{
@@ -152,10 +153,10 @@ impl BenchmarkCommand {
             let bundle = Bundle::load(folder)?;
             let robot = match self.config.robot.is_some() || self.bundles.is_empty() {
                 true => Robot::load(&config.robot)?,
-                false => Robot::load(&bundle.robot)?,
+                false => Robot::load(&bundle.spec.robot.name)?,
             };
             let same_name = bundles[..index].iter().filter(|(n, _)| n == name).count();
-            let complete = bundle.recovery.is_some() && bundle.reach_avoid.is_some();
+            let complete = bundle.has(role::RECOVERY) && bundle.has(role::REACH_AVOID);
             let methods = [Method::agile(), Method::Abs];
             for method in &methods[..1 + usize::from(complete)] {
                 for seed in &self.seeds {

@@ -2,8 +2,8 @@
 
 use std::{path::PathBuf, sync::atomic::Ordering, time::Instant};
 
-use anyhow::{Context, Result};
-use policies::Bundle;
+use anyhow::Result;
+use policies::{Bundle, spec::role};
 use robots::Robot;
 use sim::depth::{DepthRecorder, RecordingConfig, Split};
 
@@ -49,16 +49,14 @@ impl CollectDepthCommand {
         let bundle = self.bundle.clone();
         let bundle = Bundle::load(&bundle.unwrap_or_else(|| repository::bundle(&robot.name)))?;
         let recording = &config.depth.recording;
-        let recorder = DepthRecorder::new(&robot, &bundle, recording, config.seed)?;
+        let recorder =
+            DepthRecorder::new(&robot, &bundle, recording, &config.physics, config.seed)?;
         config.start_thread_pool()?;
         let folder = self
             .out
             .clone()
             .unwrap_or_else(|| PathBuf::from(format!("data/depth-{}-{}", robot.name, config.seed)));
-        let agile = bundle
-            .agile
-            .as_ref()
-            .context("the bundle has no agile policy")?;
+        let agile = bundle.spec.network(role::AGILE)?;
         let mut data = DepthData::begin(
             &folder,
             Manifest {
@@ -67,7 +65,7 @@ impl CollectDepthCommand {
                 git_revision: git_revision(),
                 camera: CameraRecord::new(camera_of(&robot)?),
                 rays: recorder.rays().clone(),
-                policy: agile.weights_hash()?,
+                policy: agile.sha256.clone(),
                 recording: recording.clone(),
                 files: Vec::new(),
             },

@@ -70,7 +70,7 @@ impl CompareCommand {
 fn table(evaluations: &[StoredEvaluation]) -> String {
     let width = evaluations.iter().map(|e| e.name.len()).max().unwrap_or(0);
     let mut text = format!(
-        "{:<width$}  method    episodes  reach %             collision %         time-out %  mean / peak m/s  recovery %\n",
+        "{:<width$}  method    episodes  reach %             collision %         timeout %  mean / peak m/s  recovery %\n",
         ""
     );
     for StoredEvaluation { name, report, .. } in evaluations {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use policies::Bundle;
+use policies::{Bundle, spec::role};
 use robots::Robot;
 
 use crate::repository;
@@ -304,15 +304,13 @@ fn bundle(name: &str, path: &Path) -> Check {
 
 fn load_bundle(path: &Path) -> Result<String> {
     let bundle = Bundle::load(path)?;
-    let robot = Robot::load(&bundle.robot)?;
+    let robot = Robot::load(&bundle.spec.robot.name)?;
     bundle.check(&robot)?;
-    let steps = bundle
-        .agile
-        .as_ref()
-        .map_or(0, |agile| agile.provenance.policy_steps);
+    let agile = bundle.spec.network(role::AGILE)?;
+    let steps = agile.provenance.policy_steps;
     Ok(format!(
         "agile policy for {}, trained for {:.1}M steps",
-        bundle.robot,
+        bundle.spec.robot.name,
         steps as f64 / 1e6
     ))
 }

@@ -13,12 +13,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use controller::Method;
 use indicatif::{ProgressBar, ProgressStyle};
 use policies::{Twist, file::write_atomic};
 use robots::ContactClass;
 use serde::{Deserialize, Serialize};
 use sim::{
-    eval::{EpisodeRecord, EvalReport, Evaluation, Method, Outcome, RaySource},
+    eval::{EpisodeRecord, EvalReport, Evaluation, Outcome, RaySource},
     scene::CYLINDERS,
 };
 
@@ -46,7 +47,7 @@ Examples:
   abs eval --method recovery                          twists from a grid, and braking
   abs eval --method recovery --command 1.0,0,-0.5     one twist: v_x, v_y in m/s, w_z in rad/s
   abs eval --set controller.switch.threshold=-0.1
-  abs eval --json --set eval.testbed.obstacles=0 | jq .reach_rate
+  abs eval --json --set eval.testbed.obstacles.count=0 | jq .reach_rate
   abs eval --set eval.every_step=true                 steps.csv holds every decision of every episode
 
 An episode depends on the seed and its number alone; the same flags give the same result with any
@@ -164,7 +165,7 @@ pub fn evaluate(subject: &Subject, out: &Path) -> Result<EvalReport> {
     let (report, records) = evaluation.report(&|| bar.inc(1))?;
     bar.finish_and_clear();
 
-    let policy_step_s = subject.config.eval.physics.policy_step_s();
+    let policy_step_s = subject.config.physics.policy_step_s();
     write(&out.join(EPISODES), &episodes_csv(&records, policy_step_s)?)?;
     write_pictures(out, subject, &evaluation, &report, &records)?;
     write(&out.join(METRICS), to_json(&report)?.as_bytes())?;
@@ -256,7 +257,7 @@ pub fn table(report: &EvalReport) -> String {
     for (name, rate, [low, high]) in [
         ("reach", report.reach_rate, report.reach_ci95),
         ("collision", report.collision_rate, report.collision_ci95),
-        ("time-out", report.time_out_rate, report.time_out_ci95),
+        ("timeout", report.time_out_rate, report.time_out_ci95),
     ] {
         let [rate, low, high] = [rate, low, high].map(|share| 100.0 * share);
         let _ = writeln!(text, "  {name:<12} {rate:>5.1} %    [{low:.1}, {high:.1}]");
@@ -335,7 +336,7 @@ fn write_pictures(
     write(&out.join(STEPS), &steps_csv(logged)?)?;
     contact_sheet(&title, &sheet, 3, reach_m)?.save_png(&out.join("episodes.png"))?;
 
-    for outcome in [Outcome::Reach, Outcome::Collision, Outcome::TimeOut] {
+    for outcome in [Outcome::Reach, Outcome::Collision, Outcome::Timeout] {
         let path = out.join(format!("episode-{outcome}.png"));
         let example = records.iter().find(|r| r.outcome == outcome);
         let Some(example) = example else {

@@ -3,11 +3,15 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use policies::Bundle;
+use controller::Method;
+use policies::{
+    Bundle,
+    spec::{Output, role},
+};
 use robots::Robot;
 use sim::{
     engine::EngineKind,
-    eval::{Evaluation, Method, RaySource, RecoveryEvaluation},
+    eval::{Evaluation, RaySource, RecoveryEvaluation},
 };
 
 use crate::{
@@ -31,16 +35,10 @@ pub struct PolicyArgs {
     #[arg(long, value_enum)]
     rays: Option<Rays>,
     /// Physics engine [default: rapier]
-    #[arg(long, value_enum)]
-    engine: Option<Engine>,
+    #[arg(long)]
+    engine: Option<EngineKind>,
     #[command(flatten)]
     config: ConfigArgs,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Engine {
-    Rapier,
-    Batch,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -68,12 +66,7 @@ impl PolicyArgs {
             ..self.config.clone()
         };
         let mut config = args.resolve()?;
-        if let Some(engine) = self.engine {
-            config.eval.engine = match engine {
-                Engine::Rapier => EngineKind::Rapier,
-                Engine::Batch => EngineKind::Batch,
-            };
-        }
+        config.eval.engine = self.engine.unwrap_or(config.eval.engine);
         if let Some(rays) = self.rays {
             config.eval.rays = match rays {
                 Rays::Exact => RaySource::Exact,
@@ -88,7 +81,7 @@ impl PolicyArgs {
         let bundle = Bundle::load(&folder)?;
         // A bundle knows its robot, so that only a robot of one's own has to be named.
         if config.robot == Config::default().robot && self.config.robot.is_none() {
-            config.robot.clone_from(&bundle.robot);
+            config.robot.clone_from(&bundle.spec.robot.name);
         }
         let robot = Robot::load(&config.robot)?;
         config.start_thread_pool()?;
@@ -103,11 +96,17 @@ impl PolicyArgs {
 
 /// The most that a bundle can do.
 fn default_method(bundle: &Bundle) -> Method {
-    match (&bundle.agile, &bundle.recovery, &bundle.reach_avoid) {
-        (Some(_), Some(_), Some(_)) => Method::Abs,
-        (None, Some(_), _) => Method::recovery(),
-        _ => Method::agile(),
+    if [role::AGILE, role::RECOVERY, role::REACH_AVOID]
+        .iter()
+        .all(|role| bundle.has(role))
+    {
+        return Method::Abs;
     }
+    let policies = bundle.spec.networks.iter();
+    let mut policies = policies.filter(|(_, n)| matches!(n.output, Output::Actions { .. }));
+    policies
+        .find_map(|(role, _)| role.parse().ok())
+        .unwrap_or_default()
 }
 
 impl Subject {
@@ -119,6 +118,7 @@ impl Subject {
         let Self { robot, bundle, .. } = self;
         let Config {
             eval,
+            physics,
             controller,
             seed,
             ..
@@ -128,6 +128,7 @@ impl Subject {
             bundle,
             self.method,
             eval,
+            physics,
             controller,
             *seed,
         )?)
@@ -138,12 +139,8 @@ impl Subject {
         if self.method != Method::Abs {
             return None;
         }
-        let bundled = self
-            .bundle
-            .reach_avoid
-            .as_ref()
-            .map(|value| value.threshold);
-        self.config.controller.switch.threshold.or(bundled)
+        let switch = &self.config.controller.switch;
+        Some(switch.over(&self.bundle.switch()).threshold)
     }
 
     /// The test of the recovery policy alone.
@@ -153,13 +150,14 @@ impl Subject {
     pub fn recovery_evaluation(&self) -> Result<RecoveryEvaluation<'_>> {
         let Config {
             eval,
+            physics,
             controller,
             seed,
             ..
         } = &self.config;
         let (robot, bundle) = (&self.robot, &self.bundle);
         Ok(RecoveryEvaluation::new(
-            robot, bundle, eval, controller, *seed,
+            robot, bundle, eval, physics, controller, *seed,
         )?)
     }
 }

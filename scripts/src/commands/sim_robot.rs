@@ -11,10 +11,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use controller::deploy::{Clock, MonotonicClock, RealtimeConfig, enter_realtime};
+use controller::{
+    Method,
+    deploy::{Clock, MonotonicClock, RealtimeConfig, enter_realtime},
+};
 use policies::file::write_atomic;
 use robots::Robot;
-use sim::{eval::Method, scene::TestScene};
+use sim::scene::TestScene;
 use sim_ros2::{Ros2Robot, STEP_S};
 
 use crate::{
@@ -98,13 +101,13 @@ impl SimRobotCommand {
             "--lose is {}, must be 0 or more and below 1",
             self.lose
         );
-        config.eval.validate()?;
+        config.eval.validate(&config.physics)?;
         let robot = Robot::load(&config.robot)?;
         let interrupt = Interrupt::listen("ending")?;
         let mut session = Session {
             interrupt,
             pace: Pace::start(),
-            simulated: Ros2Robot::new(&robot, &config.eval.physics, &config.ros2, self.lose)?,
+            simulated: Ros2Robot::new(&robot, &config.physics, &config.ros2, self.lose)?,
             robot,
             config,
         };

@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use policies::{
     Bundle, RayScan,
     depth::{Intrinsics, RayPredictor},
+    spec::role,
 };
 use robots::Robot;
 use sim::depth::Split;
@@ -57,9 +58,8 @@ impl ViewDepthCommand {
         let bundle = Bundle::load(&bundle.unwrap_or_else(|| repository::bundle(&robot.name)))?;
         data.check(&robot, &bundle)?;
         let network = bundle
-            .rays
-            .as_ref()
-            .map(|_| bundle.ray_network())
+            .has(role::RAYS)
+            .then(|| bundle.ray_network())
             .transpose()?;
         let mut predictor = network
             .map(|network| RayPredictor::new(network, &intrinsics, &camera.pose_base))

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
-use policies::{algorithm::Algorithm, settings};
+use policies::{settings, training::Algorithm};
 use sim::scene::TestbedConfig;
 use toml::{Table, Value};
 

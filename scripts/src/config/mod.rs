@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use controller::{ControllerConfig, deploy::DeployConfig};
 use policies::{
-    depth::RayLearningConfig,
-    reach_avoid::ReachAvoidConfig,
-    settings,
-    spec::SwitchSpec,
+    depth::RayLearningConfig, reach_avoid::ReachAvoidConfig, settings, spec::SwitchSpec,
     training::PpoConfig,
 };
 use serde::{Deserialize, Serialize};
-use sim::{depth::RecordingConfig, env::EnvConfig, eval::EvalConfig, reach_avoid::RolloutConfig};
+use sim::{
+    depth::RecordingConfig, engine::PhysicsConfig, env::EnvConfig, eval::EvalConfig,
+    reach_avoid::RolloutConfig,
+};
 
 pub use layers::{ConfigArgs, Resolved};
 pub use reference::Topic;
@@ -37,7 +37,9 @@ pub struct Config {
     /// Worker threads; 0 stands for all cores, or for one in each of several processes. Evaluation does not depend on it. Training does in the last digits,
     /// because each worker learns from its own share of the environments.
     pub threads: usize,
-    /// Training environments: physics, randomization, curriculum, rewards.
+    /// Physics step, decimation, gravity, motors: of training, evaluation and recordings alike.
+    pub physics: PhysicsConfig,
+    /// Training environments: randomization, curriculum, rewards.
     pub env: EnvConfig,
     /// Learning.
     pub algorithm: PpoConfig,
@@ -75,9 +77,7 @@ pub struct ReachAvoidSettings {
     /// Values below this are safe; the bundle keeps it. In (-1, 1).
     pub threshold: f32,
     /// The recovery policy acts only on a twist that lowers the value by this; a property of the bundle, like the threshold.
-    pub min_gain: f32,
-    /// Learn from the measured v_z, w_x and w_y; if not, from zeros, which is what the switch shows the value by default.
-    pub measured_twist: bool,
+    pub min_improvement: f32,
     /// Folder of roll-outs to learn from; those that are missing in it are recorded. Without it they are recorded in
     /// the run folder, and removed at the end.
     pub rollout_folder: Option<PathBuf>,
@@ -94,6 +94,7 @@ impl Default for Config {
             robot: "go1".into(),
             seed: 1,
             threads: 0,
+            physics: PhysicsConfig::default(),
             env: EnvConfig::default(),
             algorithm: PpoConfig::default(),
             controller: ControllerConfig::default(),
@@ -111,9 +112,8 @@ impl Default for Config {
 impl Default for ReachAvoidSettings {
     fn default() -> Self {
         Self {
-            threshold: DEFAULT_THRESHOLD,
-            min_gain: DEFAULT_MIN_GAIN,
-            measured_twist: false,
+            threshold: SwitchSpec::default().threshold,
+            min_improvement: SwitchSpec::default().min_improvement,
             rollout_folder: None,
             learning: ReachAvoidConfig::default(),
             rollouts: RolloutConfig::default(),
@@ -126,7 +126,7 @@ impl ReachAvoidSettings {
     ///
     /// # Errors
     /// One line that names the key and what would be right.
-    pub fn validate(&self) -> Result<()> {
+    pub fn validate(&self, physics: &PhysicsConfig) -> Result<()> {
         // NaN is no threshold either.
         ensure!(
             self.threshold > -1.0 && self.threshold < 1.0,
@@ -134,12 +134,12 @@ impl ReachAvoidSettings {
             self.threshold
         );
         ensure!(
-            (-2.0..2.0).contains(&self.min_gain),
-            "reach_avoid.min_gain is {}, must be -2 or more and below 2",
-            self.min_gain
+            (-2.0..2.0).contains(&self.min_improvement),
+            "reach_avoid.min_improvement is {}, must be -2 or more and below 2",
+            self.min_improvement
         );
         self.learning.validate()?;
-        Ok(self.rollouts.validate()?)
+        Ok(self.rollouts.validate(physics)?)
     }
 }
 

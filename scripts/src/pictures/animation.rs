@@ -3,13 +3,14 @@
 use std::{borrow::Cow, path::Path};
 
 use anyhow::{Result, ensure};
+use controller::Mode;
 use nalgebra::{Point3, UnitQuaternion, Vector2, Vector3};
 use plotters::prelude::*;
 use policies::RaySpec;
 use rayon::prelude::*;
 use robots::Robot;
 use sim::{
-    eval::{EpisodeRecord, Mode, TraceStep},
+    eval::{EpisodeRecord, TraceStep},
     scene::{Obstacle, ObstacleShape},
 };
 

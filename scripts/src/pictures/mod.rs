@@ -65,7 +65,7 @@ const INK: RGBColor = RGBColor(38, 43, 51);
 const FAINT: RGBColor = RGBColor(112, 120, 132);
 /// Grid lines.
 const GRID: RGBColor = RGBColor(226, 229, 234);
-/// Outcomes: reach, collision, time-out.
+/// Outcomes: reach, collision, timeout.
 const REACH: RGBColor = RGBColor(42, 142, 120);
 const COLLISION: RGBColor = RGBColor(200, 62, 77);
 const TIME_OUT: RGBColor = RGBColor(233, 168, 52);
@@ -121,7 +121,7 @@ fn outcome_color(outcome: Outcome) -> RGBColor {
     match outcome {
         Outcome::Reach => REACH,
         Outcome::Collision => COLLISION,
-        Outcome::TimeOut => TIME_OUT,
+        Outcome::Timeout => TIME_OUT,
     }
 }
 

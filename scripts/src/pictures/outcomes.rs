@@ -46,13 +46,13 @@ pub fn outcome_bars(title: &str, evaluations: &[(String, EvalReport)]) -> Result
             .draw()?;
 
         let slot = 0.76 / count as f64;
-        let outcomes = [Outcome::Reach, Outcome::Collision, Outcome::TimeOut];
+        let outcomes = [Outcome::Reach, Outcome::Collision, Outcome::Timeout];
         for (group, outcome) in outcomes.into_iter().enumerate() {
             for (series, (_, report)) in evaluations.iter().enumerate() {
                 let (rate, ci95) = match outcome {
                     Outcome::Reach => (report.reach_rate, report.reach_ci95),
                     Outcome::Collision => (report.collision_rate, report.collision_ci95),
-                    Outcome::TimeOut => (report.time_out_rate, report.time_out_ci95),
+                    Outcome::Timeout => (report.time_out_rate, report.time_out_ci95),
                 };
                 let color = match count {
                     1 => outcome_color(outcome),

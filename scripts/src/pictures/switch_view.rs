@@ -1,10 +1,11 @@
 //! What the switch decided: where recovery acted, the value over time, the twist that was searched.
 
 use anyhow::Result;
+use controller::Mode;
 use nalgebra::{Point2, Vector2};
 use plotters::prelude::*;
 use policies::Twist;
-use sim::eval::{Mode, TraceStep};
+use sim::eval::TraceStep;
 
 use super::{Area, Chart, FAINT, GRID, INK, RECOVERY, Scale, left, right, top_view::to_chart};
 

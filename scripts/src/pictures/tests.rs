@@ -2,14 +2,14 @@
 
 use std::f32::consts::PI;
 
+use controller::{Method, Mode};
 use nalgebra::{Point3, UnitQuaternion};
-use policies::{RaySpec, Twist, training::TimeShares};
+use policies::{RaySpec, Twist, observation::terms, training::Times};
 use robots::{ContactClass, Robot};
 use sim::{
     engine::EngineKind,
     eval::{
-        CaseReport, Collision, EpisodeRecord, EvalReport, Method, Mode, RaySource, RecoveryReport,
-        TraceStep,
+        CaseReport, Collision, EpisodeRecord, EvalReport, RaySource, RecoveryReport, TraceStep,
     },
     scene::{Obstacle, TestScene, TestbedConfig},
 };
@@ -226,7 +226,7 @@ fn speed_histograms_show_full_and_empty_evaluations() {
 #[test]
 fn episodes_are_seen_from_above() {
     let robot = Robot::load("go1").unwrap();
-    let outcomes = [Outcome::Reach, Outcome::Collision, Outcome::TimeOut];
+    let outcomes = [Outcome::Reach, Outcome::Collision, Outcome::Timeout];
     let records: Vec<_> = (0..12)
         .map(|index| episode(index, outcomes[index as usize % 3], &robot))
         .collect();
@@ -324,7 +324,7 @@ fn a_value_is_shown_around_obstacles_and_against_what_happened() {
     };
     let robot = Robot::load("go1").unwrap();
     let rays = RaySpec::default();
-    let layout = Layout::reach_avoid(&robot, &rays);
+    let layout = Layout::new(&terms::reach_avoid(&rays), &(&robot).into(), &rays).unwrap();
     // Speed is bad, and so is a short ray ahead.
     let mut weight = vec![0.0; 19];
     (weight[0], weight[13]) = (0.5, -1.0);
@@ -363,13 +363,19 @@ fn a_value_is_shown_around_obstacles_and_against_what_happened() {
 
 #[test]
 fn time_bars_divide_their_width_like_the_time() {
-    let shares = TimeShares {
-        physics: 0.25,
-        rays: 0.05,
-        update: 0.7,
-        ..TimeShares::default()
-    };
-    let bars = [("first".to_owned(), shares), ("second".to_owned(), shares)];
+    let mut times = Times::default();
+    for (name, time_s) in [
+        ("physics", 2.5),
+        ("rays", 0.5),
+        ("rewards", 0.0),
+        ("update", 7.0),
+    ] {
+        times.add(name, time_s);
+    }
+    let bars = [
+        ("first".to_owned(), times.clone()),
+        ("second".to_owned(), times),
+    ];
     let image = time_bars("Where the time goes", &bars).unwrap();
     save(&image, "times.png");
     // The upper edge of the first bar, above the numbers; 1 point is 2 pixels.
@@ -382,7 +388,7 @@ fn time_bars_divide_their_width_like_the_time() {
         let is = |p: &&&[u8]| near(p[0], color.0) && near(p[1], color.1) && near(p[2], color.2);
         colored.iter().filter(is).count() as f64 / colored.len() as f64
     };
-    for (part, share) in [(0, 0.25), (1, 0.05), (2, 0.0), (5, 0.7)] {
+    for (part, share) in [(0, 0.25), (1, 0.05), (2, 0.0), (3, 0.7)] {
         let drawn = share_of(SERIES[part]);
         assert!((drawn - share).abs() < 0.01, "{part}: {drawn} of {share}");
     }

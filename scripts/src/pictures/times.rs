@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use plotters::prelude::*;
-use policies::training::TimeShares;
+use policies::training::Times;
 
 use super::{FAINT, GRID, INK, Image, SERIES, centred, draw_title, left};
 
@@ -14,18 +14,18 @@ const MARGIN: f64 = 16.0;
 ///
 /// # Errors
 /// When plotters cannot draw.
-pub fn time_bars(title: &str, bars: &[(String, TimeShares)]) -> Result<Image> {
+pub fn time_bars(title: &str, bars: &[(String, Times)]) -> Result<Image> {
     let top = 44.0;
     let legend = top + ROW * bars.len() as f64;
     let size = [WIDTH as u32, (legend + 30.0) as u32];
     Image::draw(size, 2, |area, scale| {
         draw_title(area, scale, title)?;
-        for (row, (label, shares)) in bars.iter().enumerate() {
+        for (row, (label, times)) in bars.iter().enumerate() {
             let y = top + ROW * row as f64;
             let at = (scale.px(MARGIN), scale.px(y + 5.0));
             area.draw(&Text::new(label.clone(), at, left(scale.font(11.5, INK))))?;
             let mut from = MARGIN;
-            for (part, (_, share)) in shares.named().into_iter().enumerate() {
+            for (part, (_, share)) in times.fractions().enumerate() {
                 let to = from + share * (WIDTH - 2.0 * MARGIN);
                 let corners = [(from, y + 15.0), (to, y + 43.0)];
                 area.draw(&Rectangle::new(
@@ -45,7 +45,8 @@ pub fn time_bars(title: &str, bars: &[(String, TimeShares)]) -> Result<Image> {
                 scale.line(0.75, GRID),
             ))?;
         }
-        for (part, (name, _)) in TimeShares::default().named().into_iter().enumerate() {
+        let names = bars.first().map(|(_, times)| times.fractions());
+        for (part, (name, _)) in names.into_iter().flatten().enumerate() {
             let x = MARGIN + part as f64 * 102.0;
             let corners = [(x, legend + 6.0), (x + 10.0, legend + 16.0)];
             area.draw(&Rectangle::new(
@@ -53,7 +54,11 @@ pub fn time_bars(title: &str, bars: &[(String, TimeShares)]) -> Result<Image> {
                 SERIES[part].mix(0.85).filled(),
             ))?;
             let at = (scale.px(x + 15.0), scale.px(legend + 11.0));
-            area.draw(&Text::new(name, at, left(scale.font(11.5, FAINT))))?;
+            area.draw(&Text::new(
+                name.to_owned(),
+                at,
+                left(scale.font(11.5, FAINT)),
+            ))?;
         }
         Ok(())
     })

@@ -371,22 +371,13 @@ fn draw_color_bar(
 pub fn footprint(obstacle: &Obstacle, time_s: f32) -> Vec<(f64, f64)> {
     let centre = obstacle.position_at(time_s);
     match &obstacle.shape {
-        ObstacleShape::Cylinder { radius_m, .. } => circle(centre.xy(), f64::from(*radius_m)),
+        ObstacleShape::Cylinder { radius_m, .. }
+        | ObstacleShape::Cone { radius_m, .. }
+        | ObstacleShape::Ball { radius_m } => circle(centre.xy(), f64::from(*radius_m)),
         ObstacleShape::Box { half_extents_m: h } => {
             [(1.0, 1.0), (-1.0, 1.0), (-1.0, -1.0), (1.0, -1.0)]
                 .map(|(x, y)| obstacle.orientation * nalgebra::Vector3::new(x * h.x, y * h.y, 0.0))
                 .map(|corner| to_chart((centre + corner).xy()))
-                .to_vec()
-        }
-        ObstacleShape::Rapier(shape) => {
-            let bounds = shape.compute_local_aabb();
-            let half = bounds.half_extents();
-            let middle = bounds.center();
-            [(1.0, 1.0), (-1.0, 1.0), (-1.0, -1.0), (1.0, -1.0)]
-                .map(|(x, y)| {
-                    nalgebra::Vector3::new(middle.x + x * half.x, middle.y + y * half.y, 0.0)
-                })
-                .map(|corner| to_chart((centre + obstacle.orientation * corner).xy()))
                 .to_vec()
         }
     }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use learning::Processes;
-use policies::Bundle;
+use policies::{Bundle, spec::role};
 use robots::Robot;
 
 use super::{RunPath, reach_avoid, session};
@@ -66,7 +66,8 @@ pub fn train(processes: &Processes, path: &Path, interrupt: &Interrupt) -> Resul
         let config = run.config()?;
         if Bundle::load(&run.bundle()).is_err() {
             let mut bundle = Bundle::load(&run_of(Task::Agile)?.bundle())?;
-            bundle.recovery = Bundle::load(&run_of(Task::Recovery)?.bundle())?.recovery;
+            let recovery = Bundle::load(&run_of(Task::Recovery)?.bundle())?;
+            bundle.insert_from(role::RECOVERY, &recovery)?;
             bundle.save(&run.bundle())?;
         }
         let robot = Robot::load(&config.robot)?;

@@ -18,9 +18,10 @@ use anyhow::{Context, Result, ensure};
 use learning::{EventWriter, RayLearner, RayView, Regression, RegressionProgress};
 use nalgebra::Vector3;
 use policies::{
-    Bundle, Provenance, RayMember,
+    Bundle,
     depth::{DepthSamples, Intrinsics, RayNetworkKind},
     file::write_atomic,
+    spec::{NetworkSpec, Provenance, role},
 };
 use robots::Robot;
 use sim::depth::Split;
@@ -136,7 +137,8 @@ fn train(
             date: Some(OffsetDateTime::now_utc().date().to_string()),
             config: toml::to_string(&config.depth)?,
         };
-        bundle.rays = Some(RayMember::new(&rays, convolutions, layers, provenance));
+        let spec = NetworkSpec::rays(&rays, convolutions, provenance);
+        bundle.insert(role::RAYS, spec, layers)?;
         bundle.save(&run.bundle())?;
     }
     let spent = clock(begin.elapsed().as_secs_f64());

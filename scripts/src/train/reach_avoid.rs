@@ -18,10 +18,11 @@ use std::{
 use anyhow::{Context, Result};
 use learning::{EventWriter, Regression, RegressionProgress, ValueLearner};
 use policies::{
-    Bundle, Layout, Provenance, Quantity,
-    bundle::ReachAvoidMember,
+    Bundle, Layout,
     file::write_atomic,
+    observation::terms,
     reach_avoid::{ReachAvoidValue, Rollouts, ValueReport},
+    spec::{NetworkSpec, Provenance, SwitchSpec, role},
 };
 use robots::Robot;
 use serde::Serialize;
@@ -49,7 +50,7 @@ pub fn begin(
     interrupt: &Interrupt,
 ) -> Result<()> {
     let mut bundle = Bundle::load(bundle)?;
-    bundle.reach_avoid = None;
+    bundle.spec.networks.remove(role::REACH_AVOID);
     // First, so that a mistake leaves no run folder behind.
     recorder(robot, &bundle, config)?;
     let run = RunFolder::create(path, config)?;
@@ -80,7 +81,13 @@ fn recorder<'a>(
     config: &'a Config,
 ) -> Result<RolloutRecorder<'a>> {
     let rollouts = &config.reach_avoid.rollouts;
-    Ok(RolloutRecorder::new(robot, bundle, rollouts, config.seed)?)
+    Ok(RolloutRecorder::new(
+        robot,
+        bundle,
+        rollouts,
+        &config.physics,
+        config.seed,
+    )?)
 }
 
 struct Session<'a> {
@@ -127,10 +134,9 @@ impl<'a> Session<'a> {
         interrupt: &'a Interrupt,
     ) -> Result<Self> {
         config.start_thread_pool()?;
-        let agile = bundle.agile.as_ref();
-        let agile = agile.context("the bundle has no agile policy to roll out")?;
+        let agile = bundle.spec.network(role::AGILE)?;
         Ok(Self {
-            policy_hash: agile.weights_hash()?,
+            policy_hash: agile.sha256.clone(),
             interrupt,
             git_revision: git_revision(),
             run,
@@ -238,11 +244,7 @@ impl<'a> Session<'a> {
     }
 
     /// Learns, reports and exports; false after Ctrl-C.
-    fn learn(&self, mut rollouts: Rollouts, resuming: bool) -> Result<bool> {
-        let layout = Layout::reach_avoid(self.robot, &self.bundle.spec.rays);
-        if !self.config.reach_avoid.measured_twist {
-            rollouts.zero(&unseen(&layout));
-        }
+    fn learn(&self, rollouts: Rollouts, resuming: bool) -> Result<bool> {
         let settings = self.config.reach_avoid.learning.clone();
         let mut learner = ValueLearner::new(settings, &rollouts, self.config.seed)?;
         let folder = self.run.checkpoints();
@@ -305,7 +307,7 @@ impl<'a> Session<'a> {
         rollouts: &Rollouts,
         episodes: std::ops::Range<usize>,
     ) -> Result<ValueReport> {
-        let step_s = self.config.reach_avoid.rollouts.physics.policy_step_s();
+        let step_s = self.config.physics.policy_step_s();
         Ok(ValueReport::new(
             &learner.layers(),
             rollouts,
@@ -323,13 +325,16 @@ impl<'a> Session<'a> {
             date: Some(OffsetDateTime::now_utc().date().to_string()),
             config: self.config.to_toml()?,
         };
-        let layout = Layout::reach_avoid(self.robot, &self.bundle.spec.rays);
         let mut bundle = self.bundle.clone();
-        let hash = self.policy_hash.clone();
-        let mut member = ReachAvoidMember::new(&layout, hash, learner.layers(), provenance);
-        member.threshold = self.config.reach_avoid.threshold;
-        member.min_gain = self.config.reach_avoid.min_gain;
-        bundle.reach_avoid = Some(member);
+        let terms = terms::reach_avoid(&bundle.spec.rays);
+        let spec = NetworkSpec::value(terms, &self.policy_hash, provenance);
+        bundle.insert(role::REACH_AVOID, spec, learner.layers())?;
+        let settings = &self.config.reach_avoid;
+        bundle.spec.switch = Some(SwitchSpec {
+            threshold: settings.threshold,
+            min_improvement: settings.min_improvement,
+            ..SwitchSpec::default()
+        });
         Ok(bundle.save(&self.run.bundle())?)
     }
 
@@ -347,7 +352,11 @@ impl<'a> Session<'a> {
         reliability(&title, &held_out)?.save_png(&folder.join("reliability.png"))?;
         let mut planes = ValuePlane {
             value: ReachAvoidValue::new(learner.layers())?,
-            layout: Layout::reach_avoid(self.robot, &self.bundle.spec.rays),
+            layout: Layout::new(
+                &terms::reach_avoid(&self.bundle.spec.rays),
+                &self.bundle.spec.robot,
+                &self.bundle.spec.rays,
+            )?,
             robot: self.robot,
             rays: &self.bundle.spec.rays,
             threshold: self.config.reach_avoid.threshold,
@@ -386,15 +395,4 @@ fn collision_rate(rollouts: &Rollouts) -> f64 {
     let episodes = rollouts.num_episodes();
     let collisions = (0..episodes).filter(|e| rollouts.collided(*e)).count();
     collisions as f64 / episodes.max(1) as f64
-}
-
-/// What the switch sets to zero unless it is told to use the measured twist: v_z, w_x, w_y.
-fn unseen(layout: &Layout) -> Vec<usize> {
-    let elements = |quantity, which: &[usize]| -> Vec<usize> {
-        let start = layout.range(quantity).map(|range| range.start);
-        start.map_or_else(Vec::new, |start| which.iter().map(|i| start + i).collect())
-    };
-    let mut unseen = elements(Quantity::LinearVelocityBase, &[2]);
-    unseen.extend(elements(Quantity::AngularVelocityBase, &[0, 1]));
-    unseen
 }

@@ -9,9 +9,14 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, ensure};
 use learning::{
-    EventWriter, IterationReport, KnownInputs, Learner, Processes, TrainError, checkpoint,
+    EventWriter, IterationReport, KnownInputs, Processes, Runner, TrainError, checkpoint,
 };
-use policies::{Activation, Bundle, Layout, Linear, Member, Provenance, training::VecEnv};
+use policies::{
+    Bundle, Layout, Linear, PolicySpec,
+    observation::terms,
+    spec::{NetworkSpec, Provenance},
+    training::VecEnv,
+};
 use robots::Robot;
 use sim::env::{Share, agile_shards, recovery_shards, task::Privileged};
 use time::OffsetDateTime;
@@ -36,7 +41,7 @@ struct Session<'a> {
     begin: Instant,
 }
 
-/// Starts a run, or goes on with it from its newest checkpoint. Each stage of the configuration has a learner of its own, which goes on from the
+/// Starts a run, or goes on with it from its newest checkpoint. Each stage of the configuration has a runner of its own, which goes on from the
 /// checkpoint of the one before.
 pub fn train(
     processes: &Processes,
@@ -53,9 +58,9 @@ pub fn train(
     };
     let path = same_path(processes, &path)?;
     // First, so that a mistake leaves no run folder behind.
-    let mut learner = goes_on(processes, stage(&path, config, &robot, processes, resuming))?;
+    let mut runner = goes_on(processes, stage(&path, config, &robot, processes, resuming))?;
     if let Some(from) = from {
-        goes_on(processes, begin_from(&mut learner, from, config, &robot))?;
+        goes_on(processes, begin_from(&mut runner, from, config, &robot))?;
     }
     let prepared = match (processes.rank(), resuming) {
         (0, false) => RunFolder::create(&path, config).map(|_| ()),
@@ -77,25 +82,25 @@ pub fn train(
     };
     loop {
         match processes.rank() {
-            0 => session.lead(processes, &mut learner)?,
-            _ => session.follow(processes, &mut learner)?,
+            0 => session.lead(processes, &mut runner)?,
+            _ => session.follow(processes, &mut runner)?,
         }
-        let (done, end) = (learner.policy_steps(), learner.config().total_policy_steps);
+        let (done, end) = (runner.policy_steps(), runner.config().total_policy_steps);
         if done < end || done >= config.algorithm.total_policy_steps {
             return Ok(());
         }
-        learner = goes_on(processes, stage(&path, config, &robot, processes, true))?;
+        runner = goes_on(processes, stage(&path, config, &robot, processes, true))?;
     }
 }
 
-/// The learner of the stage that a run is in.
+/// The runner of the stage that a run is in.
 fn stage(
     run: &Path,
     config: &Config,
     robot: &Arc<Robot>,
     processes: &Processes,
     resuming: bool,
-) -> Result<Learner> {
+) -> Result<Runner> {
     let newest = match resuming {
         // None if the run was ended before its first one.
         true => newest_checkpoint(run)?,
@@ -103,24 +108,24 @@ fn stage(
     };
     let done = newest.as_deref().map_or(Ok(0), checkpoint::policy_steps)?;
     let config = dumping_into(run, &config.at(done)?);
-    let mut learner = learner(&config, robot, processes)?;
+    let mut runner = runner(&config, robot, processes)?;
     if let Some(path) = newest {
-        let resumed = learner.resume(&path)?;
+        let resumed = runner.resume(&path)?;
         let exactly = match resumed.environments {
             true => "",
             false => {
                 ", with fresh episodes because the number of workers or environments has changed"
             }
         };
-        if learner.rank() == 0 {
+        if runner.rank() == 0 {
             eprintln!("going on from {}{exactly}", path.display());
         }
     }
-    Ok(learner)
+    Ok(runner)
 }
 
-/// Gives a new learner the networks of another run.
-fn begin_from(learner: &mut Learner, from: &Path, config: &Config, robot: &Robot) -> Result<()> {
+/// Gives a new runner the networks of another run.
+fn begin_from(runner: &mut Runner, from: &Path, config: &Config, robot: &Robot) -> Result<()> {
     let before = RunFolder::open(from)?.config()?;
     ensure!(
         before.task == config.task,
@@ -151,8 +156,8 @@ fn begin_from(learner: &mut Learner, from: &Path, config: &Config, robot: &Robot
         observation_before: then.iter().map(Layout::dim).sum(),
         same,
     };
-    learner.begin_from(&checkpoint, &inputs)?;
-    if learner.rank() == 0 {
+    runner.begin_from(&checkpoint, &inputs)?;
+    if runner.rank() == 0 {
         eprintln!(
             "beginning with the networks of {}, which know {known} of {} inputs",
             checkpoint.display(),
@@ -165,14 +170,15 @@ fn begin_from(learner: &mut Learner, from: &Path, config: &Config, robot: &Robot
 /// What the actor sees, and what critics see besides.
 fn observed(config: &Config, robot: &Robot) -> Result<Vec<Layout>> {
     let rays = &config.env.rays;
-    let (layout, privileged) = match config.task {
+    let (terms, privileged) = match config.task {
         Task::Agile => (
-            Layout::agile(robot, rays),
+            terms::agile(rays),
             Privileged::velocity_and_surroundings(robot),
         ),
-        Task::Recovery => (Layout::recovery(robot, rays), Privileged::velocity(robot)),
+        Task::Recovery => (terms::recovery(), Privileged::velocity(robot)),
         Task::ReachAvoid | Task::Rays => return Err(not_reinforced(config)),
     };
+    let layout = Layout::new(&terms, &robot.into(), rays)?;
     let privileged = config.env.privileged_critic.then_some(privileged.layout);
     Ok(std::iter::once(layout).chain(privileged).collect())
 }
@@ -196,8 +202,8 @@ pub fn is_done(run: &Path, config: &Config) -> Result<bool> {
     Ok(done >= config.algorithm.total_policy_steps)
 }
 
-/// The learner of a configuration, before its first iteration.
-pub fn learner(config: &Config, robot: &Arc<Robot>, processes: &Processes) -> Result<Learner> {
+/// The runner of a configuration, before its first iteration.
+pub fn runner(config: &Config, robot: &Arc<Robot>, processes: &Processes) -> Result<Runner> {
     let (env, seed, threads) = (&config.env, config.seed, config.num_threads());
     let share = Share {
         workers: threads * processes.size(),
@@ -210,8 +216,8 @@ pub fn learner(config: &Config, robot: &Arc<Robot>, processes: &Processes) -> Re
     };
     let algorithm = config.algorithm.clone();
     Ok(match processes.communicator() {
-        Some(others) => Learner::among_processes(algorithm, shards, seed, others)?,
-        None => Learner::new(algorithm, shards, seed)?,
+        Some(others) => Runner::among_processes(algorithm, shards, seed, others)?,
+        None => Runner::new(algorithm, shards, seed)?,
     })
 }
 
@@ -232,7 +238,7 @@ fn dumping_into(run: &Path, config: &Config) -> Config {
 
 impl Session<'_> {
     /// The first process: learns, writes and shows.
-    fn lead(&self, processes: &Processes, learner: &mut Learner) -> Result<()> {
+    fn lead(&self, processes: &Processes, runner: &mut Runner) -> Result<()> {
         let mut events = EventWriter::create(self.run.path())
             .with_context(|| format!("cannot write to {}", self.run.path().display()))?;
         let of_processes = match processes.size() {
@@ -246,12 +252,12 @@ impl Session<'_> {
         );
 
         let total = self.config.algorithm.total_policy_steps;
-        let mut progress = Progress::new(total, learner.policy_steps());
+        let mut progress = Progress::new(total, runner.policy_steps());
         let mut failure = None;
-        let outcome = learner.run(
+        let outcome = runner.run(
             Some(&self.run.checkpoints()),
             self.interrupt.flag(),
-            |learner, report| match self.after_iteration(learner, report, &mut events) {
+            |runner, report| match self.after_iteration(runner, report, &mut events) {
                 Ok(()) => {
                     progress.iteration(report.policy_steps, report.steps_per_s, &shown(report));
                     ControlFlow::Continue(())
@@ -266,17 +272,17 @@ impl Session<'_> {
         let outcome = outcome.map_err(|error| alone_or_end(processes, error));
         let outcome = outcome.map_or_else(Err, |()| failure.map_or(Ok(()), Err));
         goes_on(processes, outcome)?;
-        self.export_bundle(learner)?;
+        self.export_bundle(runner)?;
 
         let run = self.run.path().display();
-        let is_done = learner.policy_steps() >= total;
-        if !is_done && learner.policy_steps() >= learner.config().total_policy_steps {
+        let is_done = runner.policy_steps() >= total;
+        if !is_done && runner.policy_steps() >= runner.config().total_policy_steps {
             return Ok(());
         }
         eprintln!(
             "{} after {} steps, {} of this session",
             if is_done { "done" } else { "stopped" },
-            short(learner.policy_steps() as f64),
+            short(runner.policy_steps() as f64),
             clock(self.begin.elapsed().as_secs_f64())
         );
         if !is_done {
@@ -287,9 +293,9 @@ impl Session<'_> {
     }
 
     /// The other processes: learn.
-    fn follow(&self, processes: &Processes, learner: &mut Learner) -> Result<()> {
+    fn follow(&self, processes: &Processes, runner: &mut Runner) -> Result<()> {
         let checkpoints = self.run.checkpoints();
-        let outcome = learner.run(Some(&checkpoints), self.interrupt.flag(), |_, _| {
+        let outcome = runner.run(Some(&checkpoints), self.interrupt.flag(), |_, _| {
             ControlFlow::Continue(())
         });
         goes_on(
@@ -300,25 +306,25 @@ impl Session<'_> {
 
     fn after_iteration(
         &self,
-        learner: &Learner,
+        runner: &Runner,
         report: &IterationReport,
         events: &mut EventWriter,
     ) -> Result<()> {
         events
-            .scalars(report.policy_steps, report.all_scalars())
+            .scalars(report.policy_steps, report.scalars())
             .and_then(|()| events.flush())
             .with_context(|| format!("cannot write to {}", self.run.path().display()))?;
         if report
             .iteration
             .is_multiple_of(self.config.algorithm.checkpoint_interval)
         {
-            self.export_bundle(learner)?;
+            self.export_bundle(runner)?;
         }
         Ok(())
     }
 
-    fn export_bundle(&self, learner: &Learner) -> Result<()> {
-        let layers = learner
+    fn export_bundle(&self, runner: &Runner) -> Result<()> {
+        let layers = runner
             .actor_layers()
             .into_iter()
             .map(|layer| Linear {
@@ -330,27 +336,27 @@ impl Session<'_> {
         let provenance = Provenance {
             git_revision: self.git_revision.clone(),
             seed: self.config.seed,
-            policy_steps: learner.policy_steps(),
+            policy_steps: runner.policy_steps(),
             date: Some(OffsetDateTime::now_utc().date().to_string()),
             config: self.config.to_toml()?,
         };
         let (robot, rays) = (&self.robot, &self.config.env.rays);
         let scale = robot.control.action_scale;
-        let mut bundle = Bundle::new(robot, rays);
-        match self.config.task {
-            Task::Agile => {
-                let layout = Layout::agile(robot, rays);
-                let member = Member::agile(&layout, scale, Activation::Elu, layers, provenance);
-                bundle.agile = Some(member);
-            }
-            Task::Recovery => {
-                let layout = Layout::recovery(robot, rays);
-                let member = Member::recovery(&layout, scale, Activation::Elu, layers, provenance);
-                bundle.recovery = Some(member);
-            }
+        let step_s = self.config.env.physics.policy_step_s();
+        let noise = &self.config.env.noise;
+        let mut bundle = Bundle::new(PolicySpec {
+            illusion_margin_m: noise.illusion.then_some(noise.illusion_margin_m),
+            ..PolicySpec::new(robot, rays, step_s)
+        });
+        let terms = match self.config.task {
+            Task::Agile => terms::agile(rays),
+            Task::Recovery => terms::recovery(),
             // Have sessions of their own.
-            Task::ReachAvoid | Task::Rays => {}
-        }
+            Task::ReachAvoid | Task::Rays => return Ok(()),
+        };
+        let role = self.config.task.name();
+        let spec = NetworkSpec::policy(role, terms, scale, provenance);
+        bundle.insert(role, spec, layers)?;
         Ok(bundle.save(&self.run.bundle())?)
     }
 }
@@ -378,7 +384,7 @@ fn shown(report: &IterationReport) -> Vec<(String, f64)> {
         "cost",
     ];
     report
-        .all_scalars()
+        .scalars()
         .filter(|(name, _)| {
             name.strip_prefix("learner/")
                 .is_none_or(|name| LEARNER.contains(&name))

@@ -24,19 +24,19 @@ fn a_bundle_is_told_in_a_line_for_each_network() {
     assert!(told.success, "{}", told.stderr);
     let lines: Vec<_> = told.stdout.lines().collect();
     assert!(
-        lines[0].starts_with("for go1, 27 rays from -117 to 117 degrees"),
+        lines[0].starts_with("for go1, policy step 0.02 s, 27 rays from -117 to 117 degrees"),
         "{}",
         lines[0]
     );
     for (line, name) in lines[1..]
         .iter()
-        .zip(["agile", "recovery", "reach-avoid", "rays"])
+        .zip(["agile", "rays", "reach-avoid", "recovery"])
     {
         assert!(line.starts_with(name), "{line}");
     }
     assert_eq!(lines.len(), 5);
     assert!(
-        lines[3].contains("threshold -0.3, min_gain 0.1"),
+        lines[3].contains("threshold -0.3, min_improvement 0.1"),
         "{}",
         lines[3]
     );
@@ -46,27 +46,26 @@ fn a_bundle_is_told_in_a_line_for_each_network() {
 fn networks_of_several_bundles_make_one() {
     let out = folder("parts");
     let (go1, people) = (shipped("go1"), shipped("go1-people"));
-    let path = out.to_str().unwrap();
+    let [recovery, rays] = ["recovery", "rays"].map(|role| format!("{role}={go1}"));
     let made = abs(&[
         "bundle",
-        "--agile",
         &people,
-        "--recovery",
-        &go1,
-        "--rays",
-        &go1,
+        "--network",
+        &recovery,
+        "--network",
+        &rays,
         "--out",
-        path,
+        out.to_str().unwrap(),
     ]);
     assert!(made.success, "{}", made.stderr);
 
     let [made, go1, people] =
         [&out, &go1.into(), &people.into()].map(|path: &PathBuf| Bundle::load(path).unwrap());
-    assert_eq!(made.agile, people.agile);
-    assert_eq!(made.ray_spec, people.ray_spec);
-    assert_eq!(made.recovery, go1.recovery);
-    assert_eq!(made.rays, go1.rays);
-    assert_eq!(made.reach_avoid, None);
+    for (role, from) in [("recovery", &go1), ("rays", &go1), ("agile", &people)] {
+        assert_eq!(made.spec.networks[role], from.spec.networks[role]);
+        assert_eq!(made.layers(role), from.layers(role));
+    }
+    assert_eq!(made.spec.rays, people.spec.rays);
 }
 
 #[test]
@@ -83,7 +82,7 @@ fn a_threshold_is_changed_and_nothing_else() {
     let made = abs(&arguments);
     assert!(made.success, "{}", made.stderr);
     let mut expected = Bundle::load(shipped("go1").as_ref()).unwrap();
-    expected.reach_avoid.as_mut().unwrap().threshold = -0.2;
+    expected.spec.switch.as_mut().unwrap().threshold = -0.2;
     assert_eq!(Bundle::load(&out).unwrap(), expected);
     assert_refused(&arguments, &["holds a bundle already", "--out"]);
 }
@@ -96,22 +95,30 @@ fn networks_that_do_not_fit_are_refused() {
     let refuse = |arguments: &[&str], parts: &[&str]| {
         assert_refused(&[&["bundle"], arguments, &["--out", out]].concat(), parts);
     };
+    let network = |role: &str, from: &str| format!("{role}={from}");
     refuse(
-        &["--agile", &go1, "--recovery", &go2],
-        &["go2", "robot `go2`", "`go1`"],
+        &[&go1, "--network", &network("recovery", &go2)],
+        &["for robot `go2`", "`go1`"],
     );
-    refuse(&[&go1, "--agile", &people], &["[reach_avoid]"]);
-    refuse(&[&go1, "--agile", &go2], &["robot `go2`", "`go1`"]);
     refuse(
-        &["--agile", &go1, "--threshold", "-0.2"],
-        &["--threshold", "has none"],
+        &[&go1, "--network", &network("agile", &people)],
+        &["network `agile` observes", "previous_steps: 20"],
     );
+    refuse(
+        &[&go1, "--network", &network("agile", &shipped("go1-c"))],
+        &["networks.reach-avoid was trained with the agile policy"],
+    );
+    refuse(
+        &[&go1, "--network", &network("jump", &people)],
+        &["no network `jump`, it has agile"],
+    );
+    refuse(&[&go1, "--network", "agile"], &["must be ROLE=DIR"]);
     refuse(
         &[&go1, "--threshold", "1.5"],
-        &["threshold 1.5", "between -1 and 1"],
+        &["threshold is 1.5", "between -1 and 1"],
     );
-    refuse(&["--agile", "nowhere"], &["nowhere"]);
+    refuse(&["nowhere"], &["nowhere"]);
     assert!(!std::path::Path::new(out).exists());
-    assert_refused(&["bundle", "--agile", &go1], &["--out"]);
+    assert_refused(&["bundle", &go1, "--threshold", "0"], &["--out"]);
     assert_refused(&["bundle"], &["DIR"]);
 }

@@ -74,10 +74,10 @@ fn every_command_explains_itself() {
 #[test]
 fn usage_errors_are_one_line() {
     assert_refused(&["trian"], &["unrecognized subcommand 'trian'", "train"]);
-    assert_refused(&["config", "--sed", "1"], &["--sed", "--help"]);
-    assert_refused(&["config", "--seed", "x"], &["--seed", "'x'"]);
-    assert_refused(&["config", "--seed", "-1"], &["-1"]);
-    assert_refused(&["config", "--threads", "two"], &["--threads"]);
+    assert_refused(&["config", "agile", "--sed", "1"], &["--sed", "--help"]);
+    assert_refused(&["config", "agile", "--seed", "x"], &["--seed", "'x'"]);
+    assert_refused(&["config", "agile", "--seed", "-1"], &["-1"]);
+    assert_refused(&["config", "agile", "--threads", "two"], &["--threads"]);
 }
 
 #[test]

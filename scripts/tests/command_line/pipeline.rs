@@ -46,7 +46,10 @@ fn a_run_goes_through_its_stages_and_goes_on_within_them() {
     assert_eq!(said.matches("done after").count(), 1, "{said}");
     let bundle = Bundle::load(format!("{whole}/bundle").as_ref()).unwrap();
     // Three iterations of 4 environments, one of 6.
-    assert_eq!(bundle.agile.unwrap().provenance.policy_steps, 3 * 32 + 48);
+    assert_eq!(
+        bundle.spec.networks["agile"].provenance.policy_steps,
+        3 * 32 + 48
+    );
 
     // Stopped in the middle of a stage.
     let parts = at("parts");
@@ -82,7 +85,7 @@ fn all_trains_a_bundle_and_goes_on_with_what_is_not_done() {
     let value = [
         "stages=[]",
         "reach_avoid.rollouts.episodes=40",
-        "reach_avoid.rollouts.recovering_share=0",
+        "reach_avoid.rollouts.recovering_fraction=0",
         "reach_avoid.rollouts.agile.episode_s=[0.4,0.5]",
         "reach_avoid.rollouts.run_up_s=[0.1,0.2]",
         "reach_avoid.learning.hidden=[8]",
@@ -100,8 +103,8 @@ fn all_trains_a_bundle_and_goes_on_with_what_is_not_done() {
     let load = |run: &str| Bundle::load(format!("{out}/{run}").as_ref()).unwrap();
     let bundle = load("bundle");
     let robot = Robot::load("go1").unwrap();
-    bundle.agile(&robot).unwrap();
-    bundle.recovery(&robot).unwrap();
+    bundle.policy("agile", &robot).unwrap();
+    bundle.policy("recovery", &robot).unwrap();
     bundle.reach_avoid(&robot).unwrap();
     let weights = |file: &str| fs::read(format!("{out}/{file}.safetensors")).unwrap();
     assert_eq!(weights("bundle/agile"), weights("agile/bundle/agile"));
@@ -151,7 +154,9 @@ fn a_run_begins_with_the_networks_of_another_robot_that_saw_less() {
     // All that the old actor saw; not 16 rays to the sides, nor 31 elements for the critic.
     assert!(said.contains("know 61 of 108 inputs"), "{said}");
     let bundle = Bundle::load(format!("{new}/bundle").as_ref()).unwrap();
-    bundle.agile(&Robot::load("go2").unwrap()).unwrap();
+    bundle
+        .policy("agile", &Robot::load("go2").unwrap())
+        .unwrap();
 
     let refused = |arguments: &[&str], parts: &[&str]| {
         let none = at("none");

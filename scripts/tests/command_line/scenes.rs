@@ -70,7 +70,7 @@ fn scenes_that_there_are_not_are_named_in_one_line() {
     );
     let set = "eval.testbed.groups=[{ parts = 3 }]";
     assert_refused(
-        &["config", "--set", set],
+        &["config", "eval", "--set", set],
         &["groups[0].parts: invalid type"],
     );
     // What only rapier can hold.

@@ -41,8 +41,8 @@ fn what_cannot_be_trained_is_refused_before_anything_is_written() {
         &["reach_avoid.threshold", "between -1 and 1"],
     );
     refused(
-        &["--set", "reach_avoid.rollouts.thrown_share=0.9"],
-        &["running_share + thrown_share"],
+        &["--set", "reach_avoid.rollouts.random_velocity_fraction=0.9"],
+        &["running_fraction + random_velocity_fraction"],
     );
     refused(
         &["--set", "algorithm.epochs=0"],
@@ -108,8 +108,10 @@ mod with_libtorch {
         assert_eq!(names(&run.join("checkpoints")), ["checkpoint-3"]);
 
         let bundle = Bundle::load(&run.join("bundle")).unwrap();
-        bundle.agile(&Robot::load("go1").unwrap()).unwrap();
-        let provenance = bundle.agile.unwrap().provenance;
+        bundle
+            .policy("agile", &Robot::load("go1").unwrap())
+            .unwrap();
+        let provenance = bundle.spec.networks["agile"].provenance;
         assert_eq!((provenance.seed, provenance.policy_steps), (7, 96));
         let config = fs::read_to_string(run.join("config.toml")).unwrap();
         assert_eq!(provenance.config, config);
@@ -256,7 +258,7 @@ mod with_libtorch {
         const TINY: [&str; 8] = [
             "reach_avoid.rollouts.episodes=40",
             // An episode in which the recovery policy collides is left out.
-            "reach_avoid.rollouts.recovering_share=0",
+            "reach_avoid.rollouts.recovering_fraction=0",
             "reach_avoid.rollouts.agile.episode_s=[0.4,0.5]",
             "reach_avoid.rollouts.run_up_s=[0.1,0.2]",
             "reach_avoid.learning.hidden=[8]",
@@ -299,12 +301,11 @@ mod with_libtorch {
         assert!((0.0..=1.0).contains(&rate));
 
         let bundle = Bundle::load(&run.join("bundle")).unwrap();
-        let (_, member) = bundle.reach_avoid(&Robot::load("go1").unwrap()).unwrap();
-        let threshold = member.threshold;
-        assert_eq!(threshold, -0.3);
+        bundle.reach_avoid(&Robot::load("go1").unwrap()).unwrap();
+        assert_eq!(bundle.switch().threshold, -0.3);
 
         // Done again from its end: the same value.
-        let weights = || fs::read(run.join("bundle/reach_avoid.safetensors")).unwrap();
+        let weights = || fs::read(run.join("bundle/reach-avoid.safetensors")).unwrap();
         let before = weights();
         train(&["train", "--resume", out]);
         assert_eq!(weights(), before);

@@ -1,9 +1,11 @@
-//! Recording of depth images to learn from (method section 8).
+//! Recording of depth images to learn from (docs/method.md, Ray prediction).
 
+mod config;
 mod recorder;
 mod scene;
 
-pub use recorder::{DepthRecorder, RecordingConfig, RecordingError, Split};
+pub use config::{RecordingConfig, RecordingError, Split};
+pub use recorder::DepthRecorder;
 pub use scene::DepthScene;
 
 #[cfg(test)]

@@ -1,15 +1,14 @@
-//! Scenes with objects worth seeing.
+//! Scenes with objects of many kinds.
 
 use nalgebra::{Point2, Vector2};
 use policies::{Goal, RayScan, RaySpec, depth::DepthSamples};
 use rand::RngExt;
 use robots::RobotState;
 
-use super::recorder::RecordingConfig;
+use super::RecordingConfig;
 use crate::{
-    env::uniform,
-    random::Stream,
-    scene::{Object, ObjectKind, Obstacle},
+    random::{Stream, uniform},
+    scene::{CLEARANCE_M, Object, ObjectKind, Obstacle},
     sensors::RayCaster,
 };
 
@@ -17,8 +16,6 @@ use crate::{
 const PLACE_DRAWS: usize = 40;
 /// Free space between two objects, m.
 const GAP_M: f32 = 0.2;
-/// Free space around the robot at its start and around its goal, m.
-const CLEARANCE_M: f32 = 0.5;
 
 /// Objects on a plane.
 #[derive(Clone, Debug)]

@@ -9,10 +9,10 @@ use robots::{Robot, RobotState};
 
 use super::*;
 use crate::{
-    engine::PhysicsState,
+    engine::{PhysicsConfig, PhysicsState},
     random::stream,
     scene::ObjectKind,
-    sensors::{CameraConfig, Eyes, RayCaster},
+    sensors::{CameraConfig, DepthRays, RayCaster},
 };
 
 fn bundle() -> Bundle {
@@ -23,7 +23,7 @@ fn bundle() -> Bundle {
 fn config() -> RecordingConfig {
     RecordingConfig {
         duration_s: 3.0,
-        realism_share: 0.5,
+        realism_fraction: 0.5,
         ..RecordingConfig::default()
     }
 }
@@ -31,7 +31,8 @@ fn config() -> RecordingConfig {
 #[test]
 fn a_recording_depends_on_seed_split_and_scene_alone() {
     let (robot, bundle, config) = (Robot::load("go1").unwrap(), bundle(), config());
-    let recorder = DepthRecorder::new(&robot, &bundle, &config, 7).unwrap();
+    let physics = PhysicsConfig::default();
+    let recorder = DepthRecorder::new(&robot, &bundle, &config, &physics, 7).unwrap();
     let whole = recorder.record(Split::Test, 0..6).unwrap();
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(1)
@@ -72,7 +73,7 @@ fn a_recording_depends_on_seed_split_and_scene_alone() {
 fn impossible_recordings_are_named() {
     let (mut robot, bundle) = (Robot::load("go1").unwrap(), bundle());
     let refuse = |robot: &Robot, config: RecordingConfig, part: &str| {
-        let error = DepthRecorder::new(robot, &bundle, &config, 1)
+        let error = DepthRecorder::new(robot, &bundle, &config, &PhysicsConfig::default(), 1)
             .err()
             .unwrap()
             .to_string();
@@ -95,7 +96,7 @@ fn a_robot_that_tilts_sees_what_it_sees_level() {
     let (robot, bundle) = (Robot::load("go1").unwrap(), bundle());
     let camera = robot.camera.as_ref().unwrap();
     let network = bundle.ray_network().unwrap();
-    let mut eyes = Eyes::new(camera, network, &CameraConfig::default()).unwrap();
+    let mut sensor = DepthRays::new(camera, network, &CameraConfig::default()).unwrap();
     let spec = bundle.camera_rays(camera).unwrap();
     let caster = RayCaster::new(&spec);
     let mut physics = PhysicsState::zero(&robot);
@@ -113,12 +114,12 @@ fn a_robot_that_tilts_sees_what_it_sees_level() {
                 if number % 4 < 2 { tilt_rad } else { -tilt_rad },
                 0.1 * number as f32,
             );
-            physics.write_robot_state(1.0, &mut state);
+            physics.write_robot_state(&mut state);
             let (mut exact, mut hit) = (RayScan::clear(&spec), Vec::new());
             scene.cast(&caster, &spec, &state, &mut exact, &mut hit);
             let mut seen = RayScan::default();
-            eyes.reset(number);
-            eyes.look(&physics, &scene.parts, 0.0, &mut seen);
+            sensor.reset(number);
+            sensor.observe(&physics, &scene.parts, 0.0, &mut seen);
             let log2: Vec<f32> = seen.distance_m.iter().map(|ray| ray.log2()).collect();
             errors.add(&log2, &exact.distance_m, &hit, [spec.min_m, spec.max_m]);
         }

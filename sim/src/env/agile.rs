@@ -162,7 +162,7 @@ fn stand(context: &AgileContext) -> f32 {
 
 fn base_contact(context: &AgileContext) -> f32 {
     let at_the_end = context.time_left_s < 1.0 && context.goal_distance_m < 0.5;
-    match context.step.base_touches() {
+    match context.step.physics.base_touches() {
         true if at_the_end => 5.0,
         true => 1.0,
         false => 0.0,
@@ -285,8 +285,8 @@ impl Task for AgileTask {
         self.config.rewards.evaluate(&context, task_terms);
         self.config.regularizers.evaluate(step, regularizers);
 
-        episode.collided |= step.collides();
-        let falls = step.base_touches();
+        episode.collided |= step.physics.collision().is_some();
+        let falls = step.physics.base_touches();
         // Half a step of tolerance: the last step ends at the duration up to rounding.
         let time_out = context.time_left_s < 0.5 * step.step_s;
         let ends = falls || (self.config.end_on_collision && episode.collided);

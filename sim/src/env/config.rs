@@ -1,11 +1,11 @@
 use policies::RaySpec;
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use crate::random::uniform;
 
 use super::{agile::AgileConfig, randomization::RandomizationConfig, recovery::RecoveryConfig};
 use crate::{
     engine::{EngineKind, PhysicsConfig},
-    random::Stream,
     scene::TerrainConfig,
 };
 
@@ -101,11 +101,6 @@ impl Default for CurriculumConfig {
             start_max: 5,
         }
     }
-}
-
-/// Uniform draw from [low, high].
-pub fn uniform([low, high]: [f32; 2], stream: &mut Stream) -> f32 {
-    low + (high - low) * stream.random::<f32>()
 }
 
 /// A setting that no environment can be built with.

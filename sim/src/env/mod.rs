@@ -22,18 +22,18 @@ use policies::{
     observation::{FrameHistory, Quantity},
     policy::{ACTION_CLIP, ActionMap},
     rays::{PreviousScans, RayScan},
-    training::{Done, Scalar, StepOut, StepTimes, VecEnv},
+    training::{Done, Scalar, StepOut, Times, VecEnv},
 };
 use rand::RngExt;
 use robots::{FootVec, JointVec, Robot, RobotState};
 use serde::{Deserialize, Serialize};
 
-pub use self::config::{ConfigError, CurriculumConfig, EnvConfig, NoiseConfig, uniform};
+pub use self::config::{ConfigError, CurriculumConfig, EnvConfig, NoiseConfig};
 pub use self::shards::{EnvError, Share, agile_shards, recovery_shards};
 use self::{
     history::History,
     log::Log,
-    rewards::{CONTACT_FORCE_N, SoftLimits, StepContext},
+    rewards::{SoftLimits, StepContext},
     stopwatch::Stopwatch,
     task::{EpisodePlan, LevelChange, Task},
 };
@@ -160,7 +160,8 @@ impl<T: Task> Env<T> {
                 ACTION_CLIP,
             ),
             terrains,
-            rays: RayCaster::new(&config.rays).with_hidden_margin(config.agile.obstacles.margin_m),
+            rays: RayCaster::new(&config.rays)
+                .with_collision_margin(config.agile.obstacles.margin_m),
             sees_rays: layout.range(Quantity::LogRays).is_some(),
             critic_rays: is_privileged.then(|| RayCaster::new(&privileged.rays)),
             limits: SoftLimits::new(robot),
@@ -241,8 +242,7 @@ impl<T: Task> Env<T> {
         };
         self.engine.reset(index, &start)?;
         self.engine.read(index, &mut self.physics);
-        self.physics
-            .write_robot_state(CONTACT_FORCE_N, &mut self.state);
+        self.physics.write_robot_state(&mut self.state);
         self.history.clear(index);
         Ok(())
     }
@@ -344,8 +344,7 @@ impl<T: Task> Env<T> {
         slot.steps += 1;
         self.history.push(index, &self.physics, &slot.action);
         let result = if self.physics.is_finite() {
-            self.physics
-                .write_robot_state(CONTACT_FORCE_N, &mut self.state);
+            self.physics.write_robot_state(&mut self.state);
             let step_s = self.config.physics.policy_step_s();
             let context = StepContext {
                 limits: &self.limits,
@@ -362,7 +361,7 @@ impl<T: Task> Env<T> {
             let judgement = self
                 .task
                 .judge(&mut slot.episode, &context, &mut self.terms);
-            let cost = f32::from(context.collides());
+            let cost = f32::from(self.physics.collision().is_some());
             slot.previous_joint_velocity_radps
                 .clone_from(&self.physics.joint_velocity_radps);
             self.log.step(&self.terms);
@@ -386,7 +385,7 @@ impl<T: Task> Env<T> {
             }
         };
         self.stopwatch.rewards(begin);
-        if result.done == Done::TimedOut {
+        if result.done == Done::Timeout {
             self.observe_row(index, terminal_row);
         }
         if result.done != Done::No {
@@ -436,6 +435,7 @@ impl<T: Task> VecEnv for Env<T> {
     }
 
     fn step(&mut self, actions: &[f32], mut out: StepOut<'_>) {
+        let step = Instant::now();
         let joints = self.robot.num_joints();
         let mut old_actions = std::mem::take(&mut self.old_actions);
         for (index, slot) in self.slots.iter_mut().enumerate() {
@@ -466,13 +466,14 @@ impl<T: Task> VecEnv for Env<T> {
         }
         self.old_actions = old_actions;
         self.observations.copy_from_slice(out.observations);
+        self.stopwatch.step(step);
     }
 
     fn take_log(&mut self) -> Vec<Scalar> {
         self.log.take(self.slots.iter().map(|slot| slot.level))
     }
 
-    fn take_times(&mut self) -> StepTimes {
+    fn take_times(&mut self) -> Times {
         self.stopwatch.take()
     }
 

@@ -109,7 +109,7 @@ fn stand(context: &RecoveryContext) -> f32 {
 }
 
 fn base_contact(context: &RecoveryContext) -> f32 {
-    f32::from(context.step.base_touches())
+    f32::from(context.step.physics.base_touches())
 }
 
 /// The recovery task.
@@ -224,11 +224,11 @@ impl Task for RecoveryTask {
             episode.yaw_rate_error_sum += context.yaw_rate_error_radps.abs();
             episode.counted_steps += 1;
         }
-        let falls = step.base_touches();
+        let falls = step.physics.base_touches();
         let time_out = self.config.episode_s - step.time_s < 0.5 * step.step_s;
         let done = match (falls, time_out) {
             (true, _) => Done::Terminated,
-            (false, true) => Done::TimedOut,
+            (false, true) => Done::Timeout,
             (false, false) => {
                 return Judgement {
                     done: Done::No,

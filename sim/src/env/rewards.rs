@@ -6,12 +6,7 @@
 use nalgebra::Vector3;
 use robots::{JointVec, Robot, RobotState};
 
-use crate::engine::PhysicsState;
-
-/// Force above which a body counts as touched, N.
-pub const CONTACT_FORCE_N: f32 = 1.0;
-/// Excess of a foot's horizontal force over twice its vertical force that counts as a collision, N.
-pub const FOOT_HORIZONTAL_EXCESS_N: f32 = 10.0;
+use crate::engine::{CONTACT_FORCE_N, PhysicsState};
 
 /// Declares a struct of reward weights whose terms are the functions of the same names in the calling module.
 macro_rules! reward_terms {
@@ -66,19 +61,6 @@ pub struct StepContext<'a> {
 }
 
 impl StepContext<'_> {
-    /// Base, thigh or calf touched, or a foot pushed sideways: the paper's collision (section 10 of the method).
-    pub fn collides(&self) -> bool {
-        self.base_touches()
-            || thigh_contact(self) > 0.0
-            || calf_contact(self) > 0.0
-            || foot_horizontal_contact(self) > 0.0
-    }
-
-    /// The base touches something.
-    pub fn base_touches(&self) -> bool {
-        self.physics.base_force_n > CONTACT_FORCE_N
-    }
-
     /// L1 distance of the joints to the standing pose, rad.
     pub fn distance_to_standing_rad(&self) -> f32 {
         let joints = self.physics.joint_position_rad.iter();
@@ -177,7 +159,7 @@ fn touching(forces_n: &[f32]) -> f32 {
 }
 
 fn foot_horizontal_contact(context: &StepContext) -> f32 {
-    f32::from(context.physics.foot_horizontal_excess_n > FOOT_HORIZONTAL_EXCESS_N)
+    f32::from(context.physics.foot_is_pushed())
 }
 
 fn vertical_speed(context: &StepContext) -> f32 {
@@ -266,12 +248,7 @@ fn abduction(context: &StepContext) -> f32 {
 }
 
 fn fly(context: &StepContext) -> f32 {
-    let touches = context
-        .physics
-        .foot_force_world
-        .iter()
-        .any(|f| f.norm() > CONTACT_FORCE_N);
-    f32::from(context.time_s > 0.5 && !touches)
+    f32::from(context.time_s > 0.5 && !context.physics.any_foot_touches())
 }
 
 #[cfg(test)]

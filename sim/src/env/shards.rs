@@ -36,7 +36,11 @@ pub fn agile_shards(
     share: impl Into<Share>,
 ) -> Result<Vec<Env<AgileTask>>, EnvError> {
     config.validate()?;
-    let layout = Layout::new(&terms::agile(&config.rays), &robot.as_ref().into(), &config.rays)?;
+    let layout = Layout::new(
+        &terms::agile(&config.rays),
+        &robot.as_ref().into(),
+        &config.rays,
+    )?;
     shards(robot, config, seed, share.into(), || {
         AgileTask::new(config.agile.clone(), layout.clone(), Robot::clone(robot))
     })

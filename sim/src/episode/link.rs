@@ -1,5 +1,3 @@
-//! The simulated robot behind the interface of a real one.
-
 use std::convert::Infallible;
 
 use controller::{ControlInput, RobotLink};
@@ -10,29 +8,25 @@ use crate::{
     engine::PhysicsState,
     random::{Stream, stream},
     scene::Obstacle,
-    sensors::{Eyes, RayCaster},
+    sensors::{DepthRays, RayCaster},
 };
 
-/// Force above which a foot sensor reports contact, N.
-const FOOT_CONTACT_N: f32 = 1.0;
-
-/// Rays from images.
+/// Rays that are predicted from depth images.
 #[derive(Clone, Debug)]
-struct Sight {
-    eyes: Eyes,
+struct PredictedRays {
+    sensor: DepthRays,
     memory: RayMemory,
-    /// What the network predicts.
-    seen: RayScan,
+    predicted: RayScan,
 }
 
-/// What a controller sees of one robot of an engine, without sensor noise, and what it commands. The engine is
-/// stepped by the caller: [`sense`](Self::sense), a cycle of the controller, a step to
-/// [`target_rad`](Self::target_rad), and again.
+/// The simulated robot behind the interface of a real one: what a controller observes of one robot of an engine, without
+/// sensor noise, and what it commands. The engine is stepped by the caller: [`sense`](Self::sense), a cycle of the
+/// controller, a step to [`target_rad`](Self::target_rad), and again.
 #[derive(Clone, Debug)]
 pub struct SimLink {
     rays: RayCaster,
     /// Where rays are not exact but predicted from images.
-    eyes: Option<Sight>,
+    predicted_rays: Option<PredictedRays>,
     /// Rays that end farther behind the goal than this are replaced; none with an honest scan.
     illusion_margin_m: Option<f32>,
     obstacles: Vec<Obstacle>,
@@ -45,11 +39,11 @@ pub struct SimLink {
 }
 
 impl SimLink {
-    /// A link for one robot; `illusion_margin_m` is that of method section 3.
+    /// A link for one robot; `illusion_margin_m` as in docs/method.md, Illusion.
     pub fn new(robot: &Robot, rays: &RaySpec, illusion_margin_m: Option<f32>) -> Self {
         Self {
             rays: RayCaster::new(rays),
-            eyes: None,
+            predicted_rays: None,
             illusion_margin_m,
             obstacles: Vec::new(),
             goal: Goal {
@@ -69,20 +63,20 @@ impl SimLink {
         }
     }
 
-    /// Among cylinders that are thicker than rays see by `margin_m`.
+    /// Among obstacles that are thicker than the rays see by `margin_m`.
     #[must_use]
-    pub fn with_hidden_margin(mut self, margin_m: f32) -> Self {
-        self.rays = self.rays.with_hidden_margin(margin_m);
+    pub fn with_collision_margin(mut self, margin_m: f32) -> Self {
+        self.rays = self.rays.with_collision_margin(margin_m);
         self
     }
 
-    /// With rays that are predicted from images; of the others, what is remembered.
+    /// With rays that are predicted from images; those outside of the image come from the memory.
     #[must_use]
-    pub fn with_eyes(mut self, eyes: Option<(Eyes, RayMemory)>) -> Self {
-        self.eyes = eyes.map(|(eyes, memory)| Sight {
-            eyes,
+    pub fn with_predicted_rays(mut self, sensor: DepthRays, memory: RayMemory) -> Self {
+        self.predicted_rays = Some(PredictedRays {
+            sensor,
             memory,
-            seen: RayScan::default(),
+            predicted: RayScan::default(),
         });
         self
     }
@@ -90,12 +84,18 @@ impl SimLink {
     /// Starts an episode; `seed` is that of the illusion and of the camera's errors.
     pub fn reset(&mut self, obstacles: &[Obstacle], goal: Goal, duration_s: f32, seed: u64) {
         self.obstacles = obstacles.to_vec();
-        self.goal = goal;
         self.duration_s = duration_s;
+        self.set_goal(goal, seed);
+    }
+
+    /// Another goal among the same obstacles, with as much time.
+    pub fn set_goal(&mut self, goal: Goal, seed: u64) {
+        self.goal = goal;
         self.stream = stream(seed, 0);
-        if let Some(sight) = &mut self.eyes {
-            sight.eyes.reset(seed);
-            sight.memory.reset();
+        if let Some(rays) = &mut self.predicted_rays {
+            rays.sensor.reset(seed);
+            rays.memory.reset();
+            rays.predicted.distance_m.clear();
         }
     }
 
@@ -120,17 +120,19 @@ impl RobotLink for SimLink {
     type Error = Infallible;
 
     fn read(&mut self, input: &mut ControlInput) -> Result<(), Infallible> {
-        self.physics
-            .write_robot_state(FOOT_CONTACT_N, &mut input.state);
+        self.physics.write_robot_state(&mut input.state);
         let (obstacles, time_s) = (&self.obstacles, self.time_s);
-        match &mut self.eyes {
+        match &mut self.predicted_rays {
             None => self
                 .rays
                 .cast(&input.state, obstacles, time_s, &mut input.rays),
-            Some(Sight { eyes, memory, seen }) => {
-                eyes.look(&self.physics, obstacles, time_s, seen);
-                if !seen.distance_m.is_empty() {
-                    memory.complete(&input.state, seen, &mut input.rays);
+            Some(rays) => {
+                let predicted = &mut rays.predicted;
+                rays.sensor
+                    .observe(&self.physics, obstacles, time_s, predicted);
+                if !predicted.distance_m.is_empty() {
+                    rays.memory
+                        .complete(&input.state, predicted, &mut input.rays);
                 }
             }
         }

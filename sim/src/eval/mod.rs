@@ -1,19 +1,26 @@
-//! Evaluation on the paper's test (method section 10): the deployed controller, in simulation, over episodes that
+//! Evaluation on the paper's test (docs/method.md, Evaluation): the deployed controller, in simulation, over episodes that
 //! depend on the seed and their number alone.
+//!
+//! `abs eval`, from the command to the network, in six files:
+//! 1. `scripts/src/eval.rs`: the command, and what it writes;
+//! 2. `sim/src/eval/evaluation.rs`: which episodes, and what is kept of them;
+//! 3. `sim/src/scene/testbed/mod.rs`: the scene of an episode;
+//! 4. `sim/src/episode/runner.rs`: the loop over policy steps;
+//! 5. `sim/src/episode/link.rs`: what the controller observes;
+//! 6. `controller/src/controller.rs`: what it decides.
 
-mod judge;
+mod config;
+mod evaluation;
+mod outcome;
 mod record;
 mod recovery;
-mod runner;
 mod trial;
 
-pub use controller::{Method, Mode};
-pub(crate) use judge::{Judge, touching_body};
-pub use record::{
-    Collision, EpisodeRecord, EvalReport, Outcome, SwitchReport, TraceStep, wilson_ci95,
-};
+pub use config::{EvalConfig, EvalError, RaySource};
+pub use evaluation::Evaluation;
+pub use outcome::{Collision, Outcome};
+pub use record::{EpisodeRecord, EvalReport, SwitchReport, TraceStep, wilson_ci95};
 pub use recovery::{CaseReport, RecoveryEvaluation, RecoveryReport, RecoveryTestConfig};
-pub use runner::{EvalConfig, EvalError, Evaluation, RaySource};
 pub use trial::Trial;
 
 #[cfg(test)]

@@ -1,53 +1,20 @@
 //! What is kept of an evaluation: one record per episode, and their summary.
 
-use std::fmt;
-
 use controller::{Method, Mode};
 use nalgebra::{Point3, UnitQuaternion};
 use policies::Twist;
-use robots::{ContactClass, JointVec};
+use robots::JointVec;
 use serde::{Deserialize, Serialize};
 
-use super::runner::RaySource;
+use super::{
+    config::RaySource,
+    outcome::{Collision, Outcome},
+};
 use crate::{
     engine::EngineKind,
+    episode::Slot,
     scene::{CYLINDERS, TestScene},
 };
-
-/// How an episode ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// At the goal at the end of the episode, and no collision.
-    Reach,
-    /// A body touched what it must not touch, or the robot fell.
-    Collision,
-    /// Neither.
-    TimeOut,
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Reach => "reach",
-            Self::Collision => "collision",
-            Self::TimeOut => "time-out",
-        })
-    }
-}
-
-/// The first collision of an episode.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Collision {
-    /// End of the policy step in which it happened, s.
-    pub time_s: f32,
-    /// Class of the body that touched.
-    pub class: ContactClass,
-    /// The body, e.g. `base`, `FL thigh`.
-    pub body: String,
-    /// Position of the base, m.
-    pub position_world: Point3<f32>,
-}
 
 /// One policy step of a traced episode.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,10 +43,34 @@ pub struct TraceStep {
     pub twist: Option<Twist>,
 }
 
+impl TraceStep {
+    /// What the slot's controller observed `time_s` after the start, and decided.
+    pub(super) fn new(slot: &Slot, time_s: f32) -> Self {
+        let Slot {
+            controller, input, ..
+        } = slot;
+        let state = &input.state;
+        let velocity_world = state.orientation * state.linear_velocity_base;
+        Self {
+            time_s,
+            position_world: state.position_world,
+            orientation: state.orientation,
+            yaw_rad: state.yaw_rad(),
+            speed_mps: velocity_world.xy().norm(),
+            goal_distance_m: (state.position_world.xy() - input.goal.position_world).norm(),
+            joint_position_rad: state.joint_position_rad.clone(),
+            ray_distance_m: input.rays.distance_m.to_vec(),
+            mode: controller.mode(),
+            value: controller.value(),
+            twist: controller.twist(),
+        }
+    }
+}
+
 /// One episode.
 #[derive(Clone, Debug)]
 pub struct EpisodeRecord {
-    /// What the robot met.
+    /// Obstacles, start and goal.
     pub scene: TestScene,
     /// How it ended.
     pub outcome: Outcome,
@@ -114,17 +105,17 @@ pub struct EvalReport {
     pub episodes: usize,
     /// Seed of the episodes.
     pub seed: u64,
-    /// Share of episodes that reached the goal without a collision.
+    /// Fraction of episodes that reached the goal without a collision.
     pub reach_rate: f64,
-    /// Share of episodes with a collision.
+    /// Fraction of episodes with a collision.
     pub collision_rate: f64,
-    /// Share of episodes with neither.
+    /// Fraction of episodes with neither.
     pub time_out_rate: f64,
     /// Wilson 95% interval of the reach rate.
     pub reach_ci95: [f64; 2],
     /// Wilson 95% interval of the collision rate.
     pub collision_ci95: [f64; 2],
-    /// Wilson 95% interval of the time-out rate.
+    /// Wilson 95% interval of the timeout rate.
     pub time_out_ci95: [f64; 2],
     /// Mean over reached episodes of the mean speed, m/s; 0 when none reached.
     pub mean_speed: f64,
@@ -150,20 +141,20 @@ fn cylinders() -> String {
 /// How the switch between agile and recovery policy was used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SwitchReport {
-    /// Share of the policy steps of all episodes in which the recovery policy acted.
+    /// Fraction of the policy steps of all episodes in which the recovery policy acted.
     pub recovery_fraction: f64,
     /// Number of episodes in which it acted at all.
     pub recovery_episodes: usize,
-    /// Share of those that ended without a collision; 1 when there was none.
+    /// Fraction of those that ended without a collision; 1 when there was none.
     pub recovery_episode_safe_rate: f64,
-    /// Share of all episodes that collided although the agile policy was in control, because the value was below the
+    /// Fraction of all episodes that collided although the agile policy was in control, because the value was below the
     /// threshold, 0.5 s before the collision (or at the start, if that was later).
     pub false_safe_rate: f64,
 }
 
 impl SwitchReport {
     fn new(records: &[EpisodeRecord]) -> Self {
-        let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
+        let fraction = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
         let steps = records.iter().map(|r| r.steps).sum();
         let recovery_steps = records.iter().map(|r| r.recovery_steps).sum();
         let recovered = || records.iter().filter(|r| r.recovery_steps > 0);
@@ -171,10 +162,10 @@ impl SwitchReport {
         let collided = recovered().filter(|r| r.outcome == Outcome::Collision);
         let false_safe = records.iter().filter(|r| r.false_safe).count();
         Self {
-            recovery_fraction: share(recovery_steps, steps),
+            recovery_fraction: fraction(recovery_steps, steps),
             recovery_episodes,
-            recovery_episode_safe_rate: 1.0 - share(collided.count(), recovery_episodes),
-            false_safe_rate: share(false_safe, records.len()),
+            recovery_episode_safe_rate: 1.0 - fraction(collided.count(), recovery_episodes),
+            false_safe_rate: fraction(false_safe, records.len()),
         }
     }
 }
@@ -208,10 +199,10 @@ impl EvalReport {
             seed,
             reach_rate: rate(Outcome::Reach),
             collision_rate: rate(Outcome::Collision),
-            time_out_rate: rate(Outcome::TimeOut),
+            time_out_rate: rate(Outcome::Timeout),
             reach_ci95: ci95(Outcome::Reach),
             collision_ci95: ci95(Outcome::Collision),
-            time_out_ci95: ci95(Outcome::TimeOut),
+            time_out_ci95: ci95(Outcome::Timeout),
             mean_speed: over_reached(|r| r.mean_speed_mps),
             peak_speed: over_reached(|r| r.peak_speed_mps),
             steps_per_second: steps as f64 / wall_s.max(1e-9),

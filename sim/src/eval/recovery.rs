@@ -2,23 +2,18 @@
 
 use std::f32::consts::FRAC_PI_3;
 
-use controller::{ControlInput, Controller, ControllerConfig, Method};
+use controller::{Controller, ControllerConfig, Method};
 use nalgebra::{Point2, Vector3};
 use policies::{Bundle, Goal, Twist};
 use rand::Rng;
-use rayon::prelude::*;
 use robots::Robot;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    judge::CONTACT_N,
-    runner::{EvalConfig, EvalError, setting},
-};
+use super::config::{EvalConfig, EvalError, setting};
 use crate::{
-    engine::{self, Dynamics, Engine, EngineKind, EpisodeStart, PhysicsState},
-    env::uniform,
-    episode::SimLink,
-    random::stream,
+    engine::{Dynamics, EngineKind, EpisodeStart, PhysicsConfig, PhysicsState},
+    episode::{Next, Observer, Plan, Runner, SimLink, Slot, SlotStart, Step},
+    random::{stream, uniform},
 };
 
 /// A robot that tilts farther has fallen, even if its legs keep the base off the ground.
@@ -116,7 +111,7 @@ pub struct CaseReport {
     pub mean_yaw_rate_radps: Option<f64>,
     /// Largest angle between the base's z and the vertical in any trial, rad.
     pub worst_tilt_rad: f32,
-    /// Way until the robot had stopped, m: the longest of the trials; for the stop command after a start at speed,
+    /// Distance until the robot had stopped, m: the longest of the trials; for the stop command after a start at speed,
     /// where it stopped in every trial.
     pub stopping_distance_m: Option<f32>,
 }
@@ -134,7 +129,7 @@ pub struct RecoveryReport {
     pub episodes: usize,
     /// Seed of the trials.
     pub seed: u64,
-    /// Share of the trials without a fall.
+    /// Fraction of the trials without a fall.
     pub survival_rate: f64,
     /// Mean over the cases of |mean v_x - command|, m/s.
     pub mean_vx_error: f64,
@@ -153,11 +148,12 @@ pub struct RecoveryEvaluation<'a> {
     robot: &'a Robot,
     bundle: &'a Bundle,
     config: &'a EvalConfig,
+    physics: &'a PhysicsConfig,
     seed: u64,
     controller: Controller,
 }
 
-/// How a trial begins and what is asked for.
+/// How a trial begins, and what is commanded.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     start_vx_mps: f32,
@@ -165,12 +161,13 @@ struct Case {
 }
 
 /// What one trial showed.
-struct Trial {
+#[derive(Default)]
+struct TrialResult {
     fell: bool,
     /// Mean v_x, v_y and w_z over the second half.
     mean: [f64; 3],
     worst_tilt_rad: f32,
-    /// Way until it first was slower than the bound.
+    /// Distance until it first was slower than the bound.
     stopping_distance_m: Option<f32>,
 }
 
@@ -183,14 +180,16 @@ impl<'a> RecoveryEvaluation<'a> {
         robot: &'a Robot,
         bundle: &'a Bundle,
         config: &'a EvalConfig,
+        physics: &'a PhysicsConfig,
         controller: &ControllerConfig,
         seed: u64,
     ) -> Result<Self, EvalError> {
-        config.validate()?;
+        config.validate(physics)?;
         Ok(Self {
             robot,
             bundle,
             config,
+            physics,
             seed,
             controller: Controller::new(robot, bundle, Method::recovery(), controller)?,
         })
@@ -211,26 +210,38 @@ impl<'a> RecoveryEvaluation<'a> {
         command: Option<Twist>,
         progress: &(dyn Fn() + Sync),
     ) -> Result<RecoveryReport, EvalError> {
-        let cases = self.cases(command);
-        let trials = self.config.recovery.trials;
-        let results = cases
-            .par_iter()
-            .enumerate()
-            .map(|(index, case)| {
-                let physics = &self.config.physics;
-                let mut engine = engine::build(self.config.engine, self.robot, physics, 1)?;
-                let trials: Result<Vec<_>, EvalError> = (0..trials)
-                    .map(|trial| {
-                        let number = (index * trials + trial) as u64;
-                        let result = self.run(engine.as_mut(), number, *case);
-                        progress();
-                        result
-                    })
-                    .collect();
-                Ok(CaseReport::new(*case, &trials?))
-            })
-            .collect::<Result<Vec<_>, EvalError>>()?;
-        Ok(self.summarize(results))
+        let rays = &self.bundle.spec.rays;
+        let runner = Runner {
+            robot: self.robot,
+            engine: self.config.engine,
+            physics: self.physics,
+            rays,
+            link: SimLink::new(self.robot, rays, None),
+        };
+        let plan = TrialPlan {
+            evaluation: self,
+            cases: self.cases(command),
+        };
+        let numbers: Vec<u64> = (0..self.trials(command) as u64).collect();
+        let observe = |_: &Case| TrialObserver {
+            evaluation: self,
+            sum: [0.0; 3],
+            counted: 0,
+            result: TrialResult::default(),
+        };
+        let results = runner.run(&plan, &numbers, observe, progress)?;
+        let trials = results.chunks_exact(self.config.recovery.trials);
+        let cases = plan.cases.iter().zip(trials);
+        Ok(self.summarize(
+            cases
+                .map(|(case, trials)| CaseReport::new(*case, trials))
+                .collect(),
+        ))
+    }
+
+    fn steps(&self) -> usize {
+        let trial_s = self.config.recovery.trial_s;
+        ((trial_s / self.physics.policy_step_s()).round() as usize).max(1)
     }
 
     fn cases(&self, command: Option<Twist>) -> Vec<Case> {
@@ -250,83 +261,6 @@ impl<'a> RecoveryEvaluation<'a> {
                 }))
                 .collect(),
         }
-    }
-
-    /// One trial: the standing pose, at speed where the case says so.
-    fn run(&self, engine: &mut dyn Engine, number: u64, case: Case) -> Result<Trial, EvalError> {
-        let Self { robot, config, .. } = self;
-        let mut stream = stream(self.seed, number);
-        let start = EpisodeStart {
-            linear_velocity_world: Vector3::x() * case.start_vx_mps,
-            dynamics: Dynamics {
-                friction: uniform(config.testbed.friction, &mut stream),
-                ..Dynamics::nominal(robot)
-            },
-            ..EpisodeStart::standing(robot)
-        };
-        let trial_s = config.recovery.trial_s;
-        let origin = Goal {
-            position_world: Point2::origin(),
-            heading_rad: 0.0,
-        };
-        let mut link = SimLink::new(robot, &self.bundle.spec.rays, None);
-        link.reset(&[], origin, trial_s, stream.next_u64());
-        let mut controller = self.controller.clone();
-        controller.set_command(Some(case.command));
-        controller.reset();
-        let mut input = ControlInput::new(robot, &self.bundle.spec.rays);
-        let mut physics = PhysicsState::zero(robot);
-        engine.reset(0, &start)?;
-        engine.read(0, &mut physics);
-
-        let step_s = config.physics.policy_step_s();
-        let steps = ((trial_s / step_s).round() as usize).max(1);
-        let (mut sum, mut counted) = ([0.0; 3], 0);
-        let mut trial = Trial {
-            fell: false,
-            mean: [0.0; 3],
-            worst_tilt_rad: 0.0,
-            stopping_distance_m: None,
-        };
-        for step in 1..=steps {
-            link.sense(&physics, (step - 1) as f32 * step_s);
-            let Ok(()) = controller.cycle(&mut link, &mut input);
-            if let Some(fault) = controller.fault() {
-                return Err(EvalError::Fault {
-                    episode: number,
-                    time_s: link.time_s(),
-                    fault,
-                });
-            }
-            engine.step(link.target_rad());
-            engine.read(0, &mut physics);
-            let up = physics.orientation * Vector3::z();
-            let tilt_rad = up.z.clamp(-1.0, 1.0).acos();
-            trial.worst_tilt_rad = trial.worst_tilt_rad.max(tilt_rad);
-            // No result may come from a simulation that failed.
-            if !physics.is_finite() || physics.base_force_n > CONTACT_N || tilt_rad > FALL_TILT_RAD
-            {
-                trial.fell = true;
-                break;
-            }
-            if trial.stopping_distance_m.is_none()
-                && physics.linear_velocity_world.xy().norm() < config.recovery.stopped_mps
-            {
-                let way = physics.position_world.xy() - start.position_world.xy();
-                trial.stopping_distance_m = Some(way.norm());
-            }
-            if 2 * step > steps {
-                let to_base = physics.orientation.inverse();
-                let linear = to_base * physics.linear_velocity_world;
-                let angular = to_base * physics.angular_velocity_world;
-                for (sum, value) in sum.iter_mut().zip([linear.x, linear.y, angular.z]) {
-                    *sum += f64::from(value);
-                }
-                counted += 1;
-            }
-        }
-        trial.mean = sum.map(|sum| sum / f64::from(counted.max(1)));
-        Ok(trial)
     }
 
     fn summarize(&self, cases: Vec<CaseReport>) -> RecoveryReport {
@@ -352,9 +286,121 @@ impl<'a> RecoveryEvaluation<'a> {
     }
 }
 
+/// Every trial of every case.
+struct TrialPlan<'a> {
+    evaluation: &'a RecoveryEvaluation<'a>,
+    cases: Vec<Case>,
+}
+
+impl Plan for TrialPlan<'_> {
+    type Episode = Case;
+    type Error = EvalError;
+
+    /// The standing pose, at speed where the case says so.
+    fn begin(&self, number: u64) -> Result<(Case, SlotStart), EvalError> {
+        let RecoveryEvaluation {
+            robot,
+            config,
+            seed,
+            ..
+        } = self.evaluation;
+        let case = self.cases[number as usize / config.recovery.trials];
+        let mut stream = stream(*seed, number);
+        let physics = EpisodeStart {
+            linear_velocity_world: Vector3::x() * case.start_vx_mps,
+            dynamics: Dynamics {
+                friction: uniform(config.testbed.friction, &mut stream),
+                ..Dynamics::nominal(robot)
+            },
+            ..EpisodeStart::standing(robot)
+        };
+        let start = SlotStart {
+            physics,
+            goal: Goal {
+                position_world: Point2::origin(),
+                heading_rad: 0.0,
+            },
+            duration_s: config.recovery.trial_s,
+            noise_seed: stream.next_u64(),
+            scanned_before: false,
+        };
+        Ok((case, start))
+    }
+
+    fn controller(&self, _case: &Case) -> &Controller {
+        &self.evaluation.controller
+    }
+
+    fn command(&self, case: &Case) -> Option<Twist> {
+        Some(case.command)
+    }
+
+    fn next(&self, _case: &mut Case, step: &Step<'_>) -> Next {
+        match has_fallen(step) || step.steps >= self.evaluation.steps() {
+            true => Next::End,
+            false => Next::Continue,
+        }
+    }
+}
+
+fn tilt_rad(physics: &PhysicsState) -> f32 {
+    let up = physics.orientation * Vector3::z();
+    up.z.clamp(-1.0, 1.0).acos()
+}
+
+/// Legs may touch the ground.
+fn has_fallen(step: &Step<'_>) -> bool {
+    step.failed || step.physics.base_touches() || tilt_rad(step.physics) > FALL_TILT_RAD
+}
+
+/// Measures one trial.
+struct TrialObserver<'a> {
+    evaluation: &'a RecoveryEvaluation<'a>,
+    sum: [f64; 3],
+    counted: u32,
+    result: TrialResult,
+}
+
+impl<'a> Observer<TrialPlan<'a>> for TrialObserver<'a> {
+    type Record = TrialResult;
+
+    fn stepped(&mut self, _case: &mut Case, step: &Step<'_>, _slot: &Slot) {
+        let physics = step.physics;
+        let result = &mut self.result;
+        result.worst_tilt_rad = result.worst_tilt_rad.max(tilt_rad(physics));
+        result.fell = has_fallen(step);
+        if result.fell {
+            return;
+        }
+        let stopped_mps = self.evaluation.config.recovery.stopped_mps;
+        if result.stopping_distance_m.is_none()
+            && physics.linear_velocity_world.xy().norm() < stopped_mps
+        {
+            // From the origin.
+            result.stopping_distance_m = Some(physics.position_world.xy().coords.norm());
+        }
+        if 2 * step.steps > self.evaluation.steps() {
+            let to_base = physics.orientation.inverse();
+            let linear = to_base * physics.linear_velocity_world;
+            let angular = to_base * physics.angular_velocity_world;
+            for (sum, value) in self.sum.iter_mut().zip([linear.x, linear.y, angular.z]) {
+                *sum += f64::from(value);
+            }
+            self.counted += 1;
+        }
+    }
+
+    fn finish(self, _case: Case, _step: &Step<'_>, _slot: &mut Slot) -> TrialResult {
+        TrialResult {
+            mean: self.sum.map(|sum| sum / f64::from(self.counted.max(1))),
+            ..self.result
+        }
+    }
+}
+
 impl CaseReport {
-    fn new(case: Case, trials: &[Trial]) -> Self {
-        let upright: Vec<&Trial> = trials.iter().filter(|trial| !trial.fell).collect();
+    fn new(case: Case, trials: &[TrialResult]) -> Self {
+        let upright: Vec<&TrialResult> = trials.iter().filter(|trial| !trial.fell).collect();
         let mean = |axis: usize| {
             let sum: f64 = upright.iter().map(|trial| trial.mean[axis]).sum();
             (!upright.is_empty()).then(|| sum / upright.len() as f64)
@@ -396,8 +442,8 @@ impl CaseReport {
 mod tests {
     use super::*;
 
-    fn trial(fell: bool, mean: [f64; 3], stopping_distance_m: Option<f32>) -> Trial {
-        Trial {
+    fn trial(fell: bool, mean: [f64; 3], stopping_distance_m: Option<f32>) -> TrialResult {
+        TrialResult {
             fell,
             mean,
             worst_tilt_rad: 0.1 + 0.1 * mean[0] as f32,

@@ -1,4 +1,4 @@
-use controller::ControllerConfig;
+use controller::{ControllerConfig, Method, Mode};
 use policies::{
     Bundle, Linear, PolicySpec, RaySpec, Twist,
     observation::terms,
@@ -8,7 +8,10 @@ use rand::RngExt;
 use robots::Robot;
 
 use super::*;
-use crate::{engine::EngineKind, random::stream};
+use crate::{
+    engine::{EngineKind, PhysicsConfig},
+    random::stream,
+};
 
 /// Networks of random weights; `scale` zero is a robot that holds its default posture, in every mode. The value is
 /// tanh(2 - log2 of the ray ahead): safe where there is more than about 4 m of free way.
@@ -28,16 +31,16 @@ fn bundle(robot: &Robot, scale: f32) -> Bundle {
         }
     };
     let action_scale = robot.control.action_scale;
-    let mut bundle = Bundle::new(PolicySpec::new(robot, &ray_spec, 0.02));
-    for (role, terms) in [
-        (role::AGILE, terms::agile(&ray_spec)),
-        (role::RECOVERY, terms::recovery()),
+    let mut bundle = Bundle::new(PolicySpec {
+        illusion_margin_m: Some(0.3),
+        ..PolicySpec::new(robot, &ray_spec, 0.02)
+    });
+    for (role, terms, inputs) in [
+        (role::AGILE, terms::agile(&ray_spec), 61),
+        (role::RECOVERY, terms::recovery(), 49),
     ] {
         let spec = NetworkSpec::policy(role, terms, action_scale, Provenance::default());
-        bundle.insert(role, spec, Vec::new()).unwrap();
-        let inputs = bundle.spec.layout(role).unwrap().dim();
         let layers = vec![layer(inputs, 32), layer(32, robot.num_joints())];
-        let spec = bundle.spec.networks[role].clone();
         bundle.insert(role, spec, layers).unwrap();
     }
     let mut value = Linear {
@@ -77,8 +80,9 @@ fn evaluate_method(
 ) -> (EvalReport, Vec<EpisodeRecord>) {
     let robot = Robot::load("go1").unwrap();
     let bundle = bundle(&robot, scale);
-    let controller = ControllerConfig::default();
-    let evaluation = Evaluation::new(&robot, &bundle, method, config, &controller, 3).unwrap();
+    let (controller, physics) = (ControllerConfig::default(), PhysicsConfig::default());
+    let evaluation =
+        Evaluation::new(&robot, &bundle, method, config, &physics, &controller, 3).unwrap();
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()
@@ -90,7 +94,7 @@ fn evaluate_method(
 fn a_standing_robot_neither_collides_nor_moves() {
     let (report, records) = evaluate(0.0, &short(6, 2.0), 2);
     for record in &records {
-        assert_eq!(record.outcome, Outcome::TimeOut, "{:?}", record.collision);
+        assert_eq!(record.outcome, Outcome::Timeout, "{:?}", record.collision);
         assert_eq!(record.steps, 100);
         let to_goal_m = (record.scene.goal.position_world - record.scene.start_world).norm();
         assert!((record.final_distance_m - to_goal_m).abs() < 0.1);
@@ -140,9 +144,17 @@ fn results_do_not_depend_on_threads_or_neighbours() {
 
     let robot = Robot::load("go1").unwrap();
     let bundle = bundle(&robot, 1.0);
-    let controller = ControllerConfig::default();
-    let evaluation =
-        Evaluation::new(&robot, &bundle, Method::agile(), &config, &controller, 3).unwrap();
+    let (controller, physics) = (ControllerConfig::default(), PhysicsConfig::default());
+    let evaluation = Evaluation::new(
+        &robot,
+        &bundle,
+        Method::agile(),
+        &config,
+        &physics,
+        &controller,
+        3,
+    )
+    .unwrap();
     let alone = evaluation.run(&[7, 2], true, &|| ()).unwrap();
     assert_eq!(
         key(&alone),
@@ -191,7 +203,10 @@ fn settings_out_of_range_are_named() {
     let error = |change: fn(&mut EvalConfig)| {
         let mut config = EvalConfig::default();
         change(&mut config);
-        config.validate().unwrap_err().to_string()
+        config
+            .validate(&PhysicsConfig::default())
+            .unwrap_err()
+            .to_string()
     };
     assert_eq!(
         error(|c| c.episodes = 0),
@@ -202,7 +217,7 @@ fn settings_out_of_range_are_named() {
         "`eval.reach_m` is -1, must be positive"
     );
     assert!(error(|c| c.episode_s = 0.001).contains("at least one policy step"));
-    assert!(error(|c| c.testbed.radius_m = 0.0).contains("`radius_m` is 0"));
+    assert!(error(|c| c.testbed.obstacles.radius_m = 0.0).contains("`obstacles.radius_m` is 0"));
 }
 
 #[test]
@@ -210,11 +225,12 @@ fn agile_and_abs_run_the_same_episodes_and_differ_where_the_switch_acts() {
     let (config, robot) = (short(4, 1.0), Robot::load("go1").unwrap());
     let bundle = bundle(&robot, 0.3);
     let run = |method, threshold| {
-        let mut controller = ControllerConfig::default();
+        let (mut controller, physics) = (ControllerConfig::default(), PhysicsConfig::default());
         controller.switch.threshold = threshold;
         // Any twist will do.
         controller.switch.min_improvement = Some(-2.0);
-        let evaluation = Evaluation::new(&robot, &bundle, method, &config, &controller, 3).unwrap();
+        let evaluation =
+            Evaluation::new(&robot, &bundle, method, &config, &physics, &controller, 3).unwrap();
         evaluation.run(&[0, 1, 2, 3], true, &|| ()).unwrap()
     };
     let path = |record: &EpisodeRecord| -> Vec<_> {
@@ -254,9 +270,17 @@ fn every_decision_in_the_trace_is_the_one_that_its_value_asks_for() {
 
     let robot = Robot::load("go1").unwrap();
     let (bundle, config) = (bundle(&robot, 0.3), short(8, 1.0));
-    let controller = ControllerConfig::default();
-    let evaluation =
-        Evaluation::new(&robot, &bundle, Method::Abs, &config, &controller, 3).unwrap();
+    let (controller, physics) = (ControllerConfig::default(), PhysicsConfig::default());
+    let evaluation = Evaluation::new(
+        &robot,
+        &bundle,
+        Method::Abs,
+        &config,
+        &physics,
+        &controller,
+        3,
+    )
+    .unwrap();
     for (traced, record) in (evaluation
         .run(&[0, 1, 2, 3, 4, 5, 6, 7], true, &|| ())
         .unwrap())
@@ -289,7 +313,7 @@ fn the_switch_is_summarized_by_its_definitions() {
     set(&mut records[0], Outcome::Reach, 5, false);
     set(&mut records[1], Outcome::Collision, 10, false);
     set(&mut records[2], Outcome::Collision, 0, true);
-    set(&mut records[3], Outcome::TimeOut, 0, false);
+    set(&mut records[3], Outcome::Timeout, 0, false);
     let of = |method| {
         let report = EvalReport::new("go1", method, EngineKind::Rapier, 3, &records, 1.0);
         serde_json::to_value(report).unwrap()
@@ -312,10 +336,18 @@ fn the_switch_is_summarized_by_its_definitions() {
 fn recovery_has_no_goal_to_run_to() {
     let robot = Robot::load("go1").unwrap();
     let (bundle, config) = (bundle(&robot, 0.0), short(1, 1.0));
-    let controller = ControllerConfig::default();
-    let error = Evaluation::new(&robot, &bundle, Method::recovery(), &config, &controller, 3)
-        .err()
-        .unwrap();
+    let (controller, physics) = (ControllerConfig::default(), PhysicsConfig::default());
+    let error = Evaluation::new(
+        &robot,
+        &bundle,
+        Method::recovery(),
+        &config,
+        &physics,
+        &controller,
+        3,
+    )
+    .err()
+    .unwrap();
     assert!(error.to_string().contains("follows a twist"), "{error}");
 }
 
@@ -337,8 +369,9 @@ fn a_standing_robot_has_the_errors_of_standing() {
         recovery,
         ..EvalConfig::default()
     };
-    let controller = ControllerConfig::default();
-    let evaluation = RecoveryEvaluation::new(&robot, &bundle, &config, &controller, 1).unwrap();
+    let (controller, physics) = (ControllerConfig::default(), PhysicsConfig::default());
+    let evaluation =
+        RecoveryEvaluation::new(&robot, &bundle, &config, &physics, &controller, 1).unwrap();
     let report = evaluation.report(None, &|| ()).unwrap();
     assert_eq!((report.episodes, evaluation.trials(None)), (10, 10));
     assert_eq!(report.survival_rate, 1.0, "{report:?}");

@@ -1,17 +1,13 @@
-//! A test episode of a robot that something else controls, judged as in the evaluation.
-
 use robots::Robot;
 
-use crate::{
-    engine::PhysicsState,
-    eval::{Judge, Outcome},
-    scene::TestScene,
-};
+use super::outcome::{Outcome, OutcomeTracker};
+use crate::{engine::PhysicsState, scene::TestScene};
 
-/// Follows one episode; its time begins with [`see`](Self::see).
+/// A test episode of a robot that something else controls, with the outcome that the evaluation would find. Its time begins
+/// with [`observe`](Self::observe).
 #[derive(Clone, Debug)]
 pub struct Trial {
-    judge: Judge,
+    outcome: OutcomeTracker,
     episode_s: f32,
     time_s: f32,
 }
@@ -20,22 +16,22 @@ impl Trial {
     /// For an episode of this length; the goal counts as reached within `reach_m` of it.
     pub fn new(scene: &TestScene, episode_s: f32, reach_m: f32) -> Self {
         Self {
-            judge: Judge::new(scene.goal.position_world, reach_m),
+            outcome: OutcomeTracker::new(scene.goal.position_world, reach_m),
             episode_s,
             time_s: 0.0,
         }
     }
 
-    /// Looks at the state `step_s` later than before. True when the episode is over.
-    pub fn see(&mut self, robot: &Robot, physics: &PhysicsState, step_s: f32) -> bool {
+    /// Takes the state `step_s` later than before. True when the episode is over.
+    pub fn observe(&mut self, robot: &Robot, physics: &PhysicsState, step_s: f32) -> bool {
         self.time_s += step_s;
-        self.judge.see(robot, physics, self.time_s);
-        self.judge.collision.is_some() || self.time_s >= self.episode_s
+        self.outcome.observe(robot, physics, self.time_s);
+        self.outcome.collision().is_some() || self.time_s >= self.episode_s
     }
 
     /// How it ended, if it ends now.
     pub fn outcome(&self) -> Outcome {
-        self.judge.outcome()
+        self.outcome.outcome()
     }
 
     /// Time of the episode, s.
@@ -45,15 +41,13 @@ impl Trial {
 
     /// Distance to the goal, m.
     pub fn distance_m(&self) -> f32 {
-        self.judge.distance_m
+        self.outcome.distance_m()
     }
 
     /// Body that collided.
     pub fn collided(&self) -> Option<&str> {
-        self.judge
-            .collision
-            .as_ref()
-            .map(|collision| collision.body.as_str())
+        let collision = self.outcome.collision();
+        collision.map(|collision| collision.body.as_str())
     }
 }
 
@@ -73,14 +67,14 @@ mod tests {
         physics.position_world = Point3::new(goal.x + 0.5, goal.y, 0.3);
 
         let mut trial = Trial::new(&scene, 1.0, 0.65);
-        assert!(!trial.see(&robot, &physics, 0.5));
-        assert!(trial.see(&robot, &physics, 0.5));
+        assert!(!trial.observe(&robot, &physics, 0.5));
+        assert!(trial.observe(&robot, &physics, 0.5));
         assert_eq!(trial.outcome(), Outcome::Reach);
         assert!((trial.distance_m() - 0.5).abs() < 1e-5);
 
         let mut trial = Trial::new(&scene, 1.0, 0.65);
         physics.base_force_n = 2.0;
-        assert!(trial.see(&robot, &physics, 0.1));
+        assert!(trial.observe(&robot, &physics, 0.1));
         assert_eq!(
             (trial.outcome(), trial.collided()),
             (Outcome::Collision, Some("base"))

@@ -11,7 +11,7 @@ use crate::{
     scene::{TestbedConfig, TestbedError},
 };
 
-/// Settings of the roll-outs. Ranges are [low, high].
+/// Settings of the rollouts. Ranges are [low, high].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RolloutConfig {
@@ -19,42 +19,36 @@ pub struct RolloutConfig {
     pub episodes: usize,
     /// Physics engine.
     pub engine: EngineKind,
-    /// Physics step, decimation, gravity, motors.
-    pub physics: PhysicsConfig,
-    /// Replace rays that end behind the goal (method section 3, illusion).
-    pub illusion: bool,
-    /// How far behind the goal a ray must end to be replaced, m.
-    pub illusion_margin_m: f32,
-    /// Share of the scenes that are drawn as in the test. The others are drawn as in training, with all cylinders.
-    pub testbed_share: f32,
+    /// Fraction of the scenes that are drawn as in the test. The others are drawn as in training, with all cylinders.
+    pub testbed_fraction: f32,
     /// Scenes as in the test.
     pub testbed: TestbedConfig,
     /// Scenes as in training; rewards and levels have no use here.
     pub agile: AgileConfig,
     /// Physics of the scenes as in training, at level 1. Encoders are exact.
     pub randomization: RandomizationConfig,
-    /// Share of the episodes that begin anywhere among the obstacles, and not where scenes begin.
-    pub anywhere_share: f32,
+    /// Fraction of the episodes that begin anywhere among the obstacles, and not where scenes begin.
+    pub anywhere_fraction: f32,
     /// Least distance from an obstacle where episodes begin anywhere, m.
     pub clearance_m: f32,
-    /// Share of the episodes that begin running.
-    pub running_share: f32,
+    /// Fraction of the episodes that begin running.
+    pub running_fraction: f32,
     /// For how long the robot has run when such an episode begins, s.
     pub run_up_s: [f32; 2],
-    /// Share of the episodes that begin in the standing pose, moving at a random twist.
-    pub thrown_share: f32,
-    /// Forward velocity of such a start, m/s. A standing robot that is thrown at more than 2 m/s often falls, of which
-    /// the value should not be told; faster starts are those that run.
-    pub thrown_vx_mps: [f32; 2],
+    /// Fraction of the episodes that begin in the standing pose, moving at a random twist.
+    pub random_velocity_fraction: f32,
+    /// Forward velocity of such a start, m/s. A standing robot that starts at more than 2 m/s often falls, which
+    /// is no fault of the agile policy; faster starts are those of a running robot.
+    pub random_vx_mps: [f32; 2],
     /// Velocity to the left of such a start, drawn from +/- this, m/s.
-    pub thrown_vy_mps: f32,
+    pub random_vy_mps: f32,
     /// Turning rate of such a start, drawn from +/- this, rad/s.
-    pub thrown_yaw_rate_radps: f32,
-    /// Share of the episodes that begin with the recovery policy, which follows a random twist among the
-    /// obstacles: where the switch hands back to the agile policy. Without them the value has seen low speeds near
+    pub random_yaw_rate_radps: f32,
+    /// Fraction of the episodes that begin with the recovery policy, which follows a random twist among the
+    /// obstacles: where the switch hands back to the agile policy. Without them the value sees low speeds near
     /// obstacles only where the agile policy was about to collide, and takes speed for safety. Not used for a bundle
     /// without recovery policy.
-    pub recovering_share: f32,
+    pub recovering_fraction: f32,
     /// For how long the recovery policy acts when such an episode begins, s.
     pub recovering_s: [f32; 2],
     /// The twists that it follows, in both directions.
@@ -70,10 +64,7 @@ impl Default for RolloutConfig {
         Self {
             episodes: 60_000,
             engine: EngineKind::Batch,
-            physics: PhysicsConfig::default(),
-            illusion: true,
-            illusion_margin_m: 0.3,
-            testbed_share: 0.5,
+            testbed_fraction: 0.5,
             testbed: TestbedConfig::default(),
             agile: AgileConfig {
                 obstacles: ObstacleConfig {
@@ -88,15 +79,15 @@ impl Default for RolloutConfig {
                 joint_bias_rad: [0.0; 2],
                 ..RandomizationConfig::default()
             },
-            anywhere_share: 0.6,
+            anywhere_fraction: 0.6,
             clearance_m: 0.4,
-            running_share: 0.6,
+            running_fraction: 0.6,
             run_up_s: [0.3, 3.0],
-            thrown_share: 0.15,
-            thrown_vx_mps: [-1.0, 2.0],
-            thrown_vy_mps: 0.5,
-            thrown_yaw_rate_radps: 3.0,
-            recovering_share: 0.5,
+            random_velocity_fraction: 0.15,
+            random_vx_mps: [-1.0, 2.0],
+            random_vy_mps: 0.5,
+            random_yaw_rate_radps: 3.0,
+            recovering_fraction: 0.5,
             recovering_s: [0.1, 1.2],
             recovering_twist: Twist {
                 vx_mps: 1.5,
@@ -109,7 +100,7 @@ impl Default for RolloutConfig {
     }
 }
 
-/// A setting that no roll-out can be made with.
+/// A setting that no rollout can be made with.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum RolloutConfigError {
     /// A setting is out of range.
@@ -135,9 +126,9 @@ impl RolloutConfig {
     ///
     /// # Errors
     /// The first that is out of range.
-    pub fn validate(&self) -> Result<(), RolloutConfigError> {
+    pub fn validate(&self, physics: &PhysicsConfig) -> Result<(), RolloutConfigError> {
         EnvConfig {
-            physics: self.physics.clone(),
+            physics: physics.clone(),
             agile: self.agile.clone(),
             randomization: self.randomization.clone(),
             ..EnvConfig::default()
@@ -153,28 +144,27 @@ impl RolloutConfig {
         };
         let episodes = self.episodes;
         check(episodes > 1, "episodes", episodes.to_string(), "at least 2")?;
-        for (key, share) in [
-            ("testbed_share", self.testbed_share),
-            ("anywhere_share", self.anywhere_share),
-            ("running_share", self.running_share),
-            ("thrown_share", self.thrown_share),
-            ("recovering_share", self.recovering_share),
+        for (key, fraction) in [
+            ("testbed_fraction", self.testbed_fraction),
+            ("anywhere_fraction", self.anywhere_fraction),
+            ("running_fraction", self.running_fraction),
+            ("random_velocity_fraction", self.random_velocity_fraction),
+            ("recovering_fraction", self.recovering_fraction),
         ] {
-            let ok = (0.0..=1.0).contains(&share);
-            check(ok, key, share.to_string(), "between 0 and 1")?;
+            let ok = (0.0..=1.0).contains(&fraction);
+            check(ok, key, fraction.to_string(), "between 0 and 1")?;
         }
-        let moving = self.running_share + self.thrown_share;
+        let moving = self.running_fraction + self.random_velocity_fraction;
         check(
             moving <= 1.0,
-            "running_share + thrown_share",
+            "running_fraction + random_velocity_fraction",
             moving.to_string(),
             "at most 1",
         )?;
         for (key, value) in [
-            ("illusion_margin_m", self.illusion_margin_m),
             ("clearance_m", self.clearance_m),
-            ("thrown_vy_mps", self.thrown_vy_mps),
-            ("thrown_yaw_rate_radps", self.thrown_yaw_rate_radps),
+            ("random_vy_mps", self.random_vy_mps),
+            ("random_yaw_rate_radps", self.random_yaw_rate_radps),
             ("moving_heading_rad", self.moving_heading_rad),
             ("recovering_twist.vx_mps", self.recovering_twist.vx_mps),
             ("recovering_twist.vy_mps", self.recovering_twist.vy_mps),
@@ -190,7 +180,7 @@ impl RolloutConfig {
         for (key, range, lowest) in [
             ("run_up_s", self.run_up_s, 0.0),
             ("recovering_s", self.recovering_s, 0.0),
-            ("thrown_vx_mps", self.thrown_vx_mps, f32::NEG_INFINITY),
+            ("random_vx_mps", self.random_vx_mps, f32::NEG_INFINITY),
         ] {
             let [low, high] = range;
             let ok = low >= lowest && low <= high && high.is_finite() && low.is_finite();

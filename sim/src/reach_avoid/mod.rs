@@ -1,8 +1,8 @@
-//! Roll-outs of the frozen agile policy, from which its reach-avoid value is learned (method section 7).
+//! Rollouts of the frozen agile policy, from which its reach-avoid value is learned (docs/method.md, Reach-avoid value).
 //!
-//! The deployed controller runs in simulation as in the test, among cylinders as in training and as in the test. Since
-//! the value is asked at twists that the policy would not choose, many episodes begin in motion: the running robot finds
-//! itself in another scene, or is given a twist.
+//! The deployed controller runs in simulation as in the test, among cylinders as in training and as in the test. Since the
+//! switch evaluates the value at twists that the policy would not choose, many episodes begin in motion: a running robot is
+//! moved into another scene, or starts with a random velocity.
 
 mod config;
 mod plan;

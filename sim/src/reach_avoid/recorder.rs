@@ -1,26 +1,22 @@
 use std::ops::Range;
 
-use controller::{
-    ControlInput, Controller, ControllerConfig, ControllerError, Fault, Method, RobotLink,
-};
+use controller::{Controller, ControllerConfig, ControllerError, Method, RobotLink};
 use nalgebra::Point2;
 use policies::{
-    Bundle, GoalYaw, Layout, ObservationInput, RayScan, Twist,
+    Bundle, GoalYaw, Layout, ObservationInput, Twist,
     observation::{FrameHistory, terms},
     reach_avoid::{Rollouts, margins::target_margin},
     spec::role,
 };
-use rayon::prelude::*;
 use robots::Robot;
 
 use super::{
     RolloutConfig, RolloutConfigError,
-    plan::{EpisodePlan, Plan, Planner},
+    plan::{Planner, RolloutPlan, running},
 };
 use crate::{
-    engine::{self, Engine, EngineError, EngineKind, PhysicsState},
-    episode::SimLink,
-    eval::touching_body,
+    engine::PhysicsConfig,
+    episode::{EpisodeError, Next, Observer, Plan, Runner, SimLink, Slot, SlotStart, Step},
     scene::TestbedError,
 };
 
@@ -29,6 +25,7 @@ pub struct RolloutRecorder<'a> {
     robot: &'a Robot,
     bundle: &'a Bundle,
     config: &'a RolloutConfig,
+    physics: &'a PhysicsConfig,
     seed: u64,
     controller: Controller,
     layout: Layout,
@@ -46,19 +43,9 @@ pub enum RolloutError {
     /// The bundle does not fit the robot.
     #[error(transparent)]
     Controller(#[from] ControllerError),
-    /// The engine cannot hold the robot or a scene.
+    /// An episode cannot be run.
     #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The policy cannot be run.
-    #[error("episode {episode} at {time_s:.2} s: {fault}")]
-    Fault {
-        /// Number of the episode.
-        episode: u64,
-        /// Time in the episode, s.
-        time_s: f32,
-        /// What the controller said.
-        fault: Fault,
-    },
+    Episode(#[from] EpisodeError),
 }
 
 impl<'a> RolloutRecorder<'a> {
@@ -70,9 +57,12 @@ impl<'a> RolloutRecorder<'a> {
         robot: &'a Robot,
         bundle: &'a Bundle,
         config: &'a RolloutConfig,
+        physics: &'a PhysicsConfig,
         seed: u64,
     ) -> Result<Self, RolloutError> {
-        config.validate()?;
+        config.validate(physics)?;
+        let step = bundle.spec.check_policy_step(physics.policy_step_s());
+        step.map_err(|error| ControllerError::Bundle(error.into()))?;
         let controller = ControllerConfig::default();
         Ok(Self {
             controller: if bundle.has(role::RECOVERY) {
@@ -89,6 +79,7 @@ impl<'a> RolloutRecorder<'a> {
             robot,
             bundle,
             config,
+            physics,
             seed,
         })
     }
@@ -104,59 +95,57 @@ impl<'a> RolloutRecorder<'a> {
     /// # Errors
     /// A scene that cannot be drawn or held by the engine, or a policy whose output is not finite.
     pub fn record(&self, episodes: Range<u64>) -> Result<Rollouts, RolloutError> {
-        // rapier gains nothing from stepping robots together, and one robot never waits for another.
-        let (robots, per_batch) = match self.config.engine {
-            EngineKind::Rapier => (1, 4),
-            EngineKind::Batch => (64, 512),
+        let RolloutRecorder {
+            robot,
+            bundle,
+            config,
+            physics,
+            ..
+        } = *self;
+        let rays = &bundle.spec.rays;
+        let runner = Runner {
+            robot,
+            engine: config.engine,
+            physics,
+            rays,
+            link: SimLink::new(robot, rays, bundle.spec.illusion_margin_m)
+                .with_collision_margin(config.agile.obstacles.margin_m),
         };
-        let planner = Planner::new(self.robot, self.bundle, self.config)
-            .map_err(|error| ControllerError::Bundle(error.into()))?;
-        let episodes: Vec<u64> = episodes.collect();
-        let recorded: Vec<Rollouts> = episodes
-            .par_chunks(per_batch)
-            .map(|episodes| Batch::new(self, &planner, robots.min(episodes.len()))?.run(episodes))
-            .collect::<Result<_, RolloutError>>()?;
-        let mut all = Rollouts::new(self.layout.dim());
-        for rollouts in &recorded {
-            all.append(rollouts);
+        let plan = Rollout {
+            recorder: self,
+            planner: Planner::new(robot, bundle, config, physics.policy_step_s())
+                .map_err(|error| ControllerError::Bundle(error.into()))?,
+        };
+        let observe = |_: &RolloutEpisode| Recorded::new(&self.layout);
+        let numbers: Vec<u64> = episodes.collect();
+        let mut rollouts = Rollouts::new(self.layout.dim());
+        for episode in runner.run(&plan, &numbers, observe, || ())? {
+            rollouts.push_episode(
+                &episode.observations,
+                &episode.goal_distance_m,
+                episode.collided,
+            );
         }
-        Ok(all)
+        Ok(rollouts)
     }
 }
 
-/// Some robots of one engine; each takes the next episode when its own has ended.
-struct Batch<'a> {
-    job: &'a RolloutRecorder<'a>,
-    planner: &'a Planner<'a>,
-    engine: Box<dyn Engine>,
-    seats: Vec<Seat>,
-    physics: PhysicsState,
+/// The episodes to record.
+struct Rollout<'a> {
+    recorder: &'a RolloutRecorder<'a>,
+    planner: Planner<'a>,
 }
 
-/// A robot of the engine and its episode.
-struct Seat {
-    controller: Controller,
-    link: SimLink,
-    input: ControlInput,
-    episode: Option<Episode>,
-}
-
-struct Episode {
-    number: u64,
-    /// Place in the result.
-    place: usize,
-    plan: EpisodePlan,
+struct RolloutEpisode {
+    plan: RolloutPlan,
     phase: Phase,
     /// Policy steps since the phase began.
     steps: usize,
-    /// Policy steps in the recorded scene.
-    scene_steps: usize,
     /// Recorded steps since the first at the goal, that one included.
     steps_at_goal: usize,
-    recorded: Recorded,
 }
 
-/// What an episode is about, in this order.
+/// The phases of an episode, in this order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// The agile policy runs in another scene.
@@ -167,240 +156,152 @@ enum Phase {
     Recording,
 }
 
-#[derive(Default)]
-struct Recorded {
-    observations: Vec<f32>,
-    goal_distance_m: Vec<f32>,
-    collided: bool,
+impl RolloutPlan {
+    /// The first phase in the recorded scene.
+    fn phase_in_scene(&self) -> Phase {
+        match self.recovering {
+            Some(_) => Phase::Recovering,
+            None => Phase::Recording,
+        }
+    }
 }
 
-impl<'a> Batch<'a> {
-    fn new(
-        job: &'a RolloutRecorder<'a>,
-        planner: &'a Planner<'a>,
-        robots: usize,
-    ) -> Result<Self, RolloutError> {
-        let RolloutRecorder { robot, config, .. } = job;
-        let rays = &job.bundle.spec.rays;
-        let margin_m = config.illusion.then_some(config.illusion_margin_m);
-        let seats = (0..robots).map(|_| Seat {
-            controller: job.controller.clone(),
-            link: SimLink::new(robot, rays, margin_m)
-                .with_hidden_margin(job.config.agile.obstacles.margin_m),
-            input: ControlInput::new(robot, rays),
-            episode: None,
-        });
-        Ok(Self {
-            engine: engine::build(config.engine, robot, &config.physics, robots)?,
-            seats: seats.collect(),
-            physics: PhysicsState::zero(robot),
-            job,
-            planner,
-        })
-    }
+impl Plan for Rollout<'_> {
+    type Episode = RolloutEpisode;
+    type Error = RolloutError;
 
-    fn run(mut self, numbers: &[u64]) -> Result<Rollouts, RolloutError> {
-        let mut recorded: Vec<Recorded> = Vec::new();
-        recorded.resize_with(numbers.len(), Recorded::default);
-        let mut waiting = numbers.iter().copied().enumerate();
-        let mut targets_rad = Vec::new();
-        loop {
-            for seat in 0..self.seats.len() {
-                if self.seats[seat].episode.is_none()
-                    && let Some((place, number)) = waiting.next()
-                {
-                    self.begin(seat, place, number)?;
-                }
-            }
-            if self.seats.iter().all(|seat| seat.episode.is_none()) {
-                break;
-            }
-            targets_rad.clear();
-            for seat in &mut self.seats {
-                // A seat without episode stands by with its last target.
-                seat.control(&self.job.layout)?;
-                targets_rad.extend_from_slice(seat.link.target_rad());
-            }
-            self.engine.step(&targets_rad);
-            for seat in 0..self.seats.len() {
-                if let Some(episode) = self.follow(seat)? {
-                    recorded[episode.place] = episode.recorded;
-                }
-            }
-        }
-        let mut rollouts = Rollouts::new(self.job.layout.dim());
-        for episode in recorded {
-            rollouts.push_episode(
-                &episode.observations,
-                &episode.goal_distance_m,
-                episode.collided,
-            );
-        }
-        Ok(rollouts)
-    }
-
-    fn begin(&mut self, index: usize, place: usize, number: u64) -> Result<(), RolloutError> {
-        let plan = self.planner.plan(self.job.seed, number)?;
-        let step_s = self.job.config.physics.policy_step_s();
-        let seat = &mut self.seats[index];
-        seat.controller.reset();
-        let first = plan
-            .run_up
-            .as_ref()
-            .map_or(&plan.recorded, |(run_up, _)| run_up);
-        self.engine.reset(index, &first.start)?;
-        self.engine.read(index, &mut self.physics);
-        seat.enter(first, &self.physics, step_s);
-        seat.episode = Some(Episode {
-            number,
-            place,
-            phase: match (&plan.run_up, plan.recovering) {
-                (Some(_), _) => Phase::RunUp,
-                (None, Some(_)) => Phase::Recovering,
-                (None, None) => Phase::Recording,
-            },
-            plan,
-            steps: 0,
-            scene_steps: 0,
-            steps_at_goal: 0,
-            recorded: Recorded::default(),
-        });
-        Ok(())
-    }
-
-    /// After the physics: the episode, if it is over.
-    fn follow(&mut self, index: usize) -> Result<Option<Episode>, RolloutError> {
-        let RolloutRecorder { robot, config, .. } = self.job;
-        let seat = &mut self.seats[index];
-        let Some(mut episode) = seat.episode.take() else {
-            return Ok(None);
+    fn begin(&self, number: u64) -> Result<(RolloutEpisode, SlotStart), RolloutError> {
+        let plan = self.planner.plan(self.recorder.seed, number)?;
+        let (phase, start) = match &plan.run_up {
+            Some((run_up, _)) => (Phase::RunUp, run_up.clone()),
+            None => (plan.phase_in_scene(), plan.recorded.clone()),
         };
-        self.engine.read(index, &mut self.physics);
-        if !self.physics.is_finite() {
-            episode.recorded = Recorded::default();
-            return Ok(Some(episode));
+        let episode = RolloutEpisode {
+            plan,
+            phase,
+            steps: 0,
+            steps_at_goal: 0,
+        };
+        Ok((episode, start))
+    }
+
+    fn controller(&self, _episode: &RolloutEpisode) -> &Controller {
+        &self.recorder.controller
+    }
+
+    fn command(&self, episode: &RolloutEpisode) -> Option<Twist> {
+        let is_recovering = episode.phase == Phase::Recovering;
+        let (twist, _) = episode.plan.recovering.filter(|_| is_recovering)?;
+        Some(twist)
+    }
+
+    fn next(&self, episode: &mut RolloutEpisode, step: &Step<'_>) -> Next {
+        if step.failed {
+            return Next::End;
         }
         episode.steps += 1;
-        let step_s = config.physics.policy_step_s();
-        let steps = |time_s: f32| (time_s / step_s).round() as usize;
-        let in_scene = match episode.phase {
-            Phase::RunUp => episode.steps,
-            Phase::Recovering | Phase::Recording => {
-                episode.scene_steps += 1;
-                episode.scene_steps
-            }
-        };
-        seat.link.sense(&self.physics, in_scene as f32 * step_s);
-        let collided = touching_body(robot, &self.physics).is_some();
-        let EpisodePlan {
+        let RolloutPlan {
             run_up,
             recovering,
             recorded,
         } = &episode.plan;
         match episode.phase {
             Phase::Recording => {
+                let steps =
+                    |time_s: f32| (time_s / self.recorder.physics.policy_step_s()).round() as usize;
                 let goal = recorded.goal.position_world;
-                let distance_m = (self.physics.position_world.xy() - goal).norm();
+                let distance_m = (step.physics.position_world.xy() - goal).norm();
                 if episode.steps_at_goal > 0 || target_margin(distance_m) <= 0.0 {
                     episode.steps_at_goal += 1;
                 }
-                let ends = in_scene >= steps(recorded.duration_s)
-                    || episode.steps_at_goal > steps(config.after_reach_s);
-                if collided || ends {
-                    episode.recorded.collided = collided;
-                    // What the controller would have seen next.
-                    let Ok(()) = seat.link.read(&mut seat.input);
-                    seat.controller.observe_scan(&seat.input.state, &seat.input.rays);
-                    let previous = seat.controller.previous_rays();
-                    (episode.recorded).push(&self.job.layout, &seat.input, previous);
-                    return Ok(Some(episode));
+                let after_reach_s = self.recorder.config.after_reach_s;
+                let ends = step.steps >= steps(recorded.duration_s)
+                    || episode.steps_at_goal > steps(after_reach_s);
+                match step.collided || ends {
+                    true => Next::End,
+                    false => Next::Continue,
                 }
             }
-            // What the recovery policy runs into is not what the agile policy does.
-            Phase::Recovering if collided => return Ok(Some(episode)),
+            // A collision of the recovery policy is none of the agile policy.
+            Phase::Recovering if step.collided => Next::End,
             Phase::Recovering => {
                 if recovering.is_none_or(|(_, last)| episode.steps >= last) {
                     episode.phase = Phase::Recording;
-                    episode.steps = 0;
                 }
+                Next::Continue
             }
             Phase::RunUp => {
-                if collided
-                    || run_up
-                        .as_ref()
-                        .is_none_or(|(_, last)| episode.steps >= *last)
-                {
-                    let start = if collided {
-                        // Who falls while running up begins at rest.
-                        seat.controller.reset();
-                        recorded.start.clone()
-                    } else {
-                        // The controller is not reset: what the robot did last is part of how it runs.
-                        recorded.running(&self.physics)
-                    };
-                    self.engine.reset(index, &start)?;
-                    self.engine.read(index, &mut self.physics);
-                    seat.enter(recorded, &self.physics, step_s);
-                    episode.phase = match recovering {
-                        Some(_) => Phase::Recovering,
-                        None => Phase::Recording,
-                    };
-                    episode.steps = 0;
+                let last = run_up.as_ref().map_or(0, |(_, last)| *last);
+                if !step.collided && episode.steps < last {
+                    return Next::Continue;
+                }
+                let mut start = Box::new(recorded.clone());
+                if !step.collided {
+                    // The controller is not reset: what the robot did last is part of how it runs.
+                    start.physics = running(&recorded.physics, step.physics);
+                }
+                episode.phase = episode.plan.phase_in_scene();
+                episode.steps = 0;
+                Next::Start {
+                    start,
+                    // A robot that falls while running up starts at rest.
+                    reset_controller: step.collided,
                 }
             }
         }
-        seat.episode = Some(episode);
-        Ok(None)
     }
 }
 
-impl Seat {
-    /// Enters the scene of a plan, where the robot now is. What moves in it has moved before: the policies have seen where it was.
-    fn enter(&mut self, plan: &Plan, physics: &PhysicsState, step_s: f32) {
-        let obstacles = &plan.start.obstacles;
-        self.link
-            .reset(obstacles, plan.goal, plan.duration_s, plan.noise_seed);
-        self.controller.enter_scene();
-        for step in (0..self.controller.previous_steps()).rev() {
-            self.link.sense(physics, -(step as f32 + 1.0) * step_s);
-            let Ok(()) = self.link.read(&mut self.input);
-            self.controller.observe_scan(&self.input.state, &self.input.rays);
+/// What is recorded of an episode.
+struct Recorded<'a> {
+    layout: &'a Layout,
+    observations: Vec<f32>,
+    goal_distance_m: Vec<f32>,
+    collided: bool,
+}
+
+impl<'a> Observer<Rollout<'a>> for Recorded<'_> {
+    type Record = Self;
+
+    fn controlled(&mut self, episode: &mut RolloutEpisode, slot: &Slot) {
+        if episode.phase == Phase::Recording {
+            self.push(slot);
         }
-        self.link.sense(physics, 0.0);
     }
 
-    /// One cycle of the controller, recorded as it saw it.
-    fn control(&mut self, layout: &Layout) -> Result<(), RolloutError> {
-        let Some(episode) = &mut self.episode else {
-            return Ok(());
-        };
-        let recovering = episode.phase == Phase::Recovering;
-        let twist = episode.plan.recovering.filter(|_| recovering);
-        self.controller.set_command(twist.map(|(twist, _)| twist));
-        let Ok(()) = self.controller.cycle(&mut self.link, &mut self.input);
-        if let Some(fault) = self.controller.fault() {
-            return Err(RolloutError::Fault {
-                episode: episode.number,
-                time_s: self.link.time_s(),
-                fault,
-            });
+    fn finish(mut self, episode: RolloutEpisode, step: &Step<'_>, slot: &mut Slot) -> Self {
+        if step.failed {
+            return Self::new(self.layout);
         }
         if episode.phase == Phase::Recording {
-            let previous = self.controller.previous_rays();
-            episode.recorded.push(layout, &self.input, previous);
+            self.collided = step.collided;
+            // What the controller would have observed next.
+            let Ok(()) = slot.link.read(&mut slot.input);
+            slot.controller.observe_scan(&slot.input.state, &slot.input.rays);
+            self.push(slot);
         }
-        Ok(())
+        self
     }
 }
 
-impl Recorded {
-    fn push(&mut self, layout: &Layout, input: &ControlInput, previous: &RayScan) {
+impl<'a> Recorded<'a> {
+    fn new(layout: &'a Layout) -> Self {
+        Self {
+            layout,
+            observations: Vec::new(),
+            goal_distance_m: Vec::new(),
+            collided: false,
+        }
+    }
+
+    fn push(&mut self, slot: &Slot) {
+        let (input, previous) = (&slot.input, slot.controller.previous_rays());
         let goal: Point2<f32> = input.goal.position_world;
         self.goal_distance_m
             .push((input.state.position_world.xy() - goal).norm());
         let first = self.observations.len();
-        self.observations.resize(first + layout.dim(), 0.0);
-        layout.write(
+        self.observations.resize(first + self.layout.dim(), 0.0);
+        self.layout.write(
             &ObservationInput {
                 state: &input.state,
                 foot_contact: &input.state.foot_contact,
@@ -413,6 +314,6 @@ impl Recorded {
             },
             &mut self.observations[first..],
         );
-        FrameHistory::new(layout).complete(layout, &mut self.observations[first..]);
+        (self.frames).complete(&self.layout, &mut self.observations[first..]);
     }
 }

@@ -11,15 +11,16 @@ use robots::{Robot, RobotState};
 
 use super::{
     RolloutConfig, RolloutRecorder,
-    plan::{EpisodePlan, Planner},
+    plan::{Planner, RolloutPlan},
 };
 use crate::{
-    engine::{self, EngineKind, PhysicsState},
-    env::rewards::CONTACT_FORCE_N,
+    engine::{self, EngineKind, PhysicsConfig, PhysicsState},
     episode::SimLink,
     random::stream,
     sensors::RayCaster,
 };
+
+const STEP_S: f32 = 0.02;
 
 /// A network of random weights; `scale` zero is a robot that holds its default posture.
 fn bundle(robot: &Robot, scale: f32) -> Bundle {
@@ -30,7 +31,7 @@ fn bundle(robot: &Robot, scale: f32) -> Bundle {
         (0..count).map(|_| draw()).collect()
     };
     let joints = robot.num_joints();
-    let mut bundle = Bundle::new(PolicySpec::new(robot, &ray_spec, 0.02));
+    let mut bundle = Bundle::new(PolicySpec::new(robot, &ray_spec, STEP_S));
     let mut insert = |role, terms: Vec<ObservationTerm>, layer| {
         let scale = robot.control.action_scale;
         let spec = NetworkSpec::policy(role, terms, scale, Provenance::default());
@@ -52,32 +53,32 @@ fn bundle(robot: &Robot, scale: f32) -> Bundle {
 }
 
 /// Nothing but one kind of start.
-fn only(running: f32, thrown: f32, testbed: f32, anywhere: f32) -> RolloutConfig {
+fn only(running: f32, random_velocity: f32, testbed: f32, anywhere: f32) -> RolloutConfig {
     RolloutConfig {
-        running_share: running,
-        thrown_share: thrown,
-        testbed_share: testbed,
-        anywhere_share: anywhere,
-        recovering_share: 0.0,
+        running_fraction: running,
+        random_velocity_fraction: random_velocity,
+        testbed_fraction: testbed,
+        anywhere_fraction: anywhere,
+        recovering_fraction: 0.0,
         ..RolloutConfig::default()
     }
 }
 
-fn plans(config: &RolloutConfig, count: u64) -> Vec<EpisodePlan> {
+fn plans(config: &RolloutConfig, count: u64) -> Vec<RolloutPlan> {
     let robot = Robot::load("go1").unwrap();
-    let planner = Planner::new(&robot, &bundle(&robot, 0.3), config).unwrap();
+    let planner = Planner::new(&robot, &bundle(&robot, 0.3), config, STEP_S).unwrap();
     let plan = |episode| planner.plan(3, episode).unwrap();
     (0..count).map(plan).collect()
 }
 
 #[test]
 fn starts_keep_to_the_configuration() {
-    for EpisodePlan {
+    for RolloutPlan {
         run_up, recorded, ..
     } in plans(&only(0.0, 1.0, 0.5, 1.0), 300)
     {
         assert!(run_up.is_none());
-        let start = &recorded.start;
+        let start = &recorded.physics;
         assert_eq!(start.obstacles.len(), 8);
         let velocity_base = start.orientation.inverse() * start.linear_velocity_world;
         assert!((-1.0..=2.0).contains(&velocity_base.x) && velocity_base.y.abs() <= 0.5);
@@ -94,7 +95,7 @@ fn starts_keep_to_the_configuration() {
         // Where no free place is found, the scene's own start is.
         assert!(nearest_m >= 0.4 || place.coords.norm() < 0.8, "{nearest_m}");
     }
-    for EpisodePlan {
+    for RolloutPlan {
         run_up, recorded, ..
     } in plans(&only(1.0, 0.0, 0.5, 0.5), 100)
     {
@@ -112,20 +113,21 @@ fn the_recovery_policy_hands_over_to_the_agile_one() {
     let robot = Robot::load("go1").unwrap();
     let bundle = bundle(&robot, 0.3);
     let mut config = RolloutConfig {
-        recovering_share: 1.0,
+        recovering_fraction: 1.0,
         ..only(0.0, 0.0, 1.0, 0.0)
     };
     config.agile.episode_s = [0.5, 0.5];
     config.run_up_s = [0.02, 0.06];
     config.recovering_s = [0.2, 0.2];
-    for EpisodePlan { recovering, .. } in self::plans(&config, 50) {
+    for RolloutPlan { recovering, .. } in self::plans(&config, 50) {
         let (twist, steps) = recovering.unwrap();
         assert_eq!(steps, 10);
         assert!(twist.vx_mps.abs() <= 1.5 && twist.yaw_rate_radps.abs() <= 3.0);
     }
     // Standing still (its recovery policy keeps the default posture) nothing is collided with; what follows is
     // recorded, until the time of the scene is up.
-    let recorder = RolloutRecorder::new(&robot, &bundle, &config, 3).unwrap();
+    let physics = PhysicsConfig::default();
+    let recorder = RolloutRecorder::new(&robot, &bundle, &config, &physics, 3).unwrap();
     let rollouts = recorder.record(0..4).unwrap();
     assert_eq!(rollouts.num_episodes(), 4);
     for episode in 0..4 {
@@ -135,7 +137,7 @@ fn the_recovery_policy_hands_over_to_the_agile_one() {
     // Without a recovery policy there is nobody to begin with.
     let mut alone = bundle;
     alone.spec.networks.remove(role::RECOVERY);
-    let planner = Planner::new(&robot, &alone, &config).unwrap();
+    let planner = Planner::new(&robot, &alone, &config, STEP_S).unwrap();
     assert!((0..50).all(|n| planner.plan(3, n).unwrap().recovering.is_none()));
 }
 
@@ -150,8 +152,8 @@ fn a_running_robot_keeps_its_motion_in_another_scene() {
     running.linear_velocity_world = Vector3::new(-1.0, 2.5, 0.3);
     running.angular_velocity_world = Vector3::new(0.4, -0.5, 1.6);
     running.joint_velocity_radps[4] = 7.0;
-    let start = plan.running(&running);
-    assert_eq!(start.position_world.xy(), plan.start.position_world.xy());
+    let start = super::plan::running(&plan.physics, &running);
+    assert_eq!(start.position_world.xy(), plan.physics.position_world.xy());
     assert_eq!(start.position_world.z, 0.31);
     assert_eq!(start.joint_velocity_radps, running.joint_velocity_radps);
     let base = |v: &Vector3<f32>, q: &UnitQuaternion<f32>| q.inverse_transform_vector(v);
@@ -163,7 +165,7 @@ fn a_running_robot_keeps_its_motion_in_another_scene() {
     assert!((turned - before).norm() < 1e-5);
     let (roll, pitch, yaw) = start.orientation.euler_angles();
     assert!((roll - 0.1).abs() < 1e-5 && (pitch + 0.2).abs() < 1e-5);
-    let expected_yaw = plan.start.orientation.euler_angles().2;
+    let expected_yaw = plan.physics.orientation.euler_angles().2;
     assert!((yaw - expected_yaw).abs() < 1e-5);
 }
 
@@ -174,22 +176,23 @@ fn rows_are_what_the_controller_sees() {
     let bundle = bundle(&robot, 0.3);
     let mut config = RolloutConfig {
         engine: EngineKind::Rapier,
-        illusion: false,
         ..only(0.0, 1.0, 1.0, 1.0)
     };
     config.agile.episode_s = [0.5, 0.5];
     config.run_up_s = [0.02, 0.06];
-    let recorder = RolloutRecorder::new(&robot, &bundle, &config, 3).unwrap();
+    let physics = PhysicsConfig::default();
+    let recorder = RolloutRecorder::new(&robot, &bundle, &config, &physics, 3).unwrap();
     let rollouts = recorder.record(1..2).unwrap();
-    let planner = Planner::new(&robot, &bundle, &config).unwrap();
+    let planner = Planner::new(&robot, &bundle, &config, STEP_S).unwrap();
     let plan = planner.plan(3, 1).unwrap().recorded;
 
-    let mut engine = engine::build(EngineKind::Rapier, &robot, &config.physics, 1).unwrap();
-    engine.reset(0, &plan.start).unwrap();
+    let mut engine =
+        engine::build(EngineKind::Rapier, &robot, &PhysicsConfig::default(), 1).unwrap();
+    engine.reset(0, &plan.physics).unwrap();
     let mut controller =
         Controller::new(&robot, &bundle, Method::agile(), &ControllerConfig::default()).unwrap();
     let mut link = SimLink::new(&robot, &bundle.spec.rays, None);
-    link.reset(&plan.start.obstacles, plan.goal, plan.duration_s, 0);
+    link.reset(&plan.physics.obstacles, plan.goal, plan.duration_s, 0);
     let mut input = ControlInput::new(&robot, &bundle.spec.rays);
     let mut physics = PhysicsState::zero(&robot);
     let mut state = RobotState::zero(robot.num_joints(), robot.num_feet());
@@ -198,7 +201,7 @@ fn rows_are_what_the_controller_sees() {
     assert!(rows.len() > 1 && rows.len() <= 26);
     for row in rows.clone() {
         engine.read(0, &mut physics);
-        physics.write_robot_state(CONTACT_FORCE_N, &mut state);
+        physics.write_robot_state(&mut state);
         let observation = rollouts.observation(row);
         assert_eq!(observation[..3], *state.linear_velocity_base.as_slice());
         assert_eq!(observation[3..6], *state.angular_velocity_base.as_slice());
@@ -206,12 +209,12 @@ fn rows_are_what_the_controller_sees() {
         let distance_m = (state.position_world.xy() - goal).norm();
         assert!((observation[6].hypot(observation[7]) - distance_m).abs() < 1e-5);
         assert_eq!(rollouts.goal_distances_m(0)[row], distance_m);
-        let obstacles = &plan.start.obstacles;
+        let obstacles = &plan.physics.obstacles;
         RayCaster::new(&bundle.spec.rays).cast(&state, obstacles, 0.0, &mut scan);
         for (log, distance_m) in observation[8..].iter().zip(&scan.distance_m) {
             assert_eq!(*log, distance_m.log2());
         }
-        let touches = crate::eval::touching_body(&robot, &physics).is_some();
+        let touches = physics.collision().is_some();
         // Nothing is known of touches before the first step.
         let is_last = row + 1 == rows.end;
         assert!(row == 0 || touches == (rollouts.collided(0) && is_last));
@@ -226,19 +229,19 @@ fn rows_are_what_the_controller_sees() {
 #[test]
 fn illusions_hide_what_is_behind_the_goal() {
     let robot = Robot::load("go1").unwrap();
-    let bundle = bundle(&robot, 0.0);
-    let record = |illusion| {
-        let mut config = RolloutConfig {
-            illusion,
-            ..only(0.0, 0.0, 1.0, 1.0)
-        };
+    let record = |illusion: bool| {
+        let mut bundle = bundle(&robot, 0.0);
+        bundle.spec.illusion_margin_m = illusion.then_some(0.3);
+        let mut config = only(0.0, 0.0, 1.0, 1.0);
         config.agile.episode_s = [0.1, 0.1];
         config.run_up_s = [0.02, 0.06];
-        let recorder = RolloutRecorder::new(&robot, &bundle, &config, 3).unwrap();
+        let physics = PhysicsConfig::default();
+        let recorder = RolloutRecorder::new(&robot, &bundle, &config, &physics, 3).unwrap();
         recorder.record(0..30).unwrap()
     };
-    let terms = terms::reach_avoid(&bundle.spec.rays);
-    let layout = Layout::new(&terms, &bundle.spec.robot, &bundle.spec.rays).unwrap();
+    let rays = RaySpec::default();
+    let terms = terms::reach_avoid(&rays);
+    let layout = Layout::new(&terms, &(&robot).into(), &rays).unwrap();
     let rays = layout.range(Quantity::LogRays).unwrap();
     let (honest, illusion) = (record(false), record(true));
     let mut replaced = 0;
@@ -265,12 +268,13 @@ fn episodes_depend_on_the_seed_and_their_number_alone() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         // Who collides while recovering is not recorded, so nobody does.
         let mut config = RolloutConfig {
-            recovering_share: 0.0,
+            recovering_fraction: 0.0,
             ..RolloutConfig::default()
         };
         config.agile.episode_s = [1.0, 1.5];
         config.run_up_s = [0.1, 0.3];
-        let recorder = RolloutRecorder::new(&robot, &bundle, &config, seed).unwrap();
+        let physics = PhysicsConfig::default();
+        let recorder = RolloutRecorder::new(&robot, &bundle, &config, &physics, seed).unwrap();
         let mut all = Rollouts::new(recorder.layout().dim());
         for part in parts {
             let part = pool
@@ -292,15 +296,22 @@ fn impossible_settings_are_named() {
     let error = |change: fn(&mut RolloutConfig)| {
         let mut config = RolloutConfig::default();
         change(&mut config);
-        config.validate().unwrap_err().to_string()
+        config
+            .validate(&PhysicsConfig::default())
+            .unwrap_err()
+            .to_string()
     };
     assert!(
-        error(|c| c.running_share = 1.5).contains("`reach_avoid.rollouts.running_share` is 1.5")
+        error(|c| c.running_fraction = 1.5)
+            .contains("`reach_avoid.rollouts.running_fraction` is 1.5")
     );
-    assert!(error(|c| c.thrown_share = 0.9).contains("running_share + thrown_share"));
+    assert!(
+        error(|c| c.random_velocity_fraction = 0.9)
+            .contains("running_fraction + random_velocity_fraction")
+    );
     assert!(error(|c| c.run_up_s = [1.0, 8.0]).contains("shorter than `agile.episode_s`"));
     assert!(error(|c| c.randomization.joint_bias_rad = [-0.1, 0.1]).contains("encoders are exact"));
     assert!(error(|c| c.agile.goal_x_m = [2.0, 1.0]).contains("agile.goal_x_m"));
-    assert!(error(|c| c.testbed.radius_m = 0.0).contains("radius_m"));
+    assert!(error(|c| c.testbed.obstacles.radius_m = 0.0).contains("radius_m"));
     assert!(error(|c| c.clearance_m = f32::NAN).contains("clearance_m"));
 }

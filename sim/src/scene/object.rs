@@ -3,12 +3,10 @@
 use std::f32::consts::{FRAC_PI_2, PI, TAU};
 
 use nalgebra::{Point2, Point3, UnitQuaternion, Vector3};
-use rapier3d::prelude::SharedShape;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    env::uniform,
-    random::Stream,
+    random::{Stream, uniform},
     scene::{Obstacle, ObstacleShape},
 };
 
@@ -218,7 +216,7 @@ impl Builder {
     }
 
     fn ball(&mut self, centre: [f32; 3], radius_m: f32) {
-        let shape = ObstacleShape::Rapier(SharedShape::ball(radius_m));
+        let shape = ObstacleShape::Ball { radius_m };
         let size = [radius_m, 2.0 * radius_m];
         self.push(shape, centre, UnitQuaternion::identity(), size);
     }
@@ -228,8 +226,8 @@ impl Builder {
     }
 
     fn upright_cone_at(&mut self, [x, y]: [f32; 2], radius_m: f32, bottom: f32, height_m: f32) {
-        let shape = ObstacleShape::Rapier(SharedShape::cone(0.5 * height_m, radius_m));
-        // rapier's cones point along y.
+        let shape = ObstacleShape::Cone { radius_m, height_m };
+        // Its axis is y.
         let turn = UnitQuaternion::from_axis_angle(&Vector3::x_axis(), FRAC_PI_2);
         let centre = [x, y, bottom + 0.5 * height_m];
         self.push(shape, centre, turn, [radius_m, height_m]);
@@ -409,7 +407,9 @@ mod tests {
                                 .fold(f32::MIN, f32::max)
                         }
                         ObstacleShape::Cylinder { radius_m, .. } => outside(0.0, 0.0) + radius_m,
-                        ObstacleShape::Rapier(_) => outside(0.0, 0.0),
+                        ObstacleShape::Ball { .. } | ObstacleShape::Cone { .. } => {
+                            outside(0.0, 0.0)
+                        }
                     };
                     widest = widest.max(farthest);
                 }

@@ -1,11 +1,10 @@
 //! Obstacles of a scene.
 
 use nalgebra::{Point2, Point3, UnitQuaternion, Vector3};
-use rapier3d::prelude::SharedShape;
 use serde::{Deserialize, Serialize};
 
-/// A body that the robot must not touch. It follows its velocity and feels no force.
-#[derive(Clone, Serialize, Deserialize)]
+/// A body that the robot must not touch. It follows its velocity, whatever touches it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Obstacle {
     /// Geometry.
     pub shape: ObstacleShape,
@@ -18,7 +17,7 @@ pub struct Obstacle {
 }
 
 /// Geometry of an obstacle.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ObstacleShape {
     /// Upright cylinder.
     Cylinder {
@@ -32,8 +31,18 @@ pub enum ObstacleShape {
         /// Half side lengths, m.
         half_extents_m: Vector3<f32>,
     },
-    /// Any other shape that rapier knows.
-    Rapier(SharedShape),
+    /// Ball.
+    Ball {
+        /// Radius, m.
+        radius_m: f32,
+    },
+    /// Cone along the y axis, its tip up.
+    Cone {
+        /// Radius of the base, m.
+        radius_m: f32,
+        /// Height, m.
+        height_m: f32,
+    },
 }
 
 impl Obstacle {
@@ -46,9 +55,7 @@ impl Obstacle {
             velocity_world: Vector3::zeros(),
         }
     }
-}
 
-impl Obstacle {
     /// A cylinder or a box that reaches farther by `margin_m` to all sides, but no higher; other shapes stay as they are.
     #[must_use]
     pub fn thicker(mut self, margin_m: f32) -> Self {
@@ -58,7 +65,7 @@ impl Obstacle {
                 half_extents_m.x += margin_m;
                 half_extents_m.y += margin_m;
             }
-            ObstacleShape::Rapier(_) => {}
+            ObstacleShape::Ball { .. } | ObstacleShape::Cone { .. } => {}
         }
         self
     }
@@ -79,34 +86,32 @@ impl Obstacle {
 
     /// Lowest and highest corner of the upright box around it at the start of the episode, world frame.
     pub fn bounds(&self) -> [Point3<f32>; 2] {
-        let (centre, half) = self.local_bounds();
+        let half = self.local_half_extents_m();
         let turn = match self.shape {
             ObstacleShape::Cylinder { .. } => UnitQuaternion::identity(),
             _ => self.orientation,
         };
-        let centre = self.position_world + turn * centre;
+        let centre = self.position_world;
         let half = turn.to_rotation_matrix().matrix().abs() * half;
         [centre - half, centre + half]
     }
 
-    /// Centre and half side lengths of the box around the shape, in its own frame.
-    pub(crate) fn local_bounds(&self) -> (Vector3<f32>, Vector3<f32>) {
-        match &self.shape {
-            ObstacleShape::Cylinder { radius_m, height_m } => (
-                Vector3::zeros(),
-                Vector3::new(*radius_m, *radius_m, 0.5 * height_m),
-            ),
-            ObstacleShape::Box { half_extents_m } => (Vector3::zeros(), *half_extents_m),
-            ObstacleShape::Rapier(shape) => {
-                let bounds = shape.compute_local_aabb();
-                let vector = |v: rapier3d::math::Vector| Vector3::new(v.x, v.y, v.z);
-                (vector(bounds.center()), vector(bounds.half_extents()))
+    /// Half side lengths of the box around the shape, in its own frame.
+    pub(crate) fn local_half_extents_m(&self) -> Vector3<f32> {
+        match self.shape {
+            ObstacleShape::Cylinder { radius_m, height_m } => {
+                Vector3::new(radius_m, radius_m, 0.5 * height_m)
+            }
+            ObstacleShape::Box { half_extents_m } => half_extents_m,
+            ObstacleShape::Ball { radius_m } => Vector3::repeat(radius_m),
+            ObstacleShape::Cone { radius_m, height_m } => {
+                Vector3::new(radius_m, 0.5 * height_m, radius_m)
             }
         }
     }
 
     /// Distance of a point of the plane from the obstacle's outline seen from above, at the start of the episode, m;
-    /// zero or negative within it. Boxes count as upright, other shapes as the sphere around them.
+    /// zero or negative within it. Boxes count as upright, cones as the sphere around them.
     pub fn footprint_distance_m(&self, point: &Point2<f32>) -> f32 {
         let offset = point - self.position_world.xy();
         match &self.shape {
@@ -118,24 +123,12 @@ impl Obstacle {
                 let beyond = offset.xy().abs() - half_extents_m.xy();
                 beyond.map(|side| side.max(0.0)).norm() + beyond.max().min(0.0)
             }
-            ObstacleShape::Rapier(shape) => {
-                let sphere = shape.compute_local_bounding_sphere();
-                let centre = Vector3::new(sphere.center.x, sphere.center.y, sphere.center.z);
-                let centre = self.orientation * centre;
-                (offset - centre.xy()).norm() - sphere.radius
+            ObstacleShape::Ball { radius_m } => offset.norm() - radius_m,
+            ObstacleShape::Cone { radius_m, height_m } => {
+                let half_m = 0.5 * height_m;
+                offset.norm() - (radius_m * radius_m + half_m * half_m).sqrt()
             }
         }
-    }
-}
-
-impl std::fmt::Debug for Obstacle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shape = match &self.shape {
-            ObstacleShape::Cylinder { radius_m, .. } => format!("cylinder r={radius_m}"),
-            ObstacleShape::Box { half_extents_m } => format!("box {:?}", half_extents_m.as_slice()),
-            ObstacleShape::Rapier(shape) => format!("{:?}", shape.shape_type()),
-        };
-        write!(f, "{shape} at {:?}", self.position_world.coords.as_slice())
     }
 }
 
@@ -162,7 +155,7 @@ mod tests {
         assert!((distance(&wall, 1.4, 3.4) - 0.5).abs() < 1e-6);
         assert!((distance(&wall, 1.05, 2.0) + 0.05).abs() < 1e-6);
         let ball = Obstacle {
-            shape: ObstacleShape::Rapier(SharedShape::ball(0.3)),
+            shape: ObstacleShape::Ball { radius_m: 0.3 },
             ..cylinder
         };
         assert!((distance(&ball, 2.0, 2.0) - 0.7).abs() < 1e-6);

@@ -1,8 +1,7 @@
 //! The depth camera: one ray per pixel against the ground and the obstacles.
 //!
 //! A pixel's ray is parametrized by its depth, the distance along the optical axis, which is what depth cameras report.
-//! Each primitive is cast against the pixels that it can cover only; boxes, cylinders, cones and balls in closed form,
-//! other shapes by rapier.
+//! Each primitive is cast against the pixels that it can cover only, in closed form.
 
 use nalgebra::{Isometry3, Point3, Translation3, Vector3};
 use policies::depth::Intrinsics;
@@ -84,8 +83,8 @@ impl DepthCamera {
         for obstacle in obstacles {
             let position = obstacle.position_at(time_s);
             let offset = (position - pose_world.translation.vector).coords;
-            let (centre, half) = obstacle.local_bounds();
-            if offset.norm() > far * 1.7 + centre.norm() + half.norm() {
+            let half = obstacle.local_half_extents_m();
+            if offset.norm() > far * 1.7 + half.norm() {
                 continue;
             }
             let primitive = Primitive::new(obstacle);
@@ -94,7 +93,7 @@ impl DepthCamera {
                 primitive.orientation(obstacle),
             );
             let from_camera = pose_world.inv_mul(&pose);
-            if let Some(window) = self.window(&from_camera, centre, half, far) {
+            if let Some(window) = self.window(&from_camera, half, far) {
                 self.render_primitive(&primitive, &from_camera, window, depth_m);
             }
         }
@@ -143,18 +142,12 @@ impl DepthCamera {
     }
 
     /// Pixels that a box can cover, given its pose in the camera frame; none if it is out of sight.
-    fn window(
-        &self,
-        from_camera: &Isometry3<f32>,
-        centre: Vector3<f32>,
-        half: Vector3<f32>,
-        far: f32,
-    ) -> Option<Window> {
+    fn window(&self, from_camera: &Isometry3<f32>, half: Vector3<f32>, far: f32) -> Option<Window> {
         let [mut low, mut high] = [[f32::INFINITY; 2], [f32::NEG_INFINITY; 2]];
         let [mut nearest, mut farthest] = [f32::INFINITY, f32::NEG_INFINITY];
         for corner in 0..8 {
             let sign = |axis: u32| if corner >> axis & 1 == 0 { -1.0 } else { 1.0 };
-            let local = centre + half.component_mul(&Vector3::new(sign(0), sign(1), sign(2)));
+            let local = half.component_mul(&Vector3::new(sign(0), sign(1), sign(2)));
             let at = from_camera * Point3::from(local);
             nearest = nearest.min(at.x);
             farthest = farthest.max(at.x);
@@ -239,9 +232,12 @@ mod tests {
             let place = Point2::new(number(-3.0, 3.0), number(-3.0, 3.0));
             let kind = kinds[draw as usize % kinds.len()];
             let mut parts = kind.draw(place, &mut stream).parts;
-            // A shape that only rapier knows, leaning.
+            // A leaning shape.
             parts.push(Obstacle {
-                shape: ObstacleShape::Rapier(rapier3d::prelude::SharedShape::capsule_y(0.4, 0.15)),
+                shape: ObstacleShape::Cone {
+                    radius_m: 0.3,
+                    height_m: 1.0,
+                },
                 position_world: Point3::new(place.y, -place.x, 0.4),
                 orientation: UnitQuaternion::from_euler_angles(0.4, 0.2, 0.1),
                 velocity_world: Vector3::zeros(),

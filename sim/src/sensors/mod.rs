@@ -1,12 +1,12 @@
 //! What the robot senses of its surroundings: exact rays, and rays predicted from images of a depth camera.
 
+mod camera_errors;
 mod depth_camera;
-mod eyes;
+mod depth_rays;
 mod primitive;
 mod ray_caster;
-mod realism;
 
+pub use camera_errors::{RealismConfig, RealismConfigError};
 pub use depth_camera::DepthCamera;
-pub use eyes::{CameraConfig, Eyes};
+pub use depth_rays::{CameraConfig, DepthRays};
 pub use ray_caster::RayCaster;
-pub use realism::{RealismConfig, RealismConfigError};

@@ -1,7 +1,6 @@
 //! Rays against the shapes that obstacles are made of.
 
 use nalgebra::{Point3, UnitQuaternion, Vector3};
-use rapier3d::{parry::query::Ray, prelude::SharedShape};
 
 use crate::scene::{Obstacle, ObstacleShape};
 
@@ -23,31 +22,21 @@ pub(super) enum Primitive {
     Ball {
         radius: f32,
     },
-    Other(SharedShape),
 }
 
 impl Primitive {
     pub(super) fn new(obstacle: &Obstacle) -> Self {
-        match &obstacle.shape {
+        match obstacle.shape {
             ObstacleShape::Cylinder { radius_m, height_m } => Self::Cylinder {
-                radius: *radius_m,
+                radius: radius_m,
                 half_height: 0.5 * height_m,
             },
-            ObstacleShape::Box { half_extents_m } => Self::Box(*half_extents_m),
-            ObstacleShape::Rapier(shape) => {
-                if let Some(ball) = shape.as_ball() {
-                    Self::Ball {
-                        radius: ball.radius,
-                    }
-                } else if let Some(cone) = shape.as_cone() {
-                    Self::Cone {
-                        radius: cone.radius,
-                        half_height: cone.half_height,
-                    }
-                } else {
-                    Self::Other(shape.clone())
-                }
-            }
+            ObstacleShape::Box { half_extents_m } => Self::Box(half_extents_m),
+            ObstacleShape::Ball { radius_m } => Self::Ball { radius: radius_m },
+            ObstacleShape::Cone { radius_m, height_m } => Self::Cone {
+                radius: radius_m,
+                half_height: 0.5 * height_m,
+            },
         }
     }
 
@@ -103,15 +92,6 @@ impl Primitive {
             } => {
                 for (depth, d) in pixels {
                     shorten(depth, cone_interval(&o, &d, *radius, *half_height));
-                }
-            }
-            Self::Other(shape) => {
-                for (depth, d) in pixels {
-                    let vector = |v: &Vector3<f32>| rapier3d::math::Vector::new(v.x, v.y, v.z);
-                    let ray = Ray::new(vector(&o), vector(&d));
-                    if let Some(hit) = shape.cast_local_ray(&ray, *depth, true) {
-                        *depth = hit;
-                    }
                 }
             }
         }

@@ -20,7 +20,7 @@ pub struct RayCaster {
     min_m: f32,
     max_m: f32,
     /// Cylinders and boxes look thinner by this.
-    hidden_m: f32,
+    collision_margin_m: f32,
     /// Ray directions in the yaw frame.
     forward: [f32; MAX_RAYS],
     left: [f32; MAX_RAYS],
@@ -36,7 +36,7 @@ impl RayCaster {
             origin_x_m: spec.origin_x_m,
             min_m: spec.min_m,
             max_m: spec.max_m,
-            hidden_m: 0.0,
+            collision_margin_m: 0.0,
             forward: [0.0; MAX_RAYS],
             left: [0.0; MAX_RAYS],
             looks_forward: spec.first_rad > -FRAC_PI_2 && spec.last_rad < FRAC_PI_2,
@@ -47,11 +47,11 @@ impl RayCaster {
         caster
     }
 
-    /// Cylinders and boxes that are thicker than they look by `margin_m`: who learns among them keeps that distance.
+    /// Among cylinders and boxes that are thicker than the rays see by `margin_m`, so that policies learn to keep that distance.
     #[must_use]
-    pub fn with_hidden_margin(self, margin_m: f32) -> Self {
+    pub fn with_collision_margin(self, margin_m: f32) -> Self {
         Self {
-            hidden_m: margin_m,
+            collision_margin_m: margin_m,
             ..self
         }
     }
@@ -66,14 +66,7 @@ impl RayCaster {
         time_s: f32,
         scan: &mut RayScan,
     ) {
-        let heading = (state.orientation * Vector3::x()).xy();
-        let heading = heading.try_normalize(1e-6).unwrap_or_else(Vector2::x);
-        let base = state.position_world;
-        let origin = Point3::new(
-            base.x + self.origin_x_m * heading.x,
-            base.y + self.origin_x_m * heading.y,
-            base.z,
-        );
+        let (origin, heading) = self.origin_and_heading(state);
         let mut distance_m = [self.max_m; MAX_RAYS];
         let distance_m = &mut distance_m[..self.count];
         for obstacle in obstacles {
@@ -84,34 +77,28 @@ impl RayCaster {
                     if offset.z.abs() <= 0.5 * height_m {
                         let ahead = offset.xy().dot(&heading);
                         let aside = heading.perp(&offset.xy());
-                        self.cast_circle(ahead, aside, radius_m - self.hidden_m, distance_m);
+                        self.cast_circle(
+                            ahead,
+                            aside,
+                            radius_m - self.collision_margin_m,
+                            distance_m,
+                        );
                     }
                 }
                 ObstacleShape::Box { half_extents_m } => {
                     let turn = obstacle.orientation.inverse().to_rotation_matrix();
-                    let hidden = Vector3::new(self.hidden_m, self.hidden_m, 0.0);
+                    let margin_m = self.collision_margin_m;
+                    let margin = Vector3::new(margin_m, margin_m, 0.0);
                     self.cast_box(
                         &(turn * -offset),
                         &(turn * Vector3::new(heading.x, heading.y, 0.0)),
                         &(turn * Vector3::new(-heading.y, heading.x, 0.0)),
-                        &(half_extents_m - hidden),
+                        &(half_extents_m - margin),
                         distance_m,
                     );
                 }
-                ObstacleShape::Rapier(_) => {
-                    for (index, distance) in distance_m.iter_mut().enumerate() {
-                        let (forward, left) = (self.forward[index], self.left[index]);
-                        let direction = Vector3::new(
-                            heading.x * forward - heading.y * left,
-                            heading.y * forward + heading.x * left,
-                            0.0,
-                        );
-                        if let Some(hit) =
-                            cast_ray(obstacle, &position, &origin, &direction, *distance)
-                        {
-                            *distance = hit;
-                        }
-                    }
+                ObstacleShape::Ball { .. } | ObstacleShape::Cone { .. } => {
+                    self.cast_by_rapier(obstacle, &position, &origin, &heading, distance_m);
                 }
             }
         }
@@ -121,6 +108,41 @@ impl RayCaster {
                 .iter()
                 .map(|distance| distance.clamp(self.min_m, self.max_m)),
         );
+    }
+
+    /// Where the rays begin, and where the robot heads, world frame.
+    fn origin_and_heading(&self, state: &RobotState) -> (Point3<f32>, Vector2<f32>) {
+        let heading = (state.orientation * Vector3::x()).xy();
+        let heading = heading.try_normalize(1e-6).unwrap_or_else(Vector2::x);
+        let base = state.position_world;
+        let origin = Point3::new(
+            base.x + self.origin_x_m * heading.x,
+            base.y + self.origin_x_m * heading.y,
+            base.z,
+        );
+        (origin, heading)
+    }
+
+    /// Shortens the rays that meet an obstacle of any shape.
+    fn cast_by_rapier(
+        &self,
+        obstacle: &Obstacle,
+        position: &Point3<f32>,
+        origin: &Point3<f32>,
+        heading: &Vector2<f32>,
+        distance_m: &mut [f32],
+    ) {
+        for (index, distance) in distance_m.iter_mut().enumerate() {
+            let (forward, left) = (self.forward[index], self.left[index]);
+            let direction = Vector3::new(
+                heading.x * forward - heading.y * left,
+                heading.y * forward + heading.x * left,
+                0.0,
+            );
+            if let Some(hit) = cast_ray(obstacle, position, origin, &direction, *distance) {
+                *distance = hit;
+            }
+        }
     }
 
     /// Shortens the rays that meet a box; origin and directions are in its frame.
@@ -186,7 +208,6 @@ impl RayCaster {
 mod tests {
     use nalgebra::UnitQuaternion;
     use rand::RngExt;
-    use rapier3d::prelude::SharedShape;
 
     use super::*;
     use crate::random::stream;
@@ -205,27 +226,24 @@ mod tests {
         state
     }
 
-    /// The same cylinder or box, cast by rapier.
-    fn as_rapier_shape(obstacle: &Obstacle) -> Obstacle {
-        let (shape, orientation) = match obstacle.shape {
-            ObstacleShape::Cylinder { radius_m, height_m } => (
-                SharedShape::cylinder(0.5 * height_m, radius_m),
-                UnitQuaternion::from_euler_angles(FRAC_PI_2, 0.0, 0.0),
-            ),
-            ObstacleShape::Box { half_extents_m: h } => {
-                (SharedShape::cuboid(h.x, h.y, h.z), obstacle.orientation)
-            }
-            ObstacleShape::Rapier(_) => panic!("a cylinder or a box"),
-        };
-        Obstacle {
-            shape: ObstacleShape::Rapier(shape),
-            orientation,
-            ..obstacle.clone()
+    /// The same by rapier.
+    fn cast_by_rapier(state: &RobotState, obstacles: &[Obstacle], time_s: f32) -> Vec<f32> {
+        let spec = RaySpec::default();
+        let caster = RayCaster::new(&spec);
+        let (origin, heading) = caster.origin_and_heading(state);
+        let mut distance_m = vec![spec.max_m; spec.count];
+        for obstacle in obstacles {
+            let position = obstacle.position_at(time_s);
+            caster.cast_by_rapier(obstacle, &position, &origin, &heading, &mut distance_m);
         }
+        let clamped = distance_m
+            .iter()
+            .map(|ray| ray.clamp(spec.min_m, spec.max_m));
+        clamped.collect()
     }
 
     #[test]
-    fn a_hidden_margin_is_not_seen() {
+    fn a_collision_margin_is_not_seen() {
         let thin = [
             Obstacle::cylinder(2.0, 0.3, 0.4, 1.0),
             Obstacle {
@@ -239,7 +257,7 @@ mod tests {
         let thick = thin.clone().map(|obstacle| obstacle.thicker(0.05));
         let (spec, state) = (RaySpec::default(), robot_at(0.0, 0.0, 0.0));
         let mut scan = RayScan::clear(&spec);
-        let caster = RayCaster::new(&spec).with_hidden_margin(0.05);
+        let caster = RayCaster::new(&spec).with_collision_margin(0.05);
         caster.cast(&state, &thick, 0.0, &mut scan);
         let seen = cast(&state, &thin, 0.0);
         let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
@@ -309,9 +327,8 @@ mod tests {
                     }
                 })
                 .collect();
-            let by_rapier: Vec<Obstacle> = obstacles.iter().map(as_rapier_shape).collect();
             let exact = cast(&state, &obstacles, 0.7);
-            let queried = cast(&state, &by_rapier, 0.7);
+            let queried = cast_by_rapier(&state, &obstacles, 0.7);
             for (a, b) in exact.iter().zip(&queried) {
                 // Rays that graze a cylinder have a distance of infinite slope.
                 assert!(

@@ -89,7 +89,7 @@ impl Rig {
             input.robot.crc_ok = true;
             input.robot.received_ns = now_ns;
             if input.cycle.is_multiple_of(20) {
-                self.truth.write_robot_state(1.0, &mut self.state);
+                self.truth.write_robot_state(&mut self.state);
                 self.caster
                     .cast(&self.state, &self.obstacles, 0.0, &mut input.scan.scan);
                 input.scan.received_ns = now_ns;

@@ -5,23 +5,22 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use learning::{Communicator, Learner, Resumed, ThreadCommunicator, checkpoint};
-use policies::training::TimeShares;
+use learning::{Communicator, Resumed, Runner, ThreadCommunicator, checkpoint};
+use policies::training::Times;
 use policies::training::{Algorithm, PpoConfig, Precision};
 
 use crate::point_env::PointEnv;
 use crate::ppo::small;
 
-fn learner(config: &PpoConfig, seed: u64) -> Learner {
-    Learner::new(config.clone(), PointEnv::shards(2, 32), seed).unwrap()
+fn runner(config: &PpoConfig, seed: u64) -> Runner {
+    Runner::new(config.clone(), PointEnv::shards(2, 32), seed).unwrap()
 }
 
 /// Everything of an iteration but its duration, and the weights after it.
-fn fingerprint(learner: &mut Learner) -> String {
-    let mut report = learner.iterate().unwrap();
-    (report.steps_per_s, report.collect_share) = (0.0, 0.0);
-    report.time_shares = TimeShares::default();
-    format!("{report:?} {:?}", learner.actor_layers())
+fn fingerprint(runner: &mut Runner) -> String {
+    let mut report = runner.iterate().unwrap();
+    (report.steps_per_s, report.times) = (0.0, Times::default());
+    format!("{report:?} {:?}", runner.actor_layers())
 }
 
 #[test]
@@ -38,7 +37,7 @@ fn resumed_equals_never_stopped_bit_for_bit() {
         };
         config.lagrangian.rate = 0.1;
         let folder = tempfile::tempdir().unwrap();
-        let mut first = learner(&config, 11);
+        let mut first = runner(&config, 11);
         for _ in 0..3 {
             first.iterate().unwrap();
         }
@@ -50,7 +49,7 @@ fn resumed_equals_never_stopped_bit_for_bit() {
         let unstopped: Vec<_> = (0..3).map(|_| fingerprint(&mut first)).collect();
 
         // Another seed at the start: everything must come from the checkpoint.
-        let mut second = learner(&config, 99);
+        let mut second = runner(&config, 99);
         let resumed = second.resume(&path).unwrap();
         assert_eq!(
             resumed,
@@ -68,10 +67,8 @@ fn resumed_equals_never_stopped_bit_for_bit() {
 #[test]
 fn the_same_seed_gives_the_same_run_and_another_does_not() {
     let run = |seed| {
-        let mut learner = learner(&small(), seed);
-        (0..3)
-            .map(|_| fingerprint(&mut learner))
-            .collect::<Vec<_>>()
+        let mut runner = runner(&small(), seed);
+        (0..3).map(|_| fingerprint(&mut runner)).collect::<Vec<_>>()
     };
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
@@ -83,21 +80,21 @@ fn processes_learn_log_and_resume_like_the_threads_of_one() {
         name: Algorithm::PpoLagrangian,
         ..small()
     };
-    let mut threads = learner(&config, 11);
+    let mut threads = runner(&config, 11);
     let expected: Vec<_> = (0..3).map(|_| fingerprint(&mut threads)).collect();
 
     let folder = tempfile::tempdir().unwrap();
     let process = |outer: ThreadCommunicator| {
         let env = PointEnv::shards(2, 32).swap_remove(outer.rank());
         let outer = Box::new(outer);
-        let mut learner = Learner::among_processes(config.clone(), vec![env], 11, outer).unwrap();
-        let mut course: Vec<_> = (0..2).map(|_| fingerprint(&mut learner)).collect();
-        let path = learner.save(folder.path()).unwrap();
-        learner.iterate().unwrap();
-        assert!(learner.resume(&path).unwrap().environments);
-        course.push(fingerprint(&mut learner));
+        let mut runner = Runner::among_processes(config.clone(), vec![env], 11, outer).unwrap();
+        let mut course: Vec<_> = (0..2).map(|_| fingerprint(&mut runner)).collect();
+        let path = runner.save(folder.path()).unwrap();
+        runner.iterate().unwrap();
+        assert!(runner.resume(&path).unwrap().environments);
+        course.push(fingerprint(&mut runner));
         // Any of them can stop all.
-        assert!(!learner.agree(learner.rank() != 1).unwrap());
+        assert!(!runner.agree(runner.rank() != 1).unwrap());
         course
     };
     std::thread::scope(|scope| {
@@ -112,14 +109,14 @@ fn processes_learn_log_and_resume_like_the_threads_of_one() {
 #[test]
 fn without_its_environments_a_checkpoint_goes_on_with_fresh_episodes() {
     let folder = tempfile::tempdir().unwrap();
-    let mut first = learner(&small(), 1);
+    let mut first = runner(&small(), 1);
     first.iterate().unwrap();
     let path = first.save(folder.path()).unwrap();
     // Another number of workers cannot take the environments either.
-    let mut one = Learner::new(small(), PointEnv::shards(1, 32), 1).unwrap();
+    let mut one = Runner::new(small(), PointEnv::shards(1, 32), 1).unwrap();
     assert!(!one.resume(&path).unwrap().environments);
     fs::remove_file(path.join("envs-1.bin")).unwrap();
-    let mut second = learner(&small(), 1);
+    let mut second = runner(&small(), 1);
     assert_eq!(
         second.resume(&path).unwrap(),
         Resumed {
@@ -133,6 +130,67 @@ fn without_its_environments_a_checkpoint_goes_on_with_fresh_episodes() {
 }
 
 #[test]
+fn other_settings_in_memory_equal_other_settings_through_a_checkpoint() {
+    let (first, second) = (
+        PpoConfig {
+            name: Algorithm::PpoLagrangian,
+            ..small()
+        },
+        PpoConfig {
+            name: Algorithm::PpoLagrangian,
+            steps_per_rollout: 8,
+            minibatches: 3,
+            desired_kl: 0.002,
+            ..small()
+        },
+    );
+    // With as many environments their episodes go on, with more they begin afresh.
+    for num_envs in [32, 48] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut one = runner(&first, 11);
+        for _ in 0..3 {
+            one.iterate().unwrap();
+        }
+        let path = one.save(folder.path()).unwrap();
+        let envs = || PointEnv::shards(2, num_envs);
+        assert_eq!(
+            one.reconfigure(second.clone(), envs()).unwrap(),
+            num_envs == 32
+        );
+
+        let mut other = Runner::new(second.clone(), envs(), 11).unwrap();
+        assert_eq!(other.resume(&path).unwrap().environments, num_envs == 32);
+        for _ in 0..2 {
+            assert_eq!(fingerprint(&mut one), fingerprint(&mut other));
+        }
+        let files = |runner: &Runner| {
+            let path = runner.save(&folder.path().join("again")).unwrap();
+            ["learner.toml", "learner.safetensors", "envs-1.bin"]
+                .map(|name| fs::read(path.join(name)).unwrap())
+        };
+        assert!(files(&one) == files(&other));
+    }
+}
+
+#[test]
+fn settings_that_change_the_networks_are_refused_with_one_line() {
+    let refusal = |config: PpoConfig, envs| {
+        let result = runner(&small(), 1).reconfigure(config, envs);
+        result.unwrap_err().to_string()
+    };
+    let wider = PpoConfig {
+        hidden: vec![32, 32],
+        ..small()
+    };
+    assert_eq!(
+        refusal(wider, PointEnv::shards(2, 32)),
+        "this cannot change during a run: actor.layers.1.weight is F32 [16, 32], must be F32 [32, 32] for this config and robot"
+    );
+    let line = refusal(small(), PointEnv::shards(1, 32));
+    assert_eq!(line, "1 shards of environments for 2 workers");
+}
+
+#[test]
 fn run_saves_at_its_interval_keeps_the_last_and_stops_when_told() {
     let folder = tempfile::tempdir().unwrap();
     let config = PpoConfig {
@@ -141,11 +199,11 @@ fn run_saves_at_its_interval_keeps_the_last_and_stops_when_told() {
         ..small()
     };
     let stop = AtomicBool::new(false);
-    let observer = |learner: &Learner, _: &_| {
-        stop.store(learner.iteration() == 7, Ordering::Relaxed);
+    let observer = |runner: &Runner, _: &_| {
+        stop.store(runner.iteration() == 7, Ordering::Relaxed);
         ControlFlow::Continue(())
     };
-    learner(&config, 1)
+    runner(&config, 1)
         .run(Some(folder.path()), &stop, observer)
         .unwrap();
     let mut names: Vec<_> = fs::read_dir(folder.path())
@@ -159,13 +217,13 @@ fn run_saves_at_its_interval_keeps_the_last_and_stops_when_told() {
 #[test]
 fn a_checkpoint_that_cannot_be_written_harms_no_earlier_one() {
     let folder = tempfile::tempdir().unwrap();
-    let mut learner = learner(&small(), 1);
-    learner.iterate().unwrap();
-    let first = learner.save(folder.path()).unwrap();
-    learner.iterate().unwrap();
+    let mut runner = runner(&small(), 1);
+    runner.iterate().unwrap();
+    let first = runner.save(folder.path()).unwrap();
+    runner.iterate().unwrap();
     // A file where the temporary folder should go.
     fs::write(folder.path().join(".checkpoint-2.partial"), "in the way").unwrap();
-    let error = learner.save(folder.path()).unwrap_err().to_string();
+    let error = runner.save(folder.path()).unwrap_err().to_string();
     assert!(
         error.contains(".checkpoint-2.partial") && !error.contains('\n'),
         "{error}"
@@ -174,7 +232,7 @@ fn a_checkpoint_that_cannot_be_written_harms_no_earlier_one() {
         checkpoint::latest(folder.path()).unwrap(),
         Some(first.clone())
     );
-    assert!(learner.resume(&first).unwrap().environments);
+    assert!(runner.resume(&first).unwrap().environments);
 }
 
 /// Leaves the beginning: what follows in `learner.toml` has defaults.
@@ -186,28 +244,27 @@ fn cut(path: &Path) {
 #[test]
 fn damaged_or_foreign_checkpoints_are_refused_with_one_line() {
     let folder = tempfile::tempdir().unwrap();
-    let mut learner = learner(&small(), 1);
-    let refusal = |learner: &mut Learner, path: &Path| {
-        let line = learner.resume(path).unwrap_err().to_string();
+    let mut runner = runner(&small(), 1);
+    let refusal = |runner: &mut Runner, path: &Path| {
+        let line = runner.resume(path).unwrap_err().to_string();
         assert!(!line.contains('\n'), "{line}");
         line
     };
     assert!(
-        refusal(&mut learner, &folder.path().join("nothing"))
-            .contains("learner.toml: No such file")
+        refusal(&mut runner, &folder.path().join("nothing")).contains("learner.toml: No such file")
     );
 
     for file in ["learner.toml", "learner.safetensors", "envs-0.bin"] {
-        let path = learner.save(folder.path()).unwrap();
+        let path = runner.save(folder.path()).unwrap();
         cut(&path.join(file));
-        assert!(refusal(&mut learner, &path).contains(file), "{file}");
+        assert!(refusal(&mut runner, &path).contains(file), "{file}");
     }
-    let path = learner.save(folder.path()).unwrap();
+    let path = runner.save(folder.path()).unwrap();
     let wider = PpoConfig {
         hidden: vec![32, 32],
         ..small()
     };
-    let mut other = Learner::new(wider, PointEnv::shards(2, 32), 1).unwrap();
+    let mut other = Runner::new(wider, PointEnv::shards(2, 32), 1).unwrap();
     let line = refusal(&mut other, &path);
     assert!(
         line.contains("actor.layers.1.weight is F32 [16, 32], must be F32 [32, 32]"),
@@ -217,9 +274,9 @@ fn damaged_or_foreign_checkpoints_are_refused_with_one_line() {
         name: Algorithm::PpoLagrangian,
         ..small()
     };
-    let mut other = Learner::new(with_costs, PointEnv::shards(2, 32), 1).unwrap();
+    let mut other = Runner::new(with_costs, PointEnv::shards(2, 32), 1).unwrap();
     let line = refusal(&mut other, &path);
     assert!(line.contains("has no tensor cost_critic"), "{line}");
     // Not touched by all that.
-    learner.iterate().unwrap();
+    runner.iterate().unwrap();
 }

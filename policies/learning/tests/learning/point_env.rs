@@ -105,7 +105,7 @@ impl VecEnv for PointEnv {
                 out.done[i] = Done::Terminated;
                 point.reset();
             } else if point.age == EPISODE_STEPS {
-                out.done[i] = Done::TimedOut;
+                out.done[i] = Done::Timeout;
                 out.terminal_observations[2 * i..2 * i + 2].copy_from_slice(&point.observation());
                 point.reset();
             }

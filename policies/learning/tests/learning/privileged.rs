@@ -1,6 +1,6 @@
 //! Critics that see more than the actor, and networks that begin with those of another run.
 
-use learning::{KnownInputs, Learner};
+use learning::{KnownInputs, Runner};
 use policies::training::{PpoConfig, Scalar, StepOut, VecEnv};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -91,8 +91,8 @@ impl VecEnv for Lucky {
     }
 }
 
-fn learner(env: impl VecEnv + 'static) -> Learner {
-    Learner::new(small(), vec![Box::new(env)], 1).unwrap()
+fn runner(env: impl VecEnv + 'static) -> Runner {
+    Runner::new(small(), vec![Box::new(env)], 1).unwrap()
 }
 
 #[test]
@@ -103,17 +103,17 @@ fn a_critic_learns_from_what_the_actor_does_not_see() {
         lambda: 0.0,
         ..small()
     };
-    let mut learner = Learner::new(config, vec![Box::new(Lucky::new(128, 2))], 1).unwrap();
-    let reports: Vec<_> = (0..40).map(|_| learner.iterate().unwrap()).collect();
-    let explained = reports[39].explained_variance;
+    let mut runner = Runner::new(config, vec![Box::new(Lucky::new(128, 2))], 1).unwrap();
+    let reports: Vec<_> = (0..40).map(|_| runner.iterate().unwrap()).collect();
+    let explained = reports[39].learner("explained_variance").unwrap();
     assert!(explained > 0.8, "{explained}");
-    assert_eq!(learner.actor_layers()[0].inputs, 2);
+    assert_eq!(runner.actor_layers()[0].inputs, 2);
 }
 
 #[test]
 fn networks_begin_as_they_were_and_take_no_notice_of_new_inputs() {
     let dir = tempfile::tempdir().unwrap();
-    let mut old = learner(PointEnv::new(64, 0));
+    let mut old = runner(PointEnv::new(64, 0));
     for _ in 0..5 {
         old.iterate().unwrap();
     }
@@ -122,7 +122,7 @@ fn networks_begin_as_they_were_and_take_no_notice_of_new_inputs() {
     let expected = old.mean_actions(observations.as_flattened());
 
     // The critic sees more.
-    let mut new = learner(Lucky::new(64, 2));
+    let mut new = runner(Lucky::new(64, 2));
     let inputs = KnownInputs {
         actor_before: 2,
         observation_before: 2,
@@ -131,16 +131,16 @@ fn networks_begin_as_they_were_and_take_no_notice_of_new_inputs() {
     new.begin_from(&checkpoint, &inputs).unwrap();
     assert_eq!(new.mean_actions(observations.as_flattened()), expected);
     assert_eq!((new.iteration(), new.policy_steps()), (0, 0));
-    assert!(new.iterate().unwrap().kl.is_finite());
+    assert!(new.iterate().unwrap().learner("kl").unwrap().is_finite());
 
     // The actor sees more.
-    let mut new = learner(Lucky::new(64, 3));
+    let mut new = runner(Lucky::new(64, 3));
     new.begin_from(&checkpoint, &inputs).unwrap();
     let with_luck = observations.map(|[x, distance]| [x, distance, 5.0]);
     assert_eq!(new.mean_actions(with_luck.as_flattened()), expected);
 
     // Elements in another place.
-    let mut new = learner(PointEnv::new(64, 0));
+    let mut new = runner(PointEnv::new(64, 0));
     let swapped = KnownInputs {
         same: vec![Some(1), Some(0)],
         ..inputs
@@ -156,12 +156,12 @@ fn networks_begin_as_they_were_and_take_no_notice_of_new_inputs() {
 #[test]
 fn networks_of_another_size_are_refused_with_one_line() {
     let dir = tempfile::tempdir().unwrap();
-    let checkpoint = learner(PointEnv::new(8, 0)).save(dir.path()).unwrap();
+    let checkpoint = runner(PointEnv::new(8, 0)).save(dir.path()).unwrap();
     let other = PpoConfig {
         hidden: vec![24, 16],
         ..small()
     };
-    let mut other = Learner::new(other, vec![Box::new(PointEnv::new(8, 0))], 1).unwrap();
+    let mut other = Runner::new(other, vec![Box::new(PointEnv::new(8, 0))], 1).unwrap();
     let inputs = KnownInputs {
         actor_before: 2,
         observation_before: 2,

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use learning::{RayLearner, RayLearningError, RayView, Regression};
+use learning::{RayLearner, RayView, Regression, RegressionError};
 use nalgebra::{Isometry3, Vector3};
 use policies::{
     RaySpec,
@@ -60,7 +60,7 @@ fn run(learner: &mut RayLearner<'_>, stop_after: u64) {
     }
     if stop_after == 0 {
         learner
-            .run::<RayLearningError>(None, &stop, |_, _| Ok(()))
+            .run::<RegressionError>(None, &stop, |_, _| Ok(()))
             .unwrap();
     }
 }
@@ -116,6 +116,24 @@ fn a_resumed_run_ends_with_the_same_bits_and_another_seed_does_not() {
         error.contains("rays.safetensors") && error.contains("not a whole checkpoint"),
         "{error}"
     );
+}
+
+#[test]
+fn checkpoints_that_held_their_steps_as_a_tensor_are_still_read() {
+    let samples = samples(64);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rays.safetensors");
+    let view = view(RayNetworkKind::Tsdf);
+    let mut first = RayLearner::new(config(2), view.clone(), &samples, 0, 3).unwrap();
+    first.step().unwrap();
+    first.save(&path).unwrap();
+    let mut tensors = tch::Tensor::read_safetensors(&path).unwrap();
+    tensors.push(("steps".to_owned(), tch::Tensor::from(1_i64)));
+    tch::Tensor::write_safetensors(&tensors, &path).unwrap();
+    let mut second = RayLearner::new(config(2), view, &samples, 0, 3).unwrap();
+    second.load(&path).unwrap();
+    assert_eq!(second.steps(), 1);
+    assert!(first.layers() == second.layers());
 }
 
 #[test]

@@ -10,6 +10,7 @@ use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
 use policies::{
     Bundle, RayScan,
     depth::{Intrinsics, RayPredictor},
+    spec::role,
 };
 use rayon::prelude::*;
 use robots::Robot;
@@ -100,9 +101,8 @@ pub fn measure(config: &Config, bundle: &Bundle, duration: Duration) -> Result<D
     });
 
     let network = bundle
-        .rays
-        .as_ref()
-        .map(|_| bundle.ray_network())
+        .has(role::RAYS)
+        .then(|| bundle.ray_network())
         .transpose()?;
     let multiplications = network.as_ref().map(|network| network.multiplications());
     let predict_us = network

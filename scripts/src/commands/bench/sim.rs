@@ -11,14 +11,14 @@ use std::{
 use anyhow::Result;
 use policies::{
     rays::RayScan,
-    training::{Done, StepOut, TimeShares, VecEnv},
+    training::{Done, StepOut, Times, VecEnv},
 };
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg32;
 use robots::{Robot, RobotState};
 use serde::Serialize;
 use sim::{
-    engine::{self, EngineKind, EpisodeStart, Instructions, PhysicsState},
+    engine::{self, EngineKind, EpisodeStart, PhysicsState},
     env::agile_shards,
     scene::Obstacle,
     sensors::RayCaster,
@@ -44,12 +44,13 @@ pub struct SimReport {
     /// Policy steps of single environments: physics, observations, noise, rewards, resets, curriculum.
     env_steps_per_second: f64,
     /// Where the time of the whole step goes.
-    time_shares: TimeShares,
+    #[serde(serialize_with = "super::fractions")]
+    time_shares: Times,
 }
 
 impl SimReport {
     /// What the bar of this report says, and its parts.
-    pub fn bar(&self) -> (String, TimeShares) {
+    pub fn bar(&self) -> (String, Times) {
         let label = format!(
             "{} on {}, {} threads: {} policy steps/s",
             self.engine,
@@ -57,7 +58,7 @@ impl SimReport {
             self.threads,
             short(self.env_steps_per_second)
         );
-        (label, self.time_shares)
+        (label, self.time_shares.clone())
     }
 }
 
@@ -77,14 +78,18 @@ pub fn measure(config: &Config, duration: Duration) -> Result<SimReport> {
         robot: robot.name.clone(),
         engine: config.env.engine,
         threads: config.threads,
-        lanes: match config.env.engine {
-            EngineKind::Rapier => 1,
-            EngineKind::Batch => Instructions::with_lanes(config.env.lanes)?.lanes(),
-        },
+        lanes: engine::build_with_lanes(
+            config.env.engine,
+            &robot,
+            &config.env.physics,
+            1,
+            config.env.lanes,
+        )?
+        .lanes(),
         num_envs: config.env.num_envs,
         robot_steps_per_second,
         env_steps_per_second: total_rate(environments, duration),
-        time_shares: time_shares(&mut first, duration / 4),
+        time_shares: times(&mut first, duration / 4),
     })
 }
 
@@ -157,7 +162,7 @@ fn physics_worker(robot: &Arc<Robot>, config: &Config, worker: usize) -> Result<
         engine.step(&targets);
         for index in 0..count {
             engine.read(index, &mut physics);
-            physics.write_robot_state(1.0, &mut state);
+            physics.write_robot_state(&mut state);
             rays.cast(&state, &start.obstacles, step as f32 * step_s, &mut scan);
         }
         step += 1;
@@ -175,16 +180,22 @@ fn ring_of_cylinders() -> Vec<Obstacle> {
 }
 
 /// Where the time of one worker's environments goes.
-fn time_shares(env: &mut impl VecEnv, duration: Duration) -> TimeShares {
+fn times(env: &mut impl VecEnv, duration: Duration) -> Times {
     let mut steps = NoiseDriven::new(env);
     steps.step(env);
     env.take_times();
     let begin = Instant::now();
-    let mut step_s = 0.0;
-    while step_s == 0.0 || begin.elapsed() < duration {
-        step_s += steps.step(env);
+    loop {
+        steps.step(env);
+        if begin.elapsed() >= duration {
+            break;
+        }
     }
-    TimeShares::new(&env.take_times(), step_s, 0.0, 0.0)
+    let mut times = env.take_times();
+    for learning in ["inference", "update"] {
+        times.add(learning, 0.0);
+    }
+    times
 }
 
 fn environment_worker(mut env: impl VecEnv + 'static) -> Work {
@@ -221,8 +232,8 @@ impl NoiseDriven {
         }
     }
 
-    /// Steps all environments; returns how long that took, s.
-    fn step(&mut self, env: &mut impl VecEnv) -> f64 {
+    /// Steps all environments.
+    fn step(&mut self, env: &mut impl VecEnv) {
         let out = StepOut {
             observations: &mut self.observations,
             rewards: &mut self.rewards,
@@ -230,8 +241,6 @@ impl NoiseDriven {
             done: &mut self.done,
             terminal_observations: &mut self.terminal_observations,
         };
-        let begin = Instant::now();
         env.step(&self.actions, out);
-        begin.elapsed().as_secs_f64()
     }
 }

@@ -3,10 +3,11 @@
 use std::{hint::black_box, time::Duration, time::Instant};
 
 use anyhow::Result;
-use controller::{ControlInput, Controller, Method, Mode, TwistIndices, TwistSearch};
+use controller::{ControlInput, Controller, Method, Mode, TwistSearch};
 use policies::{
-    Activation, Bundle, GoalYaw, Layout, Linear, Member, Provenance, Quantity, RaySpec,
-    ReachAvoidMember,
+    Bundle, GoalYaw, Layout, Linear, PolicySpec, RaySpec,
+    observation::terms,
+    spec::{NetworkSpec, Provenance, role},
 };
 use robots::Robot;
 use serde::Serialize;
@@ -49,21 +50,14 @@ pub fn measure(
         }
     };
     let mut settings = config.controller.clone();
-    let (mut value, member) = bundle.reach_avoid(&robot)?;
-    let threshold = settings.switch.threshold.unwrap_or(member.threshold);
+    let (mut value, layout) = bundle.reach_avoid(&robot)?;
+    let switch = settings.switch.over(&bundle.switch());
+    let threshold = switch.threshold;
     // So low that recovery always acts, on any twist: the longest way through a cycle.
     settings.switch.threshold = Some(-0.999_999);
-    settings.switch.min_gain = Some(-2.0);
+    settings.switch.min_improvement = Some(-2.0);
     let mut controller = Controller::new(&robot, bundle, Method::Abs, &settings)?;
-
-    let layout = Layout::reach_avoid(&robot, &bundle.spec.rays);
-    let start = |quantity| layout.range(quantity).map_or(0, |range| range.start);
-    let indices = TwistIndices {
-        linear_velocity: start(Quantity::LinearVelocityBase),
-        angular_velocity: start(Quantity::AngularVelocityBase),
-    };
-    let mut search = TwistSearch::new(settings.switch.search.clone(), indices, layout.dim())
-        .looking_ahead(&layout, &bundle.spec.rays);
+    let mut search = TwistSearch::of_layout(&switch.search, &layout, &bundle.spec.rays);
     let goal = GoalYaw {
         x_m: 5.0,
         y_m: 1.0,
@@ -99,7 +93,7 @@ pub fn measure(
     Ok(SwitchReport {
         robot: robot.name,
         networks: networks.to_owned(),
-        steps_of_search: settings.switch.search.steps,
+        steps_of_search: switch.search.steps,
         cycles: cycle_us.len(),
         value_us: Percentiles::new(value_us),
         search_us: Percentiles::new(search_us),
@@ -139,24 +133,21 @@ pub(super) fn random_bundle(robot: &Robot, rays: &RaySpec) -> Result<Bundle> {
         };
         widths.windows(2).map(layer).collect()
     };
-    type Make = fn(&Layout, f32, Activation, Vec<Linear>, Provenance) -> Member;
-    let policy = |make: Make, layout: &Layout| {
-        let widths = [layout.dim(), 512, 256, 128, robot.num_joints()];
-        let scale = robot.control.action_scale;
-        let provenance = Provenance::default();
-        make(layout, scale, Activation::Elu, layers(&widths), provenance)
-    };
-    let agile = policy(Member::agile, &Layout::agile(robot, rays));
-    let layout = Layout::reach_avoid(robot, rays);
-    Ok(Bundle {
-        reach_avoid: Some(ReachAvoidMember::new(
-            &layout,
-            agile.weights_hash()?,
-            layers(&[layout.dim(), 64, 64, 1]),
-            Provenance::default(),
-        )),
-        recovery: Some(policy(Member::recovery, &Layout::recovery(robot, rays))),
-        agile: Some(agile),
-        ..Bundle::new(robot, rays)
-    })
+    let mut bundle = Bundle::new(PolicySpec::new(robot, rays, 0.02));
+    let scale = robot.control.action_scale;
+    for (role, terms) in [
+        (role::AGILE, terms::agile(rays)),
+        (role::RECOVERY, terms::recovery()),
+    ] {
+        let inputs = Layout::new(&terms, &bundle.spec.robot, rays)?.dim();
+        let spec = NetworkSpec::policy(role, terms, scale, Provenance::default());
+        let layers = layers(&[inputs, 512, 256, 128, robot.num_joints()]);
+        bundle.insert(role, spec, layers)?;
+    }
+    let terms = terms::reach_avoid(rays);
+    let inputs = Layout::new(&terms, &bundle.spec.robot, rays)?.dim();
+    let agile = bundle.spec.network(role::AGILE)?.sha256.clone();
+    let spec = NetworkSpec::value(terms, &agile, Provenance::default());
+    bundle.insert(role::REACH_AVOID, spec, layers(&[inputs, 64, 64, 1]))?;
+    Ok(bundle)
 }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use anyhow::Result;
-use learning::Processes;
-use policies::training::{Device, Precision, TimeShares};
+use learning::{Processes, precision_of};
+use policies::training::{Device, Precision, Times};
 use robots::Robot;
 use serde::Serialize;
 use sim::engine::EngineKind;
@@ -16,7 +16,7 @@ use super::with_threads;
 use crate::{
     config::Config,
     run::progress::short,
-    train::{goes_on, learner},
+    train::{goes_on, runner},
 };
 
 /// The first iterations allocate, and resets come all at once.
@@ -39,12 +39,13 @@ pub struct TrainReport {
     collect_share: f64,
     update_share: f64,
     /// Where the time goes.
-    time_shares: TimeShares,
+    #[serde(serialize_with = "super::fractions")]
+    time_shares: Times,
 }
 
 impl TrainReport {
     /// What the bar of this report says, and its parts.
-    pub fn bar(&self) -> (String, TimeShares) {
+    pub fn bar(&self) -> (String, Times) {
         let label = format!(
             "{} on {}, {} x {} workers, {} epochs: {} policy steps/s",
             self.hidden
@@ -58,7 +59,7 @@ impl TrainReport {
             self.epochs,
             short(self.policy_steps_per_second)
         );
-        (label, self.time_shares)
+        (label, self.time_shares.clone())
     }
 }
 
@@ -67,27 +68,18 @@ pub fn measure(config: &Config, duration: Duration) -> Result<Option<TrainReport
     let processes = Processes::join()?;
     let config = &goes_on(&processes, with_threads(config.clone(), processes.size()))?;
     let robot = Arc::new(Robot::load(&config.robot)?);
-    let mut learner = goes_on(&processes, learner(config, &robot, &processes))?;
+    let mut runner = goes_on(&processes, runner(config, &robot, &processes))?;
     for _ in 0..WARM_UP_ITERATIONS {
-        learner.iterate()?;
+        runner.iterate()?;
     }
-    let (begin, first_step) = (Instant::now(), learner.policy_steps());
-    let mut collect_s = 0.0;
-    let mut shares_s = [0.0; 6];
-    let mut iterations_s = 0.0;
-    while learner.agree(iterations_s == 0.0 || begin.elapsed() < duration)? {
+    let (begin, first_step) = (Instant::now(), runner.policy_steps());
+    let (mut iterations_s, mut times) = (0.0, Times::default());
+    while runner.agree(iterations_s == 0.0 || begin.elapsed() < duration)? {
         let iteration = Instant::now();
-        let report = learner.iterate()?;
-        let iteration_s = iteration.elapsed().as_secs_f64();
-        collect_s += report.collect_share * iteration_s;
-        for (sum_s, (_, share)) in shares_s.iter_mut().zip(report.time_shares.named()) {
-            *sum_s += share * iteration_s;
-        }
-        iterations_s += iteration_s;
+        times.add_all(&runner.iterate()?.times);
+        iterations_s += iteration.elapsed().as_secs_f64();
     }
-    let collect_share = collect_s / iterations_s;
-    let [physics, rays, rewards, observations, inference, update] =
-        shares_s.map(|share_s| share_s / iterations_s);
+    let update_share = times.fraction("update");
     let report = TrainReport {
         robot: robot.name.clone(),
         engine: config.env.engine,
@@ -96,19 +88,12 @@ pub fn measure(config: &Config, duration: Duration) -> Result<Option<TrainReport
         num_envs: config.env.num_envs,
         hidden: config.algorithm.hidden.clone(),
         epochs: config.algorithm.epochs,
-        precision: learner.precision(),
+        precision: precision_of(&config.algorithm),
         device: config.algorithm.device,
-        policy_steps_per_second: (learner.policy_steps() - first_step) as f64 / iterations_s,
-        collect_share,
-        update_share: 1.0 - collect_share,
-        time_shares: TimeShares {
-            physics,
-            rays,
-            rewards,
-            observations,
-            inference,
-            update,
-        },
+        policy_steps_per_second: (runner.policy_steps() - first_step) as f64 / iterations_s,
+        collect_share: 1.0 - update_share,
+        update_share,
+        time_shares: times,
     };
     Ok((processes.rank() == 0).then_some(report))
 }

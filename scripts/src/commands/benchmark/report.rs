@@ -26,7 +26,7 @@ const COLUMNS: [&str; 6] = [
     "",
     "reach %",
     "collision %",
-    "time-out %",
+    "timeout %",
     "mean m/s",
     "peak m/s",
 ];
@@ -74,7 +74,7 @@ impl Row {
                 &mut pooled.collision_ci95,
             ),
             (
-                Outcome::TimeOut,
+                Outcome::Timeout,
                 &mut pooled.time_out_rate,
                 &mut pooled.time_out_ci95,
             ),

@@ -1,8 +1,9 @@
 //! Every policy step of single episodes as CSV: where the robot was, and what the switch decided.
 
 use anyhow::Result;
+use controller::Mode;
 use serde::Serialize;
-use sim::eval::{EpisodeRecord, Mode};
+use sim::eval::EpisodeRecord;
 
 /// Units are in the names; positions are of the base in the world frame.
 #[derive(Serialize)]

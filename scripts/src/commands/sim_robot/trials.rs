@@ -3,12 +3,12 @@
 use std::fs;
 
 use anyhow::Result;
-use controller::deploy::State;
+use controller::{Method, deploy::State};
 use policies::file::write_atomic;
 use serde::Serialize;
 use sim::{
     engine::PhysicsConfig,
-    eval::{EpisodeRecord, EvalConfig, Evaluation, Method, Outcome, Trial},
+    eval::{EpisodeRecord, Evaluation, Outcome, Trial},
     scene::TestScene,
 };
 use sim_ros2::STEP_S;
@@ -39,26 +39,24 @@ pub fn compare(command: &SimRobotCommand, session: &mut Session, trials: u64) ->
     let (config_path, bundle_path) = command.prepare(session)?;
     let bundle = policies::Bundle::load(&bundle_path)?;
     let episodes: Vec<u64> = (0..trials).collect();
-    let evaluate = |config: &EvalConfig| -> Result<Vec<EpisodeRecord>> {
+    let evaluate = |physics: &PhysicsConfig| -> Result<Vec<EpisodeRecord>> {
         let evaluation = Evaluation::new(
             &session.robot,
             &bundle,
             command.method,
-            config,
+            &session.config.eval,
+            physics,
             &session.config.controller,
             session.config.seed,
         )?;
         Ok(evaluation.run(&episodes, false, &|| ())?)
     };
-    let eval = &session.config.eval;
-    let records = evaluate(eval)?;
-    let fine_records = evaluate(&EvalConfig {
-        physics: PhysicsConfig {
-            step_s: STEP_S,
-            decimation: (eval.physics.policy_step_s() / STEP_S).round() as usize,
-            ..eval.physics.clone()
-        },
-        ..eval.clone()
+    let physics = &session.config.physics;
+    let records = evaluate(physics)?;
+    let fine_records = evaluate(&PhysicsConfig {
+        step_s: STEP_S,
+        decimation: (physics.policy_step_s() / STEP_S).round() as usize,
+        ..physics.clone()
     })?;
     let mut rows = Vec::new();
     for (record, fine) in records.iter().zip(&fine_records) {
@@ -122,7 +120,7 @@ impl Session {
             let over = match run {
                 true => {
                     let physics = self.simulated.simulated().physics();
-                    trial.see(&self.robot, physics, STEP_S)
+                    trial.observe(&self.robot, physics, STEP_S)
                 }
                 // It has stopped, or has never begun: it says why.
                 false => waited_s > WITHIN_S || deploy.0.try_wait()?.is_some(),
@@ -163,7 +161,7 @@ fn summary(robot: &str, method: Method, rows: &[TrialRow]) -> String {
         rows.len(),
         1e3 * STEP_S
     );
-    for outcome in [Outcome::Reach, Outcome::Collision, Outcome::TimeOut] {
+    for outcome in [Outcome::Reach, Outcome::Collision, Outcome::Timeout] {
         let over_dds = share(outcome, &|row| row.over_dds);
         let in_eval = share(outcome, &|row| Some(row.in_eval));
         let fine = share(outcome, &|row| Some(row.in_eval_fine));

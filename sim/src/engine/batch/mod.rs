@@ -135,6 +135,18 @@ impl BatchEngine {
     }
 }
 
+/// As the table of engines builds it: with so many lanes, or the most that the CPU has for 0.
+pub(super) fn build(
+    robot: &Robot,
+    config: &PhysicsConfig,
+    num_robots: usize,
+    lanes: usize,
+) -> Result<Box<dyn Engine>, EngineError> {
+    let instructions = Instructions::with_lanes(lanes)?;
+    let engine = BatchEngine::with_instructions(robot, config, num_robots, instructions)?;
+    Ok(Box::new(engine))
+}
+
 fn with_lanes<L: Lanes>(
     robot: &Robot,
     config: &PhysicsConfig,
@@ -162,6 +174,10 @@ fn with_lanes<L: Lanes>(
 impl Engine for BatchEngine {
     fn num_robots(&self) -> usize {
         self.engine.num_robots()
+    }
+
+    fn lanes(&self) -> usize {
+        self.engine.lanes()
     }
 
     fn reset(&mut self, index: usize, start: &EpisodeStart) -> Result<(), EngineError> {
@@ -213,6 +229,10 @@ impl<L: Lanes, const N: usize> Blocks<L, N> {
 impl<L: Lanes, const N: usize> Engine for Blocks<L, N> {
     fn num_robots(&self) -> usize {
         self.num_robots
+    }
+
+    fn lanes(&self) -> usize {
+        L::LANES
     }
 
     fn reset(&mut self, index: usize, start: &EpisodeStart) -> Result<(), EngineError> {

@@ -116,9 +116,10 @@ impl<L: Lanes> SceneObstacle<L> {
                     (*axes.matrix()).into(),
                 )
             }
-            ObstacleShape::Rapier(_) => {
+            ObstacleShape::Ball { .. } | ObstacleShape::Cone { .. } => {
                 return Err(EngineError::UnsupportedObstacle(format!(
-                    "obstacle {obstacle:?}: the batch engine knows cylinders and boxes"
+                    "{:?}: the batch engine knows cylinders and boxes",
+                    obstacle.shape
                 )));
             }
         };

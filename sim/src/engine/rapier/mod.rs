@@ -60,6 +60,16 @@ impl RapierEngine {
     }
 }
 
+/// As the table of engines builds it; there are no lanes to choose.
+pub(super) fn build(
+    robot: &Robot,
+    config: &PhysicsConfig,
+    num_robots: usize,
+    _lanes: usize,
+) -> Result<Box<dyn Engine>, EngineError> {
+    Ok(Box::new(RapierEngine::new(robot, config, num_robots)?))
+}
+
 impl RapierEngine {
     /// Advances robot `index` by one physics step with one target per joint, as a motor controller takes them.
     pub fn step_motors(&mut self, index: usize, targets: &[MotorTarget]) {

@@ -2,7 +2,7 @@
 
 use nalgebra::{Point3, Vector3};
 use rapier3d::{
-    parry::shape::{Cuboid, Cylinder, Shape},
+    parry::shape::{Ball, Cone, Cuboid, Cylinder, Shape},
     prelude::*,
 };
 
@@ -21,7 +21,10 @@ fn with_shape<R>(obstacle: &Obstacle, f: impl FnOnce(&dyn Shape, Rotation) -> R)
         ObstacleShape::Box { half_extents_m } => {
             f(&Cuboid::new(convert::vector(half_extents_m)), orientation)
         }
-        ObstacleShape::Rapier(shape) => f(shape.as_ref(), orientation),
+        ObstacleShape::Ball { radius_m } => f(&Ball::new(*radius_m), orientation),
+        ObstacleShape::Cone { radius_m, height_m } => {
+            f(&Cone::new(0.5 * height_m, *radius_m), orientation)
+        }
     }
 }
 
@@ -29,10 +32,7 @@ fn with_shape<R>(obstacle: &Obstacle, f: impl FnOnce(&dyn Shape, Rotation) -> R)
 pub fn shape_and_pose(obstacle: &Obstacle) -> (SharedShape, Pose) {
     let position = convert::point(&obstacle.position_world);
     with_shape(obstacle, |shape, rotation| {
-        let shape = match &obstacle.shape {
-            ObstacleShape::Rapier(shape) => shape.clone(),
-            _ => SharedShape(shape.clone_dyn().into()),
-        };
+        let shape = SharedShape(shape.clone_dyn().into());
         (shape, Pose::from_parts(position, rotation))
     })
 }

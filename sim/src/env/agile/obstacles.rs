@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     env::config::uniform,
     random::Stream,
-    scene::{Obstacle, ObstacleShape},
+    scene::{CLEARANCE_M, Obstacle, ObstacleShape, goal_clearance_m},
 };
 
 /// Obstacles of a training episode: upright cylinders, of which some may walk, and boxes.
@@ -71,14 +71,10 @@ impl Default for ObstacleConfig {
     }
 }
 
-/// Nothing walks through start or goal, nor nearer to them than this, m.
-const WALKING_CLEARANCE_M: f32 = 0.5;
 /// Draws for a way.
 const WAYS: usize = 20;
 /// Draws for the place of a box.
 const PLACES: usize = 100;
-/// Half the width of a robot, m (method section 4).
-const ROBOT_RADIUS_M: f32 = 0.314;
 
 impl ObstacleConfig {
     /// Draws the obstacles of an episode at a level of the curriculum.
@@ -140,7 +136,7 @@ impl ObstacleConfig {
 
     /// Whether a goal may be here: a robot has room beside what stands, and nothing walks over it.
     pub(super) fn leaves_free(&self, obstacle: &Obstacle, goal: &Point2<f32>) -> bool {
-        let margin_m = 0.1 * self.radius_m + ROBOT_RADIUS_M;
+        let margin_m = goal_clearance_m(self.radius_m);
         let is_beside = match obstacle.shape {
             ObstacleShape::Cylinder { .. } => {
                 (obstacle.position_world.xy() - goal).norm() > self.radius_m + margin_m
@@ -148,7 +144,7 @@ impl ObstacleConfig {
             _ => obstacle.footprint_distance_m(goal) > margin_m,
         };
         let walks = obstacle.velocity_world.norm() > 0.0;
-        is_beside && (!walks || obstacle.nearest_footprint_distance_m(goal) > WALKING_CLEARANCE_M)
+        is_beside && (!walks || obstacle.nearest_footprint_distance_m(goal) > CLEARANCE_M)
     }
 
     /// Gives a cylinder a way past where it stands, if one is found that leaves the start free.
@@ -165,7 +161,7 @@ impl ObstacleConfig {
                 velocity_world,
                 ..cylinder.clone()
             };
-            if walking.nearest_footprint_distance_m(&start) >= WALKING_CLEARANCE_M {
+            if walking.nearest_footprint_distance_m(&start) >= CLEARANCE_M {
                 *cylinder = walking;
                 return;
             }

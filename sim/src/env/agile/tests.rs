@@ -33,7 +33,7 @@ impl Case {
         physics.calf_force_n[2] = self.calf_force_n;
         physics.position_world = Point3::new(0.0, 0.0, 0.3);
         let mut state = RobotState::zero(12, 4);
-        physics.write_robot_state(1.0, &mut state);
+        physics.write_robot_state(&mut state);
         let mut episode = AgileEpisode {
             goal: Goal {
                 position_world: self.goal.into(),
@@ -80,7 +80,12 @@ impl Case {
 
 fn layout(robot: &Robot) -> Layout {
     let rays = RaySpec::default();
-    Layout::new(&policies::observation::terms::agile(&rays), &robot.into(), &rays).unwrap()
+    Layout::new(
+        &policies::observation::terms::agile(&rays),
+        &robot.into(),
+        &rays,
+    )
+    .unwrap()
 }
 
 fn task(robot: &Robot) -> AgileTask {

@@ -12,7 +12,7 @@ fn value(term: fn(&StepContext) -> f32, change: impl Fn(&mut PhysicsState)) -> f
     }
     change(&mut physics);
     let mut state = RobotState::zero(12, 4);
-    physics.write_robot_state(CONTACT_FORCE_N, &mut state);
+    physics.write_robot_state(&mut state);
     let previous_velocity: JointVec = [1.0; 12].into_iter().collect();
     term(&StepContext {
         limits: &SoftLimits::new(&robot),
@@ -160,5 +160,5 @@ fn weights_multiply_and_keep_the_order_of_the_names() {
     let at = |name: &str| terms[Regularizers::NAMES.iter().position(|n| *n == name).unwrap()];
     assert_eq!(at("foot_horizontal_contact"), -100.0);
     assert_eq!(at("thigh_contact"), 0.0);
-    assert!(context.collides());
+    assert!(context.physics.collision().is_some());
 }

@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Passage, TestbedError, check_range, range_error};
 use crate::{
-    env::uniform,
-    random::Stream,
-    scene::{ObjectKind, Obstacle, ObstacleShape},
+    random::{Stream, uniform},
+    scene::{CLEARANCE_M, ObjectKind, Obstacle, ObstacleShape},
 };
 
 /// Obstacles that are placed as one. Ranges are `[low, high]`, in the world frame.
@@ -61,8 +60,6 @@ pub enum Part {
     },
 }
 
-/// Free space between the outline of a group and the start or the goal, m.
-const CLEARANCE_M: f32 = 0.5;
 /// Points of the passage that are looked at.
 const PASSAGE_POINTS: usize = 100;
 /// Draws for a place.

@@ -1,5 +1,5 @@
 //! The scenes of the test. Those of the paper: cylinders between a start and a goal, with a passage left open
-//! (method section 10; paper, section VI-A). A scene file changes them, and adds other obstacles, ground and payload.
+//! (docs/method.md, Evaluation; paper, section VI-A). A scene file changes them, and adds other obstacles, ground and payload.
 
 mod group;
 mod shipped;
@@ -14,9 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::{Dynamics, EpisodeStart},
-    env::uniform,
-    random::{Stream, stream},
-    scene::{HeightField, Obstacle, Terrain},
+    random::{Stream, stream, uniform},
+    scene::{HeightField, Obstacle, Terrain, goal_clearance_m},
 };
 
 pub use group::{ObstacleGroup, Part};
@@ -28,16 +27,8 @@ pub use shipped::SceneError;
 pub struct TestbedConfig {
     /// What the scene is called in results.
     pub name: String,
-    /// Number of cylinders.
-    pub obstacles: usize,
-    /// Radius of the cylinders, m.
-    pub radius_m: f32,
-    /// Height of the cylinders, m.
-    pub height_m: f32,
-    /// Where the cylinders' centres are drawn, m.
-    pub obstacle_x_m: [f32; 2],
-    /// Where the cylinders' centres are drawn, m. The passage may push one out by `passage_m`.
-    pub obstacle_y_m: [f32; 2],
+    /// The cylinders.
+    pub obstacles: CylinderConfig,
     /// Where the goal is drawn, m.
     pub goal_x_m: [f32; 2],
     /// Where the goal is drawn, m.
@@ -60,6 +51,38 @@ pub struct TestbedConfig {
     pub groups: Vec<ObstacleGroup>,
 }
 
+/// Upright cylinders of one size. Ranges are [low, high] in the world frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a table; the number of cylinders is `obstacles.count`"
+)]
+pub struct CylinderConfig {
+    /// Number of cylinders.
+    pub count: usize,
+    /// Radius, m.
+    pub radius_m: f32,
+    /// Height, m.
+    pub height_m: f32,
+    /// Centre x, m.
+    pub x_m: [f32; 2],
+    /// Centre y, m. The passage may push one out by `passage_m`.
+    pub y_m: [f32; 2],
+}
+
+impl Default for CylinderConfig {
+    fn default() -> Self {
+        Self {
+            count: 8,
+            radius_m: 0.4,
+            height_m: 1.0,
+            x_m: [1.5, 7.0],
+            y_m: [-2.0, 2.0],
+        }
+    }
+}
+
 /// Name of the paper's test.
 pub const CYLINDERS: &str = "cylinders";
 
@@ -67,11 +90,7 @@ impl Default for TestbedConfig {
     fn default() -> Self {
         Self {
             name: CYLINDERS.to_owned(),
-            obstacles: 8,
-            radius_m: 0.4,
-            height_m: 1.0,
-            obstacle_x_m: [1.5, 7.0],
-            obstacle_y_m: [-2.0, 2.0],
+            obstacles: CylinderConfig::default(),
             goal_x_m: [6.0, 7.5],
             goal_y_m: [-1.5, 1.5],
             start_xy_m: 0.1,
@@ -101,7 +120,7 @@ pub enum TestbedError {
     },
     /// Obstacles cover the goals.
     #[error(
-        "no free goal in {0} draws: take fewer `obstacles`, a smaller `radius_m`, or goals elsewhere"
+        "no free goal in {0} draws: take a smaller `obstacles.count` or `obstacles.radius_m`, or goals elsewhere"
     )]
     NoFreeGoal(usize),
     /// A group covers the start, the goal or the passage.
@@ -150,11 +169,6 @@ pub struct Passage {
     end_slope: f32,
 }
 
-/// Free space around the goal: 1.1 radii and 0.314 m (method section 4).
-fn blocked_radius_m(obstacle_radius_m: f32) -> f32 {
-    1.1 * obstacle_radius_m + 0.314
-}
-
 const GOAL_DRAWS: usize = 1000;
 
 impl TestbedConfig {
@@ -163,7 +177,11 @@ impl TestbedConfig {
     /// # Errors
     /// The first key that is out of range.
     pub fn validate(&self) -> Result<(), TestbedError> {
-        for (key, value) in [("radius_m", self.radius_m), ("height_m", self.height_m)] {
+        let obstacles = &self.obstacles;
+        for (key, value) in [
+            ("obstacles.radius_m", obstacles.radius_m),
+            ("obstacles.height_m", obstacles.height_m),
+        ] {
             if !(value > 0.0 && value.is_finite()) {
                 return range_error(key, value, "positive");
             }
@@ -179,8 +197,8 @@ impl TestbedConfig {
             }
         }
         for (key, range) in [
-            ("obstacle_x_m", self.obstacle_x_m),
-            ("obstacle_y_m", self.obstacle_y_m),
+            ("obstacles.x_m", obstacles.x_m),
+            ("obstacles.y_m", obstacles.y_m),
             ("goal_x_m", self.goal_x_m),
             ("goal_y_m", self.goal_y_m),
             ("friction", self.friction),
@@ -265,11 +283,12 @@ impl TestScene {
         let start_yaw_rad = around_zero(config.start_yaw_rad, stream);
         let friction = uniform(config.friction, stream);
         let noise_seed = stream.next_u64();
-        let centres: Vec<_> = (0..config.obstacles)
+        let cylinders = &config.obstacles;
+        let centres: Vec<_> = (0..cylinders.count)
             .map(|_| {
                 Point2::new(
-                    uniform(config.obstacle_x_m, stream),
-                    uniform(config.obstacle_y_m, stream),
+                    uniform(cylinders.x_m, stream),
+                    uniform(cylinders.y_m, stream),
                 )
             })
             .collect();
@@ -286,13 +305,13 @@ impl TestScene {
             };
             let centres = centres.iter().map(|c| passage.clear(*c, config.passage_m));
             let centres: Vec<_> = centres.collect();
-            let blocked_m = blocked_radius_m(config.radius_m);
+            let blocked_m = cylinders.radius_m + goal_clearance_m(cylinders.radius_m);
             if centres.iter().any(|c| (c - goal).norm() < blocked_m) {
                 continue;
             }
             let to_goal: Vector2<f32> = goal - start_world;
             let mut obstacles: Vec<_> = (centres.iter())
-                .map(|c| Obstacle::cylinder(c.x, c.y, config.radius_m, config.height_m))
+                .map(|c| Obstacle::cylinder(c.x, c.y, cylinders.radius_m, cylinders.height_m))
                 .collect();
             // What is drawn from here on is not in the paper's test, whose episodes stay as they are.
             for (index, group) in config.groups.iter().enumerate() {

@@ -24,7 +24,13 @@ const SHIPPED: [(&str, &str); 10] = shipped![
     "slippery",
 ];
 
-/// A scene that cannot be had.
+/// Keys of older scene files, and what they are now.
+const RENAMED: [(&str, &str); 2] = [
+    ("obstacle_x_m", "obstacles.x_m"),
+    ("obstacle_y_m", "obstacles.y_m"),
+];
+
+/// A scene that cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum SceneError {
     /// No such name.
@@ -98,7 +104,17 @@ impl TestbedConfig {
         }
     }
 
-    fn parse(text: &str, origin: &str, name: &str) -> Result<Self, SceneError> {
+    pub(super) fn parse(text: &str, origin: &str, name: &str) -> Result<Self, SceneError> {
+        for (line, key) in text.lines().enumerate() {
+            let key = key.split('=').next().unwrap_or_default().trim();
+            if let Some((_, new)) = RENAMED.iter().find(|(old, _)| *old == key) {
+                return Err(SceneError::Parse {
+                    name: origin.to_owned(),
+                    line: line + 1,
+                    message: format!("`{key}` is now `{new}`"),
+                });
+            }
+        }
         let mut config: Self = toml::from_str(text).map_err(|error| SceneError::Parse {
             name: origin.to_owned(),
             line: error

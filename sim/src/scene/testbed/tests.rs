@@ -89,16 +89,36 @@ fn impossible_testbeds_are_named() {
     };
     assert!(error(behind).contains("goal_x_m"));
     let crowded = TestbedConfig {
-        obstacles: 400,
+        obstacles: CylinderConfig {
+            count: 400,
+            ..Default::default()
+        },
         passage_m: 0.0,
         ..Default::default()
     };
     assert!(error(crowded).contains("no free goal"));
     let flat = TestbedConfig {
-        radius_m: 0.0,
+        obstacles: CylinderConfig {
+            radius_m: 0.0,
+            ..Default::default()
+        },
         ..Default::default()
     };
     assert!(error(flat).contains("radius_m"));
+}
+
+#[test]
+fn older_keys_of_scene_files_are_refused_with_the_new_ones() {
+    let error = |text| {
+        TestbedConfig::parse(text, "my.toml", "my")
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        error("start_xy_m = 0.1\nobstacle_x_m = [1, 2]"),
+        "scene my.toml, line 2: `obstacle_x_m` is now `obstacles.x_m`"
+    );
+    assert!(error("obstacles = 3").contains("`obstacles.count`"));
 }
 
 fn load(name: &str) -> TestbedConfig {
@@ -210,7 +230,7 @@ fn people_cross_the_way_and_go_on() {
 
 /// One person who is at (3, 0.2) after 2 s and walks along y at 1 m/s.
 fn crossing() -> TestbedConfig {
-    let text = "obstacles = 0
+    let text = "obstacles.count = 0
         goal_x_m = [7, 7]
         groups = [{ x_m = [3, 3], y_m = [0.2, 0.2], yaw_rad = [1.5707964, 1.5707964],
                     speed_mps = [1, 1], at_s = [2, 2],
@@ -242,7 +262,7 @@ fn stand(scene: &TestScene, episode_s: f32) -> [(Trial, PhysicsState); 2] {
         loop {
             engine.step(&robot.control.standing_position_rad);
             engine.read(0, &mut state);
-            if trial.see(&robot, &state, physics.policy_step_s()) {
+            if trial.observe(&robot, &state, physics.policy_step_s()) {
                 return (trial, state);
             }
         }
@@ -262,7 +282,7 @@ fn a_person_who_walks_into_the_robot_is_a_collision() {
     }
     scene.start_world = Point2::new(2.0, 0.2);
     for (trial, _) in stand(&scene, 4.0) {
-        assert_eq!(trial.outcome(), Outcome::TimeOut, "{:?}", trial.collided());
+        assert_eq!(trial.outcome(), Outcome::Timeout, "{:?}", trial.collided());
     }
 }
 

@@ -75,7 +75,7 @@ fn rays_outside_of_the_cameras_view_come_from_past_images() {
     rig.cycle_with(|input| input.scan.scan = seen);
     let rays = &rig.record.status.rays.distance_m;
     assert_eq!((rays.len(), rays[18]), (27, 1.0));
-    // An eighth of a turn to the right: a ray 45 degrees to the left is now 67.
+    // An eighth of a turn to the right: what was 45 degrees to the left is now 90.
     let half_rad = -22.5_f32.to_radians();
     rig.cycle_with(|input| {
         input.robot.imu_orientation_wxyz = [half_rad.cos(), 0.0, 0.0, half_rad.sin()];

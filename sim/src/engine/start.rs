@@ -1,0 +1,86 @@
+//! How the physics of an episode begins.
+
+use std::sync::Arc;
+
+use nalgebra::{Point3, UnitQuaternion, Vector3};
+use robots::{JointVec, Robot};
+
+use crate::scene::{Obstacle, Terrain};
+
+/// Everything that defines the physics of one episode.
+#[derive(Clone, Debug)]
+pub struct EpisodeStart {
+    /// Ground.
+    pub terrain: Arc<Terrain>,
+    /// Obstacles, in the world frame.
+    pub obstacles: Vec<Obstacle>,
+    /// Base position in the world frame, m.
+    pub position_world: Point3<f32>,
+    /// Rotation from the base to the world frame.
+    pub orientation: UnitQuaternion<f32>,
+    /// Velocity of the base frame's origin, world frame, m/s.
+    pub linear_velocity_world: Vector3<f32>,
+    /// Angular velocity, world frame, rad/s.
+    pub angular_velocity_world: Vector3<f32>,
+    /// Joint positions, rad.
+    pub joint_position_rad: JointVec,
+    /// Joint velocities, rad/s.
+    pub joint_velocity_radps: JointVec,
+    /// Randomized parameters of this episode.
+    pub dynamics: Dynamics,
+}
+
+impl EpisodeStart {
+    /// At rest in the standing pose over the origin of flat, empty ground, heading along x, nothing randomized.
+    pub fn standing(robot: &Robot) -> Self {
+        let zeros: JointVec = std::iter::repeat_n(0.0, robot.num_joints()).collect();
+        Self {
+            terrain: Arc::new(Terrain::Flat),
+            obstacles: Vec::new(),
+            position_world: Point3::new(0.0, 0.0, robot.control.standing_height_m),
+            orientation: UnitQuaternion::identity(),
+            linear_velocity_world: Vector3::zeros(),
+            angular_velocity_world: Vector3::zeros(),
+            joint_position_rad: robot
+                .control
+                .standing_position_rad
+                .iter()
+                .copied()
+                .collect(),
+            joint_velocity_radps: zeros,
+            dynamics: Dynamics::nominal(robot),
+        }
+    }
+}
+
+/// Randomized physical parameters of one episode.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dynamics {
+    /// Coulomb friction coefficient between the robot and the world.
+    pub friction: f32,
+    /// Mass added at the centre of mass of the base link (its inertia scales with the mass), kg.
+    pub added_base_mass_kg: f32,
+    /// Constant torque added to each joint, N·m.
+    pub torque_offset_nm: JointVec,
+    /// Half-width of the uniform torque noise drawn afresh for each joint and physics step, N·m.
+    pub torque_noise_nm: JointVec,
+    /// Seed of the torque noise stream.
+    pub noise_seed: u64,
+    /// Delay between a joint target and its use, in physics steps.
+    pub actuation_delay_steps: usize,
+}
+
+impl Dynamics {
+    /// No randomization, friction 0.8.
+    pub fn nominal(robot: &Robot) -> Self {
+        let zeros: JointVec = std::iter::repeat_n(0.0, robot.num_joints()).collect();
+        Self {
+            friction: 0.8,
+            added_base_mass_kg: 0.0,
+            torque_offset_nm: zeros.clone(),
+            torque_noise_nm: zeros,
+            noise_seed: 0,
+            actuation_delay_steps: 0,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The state of a simulated robot, and what in it is a collision.
+
+use nalgebra::{Point3, UnitQuaternion, Vector3};
+use robots::{ContactClass, FootVec, JointVec, Robot, RobotState};
+
+/// Force above which a body touches something, and a foot sensor reports contact, N.
+pub const CONTACT_FORCE_N: f32 = 1.0;
+/// Excess of a foot's horizontal force over twice its vertical force above which it is pushed sideways, N.
+const FOOT_HORIZONTAL_EXCESS_N: f32 = 10.0;
+
+/// A body that takes part in a collision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CollidingBody {
+    /// Its class.
+    pub class: ContactClass,
+    /// Index of the leg of a thigh or calf.
+    pub leg: Option<usize>,
+}
+
+impl CollidingBody {
+    /// Name of the body, e.g. `base`, `FL thigh`.
+    pub fn name(&self, robot: &Robot) -> String {
+        let class = match self.class {
+            ContactClass::Base => "base",
+            ContactClass::Thigh => "thigh",
+            ContactClass::Calf => "calf",
+            ContactClass::Foot => "foot",
+        };
+        match self.leg.and_then(|leg| robot.legs.get(leg)) {
+            Some(leg) => format!("{} {class}", leg.name),
+            None => class.to_owned(),
+        }
+    }
+}
+
+/// State of one robot after a policy step. Contact entries cover the whole policy step, so that a touch between
+/// two policy steps is not missed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PhysicsState {
+    /// Base position in the world frame, m.
+    pub position_world: Point3<f32>,
+    /// Rotation from the base to the world frame.
+    pub orientation: UnitQuaternion<f32>,
+    /// Velocity of the base frame's origin, world frame, m/s.
+    pub linear_velocity_world: Vector3<f32>,
+    /// Angular velocity, world frame, rad/s.
+    pub angular_velocity_world: Vector3<f32>,
+    /// Joint positions, rad.
+    pub joint_position_rad: JointVec,
+    /// Joint velocities, rad/s.
+    pub joint_velocity_radps: JointVec,
+    /// Motor torques of the last physics step, offset and noise included, N·m.
+    pub joint_torque_nm: JointVec,
+    /// Contact force on each foot in the last physics step, world frame, N.
+    pub foot_force_world: FootVec<Vector3<f32>>,
+    /// Largest value in this policy step of (horizontal force - 2 * vertical force) over all feet, N.
+    pub foot_horizontal_excess_n: f32,
+    /// Largest force on a shape of class `Base` in this policy step, N.
+    pub base_force_n: f32,
+    /// Largest force on the `Thigh` shapes of each leg in this policy step, N.
+    pub thigh_force_n: FootVec<f32>,
+    /// Largest force on the `Calf` shapes of each leg in this policy step, N.
+    pub calf_force_n: FootVec<f32>,
+}
+
+impl PhysicsState {
+    /// At the origin, at rest, touching nothing.
+    pub fn zero(robot: &Robot) -> Self {
+        let joints: JointVec = std::iter::repeat_n(0.0, robot.num_joints()).collect();
+        let feet: FootVec<f32> = std::iter::repeat_n(0.0, robot.num_feet()).collect();
+        Self {
+            position_world: Point3::origin(),
+            orientation: UnitQuaternion::identity(),
+            linear_velocity_world: Vector3::zeros(),
+            angular_velocity_world: Vector3::zeros(),
+            joint_position_rad: joints.clone(),
+            joint_velocity_radps: joints.clone(),
+            joint_torque_nm: joints,
+            foot_force_world: std::iter::repeat_n(Vector3::zeros(), robot.num_feet()).collect(),
+            foot_horizontal_excess_n: 0.0,
+            base_force_n: 0.0,
+            thigh_force_n: feet.clone(),
+            calf_force_n: feet,
+        }
+    }
+
+    /// Whether positions and velocities are numbers.
+    pub fn is_finite(&self) -> bool {
+        let parts: [&[f32]; 6] = [
+            self.position_world.coords.as_slice(),
+            self.orientation.coords.as_slice(),
+            self.linear_velocity_world.as_slice(),
+            self.angular_velocity_world.as_slice(),
+            &self.joint_position_rad,
+            &self.joint_velocity_radps,
+        ];
+        parts
+            .iter()
+            .all(|part| part.iter().all(|value| value.is_finite()))
+    }
+
+    /// Whether the base touches something.
+    pub fn base_touches(&self) -> bool {
+        self.base_force_n > CONTACT_FORCE_N
+    }
+
+    /// Whether a foot is pushed sideways.
+    pub fn foot_is_pushed(&self) -> bool {
+        self.foot_horizontal_excess_n > FOOT_HORIZONTAL_EXCESS_N
+    }
+
+    /// Whether any foot touches something after the last physics step.
+    pub fn any_foot_touches(&self) -> bool {
+        let mut forces = self.foot_force_world.iter();
+        forces.any(|force| force.norm() > CONTACT_FORCE_N)
+    }
+
+    /// The first body in a collision: any contact on base, thigh or calf, or a sideways push on a foot (docs/method.md,
+    /// Evaluation).
+    pub fn collision(&self) -> Option<CollidingBody> {
+        let body = |class, leg| Some(CollidingBody { class, leg });
+        if self.base_touches() {
+            return body(ContactClass::Base, None);
+        }
+        for (class, forces_n) in [
+            (ContactClass::Thigh, &self.thigh_force_n),
+            (ContactClass::Calf, &self.calf_force_n),
+        ] {
+            let leg = forces_n.iter().position(|force| *force > CONTACT_FORCE_N);
+            if leg.is_some() {
+                return body(class, leg);
+            }
+        }
+        self.foot_is_pushed().then_some(CollidingBody {
+            class: ContactClass::Foot,
+            leg: None,
+        })
+    }
+
+    /// Expresses the state as the robot would measure it without error.
+    pub fn write_robot_state(&self, state: &mut RobotState) {
+        state.position_world = self.position_world;
+        state.orientation = self.orientation;
+        state.linear_velocity_base = self
+            .orientation
+            .inverse_transform_vector(&self.linear_velocity_world);
+        state.angular_velocity_base = self
+            .orientation
+            .inverse_transform_vector(&self.angular_velocity_world);
+        state
+            .joint_position_rad
+            .clone_from(&self.joint_position_rad);
+        state
+            .joint_velocity_radps
+            .clone_from(&self.joint_velocity_radps);
+        state.joint_torque_nm.clone_from(&self.joint_torque_nm);
+        for (contact, force) in state.foot_contact.iter_mut().zip(&self.foot_force_world) {
+            *contact = force.norm() > CONTACT_FORCE_N;
+        }
+    }
+}

@@ -1,0 +1,249 @@
+use std::time::Instant;
+
+use controller::{Controller, ControllerConfig, ControllerError, Method, Mode, RobotLink};
+use policies::Bundle;
+use robots::Robot;
+
+use super::{
+    config::{EvalConfig, EvalError, RaySource},
+    outcome::OutcomeTracker,
+    record::{EpisodeRecord, EvalReport, TraceStep},
+};
+use crate::{
+    engine::PhysicsConfig,
+    episode::{Next, Observer, Plan, Runner, SimLink, Slot, SlotStart, Step},
+    scene::TestScene,
+    sensors::{CameraConfig, DepthRays},
+};
+
+/// How long before a collision the switch must have seen it coming, s.
+const FALSE_SAFE_S: f32 = 0.5;
+
+/// One bundle on one robot, ready to be tested.
+pub struct Evaluation<'a> {
+    robot: &'a Robot,
+    bundle: &'a Bundle,
+    method: Method,
+    config: &'a EvalConfig,
+    physics: &'a PhysicsConfig,
+    seed: u64,
+    controller: Controller,
+    link: SimLink,
+}
+
+impl<'a> Evaluation<'a> {
+    /// Checks the settings, and that the bundle fits the robot. The method is one that runs to a goal.
+    ///
+    /// # Errors
+    /// One line that says what does not fit.
+    pub fn new(
+        robot: &'a Robot,
+        bundle: &'a Bundle,
+        method: Method,
+        config: &'a EvalConfig,
+        physics: &'a PhysicsConfig,
+        controller: &ControllerConfig,
+        seed: u64,
+    ) -> Result<Self, EvalError> {
+        config.validate(physics)?;
+        if let Method::Policy(role) = method
+            && !bundle.spec.observes(&role, Quantity::GoalPosition)
+            && bundle.has(&role)
+        {
+            return Err(EvalError::NoGoal);
+        }
+        let step = bundle.spec.check_policy_step(physics.policy_step_s());
+        step.map_err(|error| ControllerError::Bundle(error.into()))?;
+        let link = SimLink::new(robot, &bundle.spec.rays, bundle.spec.illusion_margin_m);
+        Ok(Self {
+            link: match config.rays {
+                RaySource::Exact => link,
+                RaySource::Depth => with_predicted_rays(link, robot, bundle, &config.camera)?,
+            },
+            robot,
+            bundle,
+            method,
+            config,
+            physics,
+            seed,
+            controller: Controller::new(robot, bundle, method, controller)?,
+        })
+    }
+
+    /// Runs the configured number of episodes and summarizes them. `progress` is called after each, from any thread.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run).
+    pub fn report(
+        &self,
+        progress: &(dyn Fn() + Sync),
+    ) -> Result<(EvalReport, Vec<EpisodeRecord>), EvalError> {
+        let indices: Vec<u64> = (0..self.config.episodes as u64).collect();
+        let start = Instant::now();
+        let records = self.run(&indices, self.config.every_step, progress)?;
+        let wall_s = start.elapsed().as_secs_f64();
+        let (name, engine) = (&self.robot.name, self.config.engine);
+        let report = EvalReport {
+            rays: self.config.rays,
+            scene: self.config.testbed.name.clone(),
+            ..EvalReport::new(name, self.method, engine, self.seed, &records, wall_s)
+        };
+        Ok((report, records))
+    }
+
+    /// Runs chosen episodes on all threads of the current rayon pool; records come in the order of `indices`, and
+    /// depend neither on the other episodes nor on the number of threads.
+    ///
+    /// # Errors
+    /// A scene that cannot be drawn or held by the engine, or a policy whose output is not finite.
+    pub fn run(
+        &self,
+        indices: &[u64],
+        traced: bool,
+        progress: &(dyn Fn() + Sync),
+    ) -> Result<Vec<EpisodeRecord>, EvalError> {
+        let runner = Runner {
+            robot: self.robot,
+            engine: self.config.engine,
+            physics: self.physics,
+            rays: &self.bundle.spec.rays,
+            link: self.link.clone(),
+        };
+        let observe = |scene: &TestScene| EpisodeObserver {
+            evaluation: self,
+            traced,
+            outcome: OutcomeTracker::new(scene.goal.position_world, self.config.reach_m),
+            modes: Vec::new(),
+            trace: Vec::new(),
+        };
+        runner.run(self, indices, observe, progress)
+    }
+}
+
+/// The link of a robot that predicts its rays with its camera and the ray network of the bundle.
+fn with_predicted_rays(
+    link: SimLink,
+    robot: &Robot,
+    bundle: &Bundle,
+    config: &CameraConfig,
+) -> Result<SimLink, EvalError> {
+    let camera = robot.camera.as_ref();
+    let camera = camera.ok_or_else(|| EvalError::NoCamera(robot.name.clone()))?;
+    let network = bundle.ray_network().map_err(ControllerError::from)?;
+    let memory = bundle.ray_memory().map_err(ControllerError::from)?;
+    let sensor =
+        DepthRays::new(camera, network, config).map_err(|source| EvalError::Projection {
+            robot: robot.name.clone(),
+            source,
+        })?;
+    Ok(link.with_predicted_rays(sensor, memory))
+}
+
+impl Plan for Evaluation<'_> {
+    type Episode = TestScene;
+    type Error = EvalError;
+
+    fn begin(&self, number: u64) -> Result<(TestScene, SlotStart), EvalError> {
+        let scene = TestScene::new(self.seed, number, &self.config.testbed)?;
+        let start = SlotStart {
+            physics: scene.start(self.robot),
+            goal: scene.goal,
+            duration_s: self.config.episode_s,
+            noise_seed: scene.noise_seed,
+            scanned_before: false,
+        };
+        Ok((scene, start))
+    }
+
+    fn controller(&self, _scene: &TestScene) -> &Controller {
+        &self.controller
+    }
+
+    fn next(&self, _scene: &mut TestScene, step: &Step<'_>) -> Next {
+        let is_over = step.steps >= self.config.steps(self.physics);
+        match step.failed || step.collided || is_over {
+            true => Next::End,
+            false => Next::Continue,
+        }
+    }
+}
+
+/// Keeps the record of an episode.
+struct EpisodeObserver<'a> {
+    evaluation: &'a Evaluation<'a>,
+    traced: bool,
+    outcome: OutcomeTracker,
+    /// What decided each policy step.
+    modes: Vec<Mode>,
+    trace: Vec<TraceStep>,
+}
+
+impl<'a> Observer<Evaluation<'a>> for EpisodeObserver<'a> {
+    type Record = EpisodeRecord;
+
+    fn controlled(&mut self, _scene: &mut TestScene, slot: &Slot) {
+        if self.traced {
+            self.trace.push(TraceStep::new(slot, slot.link.time_s()));
+        }
+        self.modes.push(slot.controller.mode());
+    }
+
+    fn stepped(&mut self, _scene: &mut TestScene, step: &Step<'_>, slot: &Slot) {
+        match step.failed {
+            true => {
+                let last_position_world = slot.input.state.position_world;
+                self.outcome.fail(last_position_world, step.time_s);
+            }
+            false => (self.outcome).observe(self.evaluation.robot, step.physics, step.time_s),
+        }
+    }
+
+    fn finish(mut self, scene: TestScene, step: &Step<'_>, slot: &mut Slot) -> EpisodeRecord {
+        if self.traced {
+            // What the controller would have observed next.
+            let Ok(()) = slot.link.read(&mut slot.input);
+            self.trace.push(TraceStep::new(slot, step.time_s));
+        }
+        let policy_step_s = self.evaluation.physics.policy_step_s();
+        let false_safe_steps = (FALSE_SAFE_S / policy_step_s).round() as usize;
+        let Self { outcome, modes, .. } = self;
+        EpisodeRecord {
+            outcome: outcome.outcome(),
+            steps: step.steps,
+            final_distance_m: outcome.distance_m(),
+            mean_speed_mps: outcome.mean_speed_mps(),
+            peak_speed_mps: outcome.peak_speed_mps(),
+            recovery_steps: count_recovery(&modes),
+            false_safe: outcome.collision().is_some() && was_safe(&modes, false_safe_steps),
+            collision: outcome.into_collision(),
+            scene,
+            trace: self.trace,
+        }
+    }
+}
+
+fn count_recovery(modes: &[Mode]) -> usize {
+    let recovery = modes.iter().filter(|mode| **mode == Mode::Recovery);
+    recovery.count()
+}
+
+/// Whether the agile policy acted `steps` before the last step, or at the start of a shorter episode.
+fn was_safe(modes: &[Mode], steps: usize) -> bool {
+    let before = modes.len().saturating_sub(1 + steps);
+    modes.get(before) == Some(&Mode::Agile)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_episode_was_safe_if_the_agile_policy_acted_in_time() {
+        let (a, r) = (Mode::Agile, Mode::Recovery);
+        assert!(was_safe(&[r, a, r, r], 2));
+        assert!(!was_safe(&[a, r, a, a], 2));
+        // Shorter than that: the start counts.
+        assert!(was_safe(&[a, r], 25) && !was_safe(&[r, a], 25) && !was_safe(&[], 25));
+        assert_eq!(count_recovery(&[r, a, r]), 2);
+    }
+}

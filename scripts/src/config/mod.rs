@@ -45,7 +45,7 @@ pub struct Config {
     pub algorithm: PpoConfig,
     /// What runs on the robot: switch and safety limits.
     pub controller: ControllerConfig,
-    /// What runs around the controller on a robot: postures, faults, state estimate.
+    /// What runs around the controller on a robot: stand-up trajectory, faults, state estimate.
     pub deploy: DeployConfig,
     /// How a robot is reached over ROS 2: network, topics, frames, lidar.
     #[cfg(feature = "ros2")]

@@ -18,6 +18,28 @@ const FORMER: &[(&str, Fate)] = &[
         Removed("the batch engine takes the most that the CPU has"),
     ),
     ("*.walking_share", Renamed("*.moving_fraction")),
+    ("*.rays.earlier_steps", Renamed("*.rays.previous_steps")),
+    ("*.min_gain", Renamed("*.min_improvement")),
+    ("*.held_out_share", Renamed("*.held_out_fraction")),
+    ("*.flip_share", Renamed("*.flip_fraction")),
+    ("*.blur_share", Renamed("*.blur_fraction")),
+    ("*.noise_share", Renamed("*.noise_fraction")),
+    ("*.erase_share", Renamed("*.erase_fraction")),
+    (
+        "*.measured_twist",
+        Removed("the mask of the value's observation terms says what it observes"),
+    ),
+    ("deploy.illusion_margin_m", Removed("the bundle says it")),
+    ("eval.illusion", Removed("the bundle says it")),
+    ("eval.illusion_margin_m", Removed("the bundle says it")),
+    (
+        "reach_avoid.rollouts.illusion",
+        Removed("the bundle says it"),
+    ),
+    (
+        "reach_avoid.rollouts.illusion_margin_m",
+        Removed("the bundle says it"),
+    ),
 ];
 
 /// What became of the former keys in `layer`, in one line; nothing where there are none.

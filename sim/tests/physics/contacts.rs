@@ -199,7 +199,7 @@ pub fn a_thigh_against_a_bar_is_felt(make: Make) {
     assert!(single.state.position_world.y < calm.state.position_world.y - 0.005);
 }
 
-/// Running into a cylinder is felt by some leg or the trunk, and the robot does not get through.
+/// Running into a cylinder presses on some leg or the trunk, and the robot does not get through.
 pub fn a_cylinder_stops_the_robot(make: Make) {
     let robot = go1();
     let mut start = EpisodeStart::standing(&robot);
@@ -220,7 +220,7 @@ pub fn a_cylinder_stops_the_robot(make: Make) {
             "the base centre is {to_axis_m} m from the axis"
         );
     }
-    assert!(touched_n > 20.0, "felt {touched_n} N");
+    assert!(touched_n > 20.0, "{touched_n} N");
 }
 
 /// A moving cylinder pushes a standing robot along.

@@ -40,6 +40,56 @@ const FORMER: &[(&str, Fate)] = &[
         "reach_avoid.rollouts.illusion_margin_m",
         Removed("the bundle says it"),
     ),
+    ("eval.physics", Renamed("physics")),
+    ("reach_avoid.rollouts.physics", Renamed("physics")),
+    ("depth.recording.physics", Renamed("physics")),
+    (
+        "*.testbed.radius_m",
+        Renamed("*.testbed.obstacles.radius_m"),
+    ),
+    (
+        "*.testbed.height_m",
+        Renamed("*.testbed.obstacles.height_m"),
+    ),
+    ("*.testbed.obstacle_x_m", Renamed("*.testbed.obstacles.x_m")),
+    ("*.testbed.obstacle_y_m", Renamed("*.testbed.obstacles.y_m")),
+    (
+        "*.rollouts.testbed_share",
+        Renamed("*.rollouts.testbed_fraction"),
+    ),
+    (
+        "*.rollouts.anywhere_share",
+        Renamed("*.rollouts.anywhere_fraction"),
+    ),
+    (
+        "*.rollouts.running_share",
+        Renamed("*.rollouts.running_fraction"),
+    ),
+    (
+        "*.rollouts.recovering_share",
+        Renamed("*.rollouts.recovering_fraction"),
+    ),
+    (
+        "*.rollouts.thrown_share",
+        Renamed("*.rollouts.random_velocity_fraction"),
+    ),
+    (
+        "*.rollouts.thrown_vx_mps",
+        Renamed("*.rollouts.random_vx_mps"),
+    ),
+    (
+        "*.rollouts.thrown_vy_mps",
+        Renamed("*.rollouts.random_vy_mps"),
+    ),
+    (
+        "*.rollouts.thrown_yaw_rate_radps",
+        Renamed("*.rollouts.random_yaw_rate_radps"),
+    ),
+    ("*.recording.abs_share", Renamed("*.recording.abs_fraction")),
+    (
+        "*.recording.realism_share",
+        Renamed("*.recording.realism_fraction"),
+    ),
 ];
 
 /// What became of the former keys in `layer`, in one line; nothing where there are none.

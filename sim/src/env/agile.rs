@@ -6,7 +6,7 @@ use std::f32::consts::PI;
 
 use nalgebra::{Point2, UnitQuaternion, Vector3};
 use policies::{
-    command::{Goal, GoalYaw},
+    Goal, GoalYaw,
     observation::Layout,
     training::Done,
 };

@@ -1,7 +1,7 @@
 //! The recovery task (method section 5): from a violent state, track a twist as fast as possible.
 
 use nalgebra::{UnitQuaternion, Vector3};
-use policies::{command::Twist, observation::Layout, training::Done};
+use policies::{Twist, observation::Layout, training::Done};
 use robots::Robot;
 use serde::{Deserialize, Serialize};
 

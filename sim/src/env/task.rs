@@ -4,7 +4,7 @@ use std::f32::consts::{PI, TAU};
 
 use nalgebra::{UnitQuaternion, Vector3};
 use policies::{
-    command::{GoalYaw, Twist},
+    GoalYaw, Twist,
     observation::{Layout, ObservationInput, Quantity},
     rays::{RayScan, RaySpec},
     spec::RobotSpec,

@@ -207,12 +207,12 @@ fn draw_episode(
     [reach_m, top_mps, width]: [f64; 3],
 ) -> Result<()> {
     let trace = &record.trace;
-    let met_s = |obstacle: &Obstacle| encounter(obstacle, trace).map_or(0.0, |step| step.time_s);
+    let met_s = |obstacle: &Obstacle| closest_step(obstacle, trace).map_or(0.0, |step| step.time_s);
     draw_scene(chart, scale, &record.scene, met_s, reach_m)?;
     draw_recovery(chart, scale, trace, 2.6 * width)?;
     draw_path(chart, scale, trace, top_mps, width)?;
     let walking = (record.scene.obstacles.iter()).filter(|o| o.velocity_world != Vector3::zeros());
-    for step in walking.filter_map(|obstacle| encounter(obstacle, trace)) {
+    for step in walking.filter_map(|obstacle| closest_step(obstacle, trace)) {
         let at = to_chart(step.position_world.xy());
         chart.draw_series([Circle::new(at, scale.px(width), COLLISION.filled())])?;
     }
@@ -223,7 +223,7 @@ fn draw_episode(
 }
 
 /// The step at which the robot was nearest to an obstacle; none without a trace.
-pub(super) fn encounter<'a>(obstacle: &Obstacle, trace: &'a [TraceStep]) -> Option<&'a TraceStep> {
+pub(super) fn closest_step<'a>(obstacle: &Obstacle, trace: &'a [TraceStep]) -> Option<&'a TraceStep> {
     let distance_m = |step: &TraceStep| {
         let way = step.time_s * obstacle.velocity_world;
         obstacle.footprint_distance_m(&(step.position_world - way).xy())

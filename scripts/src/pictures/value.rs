@@ -52,8 +52,8 @@ fn draw_shares(panel: &Area<'_>, scale: Scale, report: &ValueReport) -> Result<(
     )?;
     for bin in report.calibration.iter().filter(|bin| bin.states > 0) {
         let (from, to) = (f64::from(bin.from), f64::from(bin.to));
-        let collision = 100.0 * bin.collision_share;
-        let short_of_goal = collision + 100.0 * bin.time_out_share;
+        let collision = 100.0 * bin.collision_fraction;
+        let short_of_goal = collision + 100.0 * bin.timeout_fraction;
         for (low, high, color) in [
             (0.0, collision, COLLISION),
             (collision, short_of_goal, TIME_OUT),

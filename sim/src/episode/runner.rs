@@ -188,7 +188,7 @@ impl<'a, P: Plan, O: Observer<P>> Slots<'a, P, O> {
         let step = Step {
             physics: &self.physics,
             steps: *steps,
-            time_s: *steps as f32 * self.runner.physics.policy_step_s(),
+            time_s: (self.plan).time_s(*steps, self.runner.physics.policy_step_s()),
             failed,
             collided: !failed && self.physics.collision().is_some(),
         };

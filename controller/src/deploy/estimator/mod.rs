@@ -1,9 +1,8 @@
 //! Estimate of base pose, base velocity and foot contacts.
 //!
 //! The linear Kalman filter of Bledt et al. 2018 ("MIT Cheetah 3: Design and Control of a Robust, Dynamic Quadruped
-//! Robot", section V-B), whose idea is that of Bloesch et al. 2012: a foot on the ground does not move. With the
-//! orientation R of the IMU taken as given, the state is the base position p, its velocity v and the foot positions
-//! p_i, all in the world frame, and everything is linear:
+//! Robot", section V-B), after Bloesch et al. 2012: a foot on the ground does not move. The orientation R is that of the
+//! IMU. The state is the base position p, its velocity v and the foot positions p_i, all in the world frame:
 //!
 //! ```text
 //! prediction    p' = v,   v' = R f + g,   p_i' = 0 (plus the rolling of the foot)
@@ -12,11 +11,11 @@
 //!               p_i,z = foot radius                                   for every foot on the ground
 //! ```
 //!
-//! f is the accelerometer's specific force, w the angular velocity, k_i and J_i the foot's position and Jacobian. A foot
-//! is a ball that rolls, so its centre moves with roll_i = (R w_calf) x (radius z) while it is on the ground. A foot in
-//! the air has a large process noise instead. Where the world is, horizontally, is forgotten slowly, so that an
-//! odometry is followed. Noise is the same along all axes and independent between them, so the
-//! filter falls into three, one per axis, each updated with one number at a time: no matrix is inverted.
+//! f is the specific force of the accelerometer, w the angular velocity, k_i and J_i position and Jacobian of the foot. A
+//! foot is a ball that rolls, so on the ground its centre moves with roll_i = (R w_calf) x (radius z); in the air it has a
+//! large process noise. The horizontal position drifts by a random walk, so that the estimate follows an odometry. The
+//! noise is isotropic and uncorrelated between the axes, so the filter splits into three, one per axis, each updated with
+//! one measurement at a time: no matrix is inverted.
 
 mod axis;
 mod contact;
@@ -26,57 +25,57 @@ use robots::{FootVec, Leg, Robot, RobotState};
 
 use self::{
     axis::AxisFilter,
-    contact::{ContactSensor, Touch},
+    contact::{ContactEvidence, ContactSensor},
 };
 use super::{EstimatorConfig, OdometrySample, RobotSample};
 
 const GRAVITY_MPS2: f64 = 9.81;
-/// Intervals between two samples that are believed, s.
+/// Plausible intervals between two samples, s.
 const INTERVAL_S: [f32; 2] = [5e-4, 0.05];
 /// Random walk of a foot in the air, m/√s.
 const FOOT_IN_AIR: f64 = 30.0;
-/// Bounds of what a foot carries as a share of half the weight. The more, the less it slips.
-const LEAST_GRIP: f32 = 0.1;
-const MOST_GRIP: f32 = 2.0;
+/// Bounds of the load of a foot, relative to half of the weight. The higher the load, the less the foot slips.
+const MIN_LOAD: f32 = 0.1;
+const MAX_LOAD: f32 = 2.0;
 
-/// Estimates a [`RobotState`] from what a robot measures. Never allocates after construction.
+/// Estimates a [`RobotState`] from the measurements of a robot. Does not allocate after construction.
 #[derive(Clone, Debug)]
 pub struct Estimator {
     legs: Vec<Leg>,
     standing_height_m: f32,
-    /// Half of the robot's weight: what a foot carries in a trot, N.
-    full_grip_n: f32,
+    /// Load of a foot in a trot, half of the weight, N.
+    trot_load_n: f32,
     config: EstimatorConfig,
     /// World axes x, y, z.
     axes: [AxisFilter; 3],
     contacts: ContactSensor,
-    /// Heading of the IMU's level frame in the world frame, rad; not known before the first sample.
+    /// Heading of the IMU's level frame in the world frame, rad; unknown before the first sample.
     heading_offset_rad: Option<f32>,
-    /// Whether an odometry has placed the world frame.
+    /// Whether the world frame is that of an odometry.
     placed: bool,
 }
 
-/// A leg in one sample.
+/// Motion of a leg in one sample.
 #[derive(Clone, Copy, Debug, Default)]
 struct LegMotion {
     /// Foot centre in the base frame, m.
     position_base: Vector3<f32>,
-    /// Its velocity against the base, m/s.
+    /// Its velocity relative to the base, m/s.
     velocity_base: Vector3<f32>,
-    /// Angular velocity of the last link against the base, rad/s.
-    turning_base: Vector3<f32>,
-    /// Force of the ground on the foot that the joint torques balance, in the base frame, N.
+    /// Angular velocity of the last link relative to the base, rad/s.
+    angular_velocity_base: Vector3<f32>,
+    /// Ground force on the foot, from the joint torques, in the base frame, N.
     force_base: Vector3<f32>,
 }
 
 impl Estimator {
-    /// Prepares the estimate for a robot.
+    /// An estimator for a robot.
     pub fn new(robot: &Robot, config: &EstimatorConfig) -> Self {
         let num_feet = robot.num_feet();
         Self {
             legs: robot.legs.clone(),
             standing_height_m: robot.control.standing_height_m,
-            full_grip_n: 0.5 * robot.mass_kg() * GRAVITY_MPS2 as f32,
+            trot_load_n: 0.5 * robot.mass_kg() * GRAVITY_MPS2 as f32,
             config: config.clone(),
             axes: std::array::from_fn(|_| AxisFilter::new(num_feet)),
             contacts: ContactSensor::new(num_feet, config),
@@ -85,9 +84,9 @@ impl Estimator {
         }
     }
 
-    /// Takes in a sample that comes `interval_s` after the one before, and writes the estimate to `state`, which has
-    /// the robot's numbers of joints and feet. The first sample defines the world frame: under the robot, with its
-    /// heading. Numbers must be finite.
+    /// Updates the estimate with a sample `interval_s` after the one before, and writes it to `state`, which has the robot's
+    /// numbers of joints and feet. The first sample defines the world frame: its origin is under the robot, its x axis
+    /// along the heading. All numbers must be finite.
     pub fn update(&mut self, sample: &RobotSample, interval_s: f32, state: &mut RobotState) {
         let imu = rotation(sample.imu_orientation_wxyz);
         let first = self.heading_offset_rad.is_none();
@@ -123,16 +122,16 @@ impl Estimator {
                 (velocity_world + against_base).norm()
             })
             .collect();
-        let touch = Touch {
+        let evidence = ContactEvidence {
             sensor: &sample.foot_force,
             vertical_force_n: &vertical_force_n,
             foot_speed_mps: &foot_speed_mps,
         };
         self.contacts
-            .update(&touch, interval_s, &mut state.foot_contact);
-        let grip: FootVec<f64> = vertical_force_n
+            .update(&evidence, interval_s, &mut state.foot_contact);
+        let load: FootVec<f64> = vertical_force_n
             .iter()
-            .map(|force_n| f64::from((force_n / self.full_grip_n).clamp(LEAST_GRIP, MOST_GRIP)))
+            .map(|force_n| f64::from((force_n / self.trot_load_n).clamp(MIN_LOAD, MAX_LOAD)))
             .collect();
 
         if first {
@@ -152,7 +151,7 @@ impl Estimator {
             &angular_velocity,
             motions,
             &state.foot_contact,
-            &grip,
+            &load,
         );
 
         let position = self.axes.each_ref().map(|axis| axis.position_m() as f32);
@@ -170,23 +169,23 @@ impl Estimator {
         state.joint_torque_nm.clone_from(&sample.joint_torque_nm);
     }
 
-    /// Takes in a new odometry, which must be finite, `interval_s` after the one before. The first one places the world
-    /// frame; `state` is the estimate to be moved there.
+    /// Updates the estimate, and `state` with it, with an odometry `interval_s` after the one before. The first one replaces
+    /// the world frame by its own. All numbers must be finite.
     pub fn fuse(&mut self, odometry: &OdometrySample, interval_s: f32, state: &mut RobotState) {
         let Some(offset_rad) = &mut self.heading_offset_rad else {
             return;
         };
         let orientation = rotation(odometry.orientation_wxyz);
         let error_rad = wrap(heading_rad(&orientation) - heading_rad(&state.orientation));
-        let share = if self.placed {
+        let fraction = if self.placed {
             interval_s / (interval_s + self.config.odometry_heading_s)
         } else {
             1.0
         };
-        *offset_rad = wrap(*offset_rad + share * error_rad);
-        let turn = UnitQuaternion::from_axis_angle(&Vector3::z_axis(), share * error_rad);
+        *offset_rad = wrap(*offset_rad + fraction * error_rad);
+        let turn = UnitQuaternion::from_axis_angle(&Vector3::z_axis(), fraction * error_rad);
         if !self.placed {
-            // The old velocity was in the old frame; feet follow from the base in the next sample.
+            // The velocity turns with the frame; the feet follow with the next sample.
             let velocity_world = turn * (state.orientation * state.linear_velocity_base);
             for (index, axis) in self.axes.iter_mut().enumerate() {
                 axis.place(
@@ -209,7 +208,7 @@ impl Estimator {
     }
 
     fn start(&mut self, orientation: &UnitQuaternion<f32>, motions: &[LegMotion]) {
-        // A robot that lies on the ground stands on its lowest foot, or lies lower than it stands.
+        // A lying robot touches the ground with its lowest foot, or with the trunk, below standing height.
         let lowest_m = motions
             .iter()
             .zip(&self.legs)
@@ -272,7 +271,7 @@ impl Estimator {
         angular_velocity: &Vector3<f32>,
         motions: &[LegMotion],
         contact: &FootVec<bool>,
-        grip: &FootVec<f64>,
+        load: &FootVec<f64>,
     ) {
         let position_variance = f64::from(self.config.foot_position_m).powi(2);
         let velocity_variance = f64::from(self.config.foot_velocity_mps).powi(2);
@@ -281,7 +280,7 @@ impl Estimator {
             let from_base = orientation * motion.position_base;
             let velocity = self.rolling_mps(foot, orientation, angular_velocity, motion)
                 - orientation * motion.velocity_with(angular_velocity);
-            let velocity_variance = velocity_variance / grip[foot].powi(2);
+            let velocity_variance = velocity_variance / load[foot].powi(2);
             for (index, axis) in self.axes.iter_mut().enumerate() {
                 axis.measure_foot(foot, f64::from(from_base[index]), position_variance);
                 if contact[foot] {
@@ -295,7 +294,7 @@ impl Estimator {
         }
     }
 
-    /// Velocity of the centre of a foot that rolls on level ground, world frame.
+    /// Velocity of the centre of a foot that rolls on level ground, in the world frame, m/s.
     fn rolling_mps(
         &self,
         foot: usize,
@@ -303,13 +302,13 @@ impl Estimator {
         angular_velocity: &Vector3<f32>,
         motion: &LegMotion,
     ) -> Vector3<f32> {
-        let turning = orientation * (angular_velocity + motion.turning_base);
-        turning.cross(&(self.legs[foot].foot.radius * Vector3::z()))
+        let calf = orientation * (angular_velocity + motion.angular_velocity_base);
+        calf.cross(&(self.legs[foot].foot.radius * Vector3::z()))
     }
 }
 
 impl LegMotion {
-    /// Velocity of the foot against a frame that stands still where the base is, in the base frame, m/s.
+    /// Velocity of the foot relative to the base's origin, without the rotation of the base frame, m/s.
     fn velocity_with(&self, angular_velocity: &Vector3<f32>) -> Vector3<f32> {
         self.velocity_base + angular_velocity.cross(&self.position_base)
     }
@@ -320,7 +319,7 @@ impl LegMotion {
             position_base: foot.coords,
             ..Self::default()
         };
-        // J' f = -torque has no solution, or many, for legs without three joints: the damped least squares one is
+        // J' f = -torque has one solution only for legs of three joints; the damped least-squares one is
         // f = -(J J' + e)^-1 J torque.
         let mut square = nalgebra::Matrix3::from_diagonal_element(1e-4);
         let mut moment = Vector3::zeros();
@@ -333,7 +332,7 @@ impl LegMotion {
             let axis = pose.rotation * joint.axis.into_inner();
             let column = axis.cross(&(foot - Point3::from(pose.translation.vector)));
             motion.velocity_base += column * velocity_radps[index];
-            motion.turning_base += axis * velocity_radps[index];
+            motion.angular_velocity_base += axis * velocity_radps[index];
             moment += column * torque_nm[index];
             square += column * column.transpose();
         }

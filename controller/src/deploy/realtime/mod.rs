@@ -1,4 +1,4 @@
-//! The control thread: a fixed rate on absolute deadlines.
+//! The control thread: cycles at a fixed rate, on absolute deadlines.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,11 +16,11 @@ use super::{CYCLE_NS, ControlPort, CycleRecord, Histogram, Pilot, RealtimeConfig
 
 const NS_PER_S: u64 = 1_000_000_000;
 
-/// Time as the control thread sees it.
+/// The clock of the control thread.
 pub trait Clock {
-    /// Nanoseconds since some start; never 0.
+    /// Nanoseconds since an arbitrary time; never 0.
     fn now_ns(&mut self) -> u64;
-    /// Returns at this time, or later.
+    /// Sleeps until this time, ns.
     fn sleep_until(&mut self, time_ns: u64);
 }
 
@@ -38,23 +38,22 @@ impl Clock for MonotonicClock {
             tv_sec: (time_ns / NS_PER_S) as _,
             tv_nsec: (time_ns % NS_PER_S) as _,
         };
-        // Interrupted by a signal: sleep on.
+        // A signal interrupts the sleep.
         while clock_nanosleep_absolute(ClockId::Monotonic, &time).is_err() {}
     }
 }
 
-/// The clock that every time of [`CycleInput`](super::CycleInput) is of, ns.
+/// The monotonic clock, to which all times of a [`CycleInput`](super::CycleInput) refer, ns.
 pub fn now_ns() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     time.tv_sec as u64 * NS_PER_S + time.tv_nsec as u64
 }
 
-/// Gives the calling thread, and threads that it starts from now on, real-time priority, and locks the program's memory,
-/// as far as `config` wants both. What the system refuses is returned as one line to warn with; the program works
-/// without it, with more jitter.
+/// Gives the calling thread, and the threads that it starts from now on, real-time priority, and locks the memory of the
+/// program, as `config` says. Without either the program works, with more jitter.
 ///
 /// # Errors
-/// What was refused, and what would help.
+/// One line with what the system refused, and what would help.
 pub fn enter_realtime(config: &RealtimeConfig) -> Result<(), String> {
     let mut refused = Vec::new();
     if config.lock_memory && mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE).is_err() {
@@ -82,25 +81,25 @@ fn set_fifo(priority: u8) -> Result<(), thread_priority::Error> {
     )
 }
 
-/// How a run of the control thread kept its times.
+/// Timing of the control thread.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LoopReport {
     /// Cycles.
     pub cycles: u64,
-    /// Deadlines that passed without a cycle.
+    /// Missed deadlines.
     pub overruns: u64,
-    /// From waking up to the command's being handed over.
+    /// From waking up to the published command.
     pub compute: Histogram,
     /// From the deadline to waking up.
     pub lateness: Histogram,
-    /// Cycles that the log missed because its reader was too slow.
+    /// Cycles missing in the log because its reader was too slow.
     pub lost_records: u64,
 }
 
-/// Runs cycles at [`CYCLE_NS`] until `stop`, or for `max_cycles`. The calling thread is the control thread: in here it
-/// does not allocate, lock, log, or wait for anything but its deadline.
+/// Runs a cycle every [`CYCLE_NS`] until `stop`, or for `max_cycles`. Real-time safe: the calling thread does not allocate,
+/// lock, log, or wait for anything but its deadline.
 ///
-/// A cycle that comes a whole period late or more counts what it missed, and goes on with the old grid of deadlines.
+/// A cycle that is late by a period or more counts the deadlines that it missed, and the next one keeps to their grid.
 pub fn run_cycles(
     clock: &mut impl Clock,
     pilot: &mut Pilot,

@@ -1,15 +1,15 @@
-//! Standing up, standing and lying down: joint targets as functions of time.
+//! The stand-up trajectory: joint targets over time from lying to standing, and back.
 
 use robots::{JointTarget, JointVec, Robot};
 
-use super::PostureConfig;
+use super::StandUpConfig;
 
 /// A crouch position that does not fit the robot.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum PostureError {
-    /// Too few or too many joints.
+pub enum StandUpError {
+    /// A wrong number of joints.
     #[error(
-        "deploy.posture.crouch_position_rad has {found} entries, must have {per_leg} (one leg) or {all} (all joints)"
+        "deploy.stand_up.crouch_position_rad has {found} entries, must have {per_leg} (one leg) or {all} (all joints)"
     )]
     Length {
         /// Entries found.
@@ -19,9 +19,9 @@ pub enum PostureError {
         /// Joints of the robot.
         all: usize,
     },
-    /// A position that the joint cannot take.
+    /// A position outside of the limits of the joint.
     #[error(
-        "deploy.posture.crouch_position_rad puts joint `{joint}` at {value} rad, must be from {lower} to {upper}"
+        "deploy.stand_up.crouch_position_rad puts joint `{joint}` at {value} rad, must be from {lower} to {upper}"
     )]
     Limit {
         /// The joint.
@@ -35,23 +35,23 @@ pub enum PostureError {
     },
 }
 
-/// Moves smoothly between the measured, the crouched and the standing pose.
+/// Blends between the measured, the crouched and the standing pose.
 #[derive(Clone, Debug)]
-pub(crate) struct Posture {
+pub(crate) struct StandUpTrajectory {
     crouch_rad: JointVec,
     standing_rad: JointVec,
     start_rad: JointVec,
-    config: PostureConfig,
+    config: StandUpConfig,
 }
 
-impl Posture {
-    pub(crate) fn new(robot: &Robot, config: &PostureConfig) -> Result<Self, PostureError> {
+impl StandUpTrajectory {
+    pub(crate) fn new(robot: &Robot, config: &StandUpConfig) -> Result<Self, StandUpError> {
         let all = robot.num_joints();
         let per_leg = robot.legs.first().map_or(0, |leg| leg.joints.len());
         let crouch = &config.crouch_position_rad;
         let found = crouch.len();
         if found != all && (found != per_leg || all != per_leg * robot.num_feet()) {
-            return Err(PostureError::Length {
+            return Err(StandUpError::Length {
                 found,
                 per_leg,
                 all,
@@ -60,7 +60,7 @@ impl Posture {
         let crouch_rad: JointVec = crouch.iter().copied().cycle().take(all).collect();
         for (joint, &value) in robot.joints().zip(&crouch_rad) {
             if !(joint.lower_rad..=joint.upper_rad).contains(&value) {
-                return Err(PostureError::Limit {
+                return Err(StandUpError::Limit {
                     joint: joint.name.clone(),
                     value,
                     lower: joint.lower_rad,
@@ -82,7 +82,7 @@ impl Posture {
         })
     }
 
-    /// Starts a motion at these joint positions.
+    /// Starts a motion from these joint positions.
     pub(crate) fn start(&mut self, position_rad: &JointVec) {
         self.start_rad.clone_from(position_rad);
     }
@@ -91,31 +91,31 @@ impl Posture {
     pub(crate) fn stand_up(&self, elapsed_s: f32, target: &mut JointTarget) {
         let half_s = 0.5 * self.config.stand_up_s;
         if elapsed_s < half_s {
-            let share = elapsed_s / half_s;
-            self.blend(&self.start_rad, &self.crouch_rad, share, target);
+            let fraction = elapsed_s / half_s;
+            self.blend(&self.start_rad, &self.crouch_rad, fraction, target);
         } else {
-            let share = elapsed_s / half_s - 1.0;
-            self.blend(&self.crouch_rad, &self.standing_rad, share, target);
+            let fraction = elapsed_s / half_s - 1.0;
+            self.blend(&self.crouch_rad, &self.standing_rad, fraction, target);
         }
     }
 
     /// To the standing pose, which is held.
     pub(crate) fn stand(&self, elapsed_s: f32, target: &mut JointTarget) {
-        // From wherever the legs are after braking: a step takes about half a second.
-        let share = elapsed_s / 0.5;
-        self.blend(&self.start_rad, &self.standing_rad, share, target);
+        // After braking, the legs are in the middle of a step.
+        let fraction = elapsed_s / 0.5;
+        self.blend(&self.start_rad, &self.standing_rad, fraction, target);
     }
 
     /// To the crouch.
     pub(crate) fn lie_down(&self, elapsed_s: f32, target: &mut JointTarget) {
-        let share = elapsed_s / self.config.lie_down_s;
-        self.blend(&self.start_rad, &self.crouch_rad, share, target);
+        let fraction = elapsed_s / self.config.lie_down_s;
+        self.blend(&self.start_rad, &self.crouch_rad, fraction, target);
     }
 
-    fn blend(&self, from: &JointVec, to: &JointVec, share: f32, target: &mut JointTarget) {
-        let share = share.clamp(0.0, 1.0);
+    fn blend(&self, from: &JointVec, to: &JointVec, fraction: f32, target: &mut JointTarget) {
+        let fraction = fraction.clamp(0.0, 1.0);
         // Starts and ends at rest.
-        let smooth = share * share * (3.0 - 2.0 * share);
+        let smooth = fraction * fraction * (3.0 - 2.0 * fraction);
         for (index, (from, to)) in from.iter().zip(to).enumerate() {
             target.position_rad[index] = from + smooth * (to - from);
         }
@@ -138,14 +138,14 @@ mod tests {
     }
 
     #[test]
-    fn stands_up_through_the_crouch_and_lies_down_in_it() {
+    fn standing_up_leads_through_the_crouch_and_lying_down_ends_in_it() {
         let robot = Robot::load("go2").unwrap();
-        let mut posture = Posture::new(&robot, &PostureConfig::default()).unwrap();
+        let mut trajectory = StandUpTrajectory::new(&robot, &StandUpConfig::default()).unwrap();
         let lying: JointVec = [0.2, 1.0, -2.0].into_iter().cycle().take(12).collect();
-        posture.start(&lying);
+        trajectory.start(&lying);
         let mut target = target();
         let mut at = |elapsed_s| {
-            posture.stand_up(elapsed_s, &mut target);
+            trajectory.stand_up(elapsed_s, &mut target);
             assert_eq!((target.stiffness[3], target.damping[11]), (60.0, 3.0));
             [target.position_rad[0], target.position_rad[11]]
         };
@@ -165,19 +165,21 @@ mod tests {
                 assert!((found - expected).abs() < 1e-6, "{elapsed_s} s: {found}");
             }
         }
-        posture.lie_down(1.5, &mut target);
+        trajectory.lie_down(1.5, &mut target);
         assert_eq!(target.position_rad[11], -2.6);
     }
 
     #[test]
-    fn a_crouch_that_the_robot_cannot_take_is_refused() {
+    fn a_crouch_outside_of_the_joint_limits_is_refused() {
         let robot = Robot::load("go2").unwrap();
         let error = |crouch_position_rad: Vec<f32>| {
-            let config = PostureConfig {
+            let config = StandUpConfig {
                 crouch_position_rad,
-                ..PostureConfig::default()
+                ..StandUpConfig::default()
             };
-            Posture::new(&robot, &config).unwrap_err().to_string()
+            StandUpTrajectory::new(&robot, &config)
+                .unwrap_err()
+                .to_string()
         };
         assert!(error(vec![0.0; 4]).contains("has 4 entries, must have 3 (one leg) or 12"));
         assert!(error(vec![0.0, 1.3, -3.0]).contains("`FL_calf_joint` at -3 rad"));

@@ -1,4 +1,4 @@
-//! All that decides in one cycle.
+//! The control cycle: one function from a [`CycleInput`] to motor commands.
 
 use policies::{Bundle, GoalYaw, RayMemory, RayScan, observation::MAX_EPISODE_S, spec::role};
 use rand_pcg::Pcg64;
@@ -6,21 +6,22 @@ use robots::{JointTarget, JointVec, Robot, RobotState};
 
 use super::{
     CYCLE_NS, CYCLES_PER_POLICY_STEP, CycleInput, CycleRecord, DeployConfig, Estimator, FaultId,
-    FaultSet, GoalSample, JointCommand, Request, RequestSet, ScanSample, State, Status,
-    monitor::{Monitor, is_usable_odometry},
-    posture::{Posture, PostureError},
-    remote,
-    state::{Durations, Situation},
+    FaultSet, GoalSample, JointCommand, Request, RequestSet, ScanSample, StandUpConfig, State,
+    Status,
+    faults::{Monitor, is_usable_odometry},
+    requests::requests_of_buttons,
+    stand_up::{StandUpError, StandUpTrajectory},
+    state::Situation,
 };
 use crate::{
     Controller, ControllerConfig, ControllerError, Fault, Limited, Method, SafetyLimiter,
     SettingError,
 };
 
-/// Mode of a Unitree motor that follows its command.
+/// Mode of a Unitree motor that executes its command.
 const SERVO: u8 = 1;
 
-/// Why nothing is sent to the robot.
+/// Why there is no pilot, and nothing is sent to the robot.
 #[derive(Debug, thiserror::Error)]
 pub enum PilotError {
     /// The bundle does not fit the robot or the method (fault F18), or a setting of the controller is out of range.
@@ -31,21 +32,21 @@ pub enum PilotError {
     Config(#[from] SettingError),
     /// The crouch does not fit the robot.
     #[error(transparent)]
-    Posture(#[from] PostureError),
+    StandUp(#[from] StandUpError),
 }
 
-/// Turns the input of a cycle into motor commands: estimate, faults, state, posture or policy, limits.
+/// Turns the input of each cycle into motor commands: estimate, faults, state, trajectory or policy, limits.
 ///
-/// What comes out depends on nothing but the inputs since the start. A cycle allocates nothing, and never fails: every
+/// The commands depend on nothing but the inputs since the start. A cycle does not allocate, and it does not fail: every
 /// fault has a defined command.
 #[derive(Clone, Debug)]
 pub struct Pilot {
     monitor: Monitor,
     estimator: Estimator,
-    posture: Posture,
-    durations: Durations,
+    stand_up: StandUpTrajectory,
+    stand_up_config: StandUpConfig,
     controller: Controller,
-    /// Brakes on the zero twist; none where the bundle has no recovery policy: then the standing pose has to do.
+    /// The recovery policy with a twist command of zero; without one the robot brakes by taking the standing pose.
     brake: Option<Controller>,
     limiter: SafetyLimiter,
     state: State,
@@ -53,32 +54,32 @@ pub struct Pilot {
     /// Cycles in this state.
     cycles: u32,
     estimate: RobotState,
-    /// Completes the rays of a depth camera.
+    /// Completes the rays of a depth camera with those of the past.
     memory: Option<RayMemory>,
     scan_ns: u64,
     rays: RayScan,
-    /// The rays with the illusion, as the policy sees them.
-    seen_rays: RayScan,
+    /// The rays with the illusion, as the policy observes them.
+    observed_rays: RayScan,
     illusion_margin_m: Option<f32>,
     stream: Pcg64,
     odometry_ns: u64,
     buttons: u16,
-    /// The goal that the robot runs to, and since when.
+    /// The goal that the robot runs to, and when it took it.
     goal: GoalSample,
     goal_since_ns: u64,
-    /// Faults of the last command.
+    /// Faults that the last command caused.
     own_faults: FaultSet,
     latched_faults: FaultSet,
-    /// What the policy asked for, held over the cycles of a policy step.
+    /// The target of the policy, held over a policy step.
     held: JointTarget,
-    /// What is sent.
+    /// The target of this cycle.
     target: JointTarget,
     limited: Limited,
     overruns: u64,
 }
 
 impl Pilot {
-    /// Prepares everything that a cycle needs.
+    /// Loads the policies, and allocates everything that a cycle needs.
     ///
     /// # Errors
     /// When the bundle does not fit the robot or the method, or a setting is out of range.
@@ -103,22 +104,17 @@ impl Pilot {
             true => Some(controller(Method::recovery())?),
             false => None,
         };
-        let posture = &config.posture;
         let memory = bundle
             .has(role::RAYS)
             .then(|| bundle.ray_memory())
             .transpose();
         let memory = memory.map_err(ControllerError::from)?;
-        let predicted = memory.as_ref().map(RayMemory::num_seen);
+        let num_depth_rays = memory.as_ref().map(RayMemory::num_seen);
         Ok(Self {
-            monitor: Monitor::new(robot, &bundle.spec.rays, predicted, &config.faults),
+            monitor: Monitor::new(robot, &bundle.spec.rays, num_depth_rays, &config.faults),
             estimator: Estimator::new(robot, &config.estimator),
-            durations: Durations {
-                stand_up_s: posture.stand_up_s,
-                stop_s: posture.stop_s,
-                lie_down_s: posture.lie_down_s,
-            },
-            posture: Posture::new(robot, posture)?,
+            stand_up: StandUpTrajectory::new(robot, &config.stand_up)?,
+            stand_up_config: config.stand_up.clone(),
             controller: controller(config.method)?,
             brake,
             limiter: SafetyLimiter::per_control_cycle(
@@ -133,7 +129,7 @@ impl Pilot {
             memory,
             scan_ns: 0,
             rays: RayScan::clear(&bundle.spec.rays),
-            seen_rays: RayScan::clear(&bundle.spec.rays),
+            observed_rays: RayScan::clear(&bundle.spec.rays),
             illusion_margin_m: bundle.spec.illusion_margin_m,
             stream: Pcg64::new(0, 0),
             odometry_ns: 0,
@@ -149,10 +145,10 @@ impl Pilot {
         })
     }
 
-    /// One cycle: reads `record.input`, writes the rest of the record.
+    /// One cycle: reads `record.input`, overwrites the rest of the record.
     pub fn cycle(&mut self, record: &mut CycleRecord) {
         let input = &record.input;
-        let requests = self.sense(input);
+        let requests = self.take(input);
         let request = requests.most_urgent();
         let faults = self.monitor.check(
             input,
@@ -174,17 +170,17 @@ impl Pilot {
         });
         record.command.time_ns = input.time_ns;
         record.command.joints = joints.collect();
-        self.show(input.time_ns, faults, &mut record.status);
+        self.write_status(input.time_ns, faults, &mut record.status);
     }
 
-    /// Takes over what is new and usable, and updates the estimate.
-    fn sense(&mut self, input: &CycleInput) -> RequestSet {
+    /// Takes the samples that are new and usable, and updates the estimate.
+    fn take(&mut self, input: &CycleInput) -> RequestSet {
         let mut requests = input.requests;
         if let Some(interval_s) = self.monitor.take(&input.robot, self.state) {
             let sample = self.monitor.sample();
             self.estimator
                 .update(sample, interval_s, &mut self.estimate);
-            requests = requests.union(remote::requests(sample.remote_buttons, self.buttons));
+            requests = requests.union(requests_of_buttons(sample.remote_buttons, self.buttons));
             self.buttons = sample.remote_buttons;
         }
         let odometry = &input.odometry;
@@ -194,13 +190,13 @@ impl Pilot {
                 .fuse(odometry, interval_ns as f32 * 1e-9, &mut self.estimate);
             self.odometry_ns = odometry.received_ns;
         }
-        self.see(&input.scan);
+        self.take_scan(&input.scan);
         self.overruns += u64::from(input.missed);
         requests
     }
 
-    /// Takes over a new scan. Of a depth camera it is only a part of the rays.
-    fn see(&mut self, sample: &ScanSample) {
+    /// Takes a new scan, which may be only a part of the rays, those of a depth camera.
+    fn take_scan(&mut self, sample: &ScanSample) {
         if sample.received_ns == self.scan_ns || !self.monitor.is_usable_scan(sample) {
             return;
         }
@@ -222,23 +218,23 @@ impl Pilot {
             time_over: self.time_left_s(input.time_ns) <= 0.0,
             elapsed_s: self.elapsed_s(input.time_ns),
         };
-        let next = self.state.next(&situation, &self.durations);
+        let next = self.state.next(&situation, &self.stand_up_config);
         if self.state == State::Run
             && input.goal.received_ns != self.goal.received_ns
             && !faults.contains(FaultId::GoalRange)
         {
             self.take_goal(&input.goal, input.time_ns);
         }
-        let felt = faults.felt_in(self.state);
+        let active = faults.active_in(self.state);
         if next != self.state {
             self.enter(next, input);
         }
-        self.latched_faults = self.latched_faults.union(felt);
+        self.latched_faults = self.latched_faults.union(active);
     }
 
     fn enter(&mut self, state: State, input: &CycleInput) {
         let was_damped = self.state.is_damped();
-        // The goal of the policy goes on where the robot brakes in two ways.
+        // A change between the two ways of braking does not reset the policy.
         let brakes = |state| matches!(state, State::Stop | State::StopThenLieDown);
         match state {
             State::Run => {
@@ -258,7 +254,7 @@ impl Pilot {
         if was_damped {
             self.limiter.reset();
         }
-        self.posture.start(&self.estimate.joint_position_rad);
+        self.stand_up.start(&self.estimate.joint_position_rad);
         self.state = state;
         self.entered_ns = input.time_ns;
         self.cycles = 0;
@@ -269,15 +265,15 @@ impl Pilot {
         self.goal_since_ns = time_ns;
     }
 
-    /// Fills `target` with what the state asks for, within the limits.
+    /// Sets the target of this state, within the limits.
     fn act(&mut self, time_ns: u64) {
         let elapsed_s = self.elapsed_s(time_ns);
         let policy_step = self.cycles.is_multiple_of(CYCLES_PER_POLICY_STEP);
         match self.state {
             State::Damping | State::Fault => {}
-            State::StandUp => self.posture.stand_up(elapsed_s, &mut self.target),
-            State::Ready => self.posture.stand(elapsed_s, &mut self.target),
-            State::LieDown => self.posture.lie_down(elapsed_s, &mut self.target),
+            State::StandUp => self.stand_up.stand_up(elapsed_s, &mut self.target),
+            State::Ready => self.stand_up.stand(elapsed_s, &mut self.target),
+            State::LieDown => self.stand_up.lie_down(elapsed_s, &mut self.target),
             State::Run => {
                 if policy_step {
                     let time_left_s = self.time_left_s(time_ns).min(MAX_EPISODE_S);
@@ -292,7 +288,7 @@ impl Pilot {
                 self.target.clone_from(&self.held);
             }
             State::Stop | State::StopThenLieDown => {
-                self.posture.stand(elapsed_s, &mut self.target);
+                self.stand_up.stand(elapsed_s, &mut self.target);
             }
         }
         if self.state.is_damped() {
@@ -312,12 +308,12 @@ impl Pilot {
             _ => &mut self.controller,
         };
         let goal = &self.goal.goal;
-        self.seen_rays.clone_from(&self.rays);
+        self.observed_rays.clone_from(&self.rays);
         if let Some(margin_m) = self.illusion_margin_m {
             let bound_m = GoalYaw::new(&self.estimate, goal).distance_m() + margin_m;
-            self.seen_rays.apply_illusion(bound_m, &mut self.stream);
+            self.observed_rays.apply_illusion(bound_m, &mut self.stream);
         }
-        let target = controller.step(&self.estimate, &self.seen_rays, goal, time_left_s);
+        let target = controller.step(&self.estimate, &self.observed_rays, goal, time_left_s);
         self.held.clone_from(target);
         match controller.fault() {
             None => {}
@@ -328,7 +324,7 @@ impl Pilot {
             .insert_if(FaultId::NotFinite, controller.limited().fallback);
     }
 
-    fn show(&self, time_ns: u64, faults: FaultSet, status: &mut Status) {
+    fn write_status(&self, time_ns: u64, faults: FaultSet, status: &mut Status) {
         let running = self.state == State::Run;
         let acting = match (self.state, &self.brake) {
             (State::Stop | State::StopThenLieDown, Some(brake)) => Some(brake),

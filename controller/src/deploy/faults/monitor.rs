@@ -1,37 +1,37 @@
-//! What is wrong in this cycle.
+//! Detection of faults.
 
 use policies::RaySpec;
 use robots::{Robot, RobotState};
 
 use super::{
-    CycleInput, FaultConfig, FaultId, FaultSet, GoalSample, OdometrySample, RobotSample,
-    ScanSample, State,
+    super::{CycleInput, FaultConfig, GoalSample, OdometrySample, RobotSample, ScanSample, State},
+    FaultId, FaultSet,
 };
 
-/// Cycles on time that make up for a missed one.
-const CYCLES_PER_PARDON: f32 = 20.0;
+/// Punctual cycles that make up for a missed one.
+const CYCLES_PER_MISSED: f32 = 20.0;
 
-/// Decides which samples can be used, and watches everything that can go wrong. Depends on nothing but its inputs.
+/// Decides which samples are usable, and detects faults. Depends on nothing but its inputs.
 #[derive(Clone, Debug)]
 pub(crate) struct Monitor {
     num_joints: usize,
     num_feet: usize,
     num_rays: usize,
-    /// Rays of a depth camera, where there is a network for them.
-    num_predicted: Option<usize>,
+    /// Rays that the depth ray predictor gives, where there is one.
+    num_depth_rays: Option<usize>,
     /// Range of each joint, margin included, rad.
     joint_range_rad: Vec<[f32; 2]>,
     config: FaultConfig,
     time_ns: u64,
     /// The newest usable state of the robot.
     sample: RobotSample,
-    /// When the newest state came, usable or not, ns.
+    /// Reception of the newest state, usable or not, ns.
     seen_ns: u64,
-    /// When the newest state came that told something new, ns; 0 for never.
+    /// Reception of the newest state that differs from the one before, ns; 0 for never.
     fresh_ns: u64,
     /// The newest state has a wrong checksum.
     wrong_crc: bool,
-    /// Faults of the newest state of the robot itself.
+    /// Faults of the newest state.
     unusable: FaultSet,
     missed: f32,
 }
@@ -40,7 +40,7 @@ impl Monitor {
     pub(crate) fn new(
         robot: &Robot,
         rays: &RaySpec,
-        num_predicted: Option<usize>,
+        num_depth_rays: Option<usize>,
         config: &FaultConfig,
     ) -> Self {
         let range = |joint: &robots::Joint| {
@@ -51,7 +51,7 @@ impl Monitor {
             num_joints: robot.num_joints(),
             num_feet: robot.num_feet(),
             num_rays: rays.count,
-            num_predicted,
+            num_depth_rays,
             joint_range_rad: robot.joints().map(range).collect(),
             config: config.clone(),
             time_ns: 0,
@@ -69,8 +69,8 @@ impl Monitor {
         &self.sample
     }
 
-    /// Takes over the newest state of the robot if it is new and usable; the time since the one before, s. Of a robot
-    /// without a counter, a state that equals the one before is only suspicious while it runs.
+    /// Takes a state of the robot; the time since the one before if it is new and usable, s. Of a robot without a counter,
+    /// a state that equals the one before is only a fault while it runs.
     pub(crate) fn take(&mut self, new: &RobotSample, state: State) -> Option<f32> {
         if new.received_ns == self.seen_ns {
             return None;
@@ -126,7 +126,7 @@ impl Monitor {
             new.imu_accelerometer_mps2.as_slice(),
             &new.foot_force,
         ];
-        // A rotation of another length is none.
+        // A rotation has unit length.
         let norm_squared: f32 = new
             .imu_orientation_wxyz
             .iter()
@@ -146,7 +146,7 @@ impl Monitor {
     }
 
     fn is_scan_of(&self, rays: usize) -> bool {
-        rays == self.num_rays || Some(rays) == self.num_predicted
+        rays == self.num_rays || Some(rays) == self.num_depth_rays
     }
 
     /// Whether a goal is a place within reach of the estimated position.
@@ -158,7 +158,7 @@ impl Monitor {
         ]) && (position - estimate.position_world.xy()).norm() <= self.config.max_goal_m
     }
 
-    /// All faults of this cycle. `own` are those of the controller in the last cycle.
+    /// All faults of this cycle. `own` are those that the last command caused.
     pub(crate) fn check(
         &mut self,
         input: &CycleInput,
@@ -174,7 +174,7 @@ impl Monitor {
         let mut faults = self.unusable.union(own);
         let rays = &input.scan.scan.distance_m;
         let fits = self.is_scan_of(rays.len());
-        let mut check = |id, there| faults.insert_if(id, there);
+        let mut check = |id, present| faults.insert_if(id, present);
 
         check(FaultId::NoState, !heard(self.fresh_ns));
         check(
@@ -238,12 +238,12 @@ impl Monitor {
             percent > 0 && f32::from(percent) < config.min_battery_percent,
         );
 
-        self.missed = (self.missed - 1.0 / CYCLES_PER_PARDON).max(0.0) + input.missed as f32;
+        self.missed = (self.missed - 1.0 / CYCLES_PER_MISSED).max(0.0) + input.missed as f32;
         check(
             FaultId::MissedDeadlines,
             self.missed > config.max_missed_cycles,
         );
-        // What was missed long ago does not count, however much it was.
+        // A long stall in the past is forgiven as soon as a short one.
         self.missed = self.missed.min(2.0 * config.max_missed_cycles);
         check(FaultId::EmergencyStop, emergency_stop);
         self.time_ns = now_ns;
@@ -251,7 +251,7 @@ impl Monitor {
     }
 }
 
-/// Whether an odometry that was received is finite, with a rotation of unit length.
+/// Whether an odometry is finite and its rotation of unit length.
 pub(crate) fn is_usable_odometry(odometry: &OdometrySample) -> bool {
     let rotation = &odometry.orientation_wxyz;
     let norm_squared: f32 = rotation.iter().map(|part| part * part).sum();

@@ -13,11 +13,6 @@ use Fate::{Removed, Renamed};
 
 /// Former keys. A leading `*` stands for any beginning, and in the new name for the same one. A table stands for all that is in it.
 const FORMER: &[(&str, Fate)] = &[
-    (
-        "*.lanes",
-        Removed("the batch engine takes the most that the CPU has"),
-    ),
-    ("*.walking_share", Renamed("*.moving_fraction")),
     ("*.rays.earlier_steps", Renamed("*.rays.previous_steps")),
     ("*.min_gain", Renamed("*.min_improvement")),
     ("*.held_out_share", Renamed("*.held_out_fraction")),

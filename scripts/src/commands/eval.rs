@@ -132,13 +132,14 @@ impl EvalCommand {
         })?;
         let request = Request::new(&subject, self.command)?;
         let out = self.out.clone().unwrap_or_else(|| default_folder(&subject));
-        // A folder that is named is meant.
-        request.claim(&out, self.force || self.out.is_some())?;
+        // A folder that is named is meant to be replaced.
+        let claim = || request.claim(&out, self.force || self.out.is_some());
         if subject.method == Method::recovery() {
             ensure!(
                 self.episodes.is_none(),
                 "--episodes is for the methods that run to a goal; set eval.recovery.trials"
             );
+            claim()?;
             return recovery::run(&subject, self.command, &request, &out, self.json);
         }
         ensure!(
@@ -146,6 +147,7 @@ impl EvalCommand {
             "--command is for --method recovery; the method is {}",
             subject.method
         );
+        claim()?;
         let report = evaluate(&subject, &request, &out)?;
         let text = match self.json {
             true => to_json(&report)?,

@@ -135,11 +135,11 @@ impl ConfigArgs {
             Some(Preset::Paper) => {
                 let paper = include_str!("../../recipes/paper.toml");
                 resolved.lay(settings::parse(paper)?, "preset paper")?;
-                if of_task == Task::Recovery {
+                if of_task.name() == "recovery" {
                     resolved.lay(settings::parse(PAPER_RECOVERY)?, "preset paper")?;
                 }
             }
-            Some(Preset::People) if matches!(of_task, Task::Agile | Task::ReachAvoid) => {
+            Some(Preset::People) if matches!(of_task.name(), "agile" | "reach-avoid") => {
                 let people = include_str!("../../recipes/people.toml");
                 resolved.lay(settings::parse(people)?, "preset people")?;
             }

@@ -47,7 +47,10 @@ fn run(cli: Cli) -> Result<(), String> {
     }
     let start = || -> Result<_, RunError> {
         let bundle = Bundle::load(&cli.bundle)?;
-        let robot_name = cli.robot.clone().unwrap_or_else(|| bundle.spec.robot.name.clone());
+        let robot_name = cli
+            .robot
+            .clone()
+            .unwrap_or_else(|| bundle.spec.robot.name.clone());
         Run {
             robot: Robot::load(&robot_name)?,
             robot_name,

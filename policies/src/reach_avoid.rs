@@ -1,4 +1,4 @@
-//! The reach-avoid value (method section 7): will the agile policy reach its goal without a collision?
+//! The reach-avoid value (docs/method.md, Reach-avoid value): will the agile policy reach its goal without a collision?
 
 mod config;
 pub mod margins;

@@ -11,7 +11,10 @@ mod session;
 #[cfg(feature = "train")]
 mod together;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Result, ensure};
 #[cfg(feature = "train")]
@@ -19,12 +22,13 @@ use learning::Processes;
 use robots::Robot;
 use time::OffsetDateTime;
 
+#[cfg(feature = "train")]
+use crate::interrupt::Interrupt;
 use crate::{
+    commands::subject::Subject,
     config::{Config, ConfigArgs, Task},
     run_folder::RunFolder,
 };
-#[cfg(feature = "train")]
-use crate::{interrupt::Interrupt, repository};
 
 /// Train a policy
 #[derive(clap::Args)]
@@ -115,6 +119,10 @@ impl What {
 struct Request {
     config: Config,
     robot: Robot,
+    /// How the robot's folder differs from the copy of the run, which is used.
+    robot_change: Option<String>,
+    /// For what is learned from the policies of a bundle: its folder.
+    bundle: Option<PathBuf>,
     run: RunPath,
 }
 
@@ -146,7 +154,17 @@ impl TrainCommand {
             };
         }
         let request = self.request(self.tasks()[0], processes.size());
-        let Request { config, robot, run } = together::same(&processes, request)?;
+        let Request {
+            config,
+            robot,
+            robot_change,
+            bundle,
+            run,
+        } = together::same(&processes, request)?;
+        if let (Some(change), 0) = (robot_change, processes.rank()) {
+            eprintln!("{change}");
+        }
+        let bundle = bundle.unwrap_or_default();
         match (config.task, run) {
             (Task::Agile | Task::Recovery, run) => {
                 let from = self.from.as_deref();
@@ -156,13 +174,13 @@ impl TrainCommand {
                 together::goes_on(&processes, Err(by_one_process(task.name())))
             }
             (Task::ReachAvoid, RunPath::New(path)) => {
-                reach_avoid::begin(&path, &config, &robot, &self.bundle(&robot), &interrupt)
+                reach_avoid::begin(&path, &config, &robot, &bundle, &interrupt)
             }
             (Task::ReachAvoid, RunPath::Old(path)) => {
                 reach_avoid::resume(&RunFolder::open(&path)?, &config, &robot, &interrupt)
             }
             (Task::Rays, RunPath::New(path)) => {
-                let (bundle, data) = (self.bundle(&robot), self.data.as_deref());
+                let data = self.data.as_deref();
                 rays::begin(&path, &config, &robot, &bundle, data, &interrupt)
             }
             (Task::Rays, RunPath::Old(path)) => {
@@ -192,10 +210,6 @@ impl TrainCommand {
 
     #[cfg(feature = "train")]
     fn run_all(&self, processes: &Processes, interrupt: &Interrupt) -> Result<()> {
-        ensure!(
-            self.bundle.is_none(),
-            "--bundle is for `reach-avoid` and `rays`; `all` trains a bundle from nothing"
-        );
         let path = match &self.resume {
             Some(path) => {
                 let agile = path.join(Task::Agile.name());
@@ -219,12 +233,6 @@ impl TrainCommand {
         all::train(processes, &path, interrupt)
     }
 
-    #[cfg(feature = "train")]
-    fn bundle(&self, robot: &Robot) -> PathBuf {
-        let given = self.bundle.clone();
-        given.unwrap_or_else(|| repository::bundle(&robot.name))
-    }
-
     fn tasks(&self) -> &'static [Task] {
         self.task.unwrap_or(What::Agile).tasks()
     }
@@ -244,19 +252,46 @@ impl TrainCommand {
             self.from.is_none() || matches!(self.task, Some(What::Agile | What::Recovery)),
             "--from is for `agile` and `recovery`"
         );
-        let (config, old) = match &self.resume {
-            Some(path) => {
-                let config = RunFolder::open(path)?.config()?;
-                (self.args().resolve_over(config)?, Some(path.clone()))
+        ensure!(
+            self.bundle.is_none() || matches!(self.task, Some(What::ReachAvoid | What::Rays)),
+            "--bundle is for `reach-avoid` and `rays`"
+        );
+        if let Some(path) = &self.resume {
+            let run = RunFolder::open(path)?;
+            let config = self.args().resolve_over(run.config()?)?;
+            let robot = run.robot(&config)?;
+            return Ok(Request {
+                robot_change: run.robot_change(&config),
+                config: check(config, processes)?,
+                robot,
+                bundle: None,
+                run: RunPath::Old(path.clone()),
+            });
+        }
+        let resolved = self.args().resolve_task(task)?;
+        let (config, robot, bundle) = match task {
+            Task::ReachAvoid | Task::Rays if self.task != Some(What::All) => {
+                let subject = Subject::resolve(resolved, self.bundle.as_deref(), None)?;
+                (subject.config, subject.robot, Some(subject.bundle_path))
             }
-            None => (self.args().resolve_task(task)?.config, None),
+            _ => {
+                let robot = Robot::load(&resolved.config.robot)?;
+                (resolved.config, robot, None)
+            }
         };
-        let (config, robot) = check(config, processes)?;
-        let run = match old {
-            Some(path) => RunPath::Old(path),
-            None => RunPath::New(self.new_path(config.task.name(), &config)),
-        };
-        Ok(Request { config, robot, run })
+        let mut config = check(config, processes)?;
+        // So that the run can be resumed from another folder.
+        if !Robot::names().any(|name| name == config.robot) {
+            let path = fs::canonicalize(&config.robot)?;
+            config.robot = path.display().to_string();
+        }
+        Ok(Request {
+            run: RunPath::New(self.new_path(task.name(), &config)),
+            robot_change: None,
+            config,
+            robot,
+            bundle,
+        })
     }
 
     fn new_path(&self, name: &str, config: &Config) -> PathBuf {
@@ -275,7 +310,7 @@ fn by_one_process(what: &str) -> anyhow::Error {
 
 /// Finds what is wrong before anything is written. The number of workers becomes part of the configuration, because
 /// a run goes on exactly only with the same number.
-fn check(mut config: Config, processes: usize) -> Result<(Config, Robot)> {
+fn check(mut config: Config, processes: usize) -> Result<Config> {
     for stage in config.each_stage()? {
         stage.env.validate()?;
         stage.algorithm.validate()?;
@@ -286,8 +321,7 @@ fn check(mut config: Config, processes: usize) -> Result<(Config, Robot)> {
         config.resolve_threads(processes);
         config.threads = config.threads.min(config.env.num_envs);
     }
-    let robot = Robot::load(&config.robot)?;
-    Ok((config, robot))
+    Ok(config)
 }
 
 #[cfg(feature = "train")]

@@ -656,3 +656,28 @@ fn a_ray_network_that_does_not_fit_is_refused() {
         &["rays.safetensors: layers.0.weight takes 3 inputs, must be 1680"],
     );
 }
+
+#[test]
+fn a_bundle_brings_a_robot_that_is_not_shipped() {
+    let folder = TempDir::new().unwrap();
+    let mut bundle = bundle();
+    bundle.save(folder.path()).unwrap();
+    assert_eq!(Bundle::load(folder.path()).unwrap().robot().unwrap(), go1());
+
+    let own = TempDir::new().unwrap();
+    let files = RobotFiles::read("go1").unwrap();
+    files.write(own.path()).unwrap();
+    let text = files.description().replacen("\"go1\"", "\"mine\"", 1);
+    fs::write(own.path().join("robot.toml"), text).unwrap();
+    bundle.robot_files = RobotFiles::in_folder(own.path()).unwrap();
+    bundle.spec.robot.name = "mine".to_owned();
+    bundle.save(folder.path()).unwrap();
+    let loaded = Bundle::load(folder.path()).unwrap();
+    assert_eq!(loaded, bundle);
+    assert_eq!(loaded.robot().unwrap().name, "mine");
+    loaded.check(&loaded.robot().unwrap()).unwrap();
+
+    fs::remove_file(folder.path().join("robot.toml")).unwrap();
+    let error = Bundle::load(folder.path()).unwrap().robot().unwrap_err();
+    assert!(error.to_string().contains("`mine`"), "{error}");
+}

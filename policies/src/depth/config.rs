@@ -35,23 +35,23 @@ pub struct RayLearningConfig {
     pub augmentation: AugmentationConfig,
 }
 
-/// Augmentation (method section 8). Shares are of the images.
+/// Augmentation (docs/method.md, Ray prediction). Fractions are of the images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AugmentationConfig {
-    /// Share that is mirrored, the rays with it.
-    pub flip_share: f32,
-    /// Share that is blurred.
-    pub blur_share: f32,
-    /// Share with noise on every depth and on the tilt of the robot.
-    pub noise_share: f32,
+    /// Fraction that is mirrored, the rays with it.
+    pub flip_fraction: f32,
+    /// Fraction that is blurred.
+    pub blur_fraction: f32,
+    /// Fraction with noise on every depth and on the tilt of the robot.
+    pub noise_fraction: f32,
     /// The standard deviation of the depths' noise is drawn up to this, log2 of a distance.
     pub noise_std: f32,
     /// Standard deviation of the tilt's noise, rad: on a robot image and tilt are not of quite the same instant.
     pub tilt_noise_rad: f32,
-    /// Share in which a rectangle is replaced by one value.
-    pub erase_share: f32,
-    /// Largest side of such a rectangle, as a share of the image's.
+    /// Fraction in which a rectangle is replaced by one value.
+    pub erase_fraction: f32,
+    /// Largest side of such a rectangle, as a fraction of the image's.
     pub erase_side: f32,
 }
 
@@ -72,12 +72,12 @@ impl Default for RayLearningConfig {
 impl Default for AugmentationConfig {
     fn default() -> Self {
         Self {
-            flip_share: 0.5,
-            blur_share: 0.03,
-            noise_share: 0.2,
+            flip_fraction: 0.5,
+            blur_fraction: 0.03,
+            noise_fraction: 0.2,
             noise_std: 0.05,
             tilt_noise_rad: 0.01,
-            erase_share: 0.03,
+            erase_fraction: 0.03,
             erase_side: 0.2,
         }
     }
@@ -115,12 +115,12 @@ impl RayLearningConfig {
         )?;
         let a = &self.augmentation;
         for (field, share) in [
-            ("augmentation.flip_share", a.flip_share),
-            ("augmentation.blur_share", a.blur_share),
-            ("augmentation.noise_share", a.noise_share),
+            ("augmentation.flip_fraction", a.flip_fraction),
+            ("augmentation.blur_fraction", a.blur_fraction),
+            ("augmentation.noise_fraction", a.noise_fraction),
             ("augmentation.noise_std", a.noise_std),
             ("augmentation.tilt_noise_rad", a.tilt_noise_rad),
-            ("augmentation.erase_share", a.erase_share),
+            ("augmentation.erase_fraction", a.erase_fraction),
             ("augmentation.erase_side", a.erase_side),
         ] {
             check(

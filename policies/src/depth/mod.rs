@@ -1,4 +1,4 @@
-//! From a depth image to the rays (method section 8).
+//! From a depth image to the rays (docs/method.md, Ray prediction).
 //!
 //! ```text
 //! DepthImage, gravity -> InputMap -> signed distances around the rays -> RayNetwork -> RayScan

@@ -23,8 +23,8 @@ pub struct ReachAvoidConfig {
     pub batch_size: usize,
     /// Passes over the recorded rows.
     pub epochs: usize,
-    /// Share of the episodes that is not learned from, but reported on.
-    pub held_out_share: f32,
+    /// Fraction of the episodes that is not learned from, but reported on.
+    pub held_out_fraction: f32,
     /// Optimizer steps from one checkpoint to the next.
     pub checkpoint_interval: u64,
 }
@@ -50,7 +50,7 @@ impl Default for ReachAvoidConfig {
             final_learning_rate: 2e-5,
             batch_size: 4096,
             epochs: 6,
-            held_out_share: 0.1,
+            held_out_fraction: 0.1,
             checkpoint_interval: 1000,
         }
     }
@@ -88,9 +88,9 @@ impl ReachAvoidConfig {
             ok,
             "at least 1",
         )?;
-        let share = self.held_out_share;
+        let share = self.held_out_fraction;
         let ok = share > 0.0 && share < 1.0;
-        check("held_out_share", share.to_string(), ok, "in (0, 1)")
+        check("held_out_fraction", share.to_string(), ok, "in (0, 1)")
     }
 }
 
@@ -116,9 +116,9 @@ mod tests {
         };
         assert!(error(nan).contains("learning_rate = NaN"));
         let all = ReachAvoidConfig {
-            held_out_share: 1.0,
+            held_out_fraction: 1.0,
             ..default()
         };
-        assert!(error(all).contains("held_out_share = 1"));
+        assert!(error(all).contains("held_out_fraction = 1"));
     }
 }

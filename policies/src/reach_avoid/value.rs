@@ -1,4 +1,4 @@
-//! The reach-avoid value network (method section 7): forward pass and input gradient, without allocation.
+//! The reach-avoid value network (docs/method.md, Reach-avoid value): forward pass and input gradient, without allocation.
 
 use crate::mlp::{Linear, MlpError, check};
 

@@ -78,7 +78,7 @@ pub struct ReachAvoidSettings {
     pub threshold: f32,
     /// The recovery policy acts only on a twist that lowers the value by this; a property of the bundle, like the threshold.
     pub min_improvement: f32,
-    /// Folder of roll-outs to learn from; those that are missing in it are recorded. Without it they are recorded in
+    /// Folder of rollouts to learn from; those that are missing in it are recorded. Without it they are recorded in
     /// the run folder, and removed at the end.
     pub rollout_folder: Option<PathBuf>,
     /// The network and how it learns.

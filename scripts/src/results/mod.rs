@@ -1,4 +1,5 @@
-//! What earlier commands left in their folders, read back.
+//! Results of earlier commands, read back from their folders.
 
 pub mod evaluation;
 pub mod events;
+pub mod request;

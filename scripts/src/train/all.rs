@@ -11,7 +11,6 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use learning::Processes;
 use policies::{Bundle, spec::role};
-use robots::Robot;
 
 use super::{RunPath, reach_avoid, session};
 use crate::{
@@ -53,7 +52,7 @@ pub fn train(processes: &Processes, path: &Path, interrupt: &Interrupt) -> Resul
         let run = run_of(task)?;
         let config = run.config()?;
         if !session::is_done(run.path(), &config)? {
-            let robot = Robot::load(&config.robot)?;
+            let robot = run.robot(&config)?;
             let old = RunPath::Old(run.path().to_owned());
             session::train(processes, &config, &robot, old, None, interrupt)?;
         }
@@ -70,7 +69,7 @@ pub fn train(processes: &Processes, path: &Path, interrupt: &Interrupt) -> Resul
             bundle.insert_from(role::RECOVERY, &recovery)?;
             bundle.save(&run.bundle())?;
         }
-        let robot = Robot::load(&config.robot)?;
+        let robot = run.robot(&config)?;
         reach_avoid::resume(&run, &config, &robot, interrupt)?;
     }
     if !reach_avoid::is_done(run.path()) {

@@ -126,7 +126,8 @@ fn stage(
 
 /// Gives a new runner the networks of another run.
 fn begin_from(runner: &mut Runner, from: &Path, config: &Config, robot: &Robot) -> Result<()> {
-    let before = RunFolder::open(from)?.config()?;
+    let run = RunFolder::open(from)?;
+    let before = run.config()?;
     ensure!(
         before.task == config.task,
         "{} learned `{}`, must be a run of `{}`",
@@ -137,7 +138,7 @@ fn begin_from(runner: &mut Runner, from: &Path, config: &Config, robot: &Robot) 
     let checkpoint = newest_checkpoint(from)?
         .with_context(|| format!("{} has no checkpoint to begin from", from.display()))?;
     let before = before.at(checkpoint::policy_steps(&checkpoint)?)?;
-    let then = observed(&before, &Robot::load(&before.robot)?)?;
+    let then = observed(&before, &run.robot(&before)?)?;
     let mut same = Vec::new();
     for (index, layout) in observed(&config.at(0)?, robot)?.iter().enumerate() {
         let there = then.get(index);
@@ -354,6 +355,7 @@ impl Session<'_> {
             // Have sessions of their own.
             Task::ReachAvoid | Task::Rays => return Ok(()),
         };
+        bundle.robot_files = self.run.bundled_robot()?;
         let role = self.config.task.name();
         let spec = NetworkSpec::policy(role, terms, scale, provenance);
         bundle.insert(role, spec, layers)?;

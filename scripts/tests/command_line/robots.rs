@@ -142,6 +142,6 @@ fn workers_and_lanes_that_there_are_not() {
     let flags = ["bench", "sim", "--engine", "batch", "--lanes", "5"];
     assert_refused(
         &flags,
-        &["5 lanes", "this processor has 4", "0 stands for the most"],
+        &["5 lanes", "this CPU has 4", "0 stands for the most"],
     );
 }

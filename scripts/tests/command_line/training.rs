@@ -111,7 +111,7 @@ mod with_libtorch {
         bundle
             .policy("agile", &Robot::load("go1").unwrap())
             .unwrap();
-        let provenance = bundle.spec.networks["agile"].provenance;
+        let provenance = &bundle.spec.networks["agile"].provenance;
         assert_eq!((provenance.seed, provenance.policy_steps), (7, 96));
         let config = fs::read_to_string(run.join("config.toml")).unwrap();
         assert_eq!(provenance.config, config);

@@ -40,6 +40,11 @@ pub trait Plan: Sync {
         None
     }
 
+    /// Time after so many policy steps of this length, s.
+    fn time_s(&self, steps: usize, policy_step_s: f32) -> f32 {
+        steps as f32 * policy_step_s
+    }
+
     /// How the episode goes on after a policy step.
     fn next(&self, episode: &mut Self::Episode, step: &Step<'_>) -> Next;
 }

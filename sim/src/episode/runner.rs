@@ -188,7 +188,7 @@ impl<'a, P: Plan, O: Observer<P>> Slots<'a, P, O> {
         let step = Step {
             physics: &self.physics,
             steps: *steps,
-            time_s: *steps as f32 * self.runner.physics.policy_step_s(),
+            time_s: (self.plan).time_s(*steps, self.runner.physics.policy_step_s()),
             failed,
             collided: !failed && self.physics.collision().is_some(),
         };
@@ -265,7 +265,8 @@ impl Slot {
             for step in (0..self.controller.previous_steps()).rev() {
                 self.link.sense(physics, -(step as f32 + 1.0) * step_s);
                 let Ok(()) = self.link.read(&mut self.input);
-                self.controller.observe_scan(&self.input.state, &self.input.rays);
+                self.controller
+                    .observe_scan(&self.input.state, &self.input.rays);
             }
         }
         self.link.sense(physics, 0.0);

@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use controller::{Controller, ControllerConfig, ControllerError, Method, Mode, RobotLink};
-use policies::Bundle;
+use policies::{Bundle, Quantity};
 use robots::Robot;
 
 use super::{

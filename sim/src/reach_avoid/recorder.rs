@@ -255,6 +255,7 @@ impl Plan for Rollout<'_> {
 /// What is recorded of an episode.
 struct Recorded<'a> {
     layout: &'a Layout,
+    frames: FrameHistory,
     observations: Vec<f32>,
     goal_distance_m: Vec<f32>,
     collided: bool,
@@ -277,7 +278,8 @@ impl<'a> Observer<Rollout<'a>> for Recorded<'_> {
             self.collided = step.collided;
             // What the controller would have observed next.
             let Ok(()) = slot.link.read(&mut slot.input);
-            slot.controller.observe_scan(&slot.input.state, &slot.input.rays);
+            slot.controller
+                .observe_scan(&slot.input.state, &slot.input.rays);
             self.push(slot);
         }
         self
@@ -287,6 +289,7 @@ impl<'a> Observer<Rollout<'a>> for Recorded<'_> {
 impl<'a> Recorded<'a> {
     fn new(layout: &'a Layout) -> Self {
         Self {
+            frames: FrameHistory::new(layout),
             layout,
             observations: Vec::new(),
             goal_distance_m: Vec::new(),
@@ -314,6 +317,6 @@ impl<'a> Recorded<'a> {
             },
             &mut self.observations[first..],
         );
-        (self.frames).complete(&self.layout, &mut self.observations[first..]);
+        (self.frames).complete(self.layout, &mut self.observations[first..]);
     }
 }

@@ -189,8 +189,13 @@ fn rows_are_what_the_controller_sees() {
     let mut engine =
         engine::build(EngineKind::Rapier, &robot, &PhysicsConfig::default(), 1).unwrap();
     engine.reset(0, &plan.physics).unwrap();
-    let mut controller =
-        Controller::new(&robot, &bundle, Method::agile(), &ControllerConfig::default()).unwrap();
+    let mut controller = Controller::new(
+        &robot,
+        &bundle,
+        Method::agile(),
+        &ControllerConfig::default(),
+    )
+    .unwrap();
     let mut link = SimLink::new(&robot, &bundle.spec.rays, None);
     link.reset(&plan.physics.obstacles, plan.goal, plan.duration_s, 0);
     let mut input = ControlInput::new(&robot, &bundle.spec.rays);

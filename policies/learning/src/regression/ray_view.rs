@@ -123,21 +123,21 @@ impl RayView {
         // Before pixels are mixed with those beside them.
         fill_holes(&mut self.depth_m, self.columns_px);
         let mut gravity = *projected_gravity;
-        if random.random::<f32>() < config.blur_share {
+        if random.random::<f32>() < config.blur_fraction {
             blur(&mut self.depth_m, self.columns_px);
         }
-        if random.random::<f32>() < config.noise_share {
+        if random.random::<f32>() < config.noise_fraction {
             let std = random.random::<f32>() * config.noise_std;
             for depth in &mut self.depth_m {
                 *depth *= (std * nearly_normal(random)).exp2();
             }
             gravity += Vector3::from_fn(|_, _| config.tilt_noise_rad * nearly_normal(random));
         }
-        if random.random::<f32>() < config.erase_share {
+        if random.random::<f32>() < config.erase_fraction {
             self.erase(config.erase_side, random);
         }
         self.show(&gravity, input)?;
-        if random.random::<f32>() < config.flip_share {
+        if random.random::<f32>() < config.flip_fraction {
             self.mirror(input);
             rays.reverse();
         }
@@ -246,12 +246,12 @@ mod tests {
     };
 
     const NONE: AugmentationConfig = AugmentationConfig {
-        flip_share: 0.0,
-        blur_share: 0.0,
-        noise_share: 0.0,
+        flip_fraction: 0.0,
+        blur_fraction: 0.0,
+        noise_fraction: 0.0,
         noise_std: 0.1,
         tilt_noise_rad: 0.0,
-        erase_share: 0.0,
+        erase_fraction: 0.0,
         erase_side: 0.2,
     };
 
@@ -282,7 +282,7 @@ mod tests {
             let mut view = view(kind);
             let (clean, rays) = augmented(&mut view, &NONE);
             let flip = AugmentationConfig {
-                flip_share: 1.0,
+                flip_fraction: 1.0,
                 ..NONE
             };
             let (mut flipped, flipped_rays) = augmented(&mut view, &flip);
@@ -310,19 +310,19 @@ mod tests {
         // The edge between the halves, two columns wide.
         assert_eq!(
             changed(AugmentationConfig {
-                blur_share: 1.0,
+                blur_fraction: 1.0,
                 ..NONE
             }),
             2 * 18
         );
         assert!(
             changed(AugmentationConfig {
-                noise_share: 1.0,
+                noise_fraction: 1.0,
                 ..NONE
             }) > 500
         );
         let erased = changed(AugmentationConfig {
-            erase_share: 1.0,
+            erase_fraction: 1.0,
             ..NONE
         });
         assert!((1..=18 * 32 / 20).contains(&erased), "{erased}");
@@ -333,7 +333,7 @@ mod tests {
         let mut view = view(RayNetworkKind::Tsdf);
         let (clean, _) = augmented(&mut view, &NONE);
         let tilted = AugmentationConfig {
-            noise_share: 1.0,
+            noise_fraction: 1.0,
             noise_std: 0.0,
             tilt_noise_rad: 0.05,
             ..NONE

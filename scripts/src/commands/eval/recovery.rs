@@ -1,4 +1,4 @@
-//! `abs eval --method recovery`: how well twists are followed, and how soon the robot stops.
+//! `abs eval --method recovery`: twist tracking and braking.
 
 use std::{
     fmt::Write as _,
@@ -12,7 +12,7 @@ use policies::Twist;
 use sim::eval::RecoveryReport;
 
 use super::{METRICS, make_folder, progress_bar, write};
-use crate::{commands::policy_args::Subject, pictures::twist_tracking};
+use crate::{commands::subject::Subject, pictures::twist_tracking, results::request::Request};
 
 /// `1.0,0,-0.5` as v_x, v_y in m/s and w_z in rad/s.
 pub fn parse_command(text: &str) -> Result<Twist, String> {
@@ -31,13 +31,20 @@ pub fn parse_command(text: &str) -> Result<Twist, String> {
 }
 
 /// Runs one command, or the grid and braking, and writes the results.
-pub fn run(subject: &Subject, command: Option<Twist>, out: &Path, json: bool) -> Result<()> {
+pub fn run(
+    subject: &Subject,
+    command: Option<Twist>,
+    request: &Request,
+    out: &Path,
+    json: bool,
+) -> Result<()> {
     let evaluation = subject.recovery_evaluation()?;
     make_folder(out)?;
     let bar = progress_bar(evaluation.trials(command), "trials");
     let report = evaluation.report(command, &|| bar.inc(1))?;
     bar.finish_and_clear();
 
+    Request::begin(out)?;
     let metrics = serde_json::to_string_pretty(&report)? + "\n";
     write(&out.join(METRICS), metrics.as_bytes())?;
     let picture = out.join("tracking.png");
@@ -45,9 +52,10 @@ pub fn run(subject: &Subject, command: Option<Twist>, out: &Path, json: bool) ->
         let title = format!("{}, recovery policy: velocity over command", report.robot);
         twist_tracking(&title, &report)?.save_png(&picture)?;
     } else if picture.exists() {
-        // That of an earlier evaluation would mislead.
+        // One of an earlier evaluation would be misleading.
         fs::remove_file(&picture)?;
     }
+    request.finish(out)?;
     let text = match json {
         true => metrics,
         false => table(&report) + &format!("results in {}\n", out.display()),

@@ -1,9 +1,10 @@
-//! Where a robot may touch its surroundings in this step: spheres against the ground, patches against obstacles.
+//! Contact candidates: where a robot may touch its surroundings in this step, spheres against the ground and collision features
+//! against obstacles.
 
 use super::{
     block::Block,
-    dynamics::Leg,
-    geometry::{BaseObstacle, Touch, distance_bound},
+    dynamics::LegDynamics,
+    geometry::{BaseObstacle, ContactPoint, distance_bound},
     lanes::Lanes,
     model::{LinkModel, Model, Sphere},
     scene::NEAREST,
@@ -16,8 +17,8 @@ const SPECULATIVE_MPS: f32 = 8.0;
 const BASE_LINK: f32 = -1.0;
 
 /// A place where the robot touches, or may touch within the step. Vectors in base axes.
-pub(super) struct Encounter<L: Lanes> {
-    pub touch: Touch<L>,
+pub(super) struct ContactCandidate<L: Lanes> {
+    pub touch: ContactPoint<L>,
     pub tangents: [V3<L>; 2],
     /// Lanes that it concerns.
     pub active: L::Mask,
@@ -31,17 +32,17 @@ pub(super) struct Encounter<L: Lanes> {
 }
 
 /// The robot as it stands.
-pub(super) struct Posture<'a, L: Lanes, const N: usize> {
+pub(super) struct ContactDetection<'a, L: Lanes, const N: usize> {
     pub model: &'a Model<N>,
     pub block: &'a Block<L, N>,
-    pub legs: &'a [Leg<L, N>],
+    pub legs: &'a [LegDynamics<L, N>],
     /// Base axes in the world frame, as columns.
     pub rotation: &'a Rotation<L>,
     /// The base in its own axes.
     pub base_frame: (Rotation<L>, V3<L>),
 }
 
-impl<L: Lanes, const N: usize> Posture<'_, L, N> {
+impl<L: Lanes, const N: usize> ContactDetection<'_, L, N> {
     /// Pose of a link: link `i` of leg `l`, or the base.
     #[inline(always)]
     fn frame(&self, l: usize, i: Option<usize>) -> (&Rotation<L>, &V3<L>) {
@@ -77,17 +78,17 @@ impl<L: Lanes, const N: usize> Posture<'_, L, N> {
         (l, Some(i), &self.model.legs[l][i].link)
     }
 
-    /// Finds all encounters that concern any lane, and those of the feet.
+    /// Finds all contact candidates that concern any lane, and those of the feet.
     #[inline(always)]
-    pub fn find(&self, encounters: &mut Vec<Encounter<L>>) {
-        encounters.clear();
+    pub fn find(&self, candidates: &mut Vec<ContactCandidate<L>>) {
+        candidates.clear();
         let margin = L::splat(SPECULATIVE_MPS * self.model.step_s);
-        self.find_ground(margin, encounters);
-        self.find_obstacles(margin, encounters);
+        self.find_ground(margin, candidates);
+        self.find_obstacles(margin, candidates);
     }
 
     #[inline(always)]
-    fn find_ground(&self, margin: L, encounters: &mut Vec<Encounter<L>>) {
+    fn find_ground(&self, margin: L, candidates: &mut Vec<ContactCandidate<L>>) {
         let (model, scene) = (self.model, &self.block.scene);
         let position = self.block.state.position;
         let [x, y, up] = transposed(self.rotation);
@@ -137,8 +138,8 @@ impl<L: Lanes, const N: usize> Posture<'_, L, N> {
                         rotate_back(self.rotation, t2),
                     ];
                 }
-                encounters.push(Encounter {
-                    touch: Touch {
+                candidates.push(ContactCandidate {
+                    touch: ContactPoint {
                         gap,
                         point: add_scaled(center, -radius, normal_base),
                         normal: normal_base,
@@ -155,9 +156,9 @@ impl<L: Lanes, const N: usize> Posture<'_, L, N> {
         }
     }
 
-    /// Each patch of the base, and the deepest patch of each leg.
+    /// Each feature of the base, and the deepest feature of each leg.
     #[inline(always)]
-    fn find_obstacles(&self, margin: L, encounters: &mut Vec<Encounter<L>>) {
+    fn find_obstacles(&self, margin: L, candidates: &mut Vec<ContactCandidate<L>>) {
         let (model, block) = (self.model, self.block);
         let time_s = block.state.physics_steps * L::splat(model.step_s);
         if block.scene.nearest(0).is_none() {
@@ -174,30 +175,30 @@ impl<L: Lanes, const N: usize> Posture<'_, L, N> {
                 continue;
             }
             let obstacle = BaseObstacle::new(obstacle, self.rotation, block.state.position, time_s);
-            let mut best = Touch::far();
+            let mut best = ContactPoint::far();
             let (mut class, mut best_link) = (L::zero(), L::zero());
             for index in 0..=model.legs.len() * N {
                 let (l, i, link) = self.link(index);
                 let (frame, origin) = self.frame(l, i);
                 let number = link_number(i);
                 if i == Some(0) {
-                    best = Touch::far();
+                    best = ContactPoint::far();
                 }
-                for k in 0..link.patches.len() {
-                    let patch = &link.patches[k];
-                    let touch = obstacle.touch(patch, frame, *origin);
+                for k in 0..link.features.len() {
+                    let feature = &link.features[k];
+                    let touch = obstacle.touch(feature, frame, *origin);
                     if i.is_none() {
-                        best = Touch::far();
+                        best = ContactPoint::far();
                     }
                     let deeper = touch.gap.lt(best.gap);
-                    best = Touch::select(deeper, &touch, &best);
-                    class = L::select(deeper, L::splat(patch.class as u8 as f32), class);
+                    best = ContactPoint::select(deeper, &touch, &best);
+                    class = L::select(deeper, L::splat(feature.class as u8 as f32), class);
                     best_link = L::select(deeper, number, best_link);
-                    // Of the base every patch counts, of a leg the deepest.
-                    let is_last = i == Some(N - 1) && k + 1 == link.patches.len();
+                    // Of the base every feature counts, of a leg the deepest.
+                    let is_last = i == Some(N - 1) && k + 1 == link.features.len();
                     let active = L::and(near, best.gap.lt(margin));
                     if (i.is_none() || is_last) && L::any(active) {
-                        encounters.push(Encounter {
+                        candidates.push(ContactCandidate {
                             touch: best,
                             tangents: tangents(best.normal),
                             active,

@@ -74,7 +74,7 @@ fn files_of_former_keys_are_refused_with_the_new_names() {
             &[command, &["--config", path]].concat(),
             &[
                 "old.toml",
-                "`reach_avoid.min_gain` was renamed to `reach_avoid.min_improvement`",
+                "`reach_avoid.min_gain` was renamed to `reach_avoid.min_improvement`", // words: allow
             ],
         );
     }

@@ -60,7 +60,7 @@ pub struct EvalCommand {
     /// Number of episodes [default: 1000]
     #[arg(long)]
     episodes: Option<usize>,
-    /// With --method recovery: track this twist alone
+    /// With a policy that tracks twists: track this one alone
     #[arg(long, value_name = "VX,VY,WZ", allow_hyphen_values = true, value_parser = recovery::parse_command)]
     command: Option<Twist>,
     /// Folder for the results, replaced if it holds others [default: out/eval-METHOD-BUNDLE-SEED, and -SCENE]
@@ -134,7 +134,7 @@ impl EvalCommand {
         let out = self.out.clone().unwrap_or_else(|| default_folder(&subject));
         // A folder that is named is meant to be replaced.
         let claim = || request.claim(&out, self.force || self.out.is_some());
-        if subject.method == Method::recovery() {
+        if subject.tracks_twists() {
             ensure!(
                 self.episodes.is_none(),
                 "--episodes is for the methods that run to a goal; set eval.recovery.trials"
@@ -144,7 +144,7 @@ impl EvalCommand {
         }
         ensure!(
             self.command.is_none(),
-            "--command is for --method recovery; the method is {}",
+            "--command is for policies that track twists; the method is {}",
             subject.method
         );
         claim()?;

@@ -9,10 +9,10 @@
 //! 1. `realtime/mod.rs`: [`run_cycles`] wakes up at a deadline, and calls the following;
 //! 2. `slots.rs`: [`ControlPort::read`] takes the newest samples and requests;
 //! 3. `pilot/mod.rs`: [`Pilot::cycle`] updates the estimate ([`Estimator`]), and calls the following;
-//! 4. `faults/monitor.rs` detects the [`FAULTS`];
+//! 4. `faults/monitor.rs` detects faults ([`Fault`]);
 //! 5. `state.rs` decides the next [`State`], in which the stand-up trajectory or, every tenth cycle, the
 //!    [`Controller`](crate::Controller) gives a joint target;
-//! 6. `safety/mod.rs`: the [`SafetyLimiter`](crate::SafetyLimiter) bounds it, and [`ControlPort::write`] publishes it.
+//! 6. `safety/mod.rs`: the limiter bounds it ([`SafetyConfig`](crate::SafetyConfig)), and [`ControlPort::write`] publishes it.
 //!
 //! Three names are easily confused: the [`Method`](crate::Method) is what controls the robot while it runs, a setting; the
 //! [`Mode`](crate::Mode) is the policy that decided the last command; the [`State`] is what the robot is doing, from lying
@@ -34,11 +34,11 @@ mod state;
 pub use config::{DeployConfig, EstimatorConfig, FaultConfig, RealtimeConfig, StandUpConfig};
 pub use depth_rays::{DepthRayPredictor, ImageSample};
 pub use estimator::Estimator;
-pub use faults::{FAULTS, FaultId, FaultRow, FaultSet, Response, Scope, fault_table};
+pub use faults::{Fault, FaultSet};
 pub use histogram::Histogram;
 pub use pilot::{Pilot, PilotError};
 pub use realtime::{Clock, LoopReport, MonotonicClock, enter_realtime, now_ns, run_cycles};
-pub use requests::{MAX_REQUESTS, Request, RequestSet};
+pub use requests::{Request, RequestSet};
 pub use samples::{
     CycleInput, CycleRecord, GoalSample, JointCommand, MotorCommand, OdometrySample, RobotSample,
     ScanSample, Status,

@@ -19,12 +19,9 @@ pub enum Request {
     Start,
 }
 
-/// Number of different requests.
-pub const MAX_REQUESTS: usize = 5;
-
 impl Request {
     /// All requests, the most urgent first.
-    pub const ALL: [Self; MAX_REQUESTS] = [
+    pub const ALL: [Self; 5] = [
         Self::EmergencyStop,
         Self::LieDown,
         Self::Stop,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Request, Response, StandUpConfig};
+use super::{Request, StandUpConfig, faults::Response};
 
 /// What the robot is doing.
 ///

@@ -85,6 +85,13 @@ const FORMER: &[(&str, Fate)] = &[
         "*.recording.realism_share",
         Renamed("*.recording.realism_fraction"),
     ),
+    ("*.walking_share", Renamed("*.moving_fraction")),
+    ("*.box_share", Renamed("*.box_fraction")),
+    (
+        "*.level_down_lived",
+        Renamed("*.level_down_survival_fraction"),
+    ),
+    ("env.physics", Renamed("physics")),
 ];
 
 /// What became of the former keys in `layer`, in one line; nothing where there are none.

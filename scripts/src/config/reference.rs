@@ -47,7 +47,8 @@ impl Topic {
             #[cfg(feature = "ros2")]
             Self::Deploy,
         ];
-        Task::ALL.map(Self::Train).into_iter().chain(others)
+        let tasks = Task::all().iter().copied();
+        tasks.map(Self::Train).chain(others)
     }
 
     /// What it is called on the command line.
@@ -93,7 +94,7 @@ impl Topic {
             self != Self::Train(*task) && is_within(table, &format!("env.{}", task.name()))
         };
         let mut tables = self.tables().iter();
-        tables.any(|used| is_within(table, used)) && !Task::ALL.iter().any(of_other_task)
+        tables.any(|used| is_within(table, used)) && !Task::all().iter().any(of_other_task)
     }
 
     /// The settings, as the flags change them.
@@ -299,8 +300,9 @@ mod tests {
             seed: Some(3),
             ..ConfigArgs::default()
         };
-        let resolved = args.resolve_task(Task::Agile).unwrap();
-        let text = resolved.explained(Topic::Train(Task::Agile), true).unwrap();
+        let agile = Task::named("agile").unwrap();
+        let resolved = args.resolve_task(agile).unwrap();
+        let text = resolved.explained(Topic::Train(agile), true).unwrap();
         for line in [
             "# Environments, over all workers.\nnum_envs = 1280  # default\n",
             "first_rad = -2.0420352  # recipe\n",

@@ -8,7 +8,7 @@
 mod link;
 mod runner;
 
-use controller::{Controller, Fault};
+use controller::{Controller, FallbackReason};
 use policies::{Goal, Twist};
 
 pub use link::SimLink;
@@ -126,6 +126,6 @@ pub enum EpisodeError {
         /// Time in the episode, s.
         time_s: f32,
         /// What the controller said.
-        fault: Fault,
+        fault: FallbackReason,
     },
 }

@@ -242,7 +242,7 @@ impl<E, O> Running<E, O> {
         } = &mut self.slot;
         controller.set_command(plan.command(&self.episode));
         let Ok(()) = controller.cycle(link, input);
-        if let Some(fault) = controller.fault() {
+        if let Some(fault) = controller.fallback_reason() {
             return Err(EpisodeError::Fault {
                 episode: self.number,
                 time_s: link.time_s(),

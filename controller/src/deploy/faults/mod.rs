@@ -6,13 +6,13 @@ mod table;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::monitor::{Monitor, is_usable_odometry};
-pub use self::table::{FAULTS, FaultRow, fault_table};
+pub(super) use self::table::{FAULTS, FaultRow};
 use super::State;
 
 /// What can go wrong; the number is that of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u8)]
-pub enum FaultId {
+pub enum Fault {
     /// No state of the robot has arrived since the start.
     NoState = 1,
     /// The newest state of the robot is too old, or states arrive that do not change.
@@ -53,7 +53,7 @@ pub enum FaultId {
 
 /// What the robot does about a fault, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Response {
+pub(super) enum Response {
     /// It brakes and stands.
     Stop,
     /// It brakes and lies down.
@@ -66,7 +66,7 @@ pub enum Response {
 
 /// The states in which a fault is active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
+pub(super) enum Scope {
     /// All; while the joints are damped it only prevents standing up.
     Always,
     /// Standing and running; it prevents standing up.
@@ -75,19 +75,19 @@ pub enum Scope {
     Running,
 }
 
-impl FaultId {
+impl Fault {
     /// Its row of the table.
-    pub fn row(self) -> &'static FaultRow {
+    pub(super) fn row(self) -> &'static FaultRow {
         &FAULTS[self as usize - 1]
     }
 
     /// Its number in messages and documents.
-    pub fn number(self) -> u8 {
+    pub(super) fn number(self) -> u8 {
         self as u8
     }
 }
 
-impl std::fmt::Display for FaultId {
+impl std::fmt::Display for Fault {
     /// E.g. `F02 stale state`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "F{:02} {}", self.number(), self.row().name)
@@ -96,10 +96,10 @@ impl std::fmt::Display for FaultId {
 
 impl FaultRow {
     /// What the robot does about the fault in `state`.
-    pub fn response_in(&self, state: State) -> Option<Response> {
+    pub(super) fn response_in(&self, state: State) -> Option<Response> {
         use State as S;
         let matters = match self.scope {
-            Scope::Always => state != S::Damping || self.id == FaultId::EmergencyStop,
+            Scope::Always => state != S::Damping || self.id == Fault::EmergencyStop,
             Scope::Standing => matches!(state, S::StandUp | S::Ready | S::Run | S::Stop),
             Scope::Running => state == S::Run,
         };
@@ -117,12 +117,12 @@ impl FaultSet {
     pub const NONE: Self = Self(0);
 
     /// Adds a fault.
-    pub fn insert(&mut self, fault: FaultId) {
+    pub fn insert(&mut self, fault: Fault) {
         self.0 |= 1 << fault as u8;
     }
 
     /// Adds a fault if it is `present`.
-    pub fn insert_if(&mut self, fault: FaultId, present: bool) {
+    pub fn insert_if(&mut self, fault: Fault, present: bool) {
         self.0 |= u32::from(present) << fault as u8;
     }
 
@@ -132,7 +132,7 @@ impl FaultSet {
     }
 
     /// Whether a fault is in the set.
-    pub fn contains(self, fault: FaultId) -> bool {
+    pub fn contains(self, fault: Fault) -> bool {
         self.0 & (1 << fault as u8) != 0
     }
 
@@ -142,12 +142,12 @@ impl FaultSet {
     }
 
     /// Rows of the faults in the set.
-    pub fn rows(self) -> impl Iterator<Item = &'static FaultRow> {
+    pub(super) fn rows(self) -> impl Iterator<Item = &'static FaultRow> {
         FAULTS.iter().filter(move |row| self.contains(row.id))
     }
 
     /// The faults that the robot responds to in `state`.
-    pub fn active_in(self, state: State) -> Self {
+    pub(super) fn active_in(self, state: State) -> Self {
         let mut active = Self::NONE;
         for row in self.rows() {
             active.insert_if(row.id, row.response_in(state).is_some());
@@ -156,12 +156,12 @@ impl FaultSet {
     }
 
     /// The strongest response in `state`.
-    pub fn response_in(self, state: State) -> Option<Response> {
+    pub(super) fn response_in(self, state: State) -> Option<Response> {
         self.rows().filter_map(|row| row.response_in(state)).max()
     }
 
     /// Whether no fault of the set prevents standing up.
-    pub fn may_stand(self) -> bool {
+    pub(super) fn may_stand(self) -> bool {
         self.rows().all(|row| row.scope == Scope::Running)
     }
 }
@@ -183,21 +183,21 @@ mod tests {
 
     #[test]
     fn the_strongest_response_counts_and_only_where_the_fault_matters() {
-        let set = |ids: &[FaultId]| {
+        let set = |ids: &[Fault]| {
             let mut set = FaultSet::NONE;
             ids.iter().for_each(|&id| set.insert(id));
             set
         };
-        let blind = set(&[FaultId::StaleRays]);
+        let blind = set(&[Fault::StaleRays]);
         assert_eq!(blind.response_in(State::Run), Some(Response::LieDown));
         assert_eq!(blind.response_in(State::Ready), None);
         assert!(blind.may_stand());
-        let both = set(&[FaultId::StaleRays, FaultId::Tilt]);
+        let both = set(&[Fault::StaleRays, Fault::Tilt]);
         assert_eq!(both.response_in(State::Run), Some(Response::Damp));
         assert_eq!(both.response_in(State::Damping), None);
         assert!(!both.may_stand());
         assert_eq!(
-            set(&[FaultId::EmergencyStop]).response_in(State::Damping),
+            set(&[Fault::EmergencyStop]).response_in(State::Damping),
             Some(Response::Damp)
         );
         assert_eq!(both.to_string(), "F03 stale rays, F07 tilt");

@@ -5,7 +5,7 @@ use robots::{Robot, RobotState};
 
 use super::{
     super::{CycleInput, FaultConfig, GoalSample, OdometrySample, RobotSample, ScanSample, State},
-    FaultId, FaultSet,
+    Fault, FaultSet,
 };
 
 /// Punctual cycles that make up for a missed one.
@@ -13,7 +13,7 @@ const CYCLES_PER_MISSED: f32 = 20.0;
 
 /// Decides which samples are usable, and detects faults. Depends on nothing but its inputs.
 #[derive(Clone, Debug)]
-pub(crate) struct Monitor {
+pub(in crate::deploy) struct Monitor {
     num_joints: usize,
     num_feet: usize,
     num_rays: usize,
@@ -37,7 +37,7 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    pub(crate) fn new(
+    pub(in crate::deploy) fn new(
         robot: &Robot,
         rays: &RaySpec,
         num_depth_rays: Option<usize>,
@@ -65,13 +65,13 @@ impl Monitor {
     }
 
     /// The newest usable state of the robot.
-    pub(crate) fn sample(&self) -> &RobotSample {
+    pub(in crate::deploy) fn sample(&self) -> &RobotSample {
         &self.sample
     }
 
     /// Takes a state of the robot; the time since the one before if it is new and usable, s. Of a robot without a counter,
     /// a state that equals the one before is only a fault while it runs.
-    pub(crate) fn take(&mut self, new: &RobotSample, state: State) -> Option<f32> {
+    pub(in crate::deploy) fn take(&mut self, new: &RobotSample, state: State) -> Option<f32> {
         if new.received_ns == self.seen_ns {
             return None;
         }
@@ -111,7 +111,7 @@ impl Monitor {
         ];
         let fits = |len: usize, expected: usize| len == 0 || len == expected;
         faults.insert_if(
-            FaultId::Shape,
+            Fault::Shape,
             joints.iter().any(|values| values.len() != self.num_joints)
                 || !fits(new.motor_temperature_c.len(), self.num_joints)
                 || !fits(new.foot_force.len(), self.num_feet),
@@ -133,13 +133,13 @@ impl Monitor {
             .map(|part| part * part)
             .sum();
         faults.insert_if(
-            FaultId::NotFinite,
+            Fault::NotFinite,
             !all_finite(&parts) || !(0.8..=1.2).contains(&norm_squared),
         );
         faults
     }
 
-    pub(crate) fn is_usable_scan(&self, scan: &ScanSample) -> bool {
+    pub(in crate::deploy) fn is_usable_scan(&self, scan: &ScanSample) -> bool {
         scan.received_ns > 0
             && self.is_scan_of(scan.scan.distance_m.len())
             && all_finite(&[&scan.scan.distance_m])
@@ -150,7 +150,11 @@ impl Monitor {
     }
 
     /// Whether a goal is a place within reach of the estimated position.
-    pub(crate) fn is_usable_goal(&self, goal: &GoalSample, estimate: &RobotState) -> bool {
+    pub(in crate::deploy) fn is_usable_goal(
+        &self,
+        goal: &GoalSample,
+        estimate: &RobotState,
+    ) -> bool {
         let position = &goal.goal.position_world;
         all_finite(&[
             position.coords.as_slice(),
@@ -159,7 +163,7 @@ impl Monitor {
     }
 
     /// All faults of this cycle. `own` are those that the last command caused.
-    pub(crate) fn check(
+    pub(in crate::deploy) fn check(
         &mut self,
         input: &CycleInput,
         emergency_stop: bool,
@@ -176,49 +180,49 @@ impl Monitor {
         let fits = self.is_scan_of(rays.len());
         let mut check = |id, present| faults.insert_if(id, present);
 
-        check(FaultId::NoState, !heard(self.fresh_ns));
+        check(Fault::NoState, !heard(self.fresh_ns));
         check(
-            FaultId::StaleState,
+            Fault::StaleState,
             heard(self.fresh_ns) && older(self.fresh_ns, config.state_timeout_s),
         );
         check(
-            FaultId::WrongCrc,
+            Fault::WrongCrc,
             self.wrong_crc && older(self.fresh_ns, config.state_timeout_s),
         );
         check(
-            FaultId::StaleRays,
+            Fault::StaleRays,
             !heard(input.scan.received_ns) || older(input.scan.received_ns, config.rays_timeout_s),
         );
         check(
-            FaultId::StaleOdometry,
+            Fault::StaleOdometry,
             heard(input.odometry.received_ns)
                 && older(input.odometry.received_ns, config.odometry_timeout_s),
         );
         check(
-            FaultId::LostOperator,
+            Fault::LostOperator,
             heard(input.operator_heard_ns)
                 && older(input.operator_heard_ns, config.operator_timeout_s),
         );
         check(
-            FaultId::LinkDead,
+            Fault::LinkDead,
             older(input.link_alive_ns, config.link_timeout_s),
         );
-        check(FaultId::Clock, input.cycle > 0 && now_ns <= self.time_ns);
+        check(Fault::Clock, input.cycle > 0 && now_ns <= self.time_ns);
 
-        check(FaultId::Shape, heard(input.scan.received_ns) && !fits);
+        check(Fault::Shape, heard(input.scan.received_ns) && !fits);
         check(
-            FaultId::NotFinite,
+            Fault::NotFinite,
             !all_finite(&[rays]) || !is_usable_odometry(&input.odometry),
         );
         check(
-            FaultId::GoalRange,
+            Fault::GoalRange,
             heard(input.goal.received_ns) && !self.is_usable_goal(&input.goal, estimate),
         );
 
         let upright = -estimate.projected_gravity_base().z;
-        check(FaultId::Tilt, upright < config.max_tilt_rad.cos());
+        check(Fault::Tilt, upright < config.max_tilt_rad.cos());
         check(
-            FaultId::JointLimit,
+            Fault::JointLimit,
             self.sample
                 .joint_position_rad
                 .iter()
@@ -226,7 +230,7 @@ impl Monitor {
                 .any(|(position_rad, range)| !(range[0]..=range[1]).contains(position_rad)),
         );
         check(
-            FaultId::MotorTemperature,
+            Fault::MotorTemperature,
             self.sample
                 .motor_temperature_c
                 .iter()
@@ -234,25 +238,25 @@ impl Monitor {
         );
         let percent = self.sample.battery_percent;
         check(
-            FaultId::LowBattery,
+            Fault::LowBattery,
             percent > 0 && f32::from(percent) < config.min_battery_percent,
         );
 
         self.missed = (self.missed - 1.0 / CYCLES_PER_MISSED).max(0.0) + input.missed as f32;
         check(
-            FaultId::MissedDeadlines,
+            Fault::MissedDeadlines,
             self.missed > config.max_missed_cycles,
         );
         // A long stall in the past is forgiven as soon as a short one.
         self.missed = self.missed.min(2.0 * config.max_missed_cycles);
-        check(FaultId::EmergencyStop, emergency_stop);
+        check(Fault::EmergencyStop, emergency_stop);
         self.time_ns = now_ns;
         faults
     }
 }
 
 /// Whether an odometry is finite and its rotation of unit length.
-pub(crate) fn is_usable_odometry(odometry: &OdometrySample) -> bool {
+pub(in crate::deploy) fn is_usable_odometry(odometry: &OdometrySample) -> bool {
     let rotation = &odometry.orientation_wxyz;
     let norm_squared: f32 = rotation.iter().map(|part| part * part).sum();
     (0.8..=1.2).contains(&norm_squared)

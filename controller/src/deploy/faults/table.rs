@@ -1,19 +1,19 @@
 //! The table of faults, the source of the one in `docs/faults.md`.
 
-use std::fmt::Write as _;
-
-use super::{FaultId, Response, Scope};
+use super::{Fault, Response, Scope};
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
-pub struct FaultRow {
+pub(in crate::deploy) struct FaultRow {
     /// The fault.
-    pub id: FaultId,
+    pub id: Fault,
     /// Short name.
     pub name: &'static str,
     /// The requirement.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for docs/faults.md"))]
     pub requirement: &'static str,
     /// Key of its bound, under `deploy`.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for docs/faults.md"))]
     pub setting: Option<&'static str>,
     /// What the robot does.
     pub response: Response,
@@ -22,7 +22,7 @@ pub struct FaultRow {
 }
 
 const fn row(
-    id: FaultId,
+    id: Fault,
     name: &'static str,
     requirement: &'static str,
     setting: Option<&'static str>,
@@ -40,8 +40,8 @@ const fn row(
 }
 
 /// All faults, in the order of their numbers.
-pub const FAULTS: [FaultRow; 18] = {
-    use FaultId as Id;
+pub(in crate::deploy) const FAULTS: [FaultRow; 18] = {
+    use Fault as Id;
     use Response::{Damp, LieDown, NoStart, Stop};
     use Scope::{Always, Running, Standing};
     [
@@ -192,40 +192,42 @@ pub const FAULTS: [FaultRow; 18] = {
     ]
 };
 
-/// The table as Markdown, for `docs/faults.md`.
-pub fn fault_table() -> String {
-    let mut table = String::from(
-        "| id | fault | requirement | bound (`deploy.`) | matters | the robot |\n|---|---|---|---|---|---|\n",
-    );
-    for row in &FAULTS {
-        let setting = row
-            .setting
-            .map_or_else(String::new, |key| format!("`{key}`"));
-        let scope = match row.scope {
-            Scope::Always => "always",
-            Scope::Standing => "standing, running",
-            Scope::Running => "running",
-        };
-        let response = match row.response {
-            Response::Stop => "brakes and stands",
-            Response::LieDown => "brakes, lies down, damps",
-            Response::Damp => "damps all joints",
-            Response::NoStart => "is sent nothing",
-        };
-        let _ = writeln!(
-            table,
-            "| F{:02} | {} | {} | {setting} | {scope} | {response} |",
-            row.id.number(),
-            row.name,
-            row.requirement
-        );
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
+
+    /// The table as Markdown.
+    fn fault_table() -> String {
+        let mut table = String::from(
+            "| id | fault | requirement | bound (`deploy.`) | matters | the robot |\n|---|---|---|---|---|---|\n",
+        );
+        for row in &FAULTS {
+            let setting = row
+                .setting
+                .map_or_else(String::new, |key| format!("`{key}`"));
+            let scope = match row.scope {
+                Scope::Always => "always",
+                Scope::Standing => "standing, running",
+                Scope::Running => "running",
+            };
+            let response = match row.response {
+                Response::Stop => "brakes and stands",
+                Response::LieDown => "brakes, lies down, damps",
+                Response::Damp => "damps all joints",
+                Response::NoStart => "is sent nothing",
+            };
+            let _ = writeln!(
+                table,
+                "| F{:02} | {} | {} | {setting} | {scope} | {response} |",
+                row.id.number(),
+                row.name,
+                row.requirement
+            );
+        }
+        table
+    }
 
     #[test]
     fn rows_are_in_the_order_of_their_numbers() {
@@ -233,7 +235,7 @@ mod tests {
             assert_eq!(row.id as usize, index + 1, "{}", row.name);
             assert_eq!(row.id.row().name, row.name);
         }
-        assert_eq!(FaultId::StaleState.to_string(), "F02 stale state");
+        assert_eq!(Fault::StaleState.to_string(), "F02 stale state");
     }
 
     #[test]

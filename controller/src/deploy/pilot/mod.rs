@@ -5,7 +5,7 @@ use rand_pcg::Pcg64;
 use robots::{JointTarget, JointVec, Robot, RobotState};
 
 use super::{
-    CYCLE_NS, CYCLES_PER_POLICY_STEP, CycleInput, CycleRecord, DeployConfig, Estimator, FaultId,
+    CYCLE_NS, CYCLES_PER_POLICY_STEP, CycleInput, CycleRecord, DeployConfig, Estimator, Fault,
     FaultSet, GoalSample, JointCommand, Request, RequestSet, ScanSample, StandUpConfig, State,
     Status,
     faults::{Monitor, is_usable_odometry},
@@ -14,8 +14,8 @@ use super::{
     state::Situation,
 };
 use crate::{
-    Controller, ControllerConfig, ControllerError, Fault, Limited, Method, SafetyLimiter,
-    SettingError,
+    Controller, ControllerConfig, ControllerError, FallbackReason, Limited, Method, SettingError,
+    safety::SafetyLimiter,
 };
 
 /// Mode of a Unitree motor that executes its command.
@@ -221,7 +221,7 @@ impl Pilot {
         let next = self.state.next(&situation, &self.stand_up_config);
         if self.state == State::Run
             && input.goal.received_ns != self.goal.received_ns
-            && !faults.contains(FaultId::GoalRange)
+            && !faults.contains(Fault::GoalRange)
         {
             self.take_goal(&input.goal, input.time_ns);
         }
@@ -297,7 +297,7 @@ impl Pilot {
         } else {
             self.limited = self.limiter.limit(&self.estimate, &mut self.target);
             self.own_faults
-                .insert_if(FaultId::NotFinite, self.limited.fallback);
+                .insert_if(Fault::NotFinite, self.limited.fallback);
         }
         self.cycles = self.cycles.wrapping_add(1);
     }
@@ -315,13 +315,13 @@ impl Pilot {
         }
         let target = controller.step(&self.estimate, &self.observed_rays, goal, time_left_s);
         self.held.clone_from(target);
-        match controller.fault() {
+        match controller.fallback_reason() {
             None => {}
-            Some(Fault::Shape { .. }) => self.own_faults.insert(FaultId::Shape),
-            Some(Fault::NotFinite(_)) => self.own_faults.insert(FaultId::NotFinite),
+            Some(FallbackReason::Shape { .. }) => self.own_faults.insert(Fault::Shape),
+            Some(FallbackReason::NotFinite(_)) => self.own_faults.insert(Fault::NotFinite),
         }
         self.own_faults
-            .insert_if(FaultId::NotFinite, controller.limited().fallback);
+            .insert_if(Fault::NotFinite, controller.limited().fallback);
     }
 
     fn write_status(&self, time_ns: u64, faults: FaultSet, status: &mut Status) {

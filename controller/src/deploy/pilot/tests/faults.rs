@@ -1,33 +1,33 @@
 use super::*;
-use crate::deploy::{FAULTS, Response};
+use crate::deploy::faults::{FAULTS, Response};
 
 /// Makes the input of a cycle show a fault.
-pub(super) fn inject(id: FaultId, input: &mut CycleInput) {
+pub(super) fn inject(id: Fault, input: &mut CycleInput) {
     // Old enough to be detected within 40 ms.
     let past = |age_ns: u64| START_NS.max(input.time_ns - age_ns);
     match id {
-        FaultId::NoState => input.robot.received_ns = 0,
-        FaultId::StaleState => input.robot.received_ns = 1,
-        FaultId::StaleRays => input.scan.received_ns = past(310_000_000),
-        FaultId::StaleOdometry => input.odometry.received_ns = past(310_000_000),
-        FaultId::NotFinite => input.robot.imu_gyroscope_radps.y = f32::NAN,
-        FaultId::WrongCrc => input.robot.crc_ok = false,
+        Fault::NoState => input.robot.received_ns = 0,
+        Fault::StaleState => input.robot.received_ns = 1,
+        Fault::StaleRays => input.scan.received_ns = past(310_000_000),
+        Fault::StaleOdometry => input.odometry.received_ns = past(310_000_000),
+        Fault::NotFinite => input.robot.imu_gyroscope_radps.y = f32::NAN,
+        Fault::WrongCrc => input.robot.crc_ok = false,
         // A roll of 1.1 rad.
-        FaultId::Tilt => {
+        Fault::Tilt => {
             input.robot.imu_orientation_wxyz = [0.55f32.cos(), 0.55f32.sin(), 0.0, 0.0];
         }
         // The calf of a Go1 goes from -2.818 to -0.888 rad.
-        FaultId::JointLimit => input.robot.joint_position_rad[2] = -0.73,
-        FaultId::MotorTemperature => input.robot.motor_temperature_c[7] = 86.0,
-        FaultId::LowBattery => input.robot.battery_percent = 9,
-        FaultId::MissedDeadlines => input.missed = 1,
-        FaultId::LostOperator => input.operator_heard_ns = past(1_010_000_000),
-        FaultId::LinkDead => input.link_alive_ns = past(31_000_000),
-        FaultId::GoalRange => input.goal.goal.position_world.x = 10.1,
-        FaultId::Shape => drop(input.scan.scan.distance_m.pop()),
-        FaultId::Clock => input.time_ns = START_NS,
-        FaultId::EmergencyStop => input.requests.insert(Request::EmergencyStop),
-        FaultId::OtherRobot => panic!("no pilot is made"),
+        Fault::JointLimit => input.robot.joint_position_rad[2] = -0.73,
+        Fault::MotorTemperature => input.robot.motor_temperature_c[7] = 86.0,
+        Fault::LowBattery => input.robot.battery_percent = 9,
+        Fault::MissedDeadlines => input.missed = 1,
+        Fault::LostOperator => input.operator_heard_ns = past(1_010_000_000),
+        Fault::LinkDead => input.link_alive_ns = past(31_000_000),
+        Fault::GoalRange => input.goal.goal.position_world.x = 10.1,
+        Fault::Shape => drop(input.scan.scan.distance_m.pop()),
+        Fault::Clock => input.time_ns = START_NS,
+        Fault::EmergencyStop => input.requests.insert(Request::EmergencyStop),
+        Fault::OtherRobot => panic!("no pilot is made"),
     }
 }
 
@@ -36,7 +36,7 @@ fn every_fault_leads_to_its_command_within_40_ms() {
     for row in &FAULTS {
         let id = row.id;
         // Both have tests of their own.
-        if matches!(id, FaultId::OtherRobot | FaultId::NoState) {
+        if matches!(id, Fault::OtherRobot | Fault::NoState) {
             continue;
         }
         let mut rig = Rig::running();
@@ -56,7 +56,7 @@ fn every_fault_leads_to_its_command_within_40_ms() {
         );
         let immediate = !matches!(
             id,
-            FaultId::StaleState | FaultId::WrongCrc | FaultId::MissedDeadlines
+            Fault::StaleState | Fault::WrongCrc | Fault::MissedDeadlines
         );
         assert!(cycles == 1 || !immediate, "{id} took {cycles} cycles");
         match row.response {
@@ -87,12 +87,12 @@ fn f01_without_a_state_the_joints_are_damped_and_the_robot_does_not_stand_up() {
     let mut rig = Rig::new();
     for _ in 0..100 {
         let state = rig.cycle_with(|input| {
-            inject(FaultId::NoState, input);
+            inject(Fault::NoState, input);
             input.requests.insert(Request::Stand);
         });
         assert_eq!(state, State::Damping);
         rig.assert_damped();
-        assert!(rig.record.status.faults.contains(FaultId::NoState));
+        assert!(rig.record.status.faults.contains(Fault::NoState));
     }
 }
 
@@ -108,7 +108,7 @@ fn f18_a_bundle_of_another_robot_is_refused_before_the_first_command() {
 #[test]
 fn after_a_fault_the_robot_obeys_again_only_after_a_stop() {
     let mut rig = Rig::running();
-    let tilt = |input: &mut CycleInput| inject(FaultId::Tilt, input);
+    let tilt = |input: &mut CycleInput| inject(Fault::Tilt, input);
     assert_eq!(rig.cycle_with(tilt), State::Fault);
     for request in Request::ALL {
         let state = rig.cycle_with(|input| {
@@ -124,7 +124,7 @@ fn after_a_fault_the_robot_obeys_again_only_after_a_stop() {
     assert_eq!(rig.cycles(100), State::Fault);
     assert_eq!(rig.request(Request::Stand), State::Fault);
     assert!(rig.record.status.faults.is_empty());
-    assert!(rig.record.status.latched_faults.contains(FaultId::Tilt));
+    assert!(rig.record.status.latched_faults.contains(Fault::Tilt));
     assert_eq!(rig.request(Request::Stop), State::Damping);
     assert!(rig.record.status.latched_faults.is_empty());
     assert_eq!(rig.request(Request::Stand), State::StandUp);
@@ -168,7 +168,7 @@ fn not_finite_input_of_every_kind_damps() {
     for (what, corrupt) in corrupts {
         let mut rig = Rig::running();
         assert_eq!(rig.cycle_with(corrupt), State::Fault, "{what}");
-        assert!(rig.record.status.faults.contains(FaultId::NotFinite));
+        assert!(rig.record.status.faults.contains(Fault::NotFinite));
         rig.assert_damped();
         // The value is not kept.
         assert_eq!(rig.cycles(2), State::Fault);
@@ -189,7 +189,7 @@ fn a_state_that_arrives_but_does_not_change_is_stale() {
             }) == State::Fault
         })
         .unwrap();
-    assert!(rig.record.status.faults.contains(FaultId::StaleState));
+    assert!(rig.record.status.faults.contains(Fault::StaleState));
     assert!(cycles >= 10, "20 ms are allowed");
     // Without a counter, a standing robot may send equal states.
     let mut rig = Rig::ready();

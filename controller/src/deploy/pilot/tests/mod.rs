@@ -184,7 +184,7 @@ impl Rig {
 #[test]
 fn replay_gives_the_same_commands_bit_for_bit() {
     let mut rig = Rig::running();
-    rig.cycle_with(|input| faults::inject(FaultId::Shape, input));
+    rig.cycle_with(|input| faults::inject(Fault::Shape, input));
     rig.cycles(5);
     rig.request(Request::Stop);
     rig.request(Request::Stand);

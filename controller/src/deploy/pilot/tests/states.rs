@@ -90,7 +90,7 @@ fn rays_outside_of_the_cameras_view_come_from_past_images() {
     rig.cycle_with(|input| input.scan.scan = RayScan::clear(&fan));
     assert_eq!(nearest(&rig.record.status.rays.distance_m), 6.0);
     rig.cycle_with(|input| input.scan.scan.distance_m.clear());
-    assert!(rig.record.status.faults.contains(FaultId::Shape));
+    assert!(rig.record.status.faults.contains(Fault::Shape));
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn header(frame: &str) -> Header {
 
 /// Publishes with `publish`, 50 times a second, until the rays that are shown satisfy `right`.
 #[track_caller]
-fn until_seen(
+fn until_rays(
     ros: &mut Ros,
     robot: &Robot,
     mut publish: impl FnMut(),
@@ -38,34 +38,34 @@ fn until_seen(
         .subscribe::<MarkerArray>("abs/markers", Delivery::Reliable)
         .unwrap();
     let start = Instant::now();
-    let mut seen = Vec::new();
-    while !right(&seen) {
-        assert!(start.elapsed() < PATIENCE, "{seen:?}\n{}", robot.said());
+    let mut rays = Vec::new();
+    while !right(&rays) {
+        assert!(start.elapsed() < PATIENCE, "{rays:?}\n{}", robot.said());
         publish();
         while let Ok(Some((shown, _))) = markers.take() {
             let ends = shown.markers[0].points.chunks_exact(2);
             let length = |ends: &[ros2::messages::Point]| {
                 (ends[1].x - ends[0].x).hypot(ends[1].y - ends[0].y)
             };
-            seen = ends.map(length).collect();
+            rays = ends.map(length).collect();
         }
         thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// Whether all rays are as long as `expected_m`, by direction, up to a share.
-fn are_near(seen: &[f64], share: f64, expected_m: impl Fn(f64) -> f64) -> bool {
+/// Whether all rays are as long as `expected_m`, by direction, within a relative tolerance.
+fn are_near(rays: &[f64], tolerance: f64, expected_m: impl Fn(f64) -> f64) -> bool {
     let spec = Bundle::load(BUNDLE.as_ref()).unwrap().spec.rays;
-    seen.len() == spec.count
-        && seen.iter().enumerate().all(|(ray, &seen_m)| {
+    rays.len() == spec.count
+        && rays.iter().enumerate().all(|(ray, &ray_m)| {
             let expected_m = expected_m(f64::from(spec.angle_rad(ray)));
-            (seen_m / expected_m - 1.0).abs() < share
+            (ray_m / expected_m - 1.0).abs() < tolerance
         })
 }
 
 #[test]
 fn a_point_cloud_becomes_rays() {
-    in_own_network("eyes::a_point_cloud_becomes_rays", || {
+    in_own_network("rays::a_point_cloud_becomes_rays", || {
         let mut ros = Ros::open(&network(19), "peer").unwrap();
         let clouds = ros.publish("utlidar/cloud", Delivery::Newest).unwrap();
         let robot = Robot::start(19, NO_SPORT_MODE, &["--rays", "cloud"]);
@@ -92,13 +92,13 @@ fn a_point_cloud_becomes_rays() {
                 .collect(),
             is_dense: true,
         };
-        until_seen(
+        until_rays(
             &mut ros,
             &robot,
             || clouds.publish(cloud.clone()).unwrap(),
-            |seen| {
+            |rays| {
                 are_near(
-                    seen,
+                    rays,
                     1e-3,
                     |angle_rad| if angle_rad.abs() < 0.01 { 2.0 } else { 6.0 },
                 )
@@ -127,7 +127,7 @@ fn scan(half_width_rad: f32, range_m: f32) -> LaserScan {
 #[test]
 fn a_scan_becomes_rays_and_one_that_is_too_narrow_does_not_let_it_run() {
     in_own_network(
-        "eyes::a_scan_becomes_rays_and_one_that_is_too_narrow_does_not_let_it_run",
+        "rays::a_scan_becomes_rays_and_one_that_is_too_narrow_does_not_let_it_run",
         || {
             let mut peer = Peer::new(20);
             let scans = peer.ros.publish("scan", Delivery::Newest).unwrap();
@@ -151,11 +151,11 @@ fn a_scan_becomes_rays_and_one_that_is_too_narrow_does_not_let_it_run() {
                 |line: &&str| line.starts_with("warning: scan: scan covers -29 to 29 degrees");
             assert_eq!(said.lines().filter(told).count(), 1, "{said}");
             // Around it, a wall at 3 m from the base; rays begin 5 cm behind it.
-            until_seen(
+            until_rays(
                 &mut peer.ros,
                 &robot,
                 || scans.publish(scan(3.0, 3.0)).unwrap(),
-                |seen| are_near(seen, 0.02, |angle_rad| 3.0 + 0.05 * angle_rad.cos()),
+                |rays| are_near(rays, 0.02, |angle_rad| 3.0 + 0.05 * angle_rad.cos()),
             );
             robot.end();
         },
@@ -209,7 +209,7 @@ fn wall(ahead_m: f32, width: u32, height: u32, in_metres: bool) -> (Image, Camer
 
 #[test]
 fn depth_images_become_rays() {
-    in_own_network("eyes::depth_images_become_rays", || {
+    in_own_network("rays::depth_images_become_rays", || {
         let mut ros = Ros::open(&network(21), "peer").unwrap();
         let images = ros
             .publish::<Image>("camera/depth/image_rect_raw", Delivery::Newest)
@@ -234,13 +234,13 @@ fn depth_images_become_rays() {
                 images.publish(image.clone()).unwrap();
             };
             // The network errs by some percent. The camera sees 51 degrees to either side, and has seen nothing else.
-            let right = |seen: &[f64]| {
-                are_near(seen, 0.2, |angle_rad| match angle_rad.abs() < 0.89 {
+            let right = |rays: &[f64]| {
+                are_near(rays, 0.2, |angle_rad| match angle_rad.abs() < 0.89 {
                     true => ((ahead_m + 0.05) / angle_rad.cos()).min(6.0),
                     false => 6.0,
                 })
             };
-            until_seen(&mut ros, &robot, publish, right);
+            until_rays(&mut ros, &robot, publish, right);
         };
         see((image, info), 2.0);
         // Another camera.

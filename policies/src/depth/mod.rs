@@ -16,7 +16,7 @@ mod network_error;
 mod samples;
 pub(crate) mod tsdf;
 
-pub use config::{AugmentationConfig, RayLearningConfig, RayNetworkKind};
+pub use config::{Augmentation, RayLearningConfig, RayNetworkKind};
 pub use errors::{DistanceError, MeanError, RayErrors};
 pub use image::{DepthEncoding, DepthError, DepthImage, Intrinsics, check, fill_holes};
 pub use network::{Convolution, RayNetwork, RayPredictor};

@@ -7,10 +7,10 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    policy::{GoalYaw, Twist},
     depth::Convolution,
     observation::{ObservationInput, Quantity, terms},
     policy::NotFinite,
+    policy::{GoalYaw, Twist},
     spec::Provenance,
 };
 

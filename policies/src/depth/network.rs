@@ -6,8 +6,8 @@ use nalgebra::{Isometry3, Vector3};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    network_error::RayNetworkError,
     image::{DepthError, DepthImage, Intrinsics},
+    network_error::RayNetworkError,
     tsdf::{InputMap, RayGrid},
 };
 use crate::{

@@ -370,17 +370,16 @@ fn a_standing_robot_has_the_errors_of_standing() {
         ..EvalConfig::default()
     };
     let (controller, physics) = (ControllerConfig::default(), PhysicsConfig::default());
-    let evaluation =
-        RecoveryEvaluation::new(
-            &robot,
-            &bundle,
-            Method::recovery(),
-            &config,
-            &physics,
-            &controller,
-            1,
-        )
-        .unwrap();
+    let evaluation = RecoveryEvaluation::new(
+        &robot,
+        &bundle,
+        Method::recovery(),
+        &config,
+        &physics,
+        &controller,
+        1,
+    )
+    .unwrap();
     let report = evaluation.report(None, &|| ()).unwrap();
     assert_eq!((report.episodes, evaluation.trials(None)), (10, 10));
     assert_eq!(report.survival_rate, 1.0, "{report:?}");

@@ -5,8 +5,8 @@ use rand::{Rng, RngExt};
 use rand_pcg::Pcg64;
 
 use policies::depth::{
-    Augmentation, DepthError, InputMap, Intrinsics, RayGrid, RayNetworkKind, check,
-    fast_log2, fill_holes,
+    Augmentation, DepthError, InputMap, Intrinsics, RayGrid, RayNetworkKind, check, fast_log2,
+    fill_holes,
 };
 use policies::rays::RaySpec;
 

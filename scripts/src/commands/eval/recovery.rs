@@ -49,7 +49,10 @@ pub fn run(
     write(&out.join(METRICS), metrics.as_bytes())?;
     let picture = out.join("tracking.png");
     if command.is_none() {
-        let title = format!("{}, {} policy: velocity over command", report.robot, subject.method);
+        let title = format!(
+            "{}, {} policy: velocity over command",
+            report.robot, subject.method
+        );
         twist_tracking(&title, &report)?.save_png(&picture)?;
     } else if picture.exists() {
         // One of an earlier evaluation would be misleading.

@@ -13,7 +13,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use controller::Method;
 use indicatif::{ProgressBar, ProgressStyle};
 use policies::{Twist, file::write_atomic};
 use robots::ContactClass;

@@ -78,7 +78,7 @@ pub struct TrainCommand {
     /// Physics engine [default: batch]
     #[arg(long, value_parser = ["rapier", "batch"])]
     engine: Option<String>,
-    /// What computes the networks; environments and optimizer are on the processor [default: cpu]
+    /// What computes the networks; environments and optimizer are on the CPU [default: cpu]
     #[arg(long, value_parser = ["cpu", "cuda"])]
     device: Option<String>,
     #[command(flatten)]
@@ -166,7 +166,7 @@ impl TrainCommand {
         if self.is_all() {
             return match processes.size() {
                 1 => self.run_all(&processes, &interrupt),
-                _ => together::goes_on(&processes, Err(by_one_process("all"))),
+                _ => together::all_ok(&processes, Err(by_one_process("all"))),
             };
         }
         let request = self.request(self.what().tasks()?[0], processes.size());
@@ -187,7 +187,7 @@ impl TrainCommand {
                 session::train(&processes, &config, &robot, run, from, &interrupt)
             }
             (task @ (Task::ReachAvoid | Task::Rays), _) if processes.size() > 1 => {
-                together::goes_on(&processes, Err(by_one_process(task.name())))
+                together::all_ok(&processes, Err(by_one_process(task.name())))
             }
             (Task::ReachAvoid, RunPath::New(path)) => {
                 reach_avoid::begin(&path, &config, &robot, &bundle, &interrupt)
@@ -346,4 +346,4 @@ fn check(mut config: Config, processes: usize) -> Result<Config> {
 }
 
 #[cfg(feature = "train")]
-pub use {session::runner, together::goes_on};
+pub use {session::runner, together::all_ok};

@@ -21,7 +21,7 @@ use time::OffsetDateTime;
 
 use super::{
     RunPath,
-    together::{goes_on, same_path},
+    together::{all_ok, same_path},
 };
 use crate::{
     config::{Config, Task},
@@ -56,20 +56,20 @@ pub fn train(
     };
     let path = same_path(processes, &path)?;
     // First, so that a mistake leaves no run folder behind.
-    let mut runner = goes_on(processes, stage(&path, config, &robot, processes, resuming))?;
+    let mut runner = all_ok(processes, stage(&path, config, &robot, processes, resuming))?;
     if let Some(from) = from {
-        goes_on(processes, begin_from(&mut runner, from, config, &robot))?;
+        all_ok(processes, begin_from(&mut runner, from, config, &robot))?;
     }
     let prepared = match (processes.rank(), resuming) {
         (0, false) => RunFolder::create(&path, config).map(|_| ()),
         (0, true) => RunFolder::open(&path).and_then(|run| run.save_config(config)),
         _ => Ok(()),
     };
-    goes_on(processes, prepared)?;
+    all_ok(processes, prepared)?;
     let run = RunFolder::open(&path).context(
         "this process does not see the run folder; put it where all machines do, with --out",
     );
-    let run = goes_on(processes, run)?;
+    let run = all_ok(processes, run)?;
     let session = Session {
         run: &run,
         config,
@@ -87,7 +87,7 @@ pub fn train(
         if done < end || done >= config.algorithm.total_policy_steps {
             return Ok(());
         }
-        runner = goes_on(processes, stage(&path, config, &robot, processes, true))?;
+        runner = all_ok(processes, stage(&path, config, &robot, processes, true))?;
     }
 }
 
@@ -252,7 +252,7 @@ impl Session<'_> {
         progress.finish();
         let outcome = outcome.map_err(|error| alone_or_end(processes, error));
         let outcome = outcome.map_or_else(Err, |()| failure.map_or(Ok(()), Err));
-        goes_on(processes, outcome)?;
+        all_ok(processes, outcome)?;
         self.export_bundle(runner)?;
 
         let run = self.run.path().display();
@@ -279,7 +279,7 @@ impl Session<'_> {
         let outcome = runner.run(Some(&checkpoints), self.interrupt.flag(), |_, _| {
             ControlFlow::Continue(())
         });
-        goes_on(
+        all_ok(
             processes,
             outcome.map_err(|error| alone_or_end(processes, error)),
         )

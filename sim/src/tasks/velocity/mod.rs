@@ -231,9 +231,7 @@ impl Task for VelocityTask {
     }
 
     fn privileged_observations() -> Vec<ObservationTerm> {
-        [Quantity::LinearVelocityBase, Quantity::FootContact]
-            .map(Into::into)
-            .to_vec()
+        vec![Quantity::LinearVelocityBase.into()]
     }
 
     fn reward_names() -> Vec<&'static str> {

@@ -19,12 +19,11 @@ mod replay;
 mod scenes;
 #[cfg(feature = "ros2")]
 mod sim_robot;
+mod train;
 mod view_depth;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-
-use crate::train;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -1,4 +1,4 @@
-//! What earlier commands left in their folders, read back.
+//! What commands leave in their folders, read back; curves are written here too.
 
 pub mod evaluation;
 pub mod events;

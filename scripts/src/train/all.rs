@@ -11,13 +11,11 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use learning::Processes;
 use policies::{Bundle, spec::role};
-use robots::Robot;
 
-use super::{RunPath, reach_avoid, session};
+use super::{BUNDLE, Callbacks, RunPath, Training, policy, value};
 use crate::{
     config::{Config, Task},
-    interrupt::Interrupt,
-    run_folder::RunFolder,
+    run::folder::RunFolder,
 };
 
 /// Whether a folder holds the runs of `create`.
@@ -29,7 +27,7 @@ pub fn is_run(path: &Path) -> bool {
 pub fn create<'a>(path: &Path, configs: impl Iterator<Item = &'a Config>) -> Result<()> {
     if is_run(path) {
         bail!(
-            "{} holds runs already; go on with them by --resume, or choose another --out",
+            "{} holds runs already; resume them by --resume, or choose another --out",
             path.display()
         );
     }
@@ -39,48 +37,41 @@ pub fn create<'a>(path: &Path, configs: impl Iterator<Item = &'a Config>) -> Res
     Ok(())
 }
 
-/// Trains what is not done yet. Returns early after Ctrl-C.
-pub fn train(processes: &Processes, path: &Path, interrupt: &Interrupt) -> Result<()> {
-    let run_of = |task: Task| RunFolder::open(&path.join(task.name()));
-    let go_on = || {
-        eprintln!(
-            "go on with all of it by   scripts/abs train --resume {}",
-            path.display()
-        );
-        Ok(())
-    };
-    for task in [Task::Agile, Task::Recovery] {
-        let run = run_of(task)?;
+/// Trains what is not done yet. Returns early when told to stop.
+pub fn train(processes: &Processes, path: &Path, callbacks: &mut Callbacks<'_>) -> Result<()> {
+    for task in BUNDLE {
+        let run = RunFolder::open(&path.join(task.name()))?;
         let config = run.config()?;
-        if !session::is_done(run.path(), &config)? {
-            let robot = Robot::load(&config.robot)?;
-            let old = RunPath::Old(run.path().to_owned());
-            session::train(processes, &config, &robot, old, None, interrupt)?;
+        let is_done = || match task {
+            Task::ReachAvoid => Ok(value::is_done(run.path())),
+            _ => policy::is_done(run.path(), &config),
+        };
+        if is_done()? {
+            continue;
         }
-        if !session::is_done(run.path(), &config)? {
-            return go_on();
-        }
-    }
-    let run = run_of(Task::ReachAvoid)?;
-    if !reach_avoid::is_done(run.path()) {
-        let config = run.config()?;
-        if Bundle::load(&run.bundle()).is_err() {
-            let mut bundle = Bundle::load(&run_of(Task::Agile)?.bundle())?;
-            let recovery = Bundle::load(&run_of(Task::Recovery)?.bundle())?;
-            bundle.insert_from(role::RECOVERY, &recovery)?;
+        if task == Task::ReachAvoid && Bundle::load(&run.bundle()).is_err() {
+            let bundle_of = |task: Task| {
+                let run = RunFolder::open(&path.join(task.name()))?;
+                Ok::<_, anyhow::Error>(Bundle::load(&run.bundle())?)
+            };
+            let mut bundle = bundle_of(Task::Agile)?;
+            bundle.insert_from(role::RECOVERY, &bundle_of(Task::Recovery)?)?;
             bundle.save(&run.bundle())?;
         }
-        let robot = Robot::load(&config.robot)?;
-        reach_avoid::resume(&run, &config, &robot, interrupt)?;
-    }
-    if !reach_avoid::is_done(run.path()) {
-        return go_on();
+        let old = RunPath::Old(run.path().to_owned());
+        let training = Training::new(config.clone(), old, processes.size())?;
+        super::train(&training, processes, callbacks)?;
+        if !is_done()? {
+            callbacks.note("all of it:");
+            callbacks.note_resume(path);
+            return Ok(());
+        }
     }
     let bundle = path.join("bundle");
-    Bundle::load(&run.bundle())?.save(&bundle)?;
-    eprintln!(
+    Bundle::load(&path.join(Task::ReachAvoid.name()).join("bundle"))?.save(&bundle)?;
+    callbacks.note(format!(
         "all done     scripts/abs eval --method abs --bundle {}",
         bundle.display()
-    );
+    ));
     Ok(())
 }

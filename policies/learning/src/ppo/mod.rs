@@ -129,7 +129,7 @@ impl<B: Backend> Ppo<B> {
     fn optimize(&mut self, iteration: &Iteration, report: &mut Report) -> Result<(), LostWorker> {
         let (rows, minibatches) = (self.rollout.done.len(), self.config.minibatches);
         let random = &mut iteration.random(Purpose::Minibatches);
-        let bound = self.config.std_bound.at(iteration.policy_steps);
+        let bound = self.config.std_bound.at(iteration.policy_steps_after);
         let log_std = self.config.min_std.ln()..bound.map_or(f32::INFINITY, f32::ln);
         let max_norms = [
             self.config.actor_gradient_norm,

@@ -38,7 +38,7 @@ pub enum Mode {
 
 /// Why the last command was the fallback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum FallbackReason {
     /// The input is of another robot or another arrangement of rays.
     #[error("input has {found} {what}, must have {expected}")]
     Shape {
@@ -88,7 +88,7 @@ pub struct Controller {
     previous_contact: FootVec<bool>,
     target: JointTarget,
     limited: Limited,
-    fault: Option<Fault>,
+    fallback_reason: Option<FallbackReason>,
     value: Option<f32>,
     twist: Option<Twist>,
 }
@@ -158,7 +158,7 @@ impl Controller {
             previous_action: std::iter::repeat_n(0.0, robot.num_joints()).collect(),
             previous_contact: FootVec::new(),
             limited: Limited::default(),
-            fault: None,
+            fallback_reason: None,
             value: None,
             twist: None,
         })
@@ -194,10 +194,10 @@ impl Controller {
         self.limiter.reset();
         self.target.clone_from(&self.default_target);
         self.limited = Limited::default();
-        self.fault = None;
+        self.fallback_reason = None;
     }
 
-    /// The robot is in another scene: past scans say nothing of what moves in it. All else continues.
+    /// The robot is in another scene: past scans say nothing about its obstacles. All else continues.
     pub fn enter_scene(&mut self) {
         self.previous_scans.reset();
     }
@@ -234,8 +234,8 @@ impl Controller {
 
     /// One policy step: the command for the robot, valid until the next. Never allocates.
     ///
-    /// An input that is not finite or does not fit gives the fallback of the [`SafetyLimiter`]; [`Self::fault`] then
-    /// says why. The policy goes on with the next good input, as at the start of an episode.
+    /// An input that is not finite or does not fit gives the fallback, all joints damped; [`Self::fallback_reason`] then
+    /// says why. The policy resumes with the next good input, as at the start of an episode.
     pub fn step(
         &mut self,
         state: &RobotState,
@@ -246,15 +246,15 @@ impl Controller {
         match self.run_policy(state, rays, goal, time_left_s) {
             Ok(()) => {
                 self.limited = self.limiter.limit(state, &mut self.target);
-                self.fault = None;
+                self.fallback_reason = None;
             }
-            Err(fault) => {
+            Err(reason) => {
                 self.limiter.fall_back(state, &mut self.target);
                 self.limited = Limited {
                     fallback: true,
                     ..Limited::default()
                 };
-                self.fault = Some(fault);
+                self.fallback_reason = Some(reason);
                 self.forget();
             }
         }
@@ -263,7 +263,7 @@ impl Controller {
 
     /// What decided the last command.
     pub fn mode(&self) -> Mode {
-        match (self.fault, self.twist) {
+        match (self.fallback_reason, self.twist) {
             (Some(_), _) => Mode::Fallback,
             (None, Some(_)) => Mode::Recovery,
             (None, None) => Mode::Agile,
@@ -281,8 +281,8 @@ impl Controller {
     }
 
     /// Why the last command was the fallback, if it was.
-    pub fn fault(&self) -> Option<Fault> {
-        self.fault
+    pub fn fallback_reason(&self) -> Option<FallbackReason> {
+        self.fallback_reason
     }
 
     /// Limits that the last command ran into.
@@ -296,7 +296,7 @@ impl Controller {
         rays: &RayScan,
         goal: &Goal,
         time_left_s: f32,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), FallbackReason> {
         for (what, found, expected) in [
             ("feet", state.foot_contact.len(), self.num_feet),
             (
@@ -312,7 +312,7 @@ impl Controller {
             ("rays", rays.distance_m.len(), self.rays.count),
         ] {
             if found != expected {
-                return Err(Fault::Shape {
+                return Err(FallbackReason::Shape {
                     what,
                     found,
                     expected,

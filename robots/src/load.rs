@@ -67,7 +67,21 @@ impl RobotFiles {
     /// # Errors
     /// One line with file, fault and remedy when there is no such robot or a file cannot be read.
     pub fn read(name_or_path: &str) -> Result<Self, RobotError> {
-        let folder = Folder::find(name_or_path)?;
+        Self::of(&Folder::find(name_or_path)?)
+    }
+
+    /// Reads the files of the robot in a folder; `None` if it holds no `robot.toml`.
+    ///
+    /// # Errors
+    /// One line with file, fault and remedy when a file cannot be read.
+    pub fn in_folder(folder: &Path) -> Result<Option<Self>, RobotError> {
+        let is_robot = folder.join(DESCRIPTION_FILE).is_file();
+        is_robot
+            .then(|| Self::of(&Folder::Path(folder.to_owned())))
+            .transpose()
+    }
+
+    fn of(folder: &Folder) -> Result<Self, RobotError> {
         let place = folder.place(DESCRIPTION_FILE);
         let text = folder.read(DESCRIPTION_FILE)?;
         let urdf_name = Description::parse(&place, &text)?.urdf;

@@ -199,8 +199,10 @@ fn a_copy_of_the_files_is_the_same_robot_and_an_edited_one_is_not() {
     let files = RobotFiles::read("go1").unwrap();
     files.write(folder.path()).unwrap();
     let path = folder.path().to_str().unwrap();
-    let copy = RobotFiles::read(path).unwrap();
+    let copy = RobotFiles::in_folder(folder.path()).unwrap().unwrap();
     assert_eq!(copy, files);
+    let nothing = tempfile::tempdir().unwrap();
+    assert_eq!(RobotFiles::in_folder(nothing.path()).unwrap(), None);
     assert_eq!(copy.robot().unwrap(), Robot::load("go1").unwrap());
     let edited = files.description().replacen("30.0", "31.0", 1);
     assert_ne!(edited, files.description());

@@ -1,4 +1,4 @@
-//! `abs` as a library: trains, evaluates and shows agile-but-safe policies for legged robots.
+//! Training, evaluation and deployment of agile but safe policies for legged robots: the library behind the program `abs`.
 
 mod allocations;
 mod commands;
@@ -44,7 +44,7 @@ fn is_help(error: &clap::Error) -> bool {
     error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
 }
 
-/// What clap says before it goes on with the usage, in one line.
+/// The message of clap without the usage, in one line.
 fn one_line_usage_error(error: &clap::Error) -> String {
     let text = error.to_string();
     let message = text.split("\nUsage:").next().unwrap_or_default();
@@ -59,7 +59,7 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// An error and its causes, without those that the error names itself.
+/// An error and its causes, without those that its message already includes.
 fn with_causes(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {

@@ -1,8 +1,7 @@
-//! Places in the repository that this program was built from.
+//! Paths in the repository that this program was built from.
 
 use std::path::{Path, PathBuf};
 
-#[cfg(feature = "ros2")]
 use anyhow::{Result, ensure};
 use policies::bundle::MANIFEST as BUNDLE_MANIFEST;
 
@@ -12,8 +11,8 @@ pub fn root() -> &'static Path {
     manifest.parent().unwrap_or(manifest)
 }
 
-/// The policy bundle that is shipped for a robot, whether it exists or not.
-pub fn bundle(robot: &str) -> PathBuf {
+/// Path of the bundle that is shipped for a robot, whether it exists or not.
+fn bundle(robot: &str) -> PathBuf {
     root().join("policies/bundles").join(robot)
 }
 
@@ -30,11 +29,10 @@ pub fn table(robot: &str) -> Vec<(String, PathBuf)> {
         .collect()
 }
 
-/// The policy bundle that is shipped for a robot.
+/// Path of the bundle that is shipped for a robot.
 ///
 /// # Errors
 /// When there is none.
-#[cfg(feature = "ros2")]
 pub fn shipped_bundle(robot: &str) -> Result<PathBuf> {
     let folder = bundle(robot);
     ensure!(

@@ -24,6 +24,7 @@ mod regression;
 mod value;
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -31,21 +32,32 @@ use std::{
 use anyhow::Result;
 use robots::Robot;
 
-use crate::config::{Config, Task};
+use crate::{
+    config::{Config, Task},
+    run::folder::RunFolder,
+};
 #[cfg(feature = "train")]
 pub use callbacks::{Callbacks, Event};
 #[cfg(feature = "train")]
 pub use policy::runner;
 
 /// What makes a whole bundle, in the order in which they need each other.
-pub const BUNDLE: [Task; 3] = [Task::Agile, Task::Recovery, Task::ReachAvoid];
+pub fn whole_bundle() -> Result<[Task; 3]> {
+    Ok([
+        Task::named("agile")?,
+        Task::named("recovery")?,
+        Task::ReachAvoid,
+    ])
+}
 
 /// A training that was found to be sound.
 pub struct Training {
     /// What is trained, and how.
     pub config: Config,
-    /// Whom for.
+    /// For which robot.
     pub robot: Arc<Robot>,
+    /// How the robot's own folder differs from the copy of the run, which is used.
+    pub robot_change: Option<String>,
     /// Where all of it is kept.
     pub run: RunPath,
     /// For a policy: the run whose networks it begins with.
@@ -75,30 +87,61 @@ impl RunPath {
 }
 
 impl Training {
-    /// By one of so many processes. The number of workers becomes part of the configuration, because a run is resumed exactly only with the same number.
+    /// A new one, in the folder `path`, by one of so many processes.
     ///
     /// # Errors
-    /// One line for a setting out of range, or a robot that is not there.
-    pub fn new(mut config: Config, run: RunPath, processes: usize) -> Result<Self> {
-        for stage in config.each_stage()? {
-            stage.env.validate()?;
-            stage.algorithm.validate()?;
-        }
-        config.reach_avoid.validate(&config.physics)?;
-        config.depth.learning.validate()?;
-        if config.threads == 0 {
-            config.resolve_threads(processes);
-            config.threads = config.threads.min(config.env.num_envs);
+    /// One line for a setting out of range.
+    pub fn new(config: Config, robot: Robot, path: PathBuf, processes: usize) -> Result<Self> {
+        let mut config = checked(config, processes)?;
+        // So that the run can be resumed from another folder.
+        if !Robot::names().any(|name| name == config.robot) {
+            let path = fs::canonicalize(&config.robot)?;
+            config.robot = path.display().to_string();
         }
         Ok(Self {
-            robot: Arc::new(Robot::load(&config.robot)?),
             config,
-            run,
+            robot: Arc::new(robot),
+            robot_change: None,
+            run: RunPath::New(path),
             from: None,
             bundle: None,
             data: None,
         })
     }
+
+    /// The one of the run in the folder `path`, with these settings.
+    ///
+    /// # Errors
+    /// One line for a setting out of range, or when the folder holds no run.
+    pub fn resume(config: Config, path: PathBuf, processes: usize) -> Result<Self> {
+        let run = RunFolder::open(&path)?;
+        Ok(Self {
+            robot: Arc::new(run.robot(&config)?),
+            robot_change: run.robot_change(&config),
+            config: checked(config, processes)?,
+            run: RunPath::Old(path),
+            from: None,
+            bundle: None,
+            data: None,
+        })
+    }
+}
+
+/// Finds what is wrong before anything is written. The number of workers becomes part of the configuration, because a run is resumed exactly only with
+/// the same number.
+fn checked(mut config: Config, processes: usize) -> Result<Config> {
+    for stage in config.each_stage()? {
+        stage.env.validate()?;
+        stage.algorithm.validate()?;
+    }
+    config.physics.validate()?;
+    config.reach_avoid.validate()?;
+    config.depth.learning.validate()?;
+    if config.threads == 0 {
+        config.resolve_threads(processes);
+        config.threads = config.threads.min(config.env.num_envs);
+    }
+    Ok(config)
 }
 
 #[cfg(feature = "train")]
@@ -162,8 +205,11 @@ pub fn train(
     processes: &learning::Processes,
     callbacks: &mut Callbacks<'_>,
 ) -> Result<()> {
+    if let Some(change) = &training.robot_change {
+        callbacks.note(change);
+    }
     match training.config.task {
-        Task::Agile | Task::Recovery => policy::train(training, processes, callbacks),
+        Task::Policy(_) => policy::train(training, processes, callbacks),
         task @ (Task::ReachAvoid | Task::Rays) if processes.size() > 1 => {
             distributed::all_ok(processes, Err(distributed::by_one_process(task.name())))
         }

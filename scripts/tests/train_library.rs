@@ -11,9 +11,10 @@ use std::{
 
 use abs::{
     config::{Config, Stage},
-    train::{Callbacks, Event, RunPath, Training, train},
+    train::{Callbacks, Event, Training, train},
 };
 use learning::Processes;
+use robots::Robot;
 use sim::engine::EngineKind;
 
 /// Four iterations of 32 policy steps, the last two in stages of their own.
@@ -39,8 +40,7 @@ fn config() -> Config {
 }
 
 /// Trains, and returns how many steps were done at each progress, and what was noted.
-fn run(config: Config, run: RunPath, stop_after: u64) -> (Vec<u64>, String) {
-    let training = Training::new(config, run, 1).unwrap();
+fn run(training: &Training, stop_after: u64) -> (Vec<u64>, String) {
     let stop = AtomicBool::new(false);
     let (mut steps, mut notes) = (Vec::new(), String::new());
     let mut tell = |event: Event<'_>| match event {
@@ -55,25 +55,30 @@ fn run(config: Config, run: RunPath, stop_after: u64) -> (Vec<u64>, String) {
         stop: &stop,
         tell: &mut tell,
     };
-    train(&training, &Processes::join().unwrap(), callbacks).unwrap();
+    train(training, &Processes::join().unwrap(), callbacks).unwrap();
     (steps, notes)
+}
+
+fn new(config: Config, path: &Path) -> Training {
+    let robot = Robot::load(&config.robot).unwrap();
+    Training::new(config, robot, path.to_owned(), 1).unwrap()
 }
 
 #[test]
 fn stages_in_one_session_equal_stages_that_go_through_checkpoints() {
     let folder = tempfile::tempdir().unwrap();
     let [whole, parts] = ["whole", "parts"].map(|name| folder.path().join(name));
-    let (steps, notes) = run(config(), RunPath::New(whole.clone()), u64::MAX);
+    let (steps, notes) = run(&new(config(), &whole), u64::MAX);
     assert_eq!(steps, [32, 64, 96, 128]);
     assert!(notes.contains("done after 128 steps"), "{notes}");
 
     // Stopped where the stages begin.
-    let (steps, notes) = run(config(), RunPath::New(parts.clone()), 64);
+    let (steps, notes) = run(&new(config(), &parts), 64);
     assert_eq!(steps, [32, 64]);
     assert!(notes.contains("stopped after 64 steps"), "{notes}");
-    let old = || RunPath::Old(parts.clone());
-    assert_eq!(run(config(), old(), 96).0, [96]);
-    let (steps, notes) = run(config(), old(), u64::MAX);
+    let old = || Training::resume(config(), parts.clone(), 1).unwrap();
+    assert_eq!(run(&old(), 96).0, [96]);
+    let (steps, notes) = run(&old(), u64::MAX);
     assert_eq!(steps, [128]);
     assert!(notes.contains("resuming"), "{notes}");
 
@@ -92,6 +97,6 @@ fn stages_in_one_session_equal_stages_that_go_through_checkpoints() {
     let flat = folder.path().join("flat");
     let mut config = config();
     config.stages.clear();
-    run(config, RunPath::New(flat.clone()), u64::MAX);
+    run(&new(config, &flat), u64::MAX);
     assert!(files(&whole)[1] != files(&flat)[1]);
 }

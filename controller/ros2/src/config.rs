@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{network::Network, sensors::LidarConfig};
 
-/// How the robot is reached over ROS 2.
+/// Network, topics and frames of the robot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ros2Config {
@@ -22,15 +22,15 @@ pub struct Ros2Config {
     pub camera_info_topic: String,
     /// Topic of `nav_msgs/Odometry`.
     pub odometry_topic: String,
-    /// Topic of `geometry_msgs/PoseStamped`, the goal; what RViz sends.
+    /// Topic of `geometry_msgs/PoseStamped`, the goal, as RViz sends it.
     pub goal_topic: String,
-    /// Time to reach a goal that comes as a message, s.
+    /// Time to reach a goal of that topic, s.
     pub goal_s: f32,
     /// Frame of the odometry and of the goal.
     pub world_frame: String,
-    /// Frame of the base, in which the odometry has its twist.
+    /// Frame of the base, that of the odometry's twist.
     pub base_frame: String,
-    /// Send nothing before the sport mode has released the joints. Simulators without a motion switcher need `false`.
+    /// Command nothing before the sport mode has released the joints. `false` for simulators without a motion switcher.
     pub release_sport_mode: bool,
     /// The lidar.
     pub lidar: LidarConfig,

@@ -1,4 +1,4 @@
-//! Between the vendor's motors and our joints.
+//! The vendor's order of motors, and the order of our joints.
 
 use controller::deploy::{MotorCommand, RobotSample};
 use nalgebra::Vector3;
@@ -20,7 +20,7 @@ pub struct MotorMapError {
     problem: String,
 }
 
-/// Where each of our joints and feet is in the vendor's arrays.
+/// Index of each of our joints and feet in the vendor's arrays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MotorMap {
     motors: arrayvec::ArrayVec<usize, MAX_JOINTS>,
@@ -28,10 +28,10 @@ pub struct MotorMap {
 }
 
 impl MotorMap {
-    /// Finds the legs by their names.
+    /// Maps the legs by their names.
     ///
     /// # Errors
-    /// A robot with other legs.
+    /// A robot with other legs than the vendor's.
     pub fn new(robot: &Robot) -> Result<Self, MotorMapError> {
         let error = |problem| MotorMapError {
             robot: robot.name.clone(),
@@ -59,12 +59,12 @@ impl MotorMap {
         Ok(map)
     }
 
-    /// For each of our joints, its motor.
+    /// The motor of each joint.
     pub fn motors(&self) -> &[usize] {
         &self.motors
     }
 
-    /// For each of our feet, its sensor.
+    /// The sensor of each foot.
     pub fn feet(&self) -> &[usize] {
         &self.feet
     }
@@ -81,7 +81,7 @@ impl MotorMap {
         RobotSample {
             received_ns,
             tick: state.tick,
-            // The vendor's simulator sends none.
+            // The vendor's simulator sends no checksum.
             crc_ok: state.crc == 0 || state.crc == state.checksum(),
             joint_position_rad: joints(|motor| motor.q),
             joint_velocity_radps: joints(|motor| motor.dq),
@@ -155,7 +155,7 @@ mod tests {
         wrong.motor_state[19].reserve[0] = 1;
         assert!(!map.sample(&wrong, 0).crc_ok);
         wrong.crc = 0;
-        assert!(map.sample(&wrong, 0).crc_ok, "none is sent");
+        assert!(map.sample(&wrong, 0).crc_ok, "no checksum is sent");
     }
 
     #[test]

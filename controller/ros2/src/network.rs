@@ -16,12 +16,12 @@ use crate::messages::Message;
 /// Highest domain whose ports exist.
 const MAX_DOMAIN: u16 = 232;
 
-/// Where the robot is.
+/// The network of the robot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Network {
     /// DDS domain, `ROS_DOMAIN_ID` elsewhere.
     pub domain: u16,
-    /// Network interface, e.g. `eth0`; all of them if none is given.
+    /// Network interface, e.g. `eth0`; none for all.
     pub interface: Option<String>,
 }
 
@@ -32,15 +32,15 @@ impl std::fmt::Display for Network {
     }
 }
 
-/// Why there is no connection.
+/// Why the network cannot be joined.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
     /// There is no interface of this name.
     #[error("there is no network interface `{name}`, this machine has {known}")]
     UnknownInterface {
-        /// What was asked for.
+        /// The name asked for.
         name: String,
-        /// What there is.
+        /// The interfaces of this machine.
         known: String,
     },
     /// The interface has no IPv4 address.
@@ -51,7 +51,7 @@ pub enum NetworkError {
     /// The domain is too high.
     #[error("domain {0} does not exist, take 0 to {MAX_DOMAIN}")]
     Domain(u16),
-    /// Another program keeps the discovery port for itself.
+    /// Another program owns the discovery port.
     #[error(
         "UDP port {port}, on which domain {domain} is discovered, cannot be shared: {source}; end the program that holds it, or take another domain"
     )]
@@ -60,17 +60,17 @@ pub enum NetworkError {
         port: u16,
         /// Its domain.
         domain: u16,
-        /// What the system said.
+        /// The reason of the system.
         source: std::io::Error,
     },
     /// DDS refused.
     #[error("DDS, {network}: cannot create {what}: {reason}")]
     Dds {
-        /// Where.
+        /// The network.
         network: Network,
         /// What was to be created.
         what: String,
-        /// What the library said.
+        /// The reason of the library.
         reason: String,
     },
 }
@@ -78,10 +78,9 @@ pub enum NetworkError {
 /// How messages of a topic are delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// The newest counts, a lost one is not sent again: sensors and motor commands. As subscriber, hears every publisher.
+    /// Best effort, keeps the newest: sensors and motor commands. A subscription matches every publisher.
     Newest,
-    /// What is lost is sent again, as long as a few are missing: requests and what people watch. Hears reliable
-    /// publishers only.
+    /// Reliable, keeps a few: requests and status. A subscription matches reliable publishers only.
     Reliable,
 }
 
@@ -99,7 +98,7 @@ impl Delivery {
     }
 }
 
-/// A node, and what is published and subscribed through it.
+/// A node, with its publishers and subscriptions.
 pub struct Ros {
     network: Network,
     context: Context,
@@ -110,7 +109,7 @@ impl Ros {
     /// Joins a domain. The threads of DDS inherit the scheduling of the calling thread.
     ///
     /// # Errors
-    /// When the interface, the domain or the port does not do.
+    /// When the interface, the domain or the port cannot be used.
     pub fn open(network: &Network, name: &str) -> Result<Self, NetworkError> {
         if network.domain > MAX_DOMAIN {
             return Err(NetworkError::Domain(network.domain));
@@ -179,7 +178,7 @@ impl Ros {
         })
     }
 
-    /// The DDS side.
+    /// The DDS participant of the node.
     pub fn participant(&self) -> DomainParticipant {
         self.context.domain_participant()
     }
@@ -225,7 +224,7 @@ fn addresses(name: &str) -> Result<Vec<IpAddr>, NetworkError> {
     Ok(addresses)
 }
 
-/// The port that all participants of a domain share. The DDS library only logs when it cannot have it.
+/// Checks the port that all participants of a domain share. The DDS library only logs a failure to bind it.
 fn check_discovery_port(domain: u16) -> Result<(), NetworkError> {
     use socket2::{Domain, Protocol, Socket, Type};
     let port = 7400 + 250 * domain;
@@ -243,7 +242,7 @@ fn check_discovery_port(domain: u16) -> Result<(), NetworkError> {
     })
 }
 
-/// A pause short enough for a thread that has to give a sign of life.
+/// Longest wait of a thread that has to give a heartbeat.
 pub(crate) const POLL: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
@@ -279,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_another_program_keeps_for_itself_is_named() {
+    fn a_port_that_another_program_owns_is_named() {
         // Domain 229: no other test uses it.
         let port = 7400 + 250 * 229;
         let _taken = UdpSocket::bind(("0.0.0.0", port)).unwrap();

@@ -1,4 +1,4 @@
-//! What is published for the people who watch.
+//! Status, transforms and markers for displays such as RViz and Foxglove.
 
 use controller::deploy::Status;
 use nalgebra::{Isometry3, Point3, Translation3, UnitQuaternion};
@@ -18,13 +18,13 @@ use crate::{
     network::{Delivery, NetworkError, Ros},
 };
 
-/// What the robot is doing, `std_msgs/String`.
+/// Name of the deployment state, `std_msgs/String`.
 pub const STATE_TOPIC: &str = "abs/state";
-/// The policy that acts, `std_msgs/String`: `agile`, `recovery`, `fallback` or nothing.
+/// The policy that acts, `std_msgs/String`: `agile`, `recovery`, `fallback`, or empty.
 pub const MODE_TOPIC: &str = "abs/mode";
 /// The reach-avoid value, `std_msgs/Float32`.
 pub const VALUE_TOPIC: &str = "abs/value";
-/// The twist that the recovery policy follows, `geometry_msgs/TwistStamped`.
+/// Twist command of the recovery policy, `geometry_msgs/TwistStamped`.
 pub const TWIST_TOPIC: &str = "abs/twist";
 /// Rays and goal, `visualization_msgs/MarkerArray`.
 pub const MARKERS_TOPIC: &str = "abs/markers";
@@ -32,7 +32,7 @@ const DIAGNOSTICS_TOPIC: &str = "diagnostics";
 const TF_TOPIC: &str = "tf";
 const JOINTS_TOPIC: &str = "joint_states";
 
-/// Every how many-th time diagnostics are published.
+/// Statuses from one diagnostics message to the next.
 const DIAGNOSTICS_EVERY: u32 = 10;
 
 /// Publishers of one connection.
@@ -47,8 +47,8 @@ pub struct Publishers {
     joints: Publisher<JointState>,
 }
 
-/// Turns the status of the control thread into messages.
-pub struct Watch {
+/// Publishes the status of the control thread.
+pub struct StatusPublisher {
     joint_names: Vec<String>,
     robot: String,
     rays: RaySpec,
@@ -73,7 +73,7 @@ impl Publishers {
     }
 }
 
-impl Watch {
+impl StatusPublisher {
     pub fn new(robot: &Robot, rays: &RaySpec, config: &Ros2Config) -> Self {
         Self {
             joint_names: robot.joints().map(|joint| joint.name.clone()).collect(),
@@ -85,7 +85,7 @@ impl Watch {
         }
     }
 
-    /// Publishes a status, with the last warning if there is one.
+    /// Publishes a status, and the last warning if there is one.
     pub fn publish(
         &mut self,
         to: &Publishers,
@@ -156,7 +156,7 @@ impl Watch {
         }
     }
 
-    /// The rays as lines from their origin, coloured by length, and the goal as an arrow.
+    /// The rays as lines from their origin, coloured by length; the goal as an arrow.
     fn markers(&self, header: &Header, status: &Status) -> MarkerArray {
         let base = base_pose(status);
         let forward = base.rotation * nalgebra::Vector3::x();
@@ -229,10 +229,7 @@ impl Watch {
                 values: vec![
                     value("state", status.state.name().to_owned()),
                     value("faults", status.faults.to_string()),
-                    value(
-                        "faults since the last stop",
-                        status.latched_faults.to_string(),
-                    ),
+                    value("latched faults", status.latched_faults.to_string()),
                     value("missed deadlines", status.overruns.to_string()),
                     value("command limited", limited.any().to_string()),
                     value("time left, s", format!("{:.1}", status.time_left_s)),
@@ -254,7 +251,7 @@ fn send<M: Message>(to: &Publisher<M>, topic: &str, message: M, recorder: Option
     if let Some(recorder) = recorder {
         recorder.message(topic, &message);
     }
-    // A watcher who is too slow misses some.
+    // A slow subscriber misses messages.
     let _ = to.publish(message);
 }
 
@@ -323,15 +320,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rays_and_goal_are_drawn_where_they_are_in_the_world() {
+    fn rays_and_goal_are_drawn_in_the_world_frame() {
         let robot = Robot::load("go1").unwrap();
         let spec = RaySpec::default();
-        let watch = Watch::new(&robot, &spec, &Ros2Config::default());
+        let publisher = StatusPublisher::new(&robot, &spec, &Ros2Config::default());
         let mut scan = RayScan::clear(&spec);
         scan.distance_m[5] = 2.0;
         let mut estimate = RobotState::zero(12, 4);
         estimate.position_world = Point3::new(1.0, 2.0, 0.3);
-        // Heading along y, and pitched, which the rays are not.
+        // Heading along y, and pitched; the rays stay level.
         estimate.orientation = UnitQuaternion::from_euler_angles(0.0, 0.0, 1.570_796_4)
             * UnitQuaternion::from_euler_angles(0.0, 0.2, 0.0);
         let status = Status {
@@ -343,7 +340,7 @@ mod tests {
             }),
             ..Status::default()
         };
-        let markers = watch.markers(&Header::default(), &status).markers;
+        let markers = publisher.markers(&Header::default(), &status).markers;
         let ahead = &markers[0].points[10..12];
         let near = |point: &Point, expected: [f64; 3]| {
             let found = [point.x, point.y, point.z];
@@ -354,7 +351,7 @@ mod tests {
         assert!(near(&ahead[1], [1.0, 3.95, 0.3]), "{ahead:?}");
         assert!(near(&markers[1].pose.position, [4.0, 5.0, 0.1]));
         assert_eq!(markers[1].action, 0);
-        let none = watch
+        let none = publisher
             .markers(&Header::default(), &Status::default())
             .markers;
         assert_eq!(none[1].action, DELETE);

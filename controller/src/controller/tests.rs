@@ -230,13 +230,13 @@ fn a_fault_in_the_input_gives_damping_and_its_reason() {
                 .iter()
                 .all(|value| value.is_finite())
         );
-        let fault = controller.fault().unwrap().to_string();
-        assert!(fault.starts_with(expected), "{fault}");
+        let reason = controller.fallback_reason().unwrap().to_string();
+        assert!(reason.starts_with(expected), "{reason}");
 
         // The next good input is answered as before, with the robot's gains.
         assert_eq!(step(&mut controller, &input()), healthy);
         assert_eq!(controller.mode(), Mode::Agile);
-        assert_eq!(controller.fault(), None);
+        assert_eq!(controller.fallback_reason(), None);
         assert_eq!(controller.target.stiffness[..], go1().control.stiffness);
     }
 }
@@ -260,14 +260,14 @@ fn a_policy_that_overflows_gives_the_fallback() {
     let mut controller = self::agile(&bundle);
     step(&mut controller, &input());
     assert_eq!(
-        controller.fault(),
-        Some(Fault::NotFinite(NotFinite::Action))
+        controller.fallback_reason(),
+        Some(FallbackReason::NotFinite(NotFinite::Action))
     );
     // And the NaN is not observed as previous action.
     let mut calm = input();
     calm.goal.position_world.x = 0.0;
     step(&mut controller, &calm);
-    assert_eq!(controller.fault(), None);
+    assert_eq!(controller.fallback_reason(), None);
 }
 
 #[test]

@@ -2,15 +2,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Method, SettingError, safety::check_ranges};
 
-/// Settings of what runs on a robot.
+/// Settings of the control on a robot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeployConfig {
     /// What controls the robot while it runs.
     pub method: Method,
-    /// Standing up, standing and lying down.
-    pub posture: PostureConfig,
-    /// When something counts as a fault.
+    /// The stand-up trajectory, standing and lying down.
+    pub stand_up: StandUpConfig,
+    /// Bounds of the faults.
     pub faults: FaultConfig,
     /// The state estimate.
     pub estimator: EstimatorConfig,
@@ -22,7 +22,7 @@ impl Default for DeployConfig {
     fn default() -> Self {
         Self {
             method: Method::Abs,
-            posture: PostureConfig::default(),
+            stand_up: StandUpConfig::default(),
             faults: FaultConfig::default(),
             estimator: EstimatorConfig::default(),
             realtime: RealtimeConfig::default(),
@@ -30,12 +30,12 @@ impl Default for DeployConfig {
     }
 }
 
-/// Standing up, standing and lying down.
+/// The stand-up trajectory, standing and lying down.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct PostureConfig {
-    /// Joint positions with folded legs, through which the robot stands up and lies down, rad; one entry per joint of a
-    /// leg, the same for every leg, or one per joint of the robot.
+pub struct StandUpConfig {
+    /// Joint positions with folded legs, between lying and standing, rad: one per joint of a leg, for all legs, or one per
+    /// joint of the robot.
     pub crouch_position_rad: Vec<f32>,
     /// Stiffness of all joints, N·m/rad.
     pub stiffness: f32,
@@ -49,7 +49,7 @@ pub struct PostureConfig {
     pub lie_down_s: f32,
 }
 
-impl Default for PostureConfig {
+impl Default for StandUpConfig {
     fn default() -> Self {
         Self {
             crouch_position_rad: vec![0.0, 1.3, -2.6],
@@ -62,7 +62,7 @@ impl Default for PostureConfig {
     }
 }
 
-/// When something counts as a fault.
+/// Bounds of the faults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FaultConfig {
@@ -72,9 +72,9 @@ pub struct FaultConfig {
     pub rays_timeout_s: f32,
     /// Oldest odometry, s.
     pub odometry_timeout_s: f32,
-    /// Oldest sign of life of the threads that talk to the robot, s.
+    /// Oldest heartbeat of the threads that talk to the robot, s.
     pub link_timeout_s: f32,
-    /// Longest silence of an operator who was heard, s.
+    /// Oldest heartbeat of an operator who has given one, s.
     pub operator_timeout_s: f32,
     /// Largest angle between the base's z axis and the vertical, rad.
     pub max_tilt_rad: f32,
@@ -82,9 +82,9 @@ pub struct FaultConfig {
     pub joint_margin_rad: f32,
     /// Hottest motor, °C.
     pub max_motor_temperature_c: f32,
-    /// Least state of charge, %.
+    /// Lowest state of charge, %.
     pub min_battery_percent: f32,
-    /// So many cycles may be missed at once. One is forgiven for every twenty cycles on time.
+    /// Most missed cycles. One is forgiven for every twenty punctual ones.
     pub max_missed_cycles: f32,
     /// Farthest goal, m.
     pub max_goal_m: f32,
@@ -108,19 +108,19 @@ impl Default for FaultConfig {
     }
 }
 
-/// The state estimate. Noise is one standard deviation.
+/// The state estimate. Noise is given as one standard deviation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EstimatorConfig {
-    /// A foot touches the ground above this reading of its sensor, in the sensor's unit.
+    /// Reading of the foot sensor above which the foot is in contact, in the sensor's unit.
     pub foot_sensor_threshold: f32,
-    /// Without foot sensors: a foot touches the ground when the joint torques carry more than this vertical force, N.
+    /// Without foot sensors: vertical force of the joint torques above which the foot is in contact, N.
     pub foot_force_n: f32,
     /// Noise density of the acceleration, m/s²/√Hz.
     pub accelerometer: f32,
     /// Random walk of a foot on the ground, m/√s.
     pub foot_slip: f32,
-    /// Random walk of the whole horizontal position, m/√s: how willingly an odometry is followed.
+    /// Random walk of the horizontal position, m/√s; the larger, the faster the estimate follows an odometry.
     pub drift: f32,
     /// Noise of the foot positions from the joint positions, m.
     pub foot_position_m: f32,
@@ -128,11 +128,11 @@ pub struct EstimatorConfig {
     pub foot_velocity_mps: f32,
     /// Unevenness of the ground, m.
     pub ground_height_m: f32,
-    /// Noise of the position of the odometry, m.
+    /// Noise of the odometry's position, m.
     pub odometry_position_m: f32,
-    /// Noise of the velocity of the odometry, m/s.
+    /// Noise of the odometry's velocity, m/s.
     pub odometry_velocity_mps: f32,
-    /// Time in which the heading follows the odometry, s.
+    /// Time constant with which the heading follows the odometry, s.
     pub odometry_heading_s: f32,
 }
 
@@ -158,9 +158,9 @@ impl Default for EstimatorConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RealtimeConfig {
-    /// Priority as SCHED_FIFO, 1 to 99; 0 leaves the thread as it is.
+    /// SCHED_FIFO priority, 1 to 99; 0 for no real-time priority.
     pub priority: u8,
-    /// Keep all memory of the program from being swapped out.
+    /// Lock all memory of the program.
     pub lock_memory: bool,
 }
 
@@ -180,7 +180,7 @@ impl DeployConfig {
     /// The first that is out of range.
     pub fn validate(&self) -> Result<(), SettingError> {
         let Self {
-            posture,
+            stand_up,
             faults,
             estimator,
             realtime,
@@ -188,11 +188,11 @@ impl DeployConfig {
         } = self;
         // The longest timeouts still give the defined command within 40 ms where the robot could fall.
         check_ranges(&[
-            ("deploy.posture.stiffness", posture.stiffness, 1.0, 500.0),
-            ("deploy.posture.damping", posture.damping, 0.0, 50.0),
-            ("deploy.posture.stand_up_s", posture.stand_up_s, 0.5, 60.0),
-            ("deploy.posture.stop_s", posture.stop_s, 0.0, 5.0),
-            ("deploy.posture.lie_down_s", posture.lie_down_s, 0.5, 60.0),
+            ("deploy.stand_up.stiffness", stand_up.stiffness, 1.0, 500.0),
+            ("deploy.stand_up.damping", stand_up.damping, 0.0, 50.0),
+            ("deploy.stand_up.stand_up_s", stand_up.stand_up_s, 0.5, 60.0),
+            ("deploy.stand_up.stop_s", stand_up.stop_s, 0.0, 5.0),
+            ("deploy.stand_up.lie_down_s", stand_up.lie_down_s, 0.5, 60.0),
             (
                 "deploy.faults.state_timeout_s",
                 faults.state_timeout_s,

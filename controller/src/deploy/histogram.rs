@@ -1,4 +1,4 @@
-//! Counts of durations in buckets of equal relative width.
+//! A histogram of durations with buckets of equal relative width.
 
 /// Buckets per doubling: a bucket is at most 1/16 of its lower bound wide.
 const PER_DOUBLING: u64 = 16;
@@ -6,7 +6,7 @@ const PER_DOUBLING: u64 = 16;
 const DOUBLINGS: u64 = 36;
 const BUCKETS: usize = (PER_DOUBLING * (DOUBLINGS - 3)) as usize;
 
-/// Durations from 0 to a minute. Recording neither allocates nor waits.
+/// Durations from 0 to a minute. Recording does not allocate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
     buckets: [u64; BUCKETS],
@@ -42,9 +42,9 @@ impl Histogram {
         self.max_ns
     }
 
-    /// Least bound that at least `share` of all durations keep, up to the width of a bucket, ns; 0 without any.
-    pub fn quantile_ns(&self, share: f64) -> u64 {
-        let rank = (share * self.count as f64).ceil().max(1.0) as u64;
+    /// Least bound that at least `fraction` of all durations keep, up to the width of a bucket, ns; 0 without any.
+    pub fn quantile_ns(&self, fraction: f64) -> u64 {
+        let rank = (fraction * self.count as f64).ceil().max(1.0) as u64;
         let mut below = 0;
         for (index, count) in self.buckets.iter().enumerate() {
             below += count;
@@ -105,10 +105,13 @@ mod tests {
         for us in 1..=1000 {
             histogram.record(1000 * us);
         }
-        for (share, expected_ns) in [(0.5, 500e3), (0.99, 990e3), (0.999, 999e3)] {
-            let found_ns = histogram.quantile_ns(share) as f64;
-            assert!(found_ns >= expected_ns, "{share}: {found_ns}");
-            assert!(found_ns <= expected_ns * 17.0 / 16.0, "{share}: {found_ns}");
+        for (fraction, expected_ns) in [(0.5, 500e3), (0.99, 990e3), (0.999, 999e3)] {
+            let found_ns = histogram.quantile_ns(fraction) as f64;
+            assert!(found_ns >= expected_ns, "{fraction}: {found_ns}");
+            assert!(
+                found_ns <= expected_ns * 17.0 / 16.0,
+                "{fraction}: {found_ns}"
+            );
         }
         assert_eq!(histogram.quantile_ns(1.0), 1_000_000);
         assert_eq!((histogram.count(), histogram.max_ns()), (1000, 1_000_000));

@@ -1,40 +1,51 @@
-//! On a robot: what runs between the messages that come in and the motor commands that go out.
+//! Control of a robot: from the messages that arrive to the motor commands that are sent.
 //!
-//! The control thread owns a [`ControlPort`], the threads that talk to the robot the other end, a [`LinkPort`].
-//! Nothing in between locks or waits. Everything that a cycle reads is one [`CycleInput`], its clock included, so that
-//! a log of [`CycleRecord`]s can be run again through a [`Pilot`] and gives the same commands, bit for bit.
+//! The control thread owns a [`ControlPort`]; the threads that talk to the robot own the other end, a [`LinkPort`]. Nothing
+//! between them locks or waits. Everything that a cycle reads, its clock included, is one [`CycleInput`], so that a log of
+//! [`CycleRecord`]s run again through a [`Pilot`] gives the same commands, bit for bit.
 //!
-//! A cycle ([`Pilot::cycle`], every 2 ms): take what is usable of the input; estimate the robot's state ([`Estimator`]);
-//! find the faults ([`FAULTS`]); decide what the robot does ([`State::next`]); ask a posture or, every tenth cycle, the
-//! [`Controller`](crate::Controller) for joint targets; limit them ([`SafetyLimiter`](crate::SafetyLimiter)).
+//! A control cycle, every 2 ms, in the order of its files:
+//!
+//! 1. `realtime/mod.rs`: [`run_cycles`] wakes up at a deadline, and calls the following;
+//! 2. `slots.rs`: [`ControlPort::read`] takes the newest samples and requests;
+//! 3. `pilot/mod.rs`: [`Pilot::cycle`] updates the estimate ([`Estimator`]), and calls the following;
+//! 4. `faults/monitor.rs` detects faults ([`Fault`]);
+//! 5. `state.rs` decides the next [`State`], in which the stand-up trajectory or, every tenth cycle, the
+//!    [`Controller`](crate::Controller) gives a joint target;
+//! 6. `safety/mod.rs`: the limiter bounds it ([`SafetyConfig`](crate::SafetyConfig)), and [`ControlPort::write`] publishes it.
+//!
+//! Three names are easily confused: the [`Method`](crate::Method) is what controls the robot while it runs, a setting; the
+//! [`Mode`](crate::Mode) is the policy that decided the last command; the [`State`] is what the robot is doing, from lying
+//! damped to running.
 
 mod config;
 mod depth_rays;
 mod estimator;
-mod fault;
+mod faults;
 mod histogram;
-mod io;
-mod monitor;
 mod pilot;
-mod posture;
 mod realtime;
-mod remote;
+mod requests;
+mod samples;
+mod slots;
+mod stand_up;
 mod state;
 
-pub use config::{DeployConfig, EstimatorConfig, FaultConfig, PostureConfig, RealtimeConfig};
+pub use config::{DeployConfig, EstimatorConfig, FaultConfig, RealtimeConfig, StandUpConfig};
 pub use depth_rays::{DepthRayPredictor, ImageSample};
 pub use estimator::Estimator;
-pub use fault::{FAULTS, FaultCode, FaultId, FaultRow, FaultSet, Response, Scope, fault_table};
+pub use faults::{Fault, FaultSet};
 pub use histogram::Histogram;
-pub use io::{
-    ControlPort, CycleInput, CycleRecord, GoalSample, Heartbeat, JointCommand, LinkPort,
-    MAX_REQUESTS, MotorCommand, OdometrySample, Operator, Request, RequestSet, RobotSample,
-    ScanSample, Status, ports,
-};
 pub use pilot::{Pilot, PilotError};
-pub use posture::PostureError;
 pub use realtime::{Clock, LoopReport, MonotonicClock, enter_realtime, now_ns, run_cycles};
-pub use state::{Durations, Situation, State};
+pub use requests::{Request, RequestSet};
+pub use samples::{
+    CycleInput, CycleRecord, GoalSample, JointCommand, MotorCommand, OdometrySample, RobotSample,
+    ScanSample, Status,
+};
+pub use slots::{ControlPort, Heartbeat, LinkPort, Operator, ports};
+pub use stand_up::StandUpError;
+pub use state::State;
 
 /// Period of the control cycle, ns: commands go out at 500 Hz.
 pub const CYCLE_NS: u64 = 2_000_000;

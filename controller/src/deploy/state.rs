@@ -1,14 +1,18 @@
-//! What the robot is doing, and when it does something else.
+//! The states of a deployment and their transitions.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Request, Response};
+use super::{Request, StandUpConfig, faults::Response};
 
 /// What the robot is doing.
+///
+/// Not to be confused with the [`Method`](crate::Method), which says what controls the robot in [`Run`](Self::Run) and does
+/// not change during a run, nor with the [`Mode`](crate::Mode), which says which policy of that method decided the last
+/// command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// All joints are damped: the robot lies, or sinks down. The state at the start.
+    /// All joints are damped: the robot lies, or sinks down. The first state.
     #[default]
     Damping,
     /// Moves to the standing pose.
@@ -23,7 +27,7 @@ pub enum State {
     StopThenLieDown,
     /// Moves down to the ground, then damps.
     LieDown,
-    /// All joints are damped because of a fault, until the fault is over and the operator stops.
+    /// All joints are damped because of a fault, until it is over and the operator acknowledges it with a stop.
     Fault,
 }
 
@@ -54,43 +58,32 @@ impl State {
         }
     }
 
-    /// Whether the joints are only damped.
+    /// Whether all joints are damped.
     pub const fn is_damped(self) -> bool {
         matches!(self, Self::Damping | Self::Fault)
     }
 }
 
-/// How long the states last that end by themselves, s.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Durations {
-    /// Standing up.
-    pub stand_up_s: f32,
-    /// Braking.
-    pub stop_s: f32,
-    /// Lying down.
-    pub lie_down_s: f32,
-}
-
 /// What a transition depends on, besides the state.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Situation {
+pub(super) struct Situation {
     /// Most urgent request of the operator.
     pub request: Option<Request>,
-    /// Strongest response to the faults that matter in this state.
+    /// Strongest response to the active faults.
     pub response: Option<Response>,
-    /// No fault forbids to stand.
+    /// No fault prevents standing.
     pub may_stand: bool,
-    /// There is a goal, and no fault forbids to run to it.
+    /// There is a goal, and no fault prevents running to it.
     pub may_run: bool,
-    /// The time to reach the goal is over.
+    /// The time to reach the goal is up.
     pub time_over: bool,
     /// Time in this state, s.
     pub elapsed_s: f32,
 }
 
 impl State {
-    /// The state of the next cycle; a function of nothing but its arguments.
-    pub fn next(self, situation: &Situation, durations: &Durations) -> Self {
+    /// The state of the next cycle. Standing up, braking and lying down take the times in `config`.
+    pub(super) fn next(self, situation: &Situation, config: &StandUpConfig) -> Self {
         let &Situation {
             request,
             response,
@@ -108,15 +101,15 @@ impl State {
         match self {
             Self::Damping if stand => Self::StandUp,
             Self::StandUp if lie_down || stop => Self::LieDown,
-            Self::StandUp if elapsed_s >= durations.stand_up_s => Self::Ready,
+            Self::StandUp if elapsed_s >= config.stand_up_s => Self::Ready,
             Self::Ready if lie_down => Self::LieDown,
             Self::Ready if request == Some(Request::Start) && may_run => Self::Run,
             Self::Run | Self::Stop if lie_down => Self::StopThenLieDown,
             Self::Run if stop || time_over => Self::Stop,
-            Self::Stop if elapsed_s >= durations.stop_s => Self::Ready,
-            Self::StopThenLieDown if elapsed_s >= durations.stop_s => Self::LieDown,
+            Self::Stop if elapsed_s >= config.stop_s => Self::Ready,
+            Self::StopThenLieDown if elapsed_s >= config.stop_s => Self::LieDown,
             Self::LieDown if stand => Self::StandUp,
-            Self::LieDown if elapsed_s >= durations.lie_down_s => Self::Damping,
+            Self::LieDown if elapsed_s >= config.lie_down_s => Self::Damping,
             Self::Fault if request == Some(Request::Stop) && may_stand => Self::Damping,
             state => state,
         }
@@ -127,11 +120,14 @@ impl State {
 mod tests {
     use super::*;
 
-    const DURATIONS: Durations = Durations {
-        stand_up_s: 2.0,
-        stop_s: 0.5,
-        lie_down_s: 1.0,
-    };
+    fn config() -> StandUpConfig {
+        StandUpConfig {
+            stand_up_s: 2.0,
+            stop_s: 0.5,
+            lie_down_s: 1.0,
+            ..StandUpConfig::default()
+        }
+    }
 
     fn good() -> Situation {
         Situation {
@@ -141,12 +137,12 @@ mod tests {
         }
     }
 
-    /// Destination of every state in the order of `State::ALL`.
+    /// The next state from every state, in the order of `State::ALL`.
     #[track_caller]
     fn check(what: &str, situation: Situation, expected: [State; 8]) {
         for (state, expected) in State::ALL.into_iter().zip(expected) {
             assert_eq!(
-                state.next(&situation, &DURATIONS),
+                state.next(&situation, &config()),
                 expected,
                 "{what}, from {}",
                 state.name()

@@ -7,7 +7,7 @@ use policies::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::{ControlInput, Controller, ControllerConfig, Fault, Method, Mode};
+use crate::{ControlInput, Controller, ControllerConfig, FallbackReason, Method, Mode};
 
 fn go1() -> Robot {
     Robot::load("go1").unwrap()
@@ -323,7 +323,7 @@ fn what_is_not_finite_gives_the_fallback_whichever_policy_acts() {
             damage(&mut damaged);
             step(&mut controller, &damaged);
             assert_eq!(controller.mode(), Mode::Fallback);
-            assert_eq!(controller.fault().unwrap().to_string(), expected);
+            assert_eq!(controller.fallback_reason().unwrap().to_string(), expected);
             assert_eq!((controller.value(), controller.twist()), (None, None));
             step(&mut controller, &input(vx_mps));
             assert_ne!(controller.mode(), Mode::Fallback);
@@ -340,7 +340,10 @@ fn a_value_that_overflows_gives_the_fallback() {
     let config = ControllerConfig::default();
     let mut controller = Controller::new(&go1(), &bundle, Method::Abs, &config).unwrap();
     step(&mut controller, &input(3.0));
-    assert_eq!(controller.fault(), Some(Fault::NotFinite(NotFinite::Value)));
+    assert_eq!(
+        controller.fallback_reason(),
+        Some(FallbackReason::NotFinite(NotFinite::Value))
+    );
 }
 
 #[test]

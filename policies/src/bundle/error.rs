@@ -1,8 +1,10 @@
 use std::{io, path::Path, path::PathBuf};
 
+use robots::RobotError;
+
 use crate::{
     depth::RayNetworkError,
-    mlp::MlpError,
+    nn::MlpError,
     rays::RaySpec,
     spec::{NetworkSpec, SpecError},
 };
@@ -52,6 +54,9 @@ pub enum BundleError {
         /// What is wrong.
         source: SpecError,
     },
+    /// The files of the robot in the bundle's folder.
+    #[error(transparent)]
+    Robot(#[from] RobotError),
     /// The contract does not fit what it is to be used for.
     #[error(transparent)]
     Contract(#[from] SpecError),

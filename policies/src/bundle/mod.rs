@@ -1,18 +1,19 @@
-//! Policy bundles: a folder with the contract `bundle.toml` ([`PolicySpec`]) and one safetensors file per network.
+//! Policy bundles: a folder with the contract `bundle.toml` ([`PolicySpec`]), one safetensors file per network, and the files of the robot
+//! unless it is a shipped one.
 
 mod error;
 mod weights;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use robots::{Camera, Robot};
+use robots::{Camera, Robot, RobotError, RobotFiles};
 
 pub use error::BundleError;
 
 use crate::{
     depth::{RayGrid, RayNetwork},
     file::write_atomic,
-    mlp::{Activation, Linear, Mlp},
+    nn::{Activation, Linear, Mlp},
     observation::{Layout, Quantity},
     policy::{ActionMap, Policy},
     rays::{RayMemory, RaySpec},
@@ -28,6 +29,8 @@ pub const MANIFEST: &str = "bundle.toml";
 pub struct Bundle {
     /// What the networks mean.
     pub spec: PolicySpec,
+    /// Files of the robot, unless it is a shipped one; in the same folder.
+    pub robot_files: Option<RobotFiles>,
     /// Layers of every network of the contract, by role.
     layers: BTreeMap<String, Vec<Linear>>,
 }
@@ -38,6 +41,7 @@ impl Bundle {
         let networks = BTreeMap::new();
         Self {
             spec: PolicySpec { networks, ..spec },
+            robot_files: None,
             layers: BTreeMap::new(),
         }
     }
@@ -92,7 +96,22 @@ impl Bundle {
             let read = read.map_err(|message| BundleError::Weights { path, message })?;
             layers.insert(role.clone(), read);
         }
-        Ok(Self { spec, layers })
+        Ok(Self {
+            spec,
+            robot_files: RobotFiles::in_folder(dir)?,
+            layers,
+        })
+    }
+
+    /// The robot that the bundle is for: that in its folder, else the shipped one of its name.
+    ///
+    /// # Errors
+    /// When there is neither.
+    pub fn robot(&self) -> Result<Robot, RobotError> {
+        match &self.robot_files {
+            Some(files) => files.robot(),
+            None => Robot::load(&self.spec.robot.name),
+        }
     }
 
     /// Writes a bundle folder, and makes it if there is none. Files appear whole, the manifest last.
@@ -118,6 +137,12 @@ impl Bundle {
         for (role, network) in &self.spec.networks {
             let path = dir.join(&network.file);
             write(&path, &encode(&path, self.layers(role))?)?;
+        }
+        if let Some(files) = &self.robot_files {
+            files.write(dir).map_err(|source| BundleError::Write {
+                path: dir.to_owned(),
+                source,
+            })?;
         }
         write(&path, manifest.as_bytes())
     }

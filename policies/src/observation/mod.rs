@@ -15,7 +15,7 @@ pub use term::{MAX_HISTORY, ObservationTerm, TermError};
 
 use robots::RobotState;
 
-use crate::command::{GoalYaw, Twist};
+use crate::policy::{GoalYaw, Twist};
 
 /// Everything that an observation is made of at one policy step. Slices have the lengths of the robot and rays that
 /// the [`Layout`] was made for.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Rollouts;
-use crate::mlp::{Activation, Linear, Mlp, MlpError};
+use crate::nn::{Activation, Linear, Mlp, MlpError};
 
 /// What came after a recorded state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +23,10 @@ pub struct ValueReport {
     pub episodes: usize,
     /// Their states.
     pub states: usize,
-    /// Share of the states that are followed by a collision.
-    pub collision_share: f64,
-    /// Share of the states that are followed by neither collision nor goal.
-    pub time_out_share: f64,
+    /// Fraction of the states that are followed by a collision.
+    pub collision_fraction: f64,
+    /// Fraction of the states that are followed by neither collision nor goal.
+    pub timeout_fraction: f64,
     /// Mean squared difference to the value of the recorded course.
     pub mean_squared_error: f64,
     /// Errors at the threshold of the switch.
@@ -67,10 +67,10 @@ pub struct CalibrationBin {
     pub mean_predicted: f64,
     /// Mean of the values of the recorded courses.
     pub mean_course: f64,
-    /// Share followed by a collision.
-    pub collision_share: f64,
-    /// Share followed by neither collision nor goal.
-    pub time_out_share: f64,
+    /// Fraction followed by a collision.
+    pub collision_fraction: f64,
+    /// Fraction followed by neither collision nor goal.
+    pub timeout_fraction: f64,
 }
 
 const BINS: usize = 20;
@@ -134,8 +134,8 @@ impl ValueReport {
         Ok(Self {
             episodes: episodes.len(),
             states: states.len(),
-            collision_share: share(states.iter().map(|s| s.outcome == Outcome::Collision)),
-            time_out_share: share(states.iter().map(|s| s.outcome == Outcome::TimeOut)),
+            collision_fraction: share(states.iter().map(|s| s.outcome == Outcome::Collision)),
+            timeout_fraction: share(states.iter().map(|s| s.outcome == Outcome::TimeOut)),
             mean_squared_error: squares.sum::<f64>() / states.len().max(1) as f64,
             rates: rates(threshold),
             thresholds: THRESHOLDS.map(rates).to_vec(),
@@ -157,16 +157,16 @@ fn share(events: impl Iterator<Item = bool>) -> f64 {
 }
 
 fn error_rates(states: &[Judged], threshold: f32) -> ErrorRates {
-    let safe_share = |outcome: Outcome| {
+    let safe_fraction = |outcome: Outcome| {
         let states = states.iter().filter(move |s| s.outcome == outcome);
         share(states.map(|s| s.predicted < threshold))
     };
     let reaches = states.iter().filter(|s| s.outcome == Outcome::Reach);
     ErrorRates {
         threshold,
-        false_safe_rate: safe_share(Outcome::Collision),
+        false_safe_rate: safe_fraction(Outcome::Collision),
         false_safe_rate_half_second: 0.0,
-        false_reach_rate: safe_share(Outcome::TimeOut),
+        false_reach_rate: safe_fraction(Outcome::TimeOut),
         false_alarm_rate: share(reaches.map(|s| s.predicted >= threshold)),
     }
 }
@@ -186,16 +186,16 @@ fn calibration(states: &[Judged]) -> Vec<CalibrationBin> {
         bin.states += 1;
         bin.mean_predicted += f64::from(state.predicted);
         bin.mean_course += f64::from(state.course);
-        bin.collision_share += f64::from(u8::from(state.outcome == Outcome::Collision));
-        bin.time_out_share += f64::from(u8::from(state.outcome == Outcome::TimeOut));
+        bin.collision_fraction += f64::from(u8::from(state.outcome == Outcome::Collision));
+        bin.timeout_fraction += f64::from(u8::from(state.outcome == Outcome::TimeOut));
     }
     for bin in &mut bins {
         let count = bin.states.max(1) as f64;
         for sum in [
             &mut bin.mean_predicted,
             &mut bin.mean_course,
-            &mut bin.collision_share,
-            &mut bin.time_out_share,
+            &mut bin.collision_fraction,
+            &mut bin.timeout_fraction,
         ] {
             *sum /= count;
         }
@@ -227,7 +227,10 @@ mod tests {
         rollouts.push_episode(&[-1.0, 1.0], &[2.0, 2.0], false);
         let report = ValueReport::new(&identity(), &rollouts, 0..3, -0.05, 0.25).unwrap();
         assert_eq!((report.episodes, report.states), (3, 8));
-        assert_eq!((report.collision_share, report.time_out_share), (0.5, 0.25));
+        assert_eq!(
+            (report.collision_fraction, report.timeout_fraction),
+            (0.5, 0.25)
+        );
         let rates = report.rates;
         assert_eq!(rates.false_safe_rate, 0.5);
         assert_eq!(rates.false_safe_rate_half_second, 1.0);
@@ -241,7 +244,7 @@ mod tests {
         let bins: Vec<u64> = report.calibration.iter().map(|bin| bin.states).collect();
         assert_eq!((bins[2], bins[5], bins[14], bins[17]), (3, 1, 1, 3));
         let low = report.calibration[2];
-        assert!((low.collision_share - 2.0 / 3.0).abs() < 1e-9);
+        assert!((low.collision_fraction - 2.0 / 3.0).abs() < 1e-9);
         assert!((low.mean_predicted + 1f64.tanh()).abs() < 1e-6);
         // At a threshold above every prediction everything looks safe.
         let high = error_rates(&[], 0.9);

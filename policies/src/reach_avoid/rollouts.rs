@@ -1,4 +1,4 @@
-//! Recorded roll-outs of the agile policy: what the value is learned from.
+//! Recorded rollouts of the agile policy: what the value is learned from.
 
 use std::{collections::HashMap, ops::Range};
 
@@ -25,12 +25,12 @@ struct Episode {
     collided: bool,
 }
 
-/// A file of roll-outs that cannot be used; what follows its name in a message.
+/// A file of rollouts that cannot be used; what follows its name in a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}; remove it to record anew")]
 pub struct RolloutsError(String);
 
-/// Key of the safetensors metadata that tells which roll-outs a file holds.
+/// Key of the safetensors metadata that tells which rollouts a file holds.
 const ORIGIN: &str = "origin";
 
 impl Rollouts {
@@ -152,7 +152,7 @@ impl Rollouts {
     }
 
     /// As a safetensors file: `observations` [rows, dim], `goal_distance_m` \[rows\], `episode_rows` and
-    /// `episode_collided` \[episodes\]. `origin` tells which roll-outs these are.
+    /// `episode_collided` \[episodes\]. `origin` tells which rollouts these are.
     ///
     /// # Errors
     /// When there are too many rows for the format.
@@ -189,17 +189,17 @@ impl Rollouts {
     /// Reads what `encode` wrote, with `dim` numbers in an observation.
     ///
     /// # Errors
-    /// When the file is damaged, or holds roll-outs of another origin or width.
+    /// When the file is damaged, or holds rollouts of another origin or width.
     pub fn decode(bytes: &[u8], origin: &str, dim: usize) -> Result<Self, RolloutsError> {
         let error = |what: String| RolloutsError(what);
         let damaged = |cause: safetensors::SafeTensorError| {
-            RolloutsError(format!("not a whole file of roll-outs ({cause})"))
+            RolloutsError(format!("not a whole file of rollouts ({cause})"))
         };
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
         let metadata = header.metadata().as_ref();
         if metadata.and_then(|m| m.get(ORIGIN)).map(String::as_str) != Some(origin) {
             return Err(error(
-                "holds roll-outs of another policy, configuration or seed".into(),
+                "holds rollouts of another policy, configuration or seed".into(),
             ));
         }
         let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;

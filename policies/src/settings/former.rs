@@ -13,11 +13,85 @@ use Fate::{Removed, Renamed};
 
 /// Former keys. A leading `*` stands for any beginning, and in the new name for the same one. A table stands for all that is in it.
 const FORMER: &[(&str, Fate)] = &[
+    ("*.rays.earlier_steps", Renamed("*.rays.previous_steps")),
+    ("*.min_gain", Renamed("*.min_improvement")),
+    ("*.held_out_share", Renamed("*.held_out_fraction")),
+    ("*.flip_share", Renamed("*.flip_fraction")),
+    ("*.blur_share", Renamed("*.blur_fraction")),
+    ("*.noise_share", Renamed("*.noise_fraction")),
+    ("*.erase_share", Renamed("*.erase_fraction")),
     (
-        "*.lanes",
-        Removed("the batch engine takes the most that the CPU has"),
+        "*.measured_twist",
+        Removed("the mask of the value's observation terms says what it observes"),
+    ),
+    ("deploy.illusion_margin_m", Removed("the bundle says it")),
+    ("eval.illusion", Removed("the bundle says it")),
+    ("eval.illusion_margin_m", Removed("the bundle says it")),
+    (
+        "reach_avoid.rollouts.illusion",
+        Removed("the bundle says it"),
+    ),
+    (
+        "reach_avoid.rollouts.illusion_margin_m",
+        Removed("the bundle says it"),
+    ),
+    ("eval.physics", Renamed("physics")),
+    ("reach_avoid.rollouts.physics", Renamed("physics")),
+    ("depth.recording.physics", Renamed("physics")),
+    (
+        "*.testbed.radius_m",
+        Renamed("*.testbed.obstacles.radius_m"),
+    ),
+    (
+        "*.testbed.height_m",
+        Renamed("*.testbed.obstacles.height_m"),
+    ),
+    ("*.testbed.obstacle_x_m", Renamed("*.testbed.obstacles.x_m")),
+    ("*.testbed.obstacle_y_m", Renamed("*.testbed.obstacles.y_m")),
+    (
+        "*.rollouts.testbed_share",
+        Renamed("*.rollouts.testbed_fraction"),
+    ),
+    (
+        "*.rollouts.anywhere_share",
+        Renamed("*.rollouts.anywhere_fraction"),
+    ),
+    (
+        "*.rollouts.running_share",
+        Renamed("*.rollouts.running_fraction"),
+    ),
+    (
+        "*.rollouts.recovering_share",
+        Renamed("*.rollouts.recovering_fraction"),
+    ),
+    (
+        "*.rollouts.thrown_share",
+        Renamed("*.rollouts.random_velocity_fraction"),
+    ),
+    (
+        "*.rollouts.thrown_vx_mps",
+        Renamed("*.rollouts.random_vx_mps"),
+    ),
+    (
+        "*.rollouts.thrown_vy_mps",
+        Renamed("*.rollouts.random_vy_mps"),
+    ),
+    (
+        "*.rollouts.thrown_yaw_rate_radps",
+        Renamed("*.rollouts.random_yaw_rate_radps"),
+    ),
+    ("*.recording.abs_share", Renamed("*.recording.abs_fraction")),
+    (
+        "*.recording.realism_share",
+        Renamed("*.recording.realism_fraction"),
     ),
     ("*.walking_share", Renamed("*.moving_fraction")),
+    ("*.box_share", Renamed("*.box_fraction")),
+    (
+        "*.level_down_lived",
+        Renamed("*.level_down_survival_fraction"),
+    ),
+    ("env.physics", Renamed("physics")),
 ];
 
 /// What became of the former keys in `layer`, in one line; nothing where there are none.

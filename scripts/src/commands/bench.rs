@@ -9,19 +9,20 @@ mod train;
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Result, ensure};
-use policies::{Bundle, training::Times};
+use policies::{Bundle, RaySpec, training::Times};
+use robots::Robot;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::subject::Subject;
 use crate::{
     config::{Config, ConfigArgs},
     pictures::{cycle_times, time_bars},
-    repository,
 };
 
 /// Measure how fast this machine simulates, learns and controls
@@ -61,7 +62,7 @@ struct ControlArgs {
     /// How long to measure, s
     #[arg(long, default_value_t = 60.0, value_parser = positive_seconds)]
     seconds: f64,
-    /// Busy threads beside the control thread
+    /// Busy threads next to the control thread
     #[arg(long, default_value_t = 0)]
     busy: usize,
     /// Draw the histograms of compute time and lateness
@@ -76,7 +77,7 @@ struct ControlArgs {
 
 #[derive(clap::Args)]
 struct SwitchArgs {
-    /// Folder of a bundle [default: for `switch`, random networks of the paper's sizes; else the one that is shipped]
+    /// Folder of a bundle [default: for `switch`, random networks of the paper's sizes; else the shipped one]
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
     /// How long to measure each number, s
@@ -115,7 +116,7 @@ struct BenchArgs {
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
-    /// Draw where the time goes
+    /// Draw how the time is spent
     #[arg(long, value_name = "FILE.png")]
     picture: Option<PathBuf>,
     #[command(flatten)]
@@ -144,7 +145,7 @@ impl BenchCommand {
     /// Measures and prints.
     ///
     /// # Errors
-    /// One line for a configuration that does not do.
+    /// One line if the configuration is invalid.
     pub fn run(&self) -> Result<()> {
         match &self.what {
             What::Sim(args) => {
@@ -174,28 +175,20 @@ impl BenchCommand {
                 }
             }
             What::Depth(args) => {
-                let config = args.config.resolve()?;
-                let folder = args.bundle.clone();
-                let folder = folder.unwrap_or_else(|| repository::bundle(&config.robot));
+                let resolved = args.config.resolve_plain()?;
+                let subject = Subject::resolve(resolved, args.bundle.as_deref(), None)?;
                 let duration = Duration::from_secs_f64(args.seconds);
-                print(
-                    &[depth::measure(&config, &Bundle::load(&folder)?, duration)?],
-                    args.json,
-                )
+                print(&[depth::measure(&subject, duration)?], args.json)
             }
             What::Switch(args) => {
-                let config = args.config.resolve()?;
-                let bundle = args.bundle.as_deref().map(Bundle::load).transpose()?;
+                let networks = Networks::new(&args.config, args.bundle.as_deref())?;
                 let duration = Duration::from_secs_f64(args.seconds);
-                let report = switch::measure(&config, bundle.as_ref(), duration)?;
-                print(&[report], args.json)
+                print(&[switch::measure(&networks, duration)?], args.json)
             }
             What::Control(args) => {
-                let config = args.config.resolve()?;
-                let bundle = args.bundle.as_deref().map(Bundle::load).transpose()?;
+                let networks = Networks::new(&args.config, args.bundle.as_deref())?;
                 let duration = Duration::from_secs_f64(args.seconds);
-                let (report, times) =
-                    control::measure(&config, bundle.as_ref(), duration, args.busy)?;
+                let (report, times) = control::measure(&networks, duration, args.busy)?;
                 if let Some(path) = &args.picture {
                     let title = format!("Control thread at 500 Hz, {} busy threads", args.busy);
                     cycle_times(&title, &times)?.save_png(path)?;
@@ -203,6 +196,38 @@ impl BenchCommand {
                 print(&[report], args.json)
             }
         }
+    }
+}
+
+/// The networks of a control cycle that is measured.
+struct Networks {
+    config: Config,
+    robot: Robot,
+    bundle: Bundle,
+    /// Where they come from.
+    origin: &'static str,
+}
+
+impl Networks {
+    /// Those of a bundle, or random ones of the paper's sizes: the time does not depend on what they have learned.
+    fn new(args: &ConfigArgs, bundle: Option<&Path>) -> Result<Self> {
+        let resolved = args.resolve_plain()?;
+        if bundle.is_some() {
+            let subject = Subject::resolve(resolved, bundle, None)?;
+            return Ok(Self {
+                config: subject.config,
+                robot: subject.robot,
+                bundle: subject.bundle,
+                origin: "of the bundle",
+            });
+        }
+        let robot = Robot::load(&resolved.config.robot)?;
+        Ok(Self {
+            bundle: switch::random_bundle(&robot, &RaySpec::default())?,
+            config: resolved.config,
+            robot,
+            origin: "random",
+        })
     }
 }
 
@@ -220,9 +245,9 @@ impl BenchArgs {
     fn config(&self, engine: &str) -> Result<Config> {
         let mut args = self.config.clone();
         args.set("env.num_envs", self.num_envs);
-        args.set("env.lanes", self.lanes);
         args.set("env.engine", Some(engine));
-        let config = args.resolve()?;
+        let mut config = args.resolve()?;
+        config.env.lanes = self.lanes.unwrap_or(0);
         config.env.validate()?;
         config.algorithm.validate()?;
         Ok(config)
@@ -234,7 +259,7 @@ impl BenchArgs {
 
     fn draw(&self, bars: &[(String, Times)]) -> Result<()> {
         match &self.picture {
-            Some(path) => time_bars("Where the time goes", bars)?.save_png(path),
+            Some(path) => time_bars("Time per policy step", bars)?.save_png(path),
             None => Ok(()),
         }
     }

@@ -2,55 +2,45 @@
 //!
 //! ```text
 //! out/benchmark/
-//!   NAME-METHOD-SEED/   an evaluation each; one that is there, with the same request, is not run again
+//!   NAME-METHOD-SEED/   an evaluation each; a finished one of the same request is not run again
 //!   report.md, report.html, outcomes.png, tradeoff.png, speeds.png
 //! ```
 
 mod report;
 
 use std::{
-    fs,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Instant,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use controller::Method;
-use policies::{Bundle, file::write_atomic, spec::role};
 use robots::Robot;
-use serde::Serialize;
-use sim::eval::EvalConfig;
 
+use super::{eval, subject::Subject};
 use crate::{
-    commands::{
-        eval::{self, METRICS},
-        policy_args::Subject,
-    },
-    config::{Config, ConfigArgs},
+    config::ConfigArgs,
     repository,
-    results::evaluation::StoredEvaluation,
+    results::{evaluation::StoredEvaluation, request::Request},
     run::progress::clock,
 };
 use report::{Row, Summary};
 
-/// What an evaluation was asked for; written when it is done.
-const REQUEST: &str = "request.toml";
-
-/// Evaluate bundles with several seeds and put them beside the paper's table: report, figures
+/// Evaluate bundles with several seeds and compare them with the paper's table: report, figures
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  abs benchmark                                            all that is shipped of the paper's table: hours
+  abs benchmark                                            all shipped rows of the paper's table: hours
   abs benchmark --engine batch --episodes 2000             in a minute or two
   abs benchmark n=policies/bundles/go1                     the nominal row alone
   abs benchmark n=runs/all-1/bundle n=runs/all-2/bundle a=runs/all-a/bundle lag-n=runs/lag/bundle
   abs benchmark --robot go2
 
-Bundles of one name are training seeds of one row. Each is run with its agile policy alone and, where it has
-all three networks, with the switch. Ended early, the same command goes on with what is not done.")]
+Bundles of the same name are training seeds of one row. Each is evaluated with its agile policy alone and, if it has
+all three networks, with the switch. After an interruption the same command continues with the rest.")]
 pub struct BenchmarkCommand {
-    /// Bundles, and what they are called in the table [default: those that are shipped for the robot as n, a, c, lag-n ...]
+    /// Bundles and their names in the table [default: the shipped bundles of the robot, as n, a, c, lag-n ...]
     #[arg(value_name = "NAME=BUNDLE", value_parser = parse_entry)]
     bundles: Vec<(String, PathBuf)>,
     /// Episodes of each evaluation
@@ -69,24 +59,12 @@ pub struct BenchmarkCommand {
     config: ConfigArgs,
 }
 
-/// An evaluation to be done.
+/// An evaluation to run.
 struct Job {
     row: String,
     subject: Subject,
     folder: PathBuf,
-    request: String,
-}
-
-/// All that the result of an evaluation depends on.
-#[derive(Serialize)]
-struct Request<'a> {
-    /// CRC-32 of the files of the bundle.
-    bundle: Vec<(String, u32)>,
-    method: Method,
-    seed: u64,
-    switch_threshold: Option<f32>,
-    eval: &'a EvalConfig,
-    controller: &'a controller::ControllerConfig,
+    request: Request,
 }
 
 fn parse_entry(text: &str) -> Result<(String, PathBuf), String> {
@@ -101,21 +79,22 @@ fn parse_entry(text: &str) -> Result<(String, PathBuf), String> {
 }
 
 impl BenchmarkCommand {
-    /// Runs what is not done yet, then writes the report.
+    /// Runs the evaluations that are not finished, then writes the report.
     ///
     /// # Errors
-    /// One line for a setting, bundle or folder that does not do.
+    /// One line if a setting, bundle or folder is invalid.
     pub fn run(&self) -> Result<()> {
         let jobs = self.jobs()?;
-        let open: Vec<&Job> = jobs.iter().filter(|job| !job.is_done()).collect();
+        let open: Vec<&Job> =
+            (jobs.iter().filter(|job| !job.request.is_done(&job.folder))).collect();
         let (begin, many) = (Instant::now(), open.len());
         eprintln!(
-            "{} evaluations of {} episodes, {many} of them to be done",
+            "{} evaluations of {} episodes, {many} of them to run",
             jobs.len(),
             self.episodes
         );
         for (done, job) in open.iter().enumerate() {
-            job.run()?;
+            eval::evaluate(&job.subject, &job.request, &job.folder)?;
             let (spent_s, done) = (begin.elapsed().as_secs_f64(), done + 1);
             let left_s = spent_s / done as f64 * (many - done) as f64;
             eprintln!(
@@ -142,41 +121,31 @@ impl BenchmarkCommand {
         let mut args = self.config.clone();
         args.set("eval.engine", self.engine.as_ref());
         args.set("eval.episodes", Some(self.episodes));
-        let config = args.resolve()?;
-        config.start_thread_pool()?;
+        let resolved = args.resolve_plain()?;
+        resolved.config.start_thread_pool()?;
         let mut bundles = self.bundles.clone();
         if bundles.is_empty() {
-            bundles = repository::table(&config.robot);
+            bundles = repository::table(&Robot::load(&resolved.config.robot)?.name);
         }
         let mut jobs = Vec::new();
         for (index, (name, folder)) in bundles.iter().enumerate() {
-            let bundle = Bundle::load(folder)?;
-            let robot = match self.config.robot.is_some() || self.bundles.is_empty() {
-                true => Robot::load(&config.robot)?,
-                false => Robot::load(&bundle.spec.robot.name)?,
-            };
+            let subject = Subject::resolve(resolved.clone(), Some(folder), None)?;
             let same_name = bundles[..index].iter().filter(|(n, _)| n == name).count();
-            let complete = bundle.has(role::RECOVERY) && bundle.has(role::REACH_AVOID);
             let methods = [Method::agile(), Method::Abs];
-            for method in &methods[..1 + usize::from(complete)] {
+            let count = 1 + usize::from(subject.method == Method::Abs);
+            for method in &methods[..count] {
                 for seed in &self.seeds {
                     let row = format!("{name} {method}");
                     let mut file = format!("{name}-{method}-{seed}");
                     if same_name > 0 {
                         file = format!("{name}.{}-{method}-{seed}", same_name + 1);
                     }
-                    let subject = Subject {
-                        robot: robot.clone(),
-                        bundle: bundle.clone(),
-                        method: *method,
-                        config: Config {
-                            seed: *seed,
-                            ..config.clone()
-                        },
-                    };
-                    // So that what does not fit is said before hours of work.
+                    let mut subject = subject.clone();
+                    subject.method = *method;
+                    subject.config.seed = *seed;
+                    // Whatever does not fit is refused before hours of work.
                     subject.evaluation()?;
-                    let request = request(&subject, folder)?;
+                    let request = Request::new(&subject, None)?;
                     jobs.push(Job {
                         row,
                         folder: self.out.join(file),
@@ -188,44 +157,6 @@ impl BenchmarkCommand {
         }
         Ok(jobs)
     }
-}
-
-impl Job {
-    fn is_done(&self) -> bool {
-        let request = fs::read_to_string(self.folder.join(REQUEST));
-        request.is_ok_and(|request| request == self.request) && self.folder.join(METRICS).is_file()
-    }
-
-    fn run(&self) -> Result<()> {
-        let path = self.folder.join(REQUEST);
-        // What is there is of another request; until the new one is done, there is none.
-        if path.exists() {
-            fs::remove_file(&path).with_context(|| format!("cannot replace {}", path.display()))?;
-        }
-        eval::evaluate(&self.subject, &self.folder)?;
-        write_atomic(&path, self.request.as_bytes())
-            .with_context(|| format!("cannot write {}", path.display()))
-    }
-}
-
-fn request(subject: &Subject, bundle: &Path) -> Result<String> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(bundle)? {
-        let path = entry?.path();
-        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        files.push((name.into_owned(), crc32fast::hash(&bytes)));
-    }
-    files.sort();
-    let request = Request {
-        bundle: files,
-        method: subject.method,
-        seed: subject.config.seed,
-        switch_threshold: subject.threshold(),
-        eval: &subject.config.eval,
-        controller: &subject.config.controller,
-    };
-    toml::to_string(&request).context("the request does not fit into TOML")
 }
 
 /// The evaluations of each row, in the order of the jobs.

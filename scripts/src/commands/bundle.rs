@@ -1,4 +1,4 @@
-//! `abs bundle`: what a bundle holds, and a bundle of networks from several runs.
+//! `abs bundle`: the contents of a bundle, and bundles of networks from several runs.
 
 use std::{
     fmt::Write as _,
@@ -14,16 +14,16 @@ use policies::{
 };
 use robots::Robot;
 
-/// Show what a bundle holds, or make one of networks from several runs
+/// Show the contents of a bundle, or combine networks of several runs into one
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  abs bundle policies/bundles/go1                                      networks, rays, switch, where they come from
+  abs bundle policies/bundles/go1                                      networks, rays, switch, provenance
   abs bundle runs/a/bundle --network recovery=policies/bundles/go1 --out out/ar
                                                                        what `abs train reach-avoid --bundle` needs
   abs bundle policies/bundles/go1 --threshold -0.2 --out out/bolder    the same networks, another threshold")]
 pub struct BundleCommand {
-    /// Bundle to show, or with --out the one that gives the robot, the rays and all networks that are not named
+    /// Bundle to show; with --out, the source of the robot, the rays and all networks that are not named
     #[arg(value_name = "DIR")]
     base: PathBuf,
     /// Take the network of this role from another bundle; may be repeated
@@ -45,7 +45,7 @@ pub struct BundleCommand {
         allow_negative_numbers = true
     )]
     min_improvement: Option<f32>,
-    /// Folder of the bundle to be made
+    /// Folder of the new bundle
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Name of the robot, or path of a robot folder [default: what the bundle says]
@@ -54,14 +54,17 @@ pub struct BundleCommand {
 }
 
 impl BundleCommand {
-    /// Prints the bundle, and writes it where `--out` says.
+    /// Prints the bundle, and writes it to `--out`.
     ///
     /// # Errors
-    /// One line for a bundle that cannot be read, networks that do not fit each other, or a folder in use.
+    /// One line if a bundle cannot be read, networks do not fit each other, or the folder is in use.
     pub fn run(&self) -> Result<()> {
         let bundle = self.assemble()?;
-        let robot = self.robot.as_ref().unwrap_or(&bundle.spec.robot.name);
-        bundle.check(&Robot::load(robot)?)?;
+        let robot = match &self.robot {
+            Some(robot) => Robot::load(robot)?,
+            None => bundle.robot()?,
+        };
+        bundle.check(&robot)?;
         if let Some(out) = &self.out {
             if out.join(MANIFEST).exists() {
                 bail!(

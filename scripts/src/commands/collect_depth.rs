@@ -1,37 +1,36 @@
-//! `abs collect-depth`: depth images and rays of running robots, to learn from.
+//! `abs collect-depth`: depth images and rays of running robots, as training data.
 
 use std::{path::PathBuf, sync::atomic::Ordering, time::Instant};
 
 use anyhow::Result;
-use policies::{Bundle, spec::role};
-use robots::Robot;
+use policies::spec::role;
 use sim::depth::{DepthRecorder, RecordingConfig, Split};
 
+use super::subject::Subject;
 use crate::{
     config::ConfigArgs,
     depth::data::{CameraRecord, DepthData, Manifest, camera_of},
-    repository,
     run::{folder::git_revision, interrupt::Interrupt, progress::Progress},
 };
 
-/// Scenes in a file, and between two looks for Ctrl-C.
+/// Scenes per file; Ctrl-C is checked between files.
 const SCENES_PER_FILE: usize = 128;
 
-/// Record depth images and the rays of the same instant, while the policies run among objects
+/// Record depth images with the rays of the same instant, while the policies run among objects
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   abs collect-depth                                    into data/depth-go1-1
   abs collect-depth --out data/small --set depth.recording.train_scenes=512
-  abs view-depth data/depth-go1-1                      look at them
-  abs train rays --data data/depth-go1-1               learn from them
+  abs view-depth data/depth-go1-1                      draw them
+  abs train rays --data data/depth-go1-1               train the ray network
 
-Ctrl-C stops after the file that is being recorded; the same command goes on there.")]
+Ctrl-C stops after the current file; the same command continues there.")]
 pub struct CollectDepthCommand {
     /// Folder for the images [default: data/depth-ROBOT-SEED]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Bundle whose policies run [default: the one that is shipped for the robot]
+    /// Bundle whose policies run [default: the shipped bundle of the robot]
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
     #[command(flatten)]
@@ -39,15 +38,18 @@ pub struct CollectDepthCommand {
 }
 
 impl CollectDepthCommand {
-    /// Records what is missing in the folder.
+    /// Records the files that the folder does not have yet.
     ///
     /// # Errors
-    /// One line for a setting, bundle or folder that does not do.
+    /// One line if a setting, bundle or folder is invalid.
     pub fn run(&self) -> Result<()> {
-        let config = self.config.resolve()?;
-        let robot = Robot::load(&config.robot)?;
-        let bundle = self.bundle.clone();
-        let bundle = Bundle::load(&bundle.unwrap_or_else(|| repository::bundle(&robot.name)))?;
+        let resolved = self.config.resolve_plain()?;
+        let Subject {
+            robot,
+            bundle,
+            config,
+            ..
+        } = Subject::resolve(resolved, self.bundle.as_deref(), None)?;
         let recording = &config.depth.recording;
         let recorder =
             DepthRecorder::new(&robot, &bundle, recording, &config.physics, config.seed)?;
@@ -73,12 +75,12 @@ impl CollectDepthCommand {
         let interrupt = Interrupt::listen("stopping after this file; Ctrl-C again to kill")?;
         eprintln!("recording into {}; Ctrl-C stops", folder.display());
         if !record(&recorder, recording, &mut data, &interrupt)? {
-            eprintln!("stopped; the same command goes on");
+            eprintln!("stopped; the same command continues");
             return Ok(());
         }
         let [train, test] = Split::ALL.map(|split| data.manifest.images(split));
         println!(
-            "{train} images to learn from, {test} to test on, in {}",
+            "{train} images for training, {test} for testing, in {}",
             folder.display()
         );
         Ok(())

@@ -15,7 +15,7 @@ use crate::{
     results::evaluation::StoredEvaluation,
 };
 
-/// Put evaluations side by side: table, outcome bars, speed against collision
+/// Compare evaluations: table, outcome bars, speed against collision rate
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -38,7 +38,7 @@ impl CompareCommand {
     /// Prints the table and writes the pictures.
     ///
     /// # Errors
-    /// One line for a folder that holds no evaluation.
+    /// One line if a folder holds no evaluation.
     pub fn run(&self) -> Result<()> {
         let evaluations = (self.folders.iter())
             .map(|folder| StoredEvaluation::read(folder))
@@ -103,7 +103,7 @@ fn table(evaluations: &[StoredEvaluation]) -> String {
     text
 }
 
-/// How an evaluation differs from the first one, and on how many of the same episodes.
+/// Compares an evaluation with the first one, also over their common episodes.
 fn against(first: &StoredEvaluation, other: &StoredEvaluation) -> String {
     let (a, b) = (&first.report, &other.report);
     if a.scene != b.scene {
@@ -124,7 +124,7 @@ fn against(first: &StoredEvaluation, other: &StoredEvaluation) -> String {
         100.0 * (b.reach_rate - a.reach_rate),
         times(a.mean_speed, b.mean_speed),
     );
-    // An episode is the same in both if seed, number and goal are.
+    // Episodes are paired by seed, number and scene.
     let outcomes: BTreeMap<_, _> = (first.rows.iter())
         .map(|row| (row.scene_key(), row.outcome))
         .collect();
@@ -141,7 +141,7 @@ fn against(first: &StoredEvaluation, other: &StoredEvaluation) -> String {
         };
         let _ = write!(
             text,
-            "; of {} common episodes {} no longer collide, {} collide anew",
+            "; of {} common episodes, {} no longer collide and {} collide only now",
             pairs.len(),
             count(true, false),
             count(false, true),

@@ -1,4 +1,4 @@
-//! `abs demo`: what the shipped policy can do, in a minute or two.
+//! `abs demo`: the shipped policy, evaluated in a minute or two.
 
 use std::{
     io::{self, Write},
@@ -8,8 +8,9 @@ use std::{
 use anyhow::Result;
 
 use super::{eval, play, policy_args::PolicyArgs};
+use crate::results::request::Request;
 
-/// Run the shipped policy through the paper's test, and leave table, pictures and an animation
+/// Evaluate the shipped policy on the paper's test: table, pictures, animation
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -27,10 +28,10 @@ pub struct DemoCommand {
 }
 
 impl DemoCommand {
-    /// Evaluates, films the first episode, and says where everything is.
+    /// Evaluates, animates the first episode, and lists the files.
     ///
     /// # Errors
-    /// One line for a setting, bundle or folder that does not do.
+    /// One line if a setting, bundle or folder is invalid.
     pub fn run(&self) -> Result<()> {
         let subject = self
             .policy
@@ -39,7 +40,9 @@ impl DemoCommand {
             "running {} episodes of {} in rapier",
             self.episodes, subject.robot.name
         );
-        let report = eval::evaluate(&subject, &self.out)?;
+        let request = Request::new(&subject, None)?;
+        request.claim(&self.out, true)?;
+        let report = eval::evaluate(&subject, &request, &self.out)?;
         let animation = self.out.join("play.gif");
         play::film(&subject, 0, &animation)?;
 
@@ -48,8 +51,8 @@ impl DemoCommand {
             "{}\n\
              {out}/outcomes.png   how the episodes ended, with 95% intervals\n\
              {out}/speeds.png     how fast it ran\n\
-             {out}/episodes.png   the first episodes from above, and one of each outcome beside it\n\
-             {out}/play.gif       the first episode, moving\n\
+             {out}/episodes.png   the first episodes from above, and one of each outcome next to it\n\
+             {out}/play.gif       the first episode as an animation\n\
              {out}/metrics.json, {out}/episodes.csv, {out}/steps.csv, {out}/play.csv\n",
             eval::table(&report)
         );

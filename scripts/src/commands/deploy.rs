@@ -3,34 +3,30 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use controller::Method;
-use policies::Bundle;
-use robots::Robot;
+use controller::{Method, deploy::DeployConfig};
 use ros2::{Run, RunArgs, RunConfig};
 
-use crate::{
-    config::{Config, ConfigArgs},
-    pictures::cycle_times,
-    repository,
-};
+use super::subject::Subject;
+use crate::{config::ConfigArgs, pictures::cycle_times};
 
 /// Run a policy bundle on a robot over ROS 2
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   abs sim-robot --robot go1 --domain 7 --interface lo          a simulated robot, in another terminal
-  abs deploy --robot go1 --domain 7 --interface lo --goal 6,0  run to a goal, asked by keys
-  abs deploy --robot go2 --interface eth0 --log run.mcap       a real robot; goals come from RViz
+  abs deploy --robot go1 --domain 7 --interface lo --goal 6,0  run to a goal, started from the keyboard
+  abs deploy --bundle policies/bundles/go2 --interface eth0 --log run.mcap
+                                                               a real robot; goals come from RViz
 
 Before a real robot: docs/robot.md. What each fault means: docs/faults.md.")]
 pub struct DeployCommand {
-    /// Folder of the policy bundle [default: the one that is shipped for the robot]
+    /// Folder of the policy bundle, which knows its robot [default: the shipped bundle of the robot]
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
-    /// What controls the robot: agile, abs or recovery [default: abs]
+    /// What controls the robot: abs, or a policy of the bundle, e.g. agile or recovery [default: abs if the bundle has all three networks]
     #[arg(long)]
     method: Option<Method>,
-    /// Draw how the control thread kept its times
+    /// Draw the compute time and lateness of the control thread
     #[arg(long, value_name = "FILE.png")]
     picture: Option<PathBuf>,
     #[command(flatten)]
@@ -40,33 +36,34 @@ pub struct DeployCommand {
 }
 
 impl DeployCommand {
-    /// Runs until the operator ends it.
+    /// Runs until the operator ends the run.
     ///
     /// # Errors
     /// One line that says what does not fit, or what went wrong.
     pub fn run(&self) -> Result<()> {
-        let config = self.config.resolve()?;
-        let Config {
+        let resolved = self.config.resolve_plain()?;
+        let set = resolved.origins.contains_key("deploy.method");
+        let method = self.method.or(set.then_some(resolved.config.deploy.method));
+        let subject = Subject::resolve(resolved, self.bundle.as_deref(), method)?;
+        let Subject {
             robot,
-            controller,
-            mut deploy,
-            ros2,
-            ..
-        } = config;
-        deploy.method = self.method.unwrap_or(deploy.method);
-        let bundle_path = match &self.bundle {
-            Some(folder) => folder.clone(),
-            None => repository::shipped_bundle(&robot)?,
-        };
+            bundle,
+            bundle_path,
+            method,
+            config,
+        } = subject;
         let run = Run {
-            bundle: Bundle::load(&bundle_path)?,
-            robot: Robot::load(&robot)?,
-            robot_name: robot,
+            robot,
+            robot_name: config.robot,
+            bundle,
             bundle_path,
             config: RunConfig {
-                controller,
-                deploy,
-                ros2,
+                controller: config.controller,
+                deploy: DeployConfig {
+                    method,
+                    ..config.deploy
+                },
+                ros2: config.ros2,
             },
             args: self.args.clone(),
         };

@@ -1,4 +1,4 @@
-//! `abs doctor`: what this machine has, and what to do about what is missing.
+//! `abs doctor`: what this machine has, what is missing, and what to do about it.
 
 use std::{
     fmt::Write as _,
@@ -9,16 +9,20 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use policies::{Bundle, spec::role};
+use policies::Bundle;
 use robots::Robot;
 
 use crate::repository;
 
 const GIB: f64 = (1u64 << 30) as f64;
 
-/// Check tools, processor, memory, disk, robots and shipped policies
+/// Check tools, CPU, memory, disk, robots and shipped policies
 #[derive(clap::Args)]
-pub struct DoctorCommand {}
+pub struct DoctorCommand {
+    /// Check this robot, too
+    #[arg(long, value_name = "NAME|DIR")]
+    robot: Option<String>,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Status {
@@ -39,13 +43,14 @@ impl DoctorCommand {
     /// Prints one line per check.
     ///
     /// # Errors
-    /// When a check failed, so that scripts can ask.
+    /// When a check fails, so that the exit status tells.
     pub fn run(&self) -> Result<()> {
         let mut checks = tools();
         checks.push(libtorch());
-        checks.push(processor());
+        checks.push(cpu());
         checks.extend([cores(), memory(), disk()]);
         checks.extend(Robot::names().map(robot));
+        checks.extend(self.robot.as_deref().map(robot));
         checks.extend(bundles());
 
         io::stdout().write_all(table(&checks).as_bytes())?;
@@ -162,13 +167,13 @@ fn libtorch() -> Check {
         ),
         None => Check::warn(
             "libtorch",
-            "not here",
+            "not installed",
             "only training needs it, and scripts/abs train fetches it",
         ),
     }
 }
 
-fn processor() -> Check {
+fn cpu() -> Check {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let flags: Vec<&str> = cpuinfo
         .lines()
@@ -190,19 +195,19 @@ fn processor() -> Check {
     .collect();
     let has = |name| found.contains(&name);
     let finding = match found.as_slice() {
-        [] => "no vector extension that is known".to_owned(),
+        [] => "no known vector extension".to_owned(),
         found => found.join(" "),
     };
     if !(has("avx2") && has("fma") || has("asimd")) {
-        Check::warn("processor", finding, "simulation and training will be slow")
+        Check::warn("CPU", finding, "simulation and training will be slow")
     } else if !(has("amx_bf16") || has("avx512_bf16") || has("bf16")) {
         Check::warn(
-            "processor",
+            "CPU",
             finding,
             "no bfloat16 arithmetic: training runs in float32, about half as fast",
         )
     } else {
-        Check::ok("processor", finding)
+        Check::ok("CPU", finding)
     }
 }
 
@@ -225,7 +230,7 @@ fn memory() -> Check {
     let available_gib = available_kib * 1024.0 / GIB;
     let finding = format!("{available_gib:.1} GiB available");
     if available_gib < 4.0 {
-        Check::warn("memory", finding, "training wants 4 GiB")
+        Check::warn("memory", finding, "training needs 4 GiB")
     } else {
         Check::ok("memory", finding)
     }
@@ -238,7 +243,7 @@ fn disk() -> Check {
             let free_gib = (stat.f_bavail * stat.f_frsize) as f64 / GIB;
             let finding = format!("{free_gib:.1} GiB free in {}", folder.display());
             if free_gib < 4.0 {
-                Check::warn("disk", finding, "build, libtorch and runs want 4 GiB")
+                Check::warn("disk", finding, "build, libtorch and runs need 4 GiB")
             } else {
                 Check::ok("disk", finding)
             }
@@ -246,7 +251,7 @@ fn disk() -> Check {
         Err(error) => Check::fail(
             "disk",
             format!("{}: {error}", folder.display()),
-            "build the program again where the repository is now",
+            "build the program again at the repository's current path",
         ),
     }
 }
@@ -263,7 +268,7 @@ fn robot(name: &str) -> Check {
                 robot.mass_kg()
             ),
         ),
-        Err(error) => Check::fail(&label, error.to_string(), "repair its folder in robots/"),
+        Err(error) => Check::fail(&label, error.to_string(), "repair the files in its folder"),
     }
 }
 
@@ -297,20 +302,15 @@ fn bundle(name: &str, path: &Path) -> Check {
         Err(error) => Check::fail(
             &label,
             format!("{error:#}"),
-            "take it from the repository again",
+            "restore it from the repository",
         ),
     }
 }
 
 fn load_bundle(path: &Path) -> Result<String> {
     let bundle = Bundle::load(path)?;
-    let robot = Robot::load(&bundle.spec.robot.name)?;
-    bundle.check(&robot)?;
-    let agile = bundle.spec.network(role::AGILE)?;
-    let steps = agile.provenance.policy_steps;
-    Ok(format!(
-        "agile policy for {}, trained for {:.1}M steps",
-        bundle.spec.robot.name,
-        steps as f64 / 1e6
-    ))
+    bundle.check(&bundle.robot()?)?;
+    let roles: Vec<&str> = bundle.spec.networks.keys().map(String::as_str).collect();
+    let robot = &bundle.spec.robot.name;
+    Ok(format!("for {robot}: {}", roles.join(", ")))
 }

@@ -13,18 +13,20 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use controller::Method;
 use indicatif::{ProgressBar, ProgressStyle};
 use policies::{Twist, file::write_atomic};
 use robots::ContactClass;
 use serde::{Deserialize, Serialize};
 use sim::{
-    eval::{EpisodeRecord, EvalReport, Evaluation, Outcome, RaySource},
+    eval::{EpisodeRecord, EvalConfig, EvalReport, Evaluation, Outcome, RaySource},
     scene::CYLINDERS,
 };
 
-use super::policy_args::{PolicyArgs, Subject};
-use crate::pictures::{Speeds, contact_sheet, outcome_bars, speed_histograms, top_view};
+use super::{policy_args::PolicyArgs, subject::Subject};
+use crate::{
+    pictures::{Speeds, contact_sheet, outcome_bars, speed_histograms, top_view},
+    results::{evaluation::name_of, request::Request},
+};
 
 /// Summary in an evaluation folder.
 pub const METRICS: &str = "metrics.json";
@@ -39,12 +41,13 @@ const SHEET: usize = 12;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  abs eval                                            the policy that is shipped
+  abs eval                                            the shipped policy of go1
+  abs eval --bundle policies/bundles/go2              any bundle; it knows its robot
   abs eval --bundle runs/agile-go1-1-.../bundle --episodes 2000
-  abs eval --scene people                             people who cross the way; `abs scenes` lists all
-  abs eval --rays depth                               rays from images of the robot's depth camera
+  abs eval --scene people                             pedestrians; `abs scenes` lists all scenes
+  abs eval --rays depth                               rays predicted from images of the robot's depth camera
   abs eval --method agile                             the agile policy without the switch
-  abs eval --method recovery                          twists from a grid, and braking
+  abs eval --method recovery                          tracking of twists from a grid, and braking
   abs eval --method recovery --command 1.0,0,-0.5     one twist: v_x, v_y in m/s, w_z in rad/s
   abs eval --set controller.switch.threshold=-0.1
   abs eval --json --set eval.testbed.obstacles.count=0 | jq .reach_rate
@@ -56,12 +59,15 @@ pub struct EvalCommand {
     /// Number of episodes [default: 1000]
     #[arg(long)]
     episodes: Option<usize>,
-    /// With --method recovery: follow this twist alone
+    /// With a policy that tracks twists: track this one alone
     #[arg(long, value_name = "VX,VY,WZ", allow_hyphen_values = true, value_parser = recovery::parse_command)]
     command: Option<Twist>,
-    /// Folder for the results [default: out/eval-METHOD-ROBOT-SEED, and -SCENE]
+    /// Folder for the results, replaced if it holds others [default: out/eval-METHOD-BUNDLE-SEED, and -SCENE]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Replace another evaluation in the default folder
+    #[arg(long)]
+    force: bool,
     /// Print metrics.json to standard output, and nothing else
     #[arg(long)]
     json: bool,
@@ -118,32 +124,30 @@ impl EvalCommand {
     /// Runs the episodes and writes the results.
     ///
     /// # Errors
-    /// One line for a setting, bundle or folder that does not do.
+    /// One line if a setting, bundle or folder is invalid.
     pub fn run(&self) -> Result<()> {
         let subject = self.policy.load(|config| {
             config.eval.episodes = self.episodes.unwrap_or(config.eval.episodes);
         })?;
-        let out = self.out.clone().unwrap_or_else(|| {
-            let (method, robot, seed) = (subject.method, &subject.robot.name, subject.config.seed);
-            let scene = match subject.config.eval.testbed.name.as_str() {
-                CYLINDERS => String::new(),
-                scene => format!("-{scene}"),
-            };
-            PathBuf::from(format!("out/eval-{method}-{robot}-{seed}{scene}"))
-        });
-        if subject.method == Method::recovery() {
+        let request = Request::new(&subject, self.command)?;
+        let out = self.out.clone().unwrap_or_else(|| default_folder(&subject));
+        // A folder that is named is meant to be replaced.
+        let claim = || request.claim(&out, self.force || self.out.is_some());
+        if subject.tracks_twists() {
             ensure!(
                 self.episodes.is_none(),
                 "--episodes is for the methods that run to a goal; set eval.recovery.trials"
             );
-            return recovery::run(&subject, self.command, &out, self.json);
+            claim()?;
+            return recovery::run(&subject, self.command, &request, &out, self.json);
         }
         ensure!(
             self.command.is_none(),
-            "--command is for --method recovery; the method is {}",
+            "--command is for policies that track twists; the method is {}",
             subject.method
         );
-        let report = evaluate(&subject, &out)?;
+        claim()?;
+        let report = evaluate(&subject, &request, &out)?;
         let text = match self.json {
             true => to_json(&report)?,
             false => table(&report) + &format!("results in {}\n", out.display()),
@@ -153,11 +157,35 @@ impl EvalCommand {
     }
 }
 
+/// `out/eval-METHOD-BUNDLE-SEED`, then what is not as by default: scene, rays, engine. A shipped bundle, which is named for its robot, goes
+/// by its own name, that of a run by the name of the run.
+fn default_folder(subject: &Subject) -> PathBuf {
+    let path = &subject.bundle_path;
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+    let named = match path.parent() {
+        Some(run) if path.ends_with("bundle") => run,
+        _ => &path,
+    };
+    let (method, bundle, seed) = (subject.method, name_of(named), subject.config.seed);
+    let mut name = format!("out/eval-{method}-{bundle}-{seed}");
+    let eval = &subject.config.eval;
+    if eval.testbed.name != CYLINDERS {
+        name += &format!("-{}", eval.testbed.name);
+    }
+    if eval.rays == RaySource::Depth {
+        name += "-depth";
+    }
+    if eval.engine != EvalConfig::default().engine {
+        name += &format!("-{}", eval.engine);
+    }
+    name.into()
+}
+
 /// Runs the episodes and writes the results into the folder `out`.
 ///
 /// # Errors
-/// One line for a setting, bundle or folder that does not do.
-pub fn evaluate(subject: &Subject, out: &Path) -> Result<EvalReport> {
+/// One line if a setting, bundle or folder is invalid.
+pub fn evaluate(subject: &Subject, request: &Request, out: &Path) -> Result<EvalReport> {
     let evaluation = subject.evaluation()?;
     make_folder(out)?;
 
@@ -165,10 +193,12 @@ pub fn evaluate(subject: &Subject, out: &Path) -> Result<EvalReport> {
     let (report, records) = evaluation.report(&|| bar.inc(1))?;
     bar.finish_and_clear();
 
+    Request::begin(out)?;
     let policy_step_s = subject.config.physics.policy_step_s();
     write(&out.join(EPISODES), &episodes_csv(&records, policy_step_s)?)?;
     write_pictures(out, subject, &evaluation, &report, &records)?;
     write(&out.join(METRICS), to_json(&report)?.as_bytes())?;
+    request.finish(out)?;
     Ok(report)
 }
 
@@ -176,7 +206,7 @@ fn to_json(report: &EvalReport) -> Result<String> {
     Ok(serde_json::to_string_pretty(report)? + "\n")
 }
 
-/// Before the work, so that it is not done in vain.
+/// Before the work, so that none is lost.
 fn make_folder(out: &Path) -> Result<()> {
     let unwritable = || format!("cannot write to {}", out.display());
     fs::create_dir_all(out).with_context(unwritable)?;
@@ -340,7 +370,7 @@ fn write_pictures(
         let path = out.join(format!("episode-{outcome}.png"));
         let example = records.iter().find(|r| r.outcome == outcome);
         let Some(example) = example else {
-            // That of an earlier evaluation would mislead.
+            // One of an earlier evaluation would be misleading.
             if path.exists() {
                 fs::remove_file(&path)?;
             }

@@ -19,6 +19,7 @@ mod replay;
 mod scenes;
 #[cfg(feature = "ros2")]
 mod sim_robot;
+pub mod subject;
 mod train;
 mod view_depth;
 

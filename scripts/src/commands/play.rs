@@ -6,21 +6,18 @@ use anyhow::{Context, Result};
 use policies::file::write_atomic;
 use sim::eval::EpisodeRecord;
 
-use super::{
-    eval::steps_csv,
-    policy_args::{PolicyArgs, Subject},
-};
+use super::{eval::steps_csv, policy_args::PolicyArgs, subject::Subject};
 use crate::pictures::{Film, caption_of};
 
 /// Show one episode of the test as an animated GIF, from above and from the side
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  abs play --episode 3 --out play.gif       episode 3 of `abs eval`, with the policy that is shipped
+  abs play --episode 3 --out play.gif       episode 3 of `abs eval`, with the shipped policy
   abs play --method agile --episode 3       the same episode without the switch
   abs play --bundle runs/agile-go1-1-.../bundle --seed 2
 
-Beside the animation lies a CSV file of the same name with every policy step: mode, value, twist.")]
+A CSV file of the same name next to the animation has every policy step: mode, value, twist.")]
 pub struct PlayCommand {
     /// Number of the episode, as in episodes.csv
     #[arg(long, default_value_t = 0)]
@@ -36,7 +33,7 @@ impl PlayCommand {
     /// Simulates the episode and writes the animation.
     ///
     /// # Errors
-    /// One line for a setting, bundle or file that does not do.
+    /// One line if a setting, bundle or file is invalid.
     pub fn run(&self) -> Result<()> {
         let subject = self.policy.load(|_| ())?;
         let record = film(&subject, self.episode, &self.out)?;
@@ -46,10 +43,10 @@ impl PlayCommand {
     }
 }
 
-/// Simulates one episode and writes its animation to `out`, and every policy step to a CSV file beside it.
+/// Simulates one episode and writes its animation to `out`, and every policy step to a CSV file next to it.
 ///
 /// # Errors
-/// One line for a setting, bundle or file that does not do.
+/// One line if a setting, bundle or file is invalid.
 pub fn film(subject: &Subject, episode: u64, out: &Path) -> Result<EpisodeRecord> {
     let mut records = subject.evaluation()?.run(&[episode], true, &|| ())?;
     let record = records.pop().context("the episode was not simulated")?;

@@ -33,7 +33,7 @@ impl PlotCommand {
     /// Reads the folders and writes the pictures.
     ///
     /// # Errors
-    /// One line for a folder that is neither run nor evaluation.
+    /// One line if a folder is neither run nor evaluation.
     pub fn run(&self) -> Result<()> {
         let out = match (&self.out, self.folders.as_slice()) {
             (Some(out), _) => out.clone(),

@@ -1,4 +1,4 @@
-//! `abs scenes`: what there is to be tested in.
+//! `abs scenes`: the scenes for evaluation.
 
 use std::{
     fmt::Write as _,
@@ -21,14 +21,14 @@ const SHOWN: u64 = 3;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  abs scenes                               what there is
+  abs scenes                               list all
   abs scenes --out out/scenes              a picture of each
-  abs scenes my.toml slalom --out out      of these; docs/scenes.md says how to write one")]
+  abs scenes my.toml slalom --out out      draw these; docs/scenes.md says how to write one")]
 pub struct ScenesCommand {
-    /// Names, or TOML files of one's own [default: all that are shipped]
+    /// Names of shipped scenes, or TOML files [default: all shipped scenes]
     #[arg(value_name = "NAME|FILE.toml")]
     scenes: Vec<String>,
-    /// Folder for a picture of each, NAME.png, of its first episodes
+    /// Draw the first episodes of each scene into this folder, as NAME.png
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -39,7 +39,7 @@ impl ScenesCommand {
     /// Prints the list, or draws.
     ///
     /// # Errors
-    /// One line for a scene that there is not, or that is impossible.
+    /// One line if a scene does not exist or cannot be drawn.
     pub fn run(&self) -> Result<()> {
         let config = self.config.resolve()?;
         let shipped = TestbedConfig::shipped();
@@ -63,7 +63,7 @@ impl ScenesCommand {
 
 fn about(name: &str) -> &'static str {
     let known = TestbedConfig::shipped().find(|(shipped, _)| *shipped == name);
-    known.map_or("a file of your own", |(_, about)| about)
+    known.map_or("from a file", |(_, about)| about)
 }
 
 fn draw(testbed: &TestbedConfig, config: &Config, out: &std::path::Path) -> Result<PathBuf> {

@@ -20,9 +20,9 @@ use robots::Robot;
 use sim::scene::TestScene;
 use sim_ros2::{Ros2Robot, STEP_S};
 
+use super::subject::Subject;
 use crate::{
     config::{Config, ConfigArgs},
-    repository,
     run::interrupt::Interrupt,
 };
 
@@ -31,7 +31,7 @@ use crate::{
 #[command(after_help = "\
 Examples:
   abs sim-robot --robot go1 --domain 7 --interface lo                       a robot among obstacles
-  abs sim-robot --robot go1 --domain 7 --interface lo --episode 3 --seed 2  another scene
+  abs sim-robot --robot go1 --domain 7 --interface lo --episode 3 --seed 2  the same in another scene
   abs sim-robot --robot go1 --domain 7 --interface lo --trials 20           run `abs deploy` on 20 scenes
   abs sim-robot --robot go1 --domain 7 --interface lo --lose 0.3            a bad network
   abs sim-robot --robot go1 --domain 7 --interface lo --soak 10             memory over 10 minutes
@@ -45,25 +45,25 @@ pub struct SimRobotCommand {
     /// Network interface, e.g. lo [default: all]
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
-    /// Scene: an episode of the test, as in `abs eval`
+    /// Number of the episode, as in `abs eval`
     #[arg(long, default_value_t = 0, conflicts_with = "with_deploy")]
     episode: u64,
-    /// What the robot meets, as in `abs eval`
+    /// Scene, as in `abs eval`
     #[arg(long, value_name = "NAME|FILE.toml")]
     scene: Option<String>,
     /// Start `abs deploy` as another process for each of the first N episodes, and compare with `abs eval`
     #[arg(long, value_name = "N", group = "with_deploy")]
     trials: Option<u64>,
-    /// Start `abs deploy` as another process, let it run from goal to goal, and tell how much memory both take
+    /// Start `abs deploy` as another process, let it run from goal to goal, and print the memory of both
     #[arg(long, value_name = "MINUTES", group = "with_deploy")]
     soak: Option<u32>,
-    /// With --trials or --soak: folder of the policy bundle [default: the one that is shipped for the robot]
-    #[arg(long, value_name = "DIR", requires = "with_deploy")]
+    /// Simulate the robot of this bundle; with --trials or --soak also the bundle that runs [default: the shipped bundle of the robot]
+    #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
-    /// With --trials or --soak: what controls the robot
-    #[arg(long, default_value = "abs", requires = "with_deploy")]
-    method: Method,
-    /// With --trials or --soak: folder for what `abs deploy` says, and the result
+    /// With --trials or --soak: what controls the robot [default: abs if the bundle has all three networks]
+    #[arg(long, requires = "with_deploy")]
+    method: Option<Method>,
+    /// With --trials or --soak: folder for the output of `abs deploy` and the results
     #[arg(
         long,
         value_name = "DIR",
@@ -71,39 +71,50 @@ pub struct SimRobotCommand {
         requires = "with_deploy"
     )]
     out: PathBuf,
-    /// Lose this share of all messages, both ways
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    /// Drop this fraction of all messages, in both directions
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.0)]
     lose: f32,
     #[command(flatten)]
     config: ConfigArgs,
 }
 
-/// Steps that may be made up for when the simulation was held up; more are left out.
+/// Steps that the simulation catches up after a delay; more are skipped.
 const MOST_BEHIND: u64 = 25;
 
 impl SimRobotCommand {
     /// Simulates until Ctrl-C, or until all trials are done.
     ///
     /// # Errors
-    /// One line for a robot, scene or network that does not do.
+    /// One line if a robot, scene or network is invalid.
     pub fn run(&self) -> Result<()> {
         let args = ConfigArgs {
             scene: self.scene.clone(),
             ..self.config.clone()
         };
-        let mut config = args.resolve()?;
-        config.ros2.domain = self.domain.unwrap_or(config.ros2.domain);
+        let mut resolved = args.resolve_plain()?;
+        let ros2 = &mut resolved.config.ros2;
+        ros2.domain = self.domain.unwrap_or(ros2.domain);
         if let Some(interface) = &self.interface {
-            config.ros2.interface.clone_from(interface);
+            ros2.interface.clone_from(interface);
         }
         ensure!(
             (0.0..1.0).contains(&self.lose),
             "--lose is {}, must be 0 or more and below 1",
             self.lose
         );
+        let needs_bundle = self.bundle.is_some() || self.trials.is_some() || self.soak.is_some();
+        let (robot, config, deployed) = match needs_bundle {
+            true => {
+                let subject = Subject::resolve(resolved, self.bundle.as_deref(), self.method)?;
+                (subject.robot.clone(), subject.config.clone(), Some(subject))
+            }
+            false => {
+                let config = resolved.config;
+                (Robot::load(&config.robot)?, config, None)
+            }
+        };
         config.eval.validate(&config.physics)?;
-        let robot = Robot::load(&config.robot)?;
-        let interrupt = Interrupt::listen("ending")?;
+        let interrupt = Interrupt::listen("stopping")?;
         let mut session = Session {
             interrupt,
             pace: Pace::start(),
@@ -111,24 +122,28 @@ impl SimRobotCommand {
             robot,
             config,
         };
-        match (self.trials, self.soak) {
-            (Some(trials), _) => trials::compare(self, &mut session, trials),
-            (None, Some(minutes)) => soak::soak(self, &mut session, minutes),
-            (None, None) => session.stand_by(self.episode),
+        match (self.trials, self.soak, deployed) {
+            (Some(trials), _, Some(subject)) => {
+                trials::compare(self, &mut session, &subject, trials)
+            }
+            (None, Some(minutes), Some(subject)) => {
+                soak::soak(self, &mut session, &subject, minutes)
+            }
+            _ => session.stand_by(self.episode),
         }
     }
 
     /// `abs deploy` as another process, with these settings.
-    fn deploy(&self, config: &Path, bundle: &Path, flags: &[&str], says: &Path) -> Result<Running> {
+    fn deploy(&self, subject: &Subject, flags: &[&str], says: &Path) -> Result<Running> {
         let says =
             File::create(says).with_context(|| format!("cannot write {}", says.display()))?;
         let child = Command::new(std::env::current_exe()?)
             .arg("deploy")
             .arg("--config")
-            .arg(config)
+            .arg(self.config_path())
             .arg("--bundle")
-            .arg(bundle)
-            .args(["--method", self.method.name()])
+            .arg(&subject.bundle_path)
+            .args(["--method", subject.method.name()])
             .args(flags)
             .stdin(Stdio::null())
             .stdout(says.try_clone()?)
@@ -138,26 +153,25 @@ impl SimRobotCommand {
         Ok(Running(child))
     }
 
-    /// The settings as a file in the folder of the results, and the folder of the bundle.
-    fn prepare(&self, session: &Session) -> Result<(PathBuf, PathBuf)> {
+    /// Writes the settings into the folder of the results, for `abs deploy`.
+    fn prepare(&self, session: &Session) -> Result<()> {
         fs::create_dir_all(&self.out)
             .with_context(|| format!("cannot write to {}", self.out.display()))?;
-        let config = self.out.join("config.toml");
-        write_atomic(&config, session.config.to_toml()?.as_bytes())?;
-        let bundle = match &self.bundle {
-            Some(folder) => folder.clone(),
-            None => repository::shipped_bundle(&session.config.robot)?,
-        };
-        Ok((config, bundle))
+        let toml = session.config.to_toml()?;
+        Ok(write_atomic(&self.config_path(), toml.as_bytes())?)
+    }
+
+    fn config_path(&self) -> PathBuf {
+        self.out.join("config.toml")
     }
 }
 
-/// A process that does not outlive this one.
+/// A process that is killed when this is dropped.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -218,7 +232,7 @@ impl Session {
     }
 }
 
-/// Real time, one step after the other.
+/// Steps in real time.
 struct Pace {
     clock: MonotonicClock,
     next_ns: u64,
@@ -230,7 +244,7 @@ impl Pace {
             priority: 60,
             lock_memory: true,
         };
-        // Without it the simulation is held up now and then.
+        // Best effort: without it the simulation is late now and then.
         let _ = enter_realtime(&realtime);
         let mut clock = MonotonicClock;
         Self {

@@ -1,14 +1,17 @@
 //! `abs train`: from the flags to a [`Training`], and what is shown of it.
 
-use std::path::{Path, PathBuf};
+use std::{path::PathBuf, sync::LazyLock};
 
 use anyhow::{Result, ensure};
+use clap::{ValueEnum, builder::PossibleValue};
+use robots::Robot;
 use time::OffsetDateTime;
 
+use super::subject::Subject;
 use crate::{
     config::{Config, ConfigArgs, Task},
     run::folder::RunFolder,
-    train::{BUNDLE, RunPath, Training},
+    train::{Training, whole_bundle},
 };
 #[cfg(feature = "train")]
 use crate::{
@@ -40,14 +43,14 @@ pub struct TrainCommand {
     /// Folder of the run [default: runs/TASK-ROBOT-SEED-TIME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Resume the run in this folder, exactly where it stopped
+    /// Go on with the run in this folder, exactly where it stopped
     #[arg(
         long,
         value_name = "RUN",
         conflicts_with_all = ["task", "out", "config", "preset", "robot", "seed"],
     )]
     resume: Option<PathBuf>,
-    /// For agile and recovery: begin with the networks of another run, of another robot perhaps. Inputs that it did not have begin with zero weights
+    /// For policies: begin with the networks of another run, of another robot perhaps. Inputs that it did not have begin with zero weights
     #[arg(long, value_name = "RUN", conflicts_with = "resume")]
     from: Option<PathBuf>,
     /// For reach-avoid: the bundle whose agile policy is rolled out [default: the one that is shipped for the robot]
@@ -62,37 +65,47 @@ pub struct TrainCommand {
     /// Physics engine [default: batch]
     #[arg(long, value_parser = ["rapier", "batch"])]
     engine: Option<String>,
-    /// What computes the networks; environments and optimizer are on the CPU [default: cpu]
+    /// What computes the networks; environments and optimizer are on the processor [default: cpu]
     #[arg(long, value_parser = ["cpu", "cuda"])]
     device: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
 }
 
-/// What can be trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+/// What the command line asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
-    /// Agile policy, recovery policy and reach-avoid value, one after the other: a whole bundle
+    /// Agile policy, recovery policy and reach-avoid value: a whole bundle.
     All,
-    /// The policy that runs to a goal among obstacles
-    Agile,
-    /// The policy that tracks a twist from a violent state
-    Recovery,
-    /// The value that tells whether the agile policy will reach its goal without a collision
-    ReachAvoid,
-    /// The network that predicts rays from depth images
-    Rays,
+    One(Task),
 }
+
+static WHAT: LazyLock<Vec<What>> = LazyLock::new(|| {
+    let tasks = Task::value_variants().iter().copied().map(What::One);
+    [What::All].into_iter().chain(tasks).collect()
+});
 
 impl What {
     /// In the order in which they need each other.
-    fn tasks(self) -> &'static [Task] {
+    fn tasks(self) -> Result<Vec<Task>> {
         match self {
-            Self::All => &BUNDLE,
-            Self::Agile => &[Task::Agile],
-            Self::Recovery => &[Task::Recovery],
-            Self::ReachAvoid => &[Task::ReachAvoid],
-            Self::Rays => &[Task::Rays],
+            Self::All => Ok(whole_bundle()?.into()),
+            Self::One(task) => Ok(vec![task]),
+        }
+    }
+}
+
+impl ValueEnum for What {
+    fn value_variants<'a>() -> &'a [Self] {
+        &WHAT
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::All => Some(PossibleValue::new("all").help(
+                "Agile policy, recovery policy and reach-avoid value, one after the other: a whole bundle",
+            )),
+            Self::One(task) => task.to_possible_value(),
         }
     }
 }
@@ -123,7 +136,7 @@ impl TrainCommand {
             }
             true => self.run_all(&processes, callbacks),
             false => {
-                let training = self.training(self.tasks()[0], processes.size());
+                let training = self.training(self.what().tasks()?[0], processes.size());
                 distributed::same(&processes, training)
                     .and_then(|training| train::train(&training, &processes, callbacks))
             }
@@ -144,8 +157,8 @@ impl TrainCommand {
     /// Always: first what else is wrong, then that libtorch is missing.
     #[cfg(not(feature = "train"))]
     pub fn run(&self) -> Result<()> {
-        for task in self.tasks() {
-            self.training(*task, 1)?;
+        for task in self.what().tasks()? {
+            self.training(task, 1)?;
         }
         anyhow::bail!(
             "this program was built without libtorch; start it as scripts/abs train, which fetches it"
@@ -163,13 +176,9 @@ impl TrainCommand {
         processes: &learning::Processes,
         callbacks: &mut Callbacks<'_>,
     ) -> Result<()> {
-        ensure!(
-            self.bundle.is_none(),
-            "--bundle is for `reach-avoid` and `rays`; `all` trains a bundle from nothing"
-        );
         let path = match &self.resume {
             Some(path) => {
-                let agile = path.join(Task::Agile.name());
+                let agile = path.join("agile");
                 ensure!(
                     self.args().sets.is_empty() && self.config.threads.is_none(),
                     "{} holds three runs; settings are changed in one of them, e.g. by --resume {} --set ...",
@@ -179,10 +188,11 @@ impl TrainCommand {
                 path.clone()
             }
             None => {
-                let trainings = What::All.tasks().iter();
-                let trainings = trainings.map(|task| self.training(*task, 1));
+                let tasks = What::All.tasks()?.into_iter();
+                let trainings = tasks.map(|task| self.training(task, 1));
                 let trainings = trainings.collect::<Result<Vec<_>>>()?;
-                let path = self.new_path("all", &trainings[0].config);
+                let first = &trainings[0];
+                let path = self.new_path("all", &first.robot, &first.config);
                 all::create(&path, trainings.iter().map(|training| &training.config))?;
                 path
             }
@@ -190,8 +200,9 @@ impl TrainCommand {
         all::train(processes, &path, callbacks)
     }
 
-    fn tasks(&self) -> &'static [Task] {
-        self.task.unwrap_or(What::Agile).tasks()
+    /// The task of a run that is resumed is in its configuration.
+    fn what(&self) -> What {
+        self.task.unwrap_or(What::One(Task::default()))
     }
 
     /// All flags that change the configuration.
@@ -207,30 +218,43 @@ impl TrainCommand {
     /// What the flags ask for, if it is sound.
     fn training(&self, task: Task, processes: usize) -> Result<Training> {
         ensure!(
-            self.from.is_none() || matches!(self.task, Some(What::Agile | What::Recovery)),
-            "--from is for `agile` and `recovery`"
+            self.from.is_none() || matches!(self.task, Some(What::One(Task::Policy(_)))),
+            "--from is for policies, not for `{}`",
+            task.name()
         );
-        let config = match &self.resume {
-            Some(path) => self.args().resolve_over(RunFolder::open(path)?.config()?)?,
-            None => self.args().resolve_task(task)?.config,
+        let takes_bundle = matches!(self.task, Some(What::One(Task::ReachAvoid | Task::Rays)));
+        ensure!(
+            self.bundle.is_none() || takes_bundle,
+            "--bundle is for `reach-avoid` and `rays`"
+        );
+        if let Some(path) = &self.resume {
+            let config = RunFolder::open(path)?.config()?;
+            let config = self.args().resolve_over(config)?;
+            return Training::resume(config, path.clone(), processes);
+        }
+        let resolved = self.args().resolve_task(task)?;
+        let (config, robot, bundle) = match takes_bundle {
+            true => {
+                let subject = Subject::resolve(resolved, self.bundle.as_deref(), None)?;
+                (subject.config, subject.robot, Some(subject.bundle_path))
+            }
+            false => {
+                let robot = Robot::load(&resolved.config.robot)?;
+                (resolved.config, robot, None)
+            }
         };
-        let run = match &self.resume {
-            Some(path) => RunPath::Old(path.clone()),
-            None => RunPath::New(self.new_path(config.task.name(), &config)),
-        };
+        let path = self.new_path(task.name(), &robot, &config);
         Ok(Training {
             from: self.from.clone(),
-            bundle: self.bundle.clone(),
+            bundle,
             data: self.data.clone(),
-            ..Training::new(config, run, processes)?
+            ..Training::new(config, robot, path, processes)?
         })
     }
 
-    fn new_path(&self, name: &str, config: &Config) -> PathBuf {
-        let robot = Path::new(&config.robot).file_name();
-        let robot = robot.unwrap_or_default().to_string_lossy();
+    fn new_path(&self, name: &str, robot: &Robot, config: &Config) -> PathBuf {
         let now = OffsetDateTime::now_utc();
-        let default = || RunFolder::default_path(name, &robot, config.seed, now);
+        let default = || RunFolder::default_path(name, &robot.name, config.seed, now);
         self.out.clone().unwrap_or_else(default)
     }
 }

@@ -8,7 +8,6 @@ use policies::{
     depth::{Intrinsics, RayPredictor},
     spec::role,
 };
-use robots::Robot;
 use sim::depth::Split;
 
 use crate::{
@@ -17,26 +16,26 @@ use crate::{
     repository,
 };
 
-/// Draw recorded depth images with true rays, and predicted ones where the bundle has a ray network
+/// Draw recorded depth images with true rays, and predicted rays if the bundle has a ray network
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  abs view-depth data/depth-go1-1                      some images, spread over the test images
+  abs view-depth data/depth-go1-1                      images spread over the test set
   abs view-depth data/depth-go1-1 --train --count 40 --first 1000")]
 pub struct ViewDepthCommand {
     /// Folder of depth images
     #[arg(value_name = "DIR")]
     data: PathBuf,
-    /// Images to learn from, instead of those to test on
+    /// Images of the training set instead of the test set
     #[arg(long)]
     train: bool,
     /// Number of images
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
     count: u16,
-    /// Images in a row from this one on, instead of images from everywhere
+    /// Consecutive images from this one on, instead of images spread over the set
     #[arg(long)]
     first: Option<usize>,
-    /// Bundle with the ray network [default: the one that is shipped for the robot]
+    /// Bundle with the ray network [default: the shipped bundle of the robot]
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
     /// Where to write the picture
@@ -48,14 +47,17 @@ impl ViewDepthCommand {
     /// Draws.
     ///
     /// # Errors
-    /// One line for a folder or bundle that does not do.
+    /// One line if a folder or bundle is invalid.
     pub fn run(&self) -> Result<()> {
         let data = DepthData::open(&self.data)?;
-        let robot = Robot::load(&data.manifest.robot)?;
+        let bundle = match &self.bundle {
+            Some(folder) => folder.clone(),
+            None => repository::shipped_bundle(&data.manifest.robot)?,
+        };
+        let bundle = Bundle::load(&bundle)?;
+        let robot = bundle.robot()?;
         let camera = camera_of(&robot)?;
         let intrinsics = Intrinsics::of(camera);
-        let bundle = self.bundle.clone();
-        let bundle = Bundle::load(&bundle.unwrap_or_else(|| repository::bundle(&robot.name)))?;
         data.check(&robot, &bundle)?;
         let network = bundle
             .has(role::RAYS)

@@ -15,8 +15,8 @@ use policies::{
 };
 use serde::{Deserialize, Serialize};
 use sim::{
-    depth::RecordingConfig, engine::PhysicsConfig, env::EnvConfig, eval::EvalConfig,
-    reach_avoid::RolloutConfig,
+    depth::RecordingConfig, engine::PhysicsConfig, eval::EvalConfig, reach_avoid::RolloutConfig,
+    tasks::EnvConfig,
 };
 
 pub use layers::{ConfigArgs, Resolved};
@@ -45,7 +45,7 @@ pub struct Config {
     pub algorithm: PpoConfig,
     /// What runs on the robot: switch and safety limits.
     pub controller: ControllerConfig,
-    /// What runs around the controller on a robot: postures, faults, state estimate.
+    /// What runs around the controller on a robot: stand-up trajectory, faults, state estimate.
     pub deploy: DeployConfig,
     /// How a robot is reached over ROS 2: network, topics, frames, lidar.
     #[cfg(feature = "ros2")]
@@ -78,7 +78,7 @@ pub struct ReachAvoidSettings {
     pub threshold: f32,
     /// The recovery policy acts only on a twist that lowers the value by this; a property of the bundle, like the threshold.
     pub min_improvement: f32,
-    /// Folder of roll-outs to learn from; those that are missing in it are recorded. Without it they are recorded in
+    /// Folder of rollouts to learn from; those that are missing in it are recorded. Without it they are recorded in
     /// the run folder, and removed at the end.
     pub rollout_folder: Option<PathBuf>,
     /// The network and how it learns.
@@ -90,7 +90,7 @@ pub struct ReachAvoidSettings {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            task: Task::Agile,
+            task: Task::default(),
             robot: "go1".into(),
             seed: 1,
             threads: 0,
@@ -126,7 +126,7 @@ impl ReachAvoidSettings {
     ///
     /// # Errors
     /// One line that names the key and what would be right.
-    pub fn validate(&self, physics: &PhysicsConfig) -> Result<()> {
+    pub fn validate(&self) -> Result<()> {
         // NaN is no threshold either.
         ensure!(
             self.threshold > -1.0 && self.threshold < 1.0,
@@ -139,7 +139,7 @@ impl ReachAvoidSettings {
             self.min_improvement
         );
         self.learning.validate()?;
-        Ok(self.rollouts.validate(physics)?)
+        Ok(self.rollouts.validate()?)
     }
 }
 

@@ -1,9 +1,9 @@
-//! A folder of depth images: files of some scenes each, and a manifest.
+//! A folder of depth images: files with several scenes each, and a manifest.
 //!
 //! ```text
 //! data/depth-go1-1/
 //!   manifest.json               camera, rays, seed, settings, files
-//!   train-000000.safetensors    images, rays, what they hit
+//!   train-000000.safetensors    images, rays, what each ray hits
 //!   test-000000.safetensors
 //! ```
 
@@ -20,13 +20,13 @@ use sim::depth::{RecordingConfig, Split};
 
 const MANIFEST: &str = "manifest.json";
 
-/// What all files of a folder have in common, and the files.
+/// The recording that all files of a folder belong to, and the files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     pub robot: String,
     pub seed: u64,
-    /// Revision of the source that recorded.
+    /// Revision of the source at the recording.
     pub git_revision: String,
     pub camera: CameraRecord,
     pub rays: RaySpec,
@@ -99,10 +99,10 @@ pub struct DepthData {
 }
 
 impl DepthData {
-    /// Opens a folder that was recorded.
+    /// Opens a recorded folder.
     ///
     /// # Errors
-    /// When it is none.
+    /// When it holds no depth images.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(MANIFEST);
         let text = fs::read_to_string(&path).with_context(|| {
@@ -118,7 +118,7 @@ impl DepthData {
         })
     }
 
-    /// A folder to record into; one that was begun goes on if it is of the same recording.
+    /// A folder to record into; an unfinished folder of the same recording is continued.
     ///
     /// # Errors
     /// When it cannot be written, or is of another recording.
@@ -147,7 +147,7 @@ impl DepthData {
         Ok(data)
     }
 
-    /// Whether the file of these scenes is there; none other may be in its place.
+    /// Whether the file of these scenes has been recorded.
     pub fn has(&self, split: Split, first_scene: usize) -> bool {
         let is_it = |file: &FileRecord| (file.split, file.first_scene) == (split, first_scene);
         let record = self.manifest.files.iter().find(|file| is_it(file));
@@ -180,7 +180,7 @@ impl DepthData {
         self.save_manifest()
     }
 
-    /// Fails if the images are of another camera or other rays than the robot's.
+    /// Checks that the images are of the robot's camera and of the bundle's rays.
     ///
     /// # Errors
     /// One line that says what differs.
@@ -189,7 +189,7 @@ impl DepthData {
         let expected = CameraRecord::new(camera);
         if self.manifest.camera != expected {
             bail!(
-                "{} holds images of another camera ({:?}) than that of robot `{}` ({expected:?}); record anew with `abs collect-depth`",
+                "{} holds images of another camera ({:?}) than that of robot `{}` ({expected:?}); record again with `abs collect-depth`",
                 self.folder.display(),
                 self.manifest.camera,
                 robot.name,
@@ -199,7 +199,7 @@ impl DepthData {
         ensure!(
             (rays.as_ref())
                 .is_some_and(|rays| rays.range_of(&self.manifest.rays) == Some(0..rays.count)),
-            "{} holds other rays ({:?}) than the bundle's that the camera sees ({rays:?}); record anew with `abs collect-depth`",
+            "{} holds other rays ({:?}) than the bundle's that the camera sees ({rays:?}); record again with `abs collect-depth`",
             self.folder.display(),
             self.manifest.rays,
         );
@@ -223,7 +223,7 @@ impl DepthData {
             .with_context(|| path.display().to_string())?;
         ensure!(
             samples.len() == file.images,
-            "{} holds {} images, the manifest says {}; remove it to record anew",
+            "{} holds {} images, the manifest says {}; remove it to record it again",
             path.display(),
             samples.len(),
             file.images
@@ -231,7 +231,7 @@ impl DepthData {
         Ok(samples)
     }
 
-    /// All that the images depend on but the numbers of their scenes.
+    /// Everything that the images depend on except the numbers of their scenes.
     fn origin(&self) -> Result<String> {
         let common = Manifest {
             files: Vec::new(),

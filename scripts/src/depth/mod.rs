@@ -1,4 +1,4 @@
-//! Depth images: the folder that holds them, and how well rays are predicted from them.
+//! Depth images: their folder, and the errors of rays predicted from them.
 
 pub mod data;
 #[cfg_attr(not(feature = "train"), expect(dead_code, reason = "for training"))]

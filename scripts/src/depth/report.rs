@@ -1,4 +1,4 @@
-//! How well rays are predicted on the test images: figures and pictures.
+//! Errors of the predicted rays on the test images: figures and pictures.
 
 use std::{collections::BTreeMap, fmt::Write as _, path::Path, time::Instant};
 
@@ -18,7 +18,7 @@ use crate::{
     pictures::{DepthPicture, depth_sheet, ray_errors},
 };
 
-/// Images on a sheet of the worst, and of examples.
+/// Images on the sheets of the worst images and of examples.
 const SHEET: usize = 20;
 
 /// Log2 distances predicted for an image, mm, and the direction of gravity in the base frame.
@@ -31,14 +31,14 @@ pub struct RayTest {
     images: usize,
     /// Time that the predictions took, s.
     predict_s: f64,
-    /// Images that tell nothing, which a robot would not use either.
+    /// Images without usable depth, which a robot rejects, too.
     refused: usize,
-    /// The worst first, by their mean squared error.
+    /// Worst first, by mean squared error.
     worst: Vec<(f64, DepthPicture)>,
     examples: Vec<DepthPicture>,
 }
 
-/// Test images are told apart by what is in them, and by the camera.
+/// Test images are grouped by their objects and by the camera model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Group {
     unseen_kinds: bool,

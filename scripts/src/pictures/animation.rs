@@ -36,7 +36,7 @@ const SIDE_HEIGHT: f64 = 236.0;
 const STRIP_HEIGHT: f64 = 64.0;
 const RAY: RGBColor = RGBColor(222, 120, 31);
 
-/// What an animation needs beside the episode.
+/// One episode, to be drawn as an animation.
 pub struct Film<'a> {
     /// Shown at the upper left.
     pub title: String,
@@ -48,7 +48,7 @@ pub struct Film<'a> {
     pub rays: &'a RaySpec,
     /// Distance that counts as reached, m.
     pub reach_m: f64,
-    /// Values below this are safe; none without a switch, which is then not shown.
+    /// Values below this are safe. `None` hides the panel of the switch.
     pub threshold: Option<f32>,
 }
 
@@ -146,7 +146,7 @@ impl Film<'_> {
         } else {
             (format!("{:.1} m/s", now.speed_mps), INK)
         };
-        // Fixed columns, so that the numbers stand still.
+        // Fixed columns, so that the numbers do not jump.
         let columns = [
             (250.0, format!("{:.1} s", now.time_s), INK),
             (150.0, format!("{:.1} m to go", now.goal_distance_m), INK),
@@ -277,7 +277,7 @@ impl Film<'_> {
             [(-half_width_m, -ground_m), (half_width_m, 0.0)],
             GRID.filled(),
         )])?;
-        // Marks on the ground, half a metre apart, show how it passes.
+        // Marks on the ground, half a metre apart, show the motion.
         let passed_m = layout.passed_m[step];
         let first = ((passed_m - half_width_m) / 0.5).ceil() as i64;
         let last = ((passed_m + half_width_m) / 0.5).floor() as i64;
@@ -306,7 +306,7 @@ struct Layout {
     top_height: f64,
     size: [u32; 2],
     top_mps: f64,
-    /// Way that the robot went along its own forward direction until each policy step, m.
+    /// Distance travelled along the robot's own forward direction until each policy step, m.
     passed_m: Vec<f64>,
 }
 
@@ -338,7 +338,7 @@ fn extent(obstacle: &Obstacle, forward: Vector2<f32>) -> ([f32; 2], [f32; 2]) {
         ObstacleShape::Box { .. } => {
             UnitQuaternion::from_axis_angle(&Vector3::z_axis(), -forward.y.atan2(forward.x))
         }
-        // As wide from everywhere.
+        // The same width from every side.
         _ => UnitQuaternion::identity(),
     };
     let seen = Obstacle {
@@ -357,7 +357,7 @@ fn draw_frame_line(area: &Area<'_>, scale: Scale) -> Result<()> {
     Ok(())
 }
 
-/// The smallest rectangle that differs from what is shown, with equal pixels left out.
+/// The smallest rectangle that differs from the previous frame, with unchanged pixels transparent.
 fn changed_part(shown: &[u8], image: &[u8], width: u16, height: u16) -> gif::Frame<'static> {
     let columns = usize::from(width);
     let is_new = |at: usize| shown.get(at) != Some(&image[at]);
@@ -398,7 +398,7 @@ fn changed_part(shown: &[u8], image: &[u8], width: u16, height: u16) -> gif::Fra
     }
 }
 
-/// Colours of thin things, which a count of pixels would miss.
+/// Colours of thin lines, which cover too few pixels to be sampled.
 fn exact_colors() -> Vec<[u8; 3]> {
     let named = [
         WHITE, INK, FAINT, GRID, REACH, COLLISION, TIME_OUT, RAY, RECOVERY,

@@ -18,8 +18,8 @@ pub struct Curves {
 const COLUMNS: usize = 4;
 const PANEL: [f64; 2] = [258.0, 168.0];
 
-/// Draws every scalar that any of the runs has; how it went first, then rewards, then the rest. The strong line is a
-/// running mean where there are many points.
+/// Draws every scalar of any of the runs: progress first, then rewards, then the rest. The strong line is a running mean
+/// where there are many points.
 ///
 /// # Errors
 /// No scalar at all.
@@ -82,7 +82,7 @@ pub fn learning_curves(title: &str, runs: &[Curves]) -> Result<Image> {
                 let mut strong = shown(points);
                 if points.len() > 40 {
                     let faint = scale.line(0.7, color.mix(0.28));
-                    // Piece by piece: the mitred joints of one line reach far out of the panel where it turns sharply.
+                    // Segment by segment: the mitred joints of a polyline reach far out of the panel at sharp turns.
                     let pieces = strong.windows(2).map(<[_]>::to_vec);
                     chart.draw_series(pieces.map(|piece| PathElement::new(piece, faint)))?;
                     strong = shown(&running_mean(points, points.len() / 30));
@@ -104,7 +104,7 @@ pub fn learning_curves(title: &str, runs: &[Curves]) -> Result<Image> {
     })
 }
 
-/// Groups of scalars in the order in which one reads them.
+/// Groups of scalars in reading order.
 fn rank(name: &str) -> usize {
     let groups = [
         "eval/",
@@ -143,7 +143,7 @@ fn value_range<'a>(points: impl Iterator<Item = &'a (f64, f64)>) -> [f64; 2] {
     } else {
         [first, last]
     };
-    // Down to zero where that costs little, so that proportions can be read.
+    // Start at zero if that costs little space, so that proportions can be read.
     let [low, high] = match (low, high) {
         (low, high) if low > 0.0 && low < 0.5 * high => [0.0, high],
         (low, high) if high < 0.0 && high > 0.5 * low => [low, 0.0],

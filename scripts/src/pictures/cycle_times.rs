@@ -1,4 +1,4 @@
-//! How long the cycles of a control thread took, and how late they came.
+//! Compute time and wake-up lateness of the control thread.
 
 use anyhow::Result;
 use controller::deploy::{Histogram, LoopReport};
@@ -28,7 +28,7 @@ pub fn cycle_times(title: &str, report: &LoopReport) -> Result<Image> {
         draw_title(area, scale, title)?;
         let (_, body) = area.split_vertically(scale.px(34.0));
         for (panel, (name, histogram, color)) in body.split_evenly((2, 1)).iter().zip(&panels) {
-            // Counts by their logarithm, so that one late cycle in a hundred thousand is seen.
+            // Logarithmic counts, so that one late cycle in a hundred thousand shows.
             let top = (histogram.count().max(10) as f64).log10().ceil();
             let mut chart = ChartBuilder::on(panel)
                 .margin_top(scale.px(8.0))
@@ -85,11 +85,11 @@ pub fn cycle_times(title: &str, report: &LoopReport) -> Result<Image> {
     })
 }
 
-/// Corners of a bar per bucket, powers of ten of us and of counts.
+/// Corners of one bar per bucket, as log10 of us and of counts.
 fn bars(histogram: &Histogram, low: f64) -> impl Iterator<Item = [(f64, f64); 2]> + '_ {
     histogram.buckets().map(move |(from_ns, to_ns, count)| {
         let power = |ns: u64| (ns.max(1) as f64).log10().max(low) - 3.0;
-        // A single count has a height too.
+        // A single count has a visible height, too.
         let height = (count as f64).log10().max(0.08);
         [(power(from_ns), 0.0), (power(to_ns), height)]
     })

@@ -24,7 +24,7 @@ pub struct DepthPicture {
     pub caption: String,
     /// Columns and rows.
     pub size_px: [usize; 2],
-    /// 0 is no depth.
+    /// 0: no depth.
     pub depth_mm: Vec<u16>,
     /// True distances, m.
     pub distance_m: Vec<f32>,
@@ -32,8 +32,8 @@ pub struct DepthPicture {
     pub predicted_m: Option<Vec<f32>>,
 }
 
-/// Depth images side by side; dots where true and predicted rays end, as the camera would see them if it stood level, and
-/// below each image the same from above.
+/// Depth images in a grid, with dots at the ends of true and predicted rays as a level camera would see them; below each
+/// image the same rays from above.
 ///
 /// # Errors
 /// When plotters cannot draw.
@@ -181,7 +181,7 @@ pub fn ray_errors(
     for bin in &errors.by_distance {
         let name = match bin.to_m {
             Some(to_m) => format!("{} to {} m", trimmed(from_m), trimmed(to_m.into())),
-            None => "nothing in reach".to_owned(),
+            None => "nothing in range".to_owned(),
         };
         from_m = bin.to_m.map_or(from_m, f64::from);
         distances.push((name, bin.error));

@@ -69,9 +69,9 @@ const GRID: RGBColor = RGBColor(226, 229, 234);
 const REACH: RGBColor = RGBColor(42, 142, 120);
 const COLLISION: RGBColor = RGBColor(200, 62, 77);
 const TIME_OUT: RGBColor = RGBColor(233, 168, 52);
-/// Where the recovery policy acts, and what it is asked for.
+/// Where the recovery policy acts, and its commanded twist.
 const RECOVERY: RGBColor = RGBColor(160, 86, 164);
-/// Colours of runs that stand side by side, told apart by colour-blind readers too.
+/// Colours of runs that are compared; colour-blind readers can tell them apart.
 const SERIES: [RGBColor; 9] = [
     RGBColor(44, 105, 176),
     RGBColor(222, 120, 31),
@@ -185,7 +185,7 @@ impl Image {
         Self { width, height, rgb }
     }
 
-    /// Writes the picture, replacing the file as a whole.
+    /// Writes the picture, replacing the file atomically.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -203,7 +203,7 @@ impl Image {
     }
 }
 
-/// Writes a file as a whole, and the folder that it is in.
+/// Writes a file atomically, and makes its folder.
 fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new(""));
     fs::create_dir_all(folder)
@@ -222,7 +222,7 @@ fn register_fonts() -> Result<()> {
     result
 }
 
-/// The colour of a value between 0 and 1, dark blue to yellow, even to the eye (viridis).
+/// The colour of a value between 0 and 1, dark blue to yellow, perceptually uniform (viridis).
 fn heat(value: f64) -> RGBColor {
     // Every eighth of the published table.
     const ANCHORS: [(f64, f64, f64); 9] = [

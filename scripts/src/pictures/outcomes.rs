@@ -39,7 +39,7 @@ pub fn outcome_bars(title: &str, evaluations: &[(String, EvalReport)]) -> Result
             .axis_style(scale.line(0.75, INK))
             .label_style(scale.font(11.0, INK))
             .axis_desc_style(scale.font(12.0, INK))
-            .y_desc("share of episodes / %")
+            .y_desc("episodes / %")
             .y_labels(6)
             .y_label_formatter(&|percent| format!("{percent:.0}"))
             .set_all_tick_mark_size(scale.px(3.0))
@@ -75,7 +75,7 @@ pub fn outcome_bars(title: &str, evaluations: &[(String, EvalReport)]) -> Result
                     ]
                     .map(|ends| PathElement::new(ends, line)),
                 )?;
-                // Above the whisker; under it where there is no room.
+                // Above the whisker, or below it where there is no room.
                 let (at, offset) = if high < 92.0 {
                     (high, -9.0)
                 } else {

@@ -4,7 +4,7 @@ use super::Image;
 
 /// Index that leaves a pixel as it was.
 pub const TRANSPARENT: u8 = 255;
-/// Bits per channel by which colours are told apart.
+/// Bits per channel to which colours are rounded.
 const BITS: u32 = 5;
 
 /// Colours shared by all frames, so that nothing flickers.

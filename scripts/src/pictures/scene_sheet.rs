@@ -1,4 +1,4 @@
-//! Scenes from above, before anything happens in them.
+//! Scenes from above, before an episode.
 
 use anyhow::Result;
 use plotters::prelude::*;
@@ -9,7 +9,7 @@ use super::{
     top_view::{View, draw_metre_grid, draw_scene},
 };
 
-/// When what moves is shown, s.
+/// Time at which moving obstacles are drawn, s.
 const TIME_S: f32 = 1.5;
 /// Width of one scene, points.
 const CELL: f64 = 250.0;

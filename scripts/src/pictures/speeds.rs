@@ -1,4 +1,4 @@
-//! How fast the robot was.
+//! Histograms of speed.
 
 use anyhow::Result;
 use plotters::prelude::*;
@@ -7,7 +7,7 @@ use super::{FAINT, INK, Image, SERIES, draw_axes, draw_title, left, round_up};
 
 /// Horizontal speeds while on the way to the goal, one per reached episode, m/s.
 pub struct Speeds {
-    /// Name of the evaluation; not shown when it stands alone.
+    /// Name of the evaluation; not shown if it is the only one.
     pub name: String,
     /// Mean over an episode.
     pub mean_mps: Vec<f32>,

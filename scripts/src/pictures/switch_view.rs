@@ -1,4 +1,4 @@
-//! What the switch decided: where recovery acted, the value over time, the twist that was searched.
+//! Decisions of the switch: where the recovery policy acted, the value over time, the twist that the search found.
 
 use anyhow::Result;
 use controller::Mode;
@@ -9,7 +9,7 @@ use sim::eval::TraceStep;
 
 use super::{Area, Chart, FAINT, GRID, INK, RECOVERY, Scale, left, right, top_view::to_chart};
 
-/// A searched twist is shown as the way it would take in this time, s.
+/// A twist is drawn as the arc that the robot would follow in this time, s.
 const TWIST_S: f32 = 0.8;
 
 /// A band under the path where the recovery policy acted, `width` points wide.
@@ -32,7 +32,7 @@ pub fn draw_recovery(
     Ok(())
 }
 
-/// The arc that the searched twist would take from here, with a head.
+/// The arc that the robot would follow from here at the twist of the search, as an arrow.
 pub fn draw_twist(chart: &mut Chart<'_, '_>, scale: Scale, now: &TraceStep) -> Result<()> {
     let Some(twist) = now.twist else {
         return Ok(());
@@ -52,7 +52,7 @@ pub fn draw_twist(chart: &mut Chart<'_, '_>, scale: Scale, now: &TraceStep) -> R
     Ok(())
 }
 
-/// The way at a constant twist in the base frame.
+/// Positions along an arc at a constant twist in the base frame.
 fn arc(from: Point2<f32>, yaw_rad: f32, twist: Twist, seconds: f32) -> Vec<Point2<f32>> {
     const STEPS: usize = 16;
     let step_s = seconds / STEPS as f32;

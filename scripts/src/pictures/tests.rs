@@ -14,7 +14,7 @@ use sim::{
     scene::{Obstacle, TestScene, TestbedConfig},
 };
 
-use super::{top_view::encounter, *};
+use super::{top_view::closest_step, *};
 
 /// The policy steps in which the invented robots recover.
 fn recovers(step: usize) -> bool {
@@ -247,7 +247,7 @@ fn who_walks_is_shown_where_the_robot_met_him() {
     let mut walker = Obstacle::cylinder(met.position_world.x, met.position_world.y, 0.3, 1.7);
     walker.velocity_world.y = -1.5;
     walker.position_world.y += 1.5 * met.time_s;
-    let step = encounter(&walker, &record.trace).unwrap();
+    let step = closest_step(&walker, &record.trace).unwrap();
     assert_eq!(step.time_s, met.time_s);
     record.scene.obstacles = vec![walker];
     let image = top_view("Somebody crosses", &record, 0.65).unwrap();

@@ -35,7 +35,7 @@ impl Default for View {
 }
 
 impl View {
-    /// The test's ground, larger where paths leave it.
+    /// The area of the test, enlarged to hold all paths.
     pub fn around<'a>(records: impl IntoIterator<Item = &'a EpisodeRecord>) -> Self {
         let mut view = Self::default();
         for record in records {
@@ -47,7 +47,7 @@ impl View {
         view
     }
 
-    /// Makes the view larger where a scene is; what moves may leave it.
+    /// Enlarges the view to hold a scene; moving obstacles may leave it.
     pub fn include_scene(&mut self, scene: &TestScene) {
         self.include(scene.goal.position_world, 0.8);
         let standing = (scene.obstacles.iter()).filter(|o| o.velocity_world == Vector3::zeros());
@@ -66,7 +66,7 @@ impl View {
         self.x_m[1] - self.x_m[0]
     }
 
-    /// How far it is from a point inside to the edge in some direction, m.
+    /// Distance from a point inside to the edge in a direction, m.
     pub fn distance_to_edge_m(&self, from: Point2<f32>, direction: Vector2<f32>) -> f32 {
         let along = |from: f32, [low, high]: [f64; 2], step: f32| match step {
             step if step > 0.0 => (high as f32 - from) / step,
@@ -162,7 +162,7 @@ pub fn contact_sheet(
     })
 }
 
-/// What happened, in a few words.
+/// How the episode ended, in a few words.
 pub fn caption_of(record: &EpisodeRecord) -> String {
     let index = record.scene.index;
     match (&record.outcome, &record.collision) {
@@ -198,8 +198,8 @@ pub fn draw_metre_grid(chart: &mut Chart<'_, '_>, scale: Scale, view: View) -> R
     Ok(())
 }
 
-/// A whole episode: scene, path, and a cross where it collided. What walks is where it was nearest to the robot, which
-/// then was where the path has a dot.
+/// A whole episode: scene, path, and a cross at the collision. A moving obstacle is drawn where it was nearest to the robot;
+/// a dot on the path marks the robot at that time.
 fn draw_episode(
     chart: &mut Chart<'_, '_>,
     scale: Scale,
@@ -207,12 +207,12 @@ fn draw_episode(
     [reach_m, top_mps, width]: [f64; 3],
 ) -> Result<()> {
     let trace = &record.trace;
-    let met_s = |obstacle: &Obstacle| encounter(obstacle, trace).map_or(0.0, |step| step.time_s);
+    let met_s = |obstacle: &Obstacle| closest_step(obstacle, trace).map_or(0.0, |step| step.time_s);
     draw_scene(chart, scale, &record.scene, met_s, reach_m)?;
     draw_recovery(chart, scale, trace, 2.6 * width)?;
     draw_path(chart, scale, trace, top_mps, width)?;
     let walking = (record.scene.obstacles.iter()).filter(|o| o.velocity_world != Vector3::zeros());
-    for step in walking.filter_map(|obstacle| encounter(obstacle, trace)) {
+    for step in walking.filter_map(|obstacle| closest_step(obstacle, trace)) {
         let at = to_chart(step.position_world.xy());
         chart.draw_series([Circle::new(at, scale.px(width), COLLISION.filled())])?;
     }
@@ -223,7 +223,10 @@ fn draw_episode(
 }
 
 /// The step at which the robot was nearest to an obstacle; none without a trace.
-pub(super) fn encounter<'a>(obstacle: &Obstacle, trace: &'a [TraceStep]) -> Option<&'a TraceStep> {
+pub(super) fn closest_step<'a>(
+    obstacle: &Obstacle,
+    trace: &'a [TraceStep],
+) -> Option<&'a TraceStep> {
     let distance_m = |step: &TraceStep| {
         let way = step.time_s * obstacle.velocity_world;
         obstacle.footprint_distance_m(&(step.position_world - way).xy())

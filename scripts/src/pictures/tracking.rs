@@ -9,7 +9,7 @@ use super::{COLLISION, FAINT, Image, SERIES, draw_axes, draw_title, round_up};
 /// Commanded and mean value of one axis of a case that did not fall.
 type Axis = fn(&CaseReport) -> Option<(f64, f64)>;
 
-/// Mean velocity over commanded velocity, one panel for v_x, v_y and w_z, one dot per case; on the line it is exact.
+/// Mean velocity over commanded velocity, one panel for v_x, v_y and w_z, one dot per case; the line is exact tracking.
 /// Cases with a fall are red.
 ///
 /// # Errors

@@ -37,7 +37,7 @@ pub const PAPER: [PaperResult; 7] = [
 ];
 
 /// Collision rate over mean speed, one dot per evaluation with its 95% interval; with `paper`, the paper's results as
-/// open rings. Good is to the right and low.
+/// open rings. Lower right is better.
 ///
 /// # Errors
 /// When plotters cannot draw.

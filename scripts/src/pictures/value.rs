@@ -1,4 +1,4 @@
-//! What the reach-avoid value says, and how far it can be trusted.
+//! The reach-avoid value: its reliability, and a map of it from above.
 
 use anyhow::Result;
 use nalgebra::{Point2, Point3, Vector3};
@@ -16,8 +16,8 @@ use super::{
     top_view::{draw_goal, draw_obstacle},
 };
 
-/// Predicted value against what happened, on held-out states: above the shares of what followed, below the mean value
-/// of the recorded courses.
+/// Predicted value against the outcome, on held-out states: above the fractions of the outcomes, below the mean value of the
+/// recorded trajectories.
 ///
 /// # Errors
 /// When plotters cannot draw.
@@ -52,8 +52,8 @@ fn draw_shares(panel: &Area<'_>, scale: Scale, report: &ValueReport) -> Result<(
     )?;
     for bin in report.calibration.iter().filter(|bin| bin.states > 0) {
         let (from, to) = (f64::from(bin.from), f64::from(bin.to));
-        let collision = 100.0 * bin.collision_share;
-        let short_of_goal = collision + 100.0 * bin.time_out_share;
+        let collision = 100.0 * bin.collision_fraction;
+        let short_of_goal = collision + 100.0 * bin.timeout_fraction;
         for (low, high, color) in [
             (0.0, collision, COLLISION),
             (collision, short_of_goal, TIME_OUT),
@@ -82,7 +82,7 @@ fn draw_means(panel: &Area<'_>, scale: Scale, report: &ValueReport) -> Result<()
     draw_axes(
         &mut chart,
         scale,
-        ["predicted value", "mean value of the courses"],
+        ["predicted value", "mean value of the trajectories"],
         [11, 11],
     )?;
     let all = report.states.max(1) as f64;
@@ -135,7 +135,7 @@ fn draw_key(panel: &Area<'_>, scale: Scale, x: i32, name: &str, color: RGBColor)
     Ok(())
 }
 
-/// A value to be shown from above.
+/// A value function, to be drawn from above.
 pub struct ValuePlane<'a> {
     /// The value.
     pub value: ReachAvoidValue,
@@ -156,7 +156,7 @@ const CELL_M: f64 = 0.05;
 const GOAL: [f32; 2] = [5.0, 0.0];
 const OBSTACLES: [[f32; 2]; 3] = [[1.5, 0.9], [2.2, -0.8], [3.6, 0.3]];
 
-/// The paper's figure 4: the value of a robot at every place, heading along x at 1, 2.5 and 4 m/s.
+/// Figure 4 of the paper: the value at every position, for a robot that moves along x at 1, 2.5 and 4 m/s.
 ///
 /// # Errors
 /// When plotters cannot draw.
@@ -239,7 +239,7 @@ impl ValuePlane<'_> {
         draw_goal(chart, scale, Point2::from(GOAL), 0.5)
     }
 
-    /// The value of a robot at a place, heading and moving along x.
+    /// The value of a robot at a position, heading and moving along x.
     fn at(&mut self, [x, y]: [f32; 2], speed_mps: f32, obstacles: &[Obstacle]) -> f32 {
         let height_m = self.robot.control.standing_height_m;
         let state = RobotState {

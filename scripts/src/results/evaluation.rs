@@ -10,7 +10,7 @@ use crate::{
     pictures::Speeds,
 };
 
-/// What `abs eval` left.
+/// The results of `abs eval`.
 pub struct StoredEvaluation {
     /// Name of the folder.
     pub name: String,
@@ -24,7 +24,7 @@ impl StoredEvaluation {
     /// Reads a folder.
     ///
     /// # Errors
-    /// One line for a file that is missing or of another kind.
+    /// One line if a file is missing or is not of this kind.
     pub fn read(folder: &Path) -> Result<Self> {
         let metrics = folder.join(METRICS);
         let text = fs::read_to_string(&metrics)
@@ -41,7 +41,7 @@ impl StoredEvaluation {
         })
     }
 
-    /// Name and report, as pictures want them.
+    /// Name and report, as the pictures take them.
     pub fn named(&self) -> (String, EvalReport) {
         (self.name.clone(), self.report.clone())
     }

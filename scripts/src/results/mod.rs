@@ -1,4 +1,5 @@
-//! What commands leave in their folders, read back; curves are written here too.
+//! Results of earlier commands, read back from their folders; curves are written here, too.
 
 pub mod evaluation;
 pub mod events;
+pub mod request;

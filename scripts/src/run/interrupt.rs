@@ -10,12 +10,12 @@ use anyhow::{Context, Result};
 /// Exit status of a program that was ended by Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
-/// Whether the user wants to stop.
+/// Set once the user asks to stop.
 #[derive(Clone, Debug)]
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Listens to Ctrl-C, SIGTERM and SIGHUP from now on. `message` is shown at the first of them.
+    /// Handles Ctrl-C, SIGTERM and SIGHUP. `message` is printed at the first of them.
     ///
     /// # Errors
     /// When the system refuses.
@@ -28,7 +28,7 @@ impl Interrupt {
             }
             eprintln!("\n{message}");
         })
-        .context("cannot listen to Ctrl-C")?;
+        .context("cannot handle Ctrl-C")?;
         Ok(Self(requested))
     }
 

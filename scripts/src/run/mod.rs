@@ -1,4 +1,4 @@
-//! What a long run needs: a folder of its own, progress on the terminal, an end by Ctrl-C.
+//! For long runs: the run folder, progress on the terminal, Ctrl-C.
 
 #[cfg_attr(
     not(any(feature = "train", test)),

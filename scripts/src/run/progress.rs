@@ -1,4 +1,4 @@
-//! How far a training is: a bar with details on a terminal, now and then a few lines elsewhere.
+//! Progress of a training: a bar with details on a terminal, else a few lines every ten seconds.
 
 use std::{
     fmt::Write as _,
@@ -25,7 +25,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Work of `total_steps` of some unit, of which `done_steps` are done.
+    /// Progress over `total_steps` of some unit, of which `done_steps` are done.
     pub fn new(unit: &'static str, total_steps: u64, done_steps: u64) -> Self {
         let bar = io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total_steps).with_position(done_steps);
@@ -91,7 +91,7 @@ fn headline(unit: &str, policy_steps: u64, total_steps: u64, steps_per_second: f
     )
 }
 
-/// Scalars grouped by what stands before the `/`, terms that are zero left out.
+/// Scalars grouped by the prefix before the `/`, without those that are zero.
 fn details(scalars: &[(String, f64)]) -> String {
     let mut text = String::new();
     let mut group = "";
@@ -142,7 +142,7 @@ pub fn short(value: f64) -> String {
 
 /// Hours, minutes and seconds.
 pub fn clock(seconds: f64) -> String {
-    // Some days are as good as an eternity.
+    // Longer times are not worth telling apart.
     let seconds = seconds.clamp(0.0, 1e6) as u64;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     if hours > 0 {

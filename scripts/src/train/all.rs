@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use learning::Processes;
 use policies::{Bundle, spec::role};
 
-use super::{BUNDLE, Callbacks, RunPath, Training, policy, value};
+use super::{Callbacks, Training, policy, value, whole_bundle};
 use crate::{
     config::{Config, Task},
     run::folder::RunFolder,
@@ -20,7 +20,7 @@ use crate::{
 
 /// Whether a folder holds the runs of `create`.
 pub fn is_run(path: &Path) -> bool {
-    RunFolder::open(path).is_err() && RunFolder::open(&path.join(Task::Agile.name())).is_ok()
+    RunFolder::open(path).is_err() && RunFolder::open(&path.join("agile")).is_ok()
 }
 
 /// Makes the folders of all runs, with their configurations.
@@ -39,7 +39,7 @@ pub fn create<'a>(path: &Path, configs: impl Iterator<Item = &'a Config>) -> Res
 
 /// Trains what is not done yet. Returns early when told to stop.
 pub fn train(processes: &Processes, path: &Path, callbacks: &mut Callbacks<'_>) -> Result<()> {
-    for task in BUNDLE {
+    for task in whole_bundle()? {
         let run = RunFolder::open(&path.join(task.name()))?;
         let config = run.config()?;
         let is_done = || match task {
@@ -50,16 +50,13 @@ pub fn train(processes: &Processes, path: &Path, callbacks: &mut Callbacks<'_>) 
             continue;
         }
         if task == Task::ReachAvoid && Bundle::load(&run.bundle()).is_err() {
-            let bundle_of = |task: Task| {
-                let run = RunFolder::open(&path.join(task.name()))?;
-                Ok::<_, anyhow::Error>(Bundle::load(&run.bundle())?)
-            };
-            let mut bundle = bundle_of(Task::Agile)?;
-            bundle.insert_from(role::RECOVERY, &bundle_of(Task::Recovery)?)?;
+            let bundle_of = |task: &str| Bundle::load(&path.join(task).join("bundle"));
+            let mut bundle = bundle_of("agile")?;
+            bundle.insert_from(role::RECOVERY, &bundle_of("recovery")?)?;
             bundle.save(&run.bundle())?;
         }
-        let old = RunPath::Old(run.path().to_owned());
-        let training = Training::new(config.clone(), old, processes.size())?;
+        let folder = run.path().to_owned();
+        let training = Training::resume(config.clone(), folder, processes.size())?;
         super::train(&training, processes, callbacks)?;
         if !is_done()? {
             callbacks.note("all of it:");

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use learning::{Processes, TrainError};
+use policies::settings::{self, Difference};
 use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
+use toml::Table;
 
 use super::Training;
 
@@ -113,29 +114,9 @@ fn first_difference(config: &str, first: &str) -> Option<String> {
     let (Ok(config), Ok(first)) = (config, first) else {
         return Some("an unreadable configuration".to_owned());
     };
-    difference_in("", &config, &first)
-}
-
-fn difference_in(prefix: &str, table: &Table, first: &Table) -> Option<String> {
-    let keys = table.keys().chain(first.keys());
-    keys.into_iter().find_map(|key| {
-        let path = format!("{prefix}{key}");
-        match (table.get(key), first.get(key)) {
-            (Some(Value::Table(table)), Some(Value::Table(first))) => {
-                difference_in(&format!("{path}."), table, first)
-            }
-            (here, there) if here == there => None,
-            (here, there) => {
-                let shown =
-                    |value: Option<&Value>| value.map_or("nothing".into(), Value::to_string);
-                Some(format!(
-                    "{path} = {} where rank 0 has {}",
-                    shown(here),
-                    shown(there)
-                ))
-            }
-        }
-    })
+    let Difference { key, values } = settings::first_difference(&config, &first)?;
+    let [here, there] = values;
+    Some(format!("{key} = {here} where rank 0 has {there}"))
 }
 
 #[cfg(test)]

@@ -9,14 +9,9 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use learning::{IterationReport, KnownInputs, Processes, Runner, TrainError, checkpoint};
-use policies::{
-    Bundle, Layout, PolicySpec,
-    observation::{ObservationTerm, terms},
-    spec::NetworkSpec,
-    training::VecEnv,
-};
+use policies::{Bundle, Layout, PolicySpec, spec::NetworkSpec, training::VecEnv};
 use robots::Robot;
-use sim::env::{EnvConfig, EnvError, Share, agile_shards, recovery_shards, task::Privileged};
+use sim::tasks::{Share, TaskEntry};
 
 use super::{
     Callbacks, Event, Origin, RunPath, Training,
@@ -179,7 +174,8 @@ fn open_run(training: &Training, path: &Path, processes: &Processes) -> Result<R
 
 /// The newest checkpoint of another run, and which inputs its networks know.
 fn known_inputs(from: &Path, config: &Config, robot: &Robot) -> Result<(PathBuf, KnownInputs)> {
-    let before = RunFolder::open(from)?.config()?;
+    let run = RunFolder::open(from)?;
+    let before = run.config()?;
     ensure!(
         before.task == config.task,
         "{} learned `{}`, must be a run of `{}`",
@@ -190,9 +186,13 @@ fn known_inputs(from: &Path, config: &Config, robot: &Robot) -> Result<(PathBuf,
     let checkpoint = newest_checkpoint(from)?
         .with_context(|| format!("{} has no checkpoint to begin from", from.display()))?;
     let before = before.at(checkpoint::policy_steps(&checkpoint)?)?;
-    let then = observed(&before, &Robot::load(&before.robot)?)?;
+    let then = policy_task(&before)?.layouts(&run.robot(&before)?, &before.env)?;
     let mut same = Vec::new();
-    for (index, layout) in observed(config, robot)?.iter().enumerate() {
+    for (index, layout) in policy_task(config)?
+        .layouts(robot, &config.env)?
+        .iter()
+        .enumerate()
+    {
         let there = then.get(index);
         let first: usize = then.iter().take(index).map(Layout::dim).sum();
         same.extend(there.map_or_else(
@@ -222,64 +222,27 @@ pub fn is_done(run: &Path, config: &Config) -> Result<bool> {
     Ok(done >= config.algorithm.total_policy_steps)
 }
 
-/// What a task that is learned by reinforcement brings.
-struct Reinforced {
-    /// What the actor observes.
-    terms: Vec<ObservationTerm>,
-    /// What critics observe besides.
-    privileged: Privileged,
-    shards: fn(&Arc<Robot>, &EnvConfig, u64, Share) -> Result<Shards, EnvError>,
-}
-
-/// Environments, those of one worker each.
-type Shards = Vec<Box<dyn VecEnv>>;
-
-impl Reinforced {
-    fn new(config: &Config, robot: &Robot) -> Result<Self> {
-        let rays = &config.env.rays;
-        Ok(match config.task {
-            Task::Agile => Self {
-                terms: terms::agile(rays),
-                privileged: Privileged::velocity_and_surroundings(robot),
-                shards: |robot, env, seed, share| Ok(boxed(agile_shards(robot, env, seed, share)?)),
-            },
-            Task::Recovery => Self {
-                terms: terms::recovery(),
-                privileged: Privileged::velocity(robot),
-                shards: |robot, env, seed, share| {
-                    Ok(boxed(recovery_shards(robot, env, seed, share)?))
-                },
-            },
-            Task::ReachAvoid | Task::Rays => {
-                bail!("`{}` is not learned by reinforcement", config.task.name())
-            }
-        })
+/// The row of the table of tasks.
+fn policy_task(config: &Config) -> Result<&'static TaskEntry> {
+    match config.task {
+        Task::Policy(task) => Ok(task),
+        other => bail!("`{}` is not learned by reinforcement", other.name()),
     }
 }
 
-fn boxed<E: VecEnv + 'static>(shards: Vec<E>) -> Shards {
-    let shards = shards.into_iter();
-    shards
-        .map(|shard| Box::new(shard) as Box<dyn VecEnv>)
-        .collect()
-}
-
-/// What the actor sees, and what critics see besides.
-fn observed(config: &Config, robot: &Robot) -> Result<Vec<Layout>> {
-    let task = Reinforced::new(config, robot)?;
-    let layout = Layout::new(&task.terms, &robot.into(), &config.env.rays)?;
-    let privileged = (config.env.privileged_critic).then_some(task.privileged.layout);
-    Ok(std::iter::once(layout).chain(privileged).collect())
-}
-
-fn environments(config: &Config, robot: &Arc<Robot>, processes: &Processes) -> Result<Shards> {
+/// The environments of the workers of this process.
+fn environments(
+    config: &Config,
+    robot: &Arc<Robot>,
+    processes: &Processes,
+) -> Result<Vec<Box<dyn VecEnv>>> {
     let threads = config.num_threads();
     let share = Share {
         workers: threads * processes.size(),
         own: threads * processes.rank()..threads * (processes.rank() + 1),
     };
-    let shards = Reinforced::new(config, robot)?.shards;
-    Ok(shards(robot, &config.env, config.seed, share)?)
+    let (physics, env, seed) = (&config.physics, &config.env, config.seed);
+    Ok(policy_task(config)?.shards(robot, physics, env, seed, share)?)
 }
 
 /// The runner of a configuration, before its first iteration.
@@ -296,7 +259,7 @@ pub fn runner(config: &Config, robot: &Arc<Robot>, processes: &Processes) -> Res
 struct Record<'a> {
     training: &'a Training,
     run: &'a RunFolder,
-    terms: Vec<ObservationTerm>,
+    task: &'static TaskEntry,
     origin: Origin,
     /// None in the other processes, which leave nothing.
     events: Option<EventWriter>,
@@ -312,7 +275,7 @@ impl<'a> Record<'a> {
         Ok(Self {
             training,
             run,
-            terms: Reinforced::new(config, &training.robot)?.terms,
+            task: policy_task(config)?,
             origin: Origin::new(config, config.to_toml()?),
             events: (processes.rank() == 0).then(events).transpose()?,
         })
@@ -353,16 +316,17 @@ impl<'a> Record<'a> {
             return Ok(());
         }
         let Training { config, robot, .. } = self.training;
-        let step_s = config.env.physics.policy_step_s();
+        let step_s = config.physics.policy_step_s();
         let noise = &config.env.noise;
         let mut bundle = Bundle::new(PolicySpec {
             illusion_margin_m: noise.illusion.then_some(noise.illusion_margin_m),
             ..PolicySpec::new(robot, &config.env.rays, step_s)
         });
+        bundle.robot_files = self.run.bundled_robot()?;
         let provenance = self.origin.provenance(runner.policy_steps());
-        let scale = robot.control.action_scale;
-        let role = config.task.name();
-        let spec = NetworkSpec::policy(role, self.terms.clone(), scale, provenance);
+        let (role, scale) = (self.task.role, robot.control.action_scale);
+        let terms = self.task.observations(&config.env.rays);
+        let spec = NetworkSpec::policy(role, terms, scale, provenance);
         bundle.insert(role, spec, runner.actor_layers())?;
         Ok(bundle.save(&self.run.bundle())?)
     }

@@ -21,8 +21,11 @@ pub fn open_run<T>(
 ) -> Result<(RunFolder, Bundle, T)> {
     match &training.run {
         RunPath::New(path) => {
-            let shipped = || repository::bundle(&training.robot.name);
-            let mut bundle = Bundle::load(&training.bundle.clone().unwrap_or_else(shipped))?;
+            let folder = match &training.bundle {
+                Some(folder) => folder.clone(),
+                None => repository::shipped_bundle(&training.robot.name)?,
+            };
+            let mut bundle = Bundle::load(&folder)?;
             let checked = check(&mut bundle)?;
             let run = RunFolder::create(path, &training.config)?;
             bundle.save(&run.bundle())?;

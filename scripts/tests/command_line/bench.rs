@@ -106,7 +106,7 @@ fn what_cannot_be_measured_is_refused() {
             "--robot",
             "go2",
             "--set",
-            "deploy.posture.crouch_position_rad=[0, 1]",
+            "deploy.stand_up.crouch_position_rad=[0, 1]",
         ],
         &["crouch_position_rad has 2 entries", "3 (one leg)"],
     );

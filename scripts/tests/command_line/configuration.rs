@@ -67,12 +67,15 @@ fn config_files_are_named_with_line_or_key() {
 fn files_of_former_keys_are_refused_with_the_new_names() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("old.toml");
-    fs::write(&path, "[env]\nlanes = 8\n").unwrap();
+    fs::write(&path, "[reach_avoid]\nmin_gain = 0.1\n").unwrap();
     let path = path.to_str().unwrap();
     for command in [&["config", "agile"][..], &["eval"]] {
         assert_refused(
             &[command, &["--config", path]].concat(),
-            &["old.toml", "`env.lanes` is gone"],
+            &[
+                "old.toml",
+                "`reach_avoid.min_gain` was renamed to `reach_avoid.min_improvement`", // words: allow
+            ],
         );
     }
 }

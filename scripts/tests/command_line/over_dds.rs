@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use controller::deploy::{CYCLE_NS, CycleRecord, FaultId, State};
+use controller::deploy::{CYCLE_NS, CycleRecord, Fault, State};
 use ros2::{Delivery, Network, OPERATOR_TOPIC, RUN_STATE_TOPIC, Ros, messages::Text};
 
 use self::own_network::in_own_network;
@@ -142,7 +142,7 @@ fn a_robot_that_is_killed_while_it_runs_is_damped_and_another_one_runs() {
         let heard = |cycle: &&CycleRecord| cycle.input.robot.received_ns == last_ns;
         let damped = cycles.iter().filter(heard).find(|cycle| is_damped(cycle));
         let damped = damped.unwrap();
-        assert!(damped.status.faults.contains(FaultId::StaleState));
+        assert!(damped.status.faults.contains(Fault::StaleState));
         let missed: u32 = cycles
             .iter()
             .filter(heard)

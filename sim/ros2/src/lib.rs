@@ -1,5 +1,19 @@
-//! A simulated robot behind the DDS topics of a Unitree Go2: motor commands in, state, laser scan or depth images, and
+//! A simulated robot behind the DDS topics of a Unitree Go2: motor commands in; state, laser scans or depth images, and
 //! odometry out.
+//!
+//! ```
+//! use robots::Robot;
+//! use ros2::Ros2Config;
+//! use sim::engine::PhysicsConfig;
+//! use sim_ros2::Ros2Robot;
+//!
+//! let config = Ros2Config { domain: 97, interface: "lo".to_owned(), ..Ros2Config::default() };
+//! let mut robot = Ros2Robot::new(&Robot::load("go1")?, &PhysicsConfig::default(), &config, 0.0)?;
+//! // A program that keeps time does this every `STEP_S`.
+//! robot.step();
+//! assert_eq!(robot.commands(), (0, 0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod camera;
 
@@ -41,29 +55,29 @@ const ODOMETRY_STEPS: u64 = 5;
 const BEAMS: usize = 720;
 /// Beams that are cast together.
 const FAN: usize = 60;
-/// Farthest that the laser sees, m.
+/// Range of the laser, m.
 const LASER_RANGE_M: f32 = 20.0;
 /// Gains with which the sport mode holds the standing pose.
 const SPORT_STIFFNESS: f32 = 60.0;
 const SPORT_DAMPING: f32 = 3.0;
-/// Damping of motors that nobody commands, N·m·s/rad.
+/// Damping of motors without a command, N·m·s/rad.
 const IDLE_DAMPING: f32 = 1.0;
 
-/// Why there is no simulated robot.
+/// Why the robot cannot be simulated.
 #[derive(Debug, thiserror::Error)]
 pub enum Ros2RobotError {
-    /// The engine.
+    /// The engine refuses robot or scene.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The robot does not have the vendor's legs.
+    /// The robot has other legs than the vendor's.
     #[error(transparent)]
     Motors(#[from] MotorMapError),
-    /// The network.
+    /// The network cannot be joined.
     #[error(transparent)]
     Network(#[from] NetworkError),
 }
 
-/// The robot and its topics. The caller keeps the time: one [`step`](Self::step) each [`STEP_S`].
+/// The robot and its topics. The caller keeps time: one [`step`](Self::step) every [`STEP_S`].
 pub struct Ros2Robot {
     simulated: MotorRobot,
     robot: Robot,
@@ -76,10 +90,10 @@ pub struct Ros2Robot {
     /// The sport mode owns the joints, until it is asked to release them.
     owned: bool,
     targets: Vec<MotorTarget>,
-    /// Share of messages that is lost on the way, both ways.
+    /// Fraction of messages that are lost, both ways.
     loss: f32,
     stream: Stream,
-    /// What the program that controls the robot says that it does.
+    /// The state that the controlling program publishes.
     run_state: String,
     commands_taken: u64,
     commands_refused: u64,
@@ -89,7 +103,7 @@ pub struct Ros2Robot {
 struct Topics {
     states: Publisher<LowState>,
     scans: Publisher<LaserScan>,
-    /// Where the rays come from images.
+    /// For rays from depth images.
     camera: Option<CameraTopics>,
     odometry: Publisher<Odometry>,
     responses: Publisher<Response>,
@@ -104,7 +118,7 @@ impl Ros2Robot {
     /// A robot that stands on empty ground, its joints owned by the sport mode.
     ///
     /// # Errors
-    /// When the robot or the network does not do.
+    /// When the robot or the network cannot be used.
     pub fn new(
         robot: &Robot,
         physics: &PhysicsConfig,
@@ -169,7 +183,7 @@ impl Ros2Robot {
     /// Puts the robot into another scene, standing, its joints owned by the sport mode again.
     ///
     /// # Errors
-    /// When the engine does not know an obstacle.
+    /// When the engine refuses an obstacle.
     pub fn reset(&mut self, start: &EpisodeStart) -> Result<(), Ros2RobotError> {
         self.place(start)?;
         self.owned = true;
@@ -178,17 +192,17 @@ impl Ros2Robot {
         Ok(())
     }
 
-    /// Puts the robot into another scene, standing; who owns its joints stays as it is.
+    /// Puts the robot into another scene, standing; the owner of its joints does not change.
     ///
     /// # Errors
-    /// When the engine does not know an obstacle.
+    /// When the engine refuses an obstacle.
     pub fn place(&mut self, start: &EpisodeStart) -> Result<(), Ros2RobotError> {
         self.simulated.reset(start)?;
         self.obstacles.clone_from(&start.obstacles);
         Ok(())
     }
 
-    /// Takes what has come, advances the robot by [`STEP_S`], and publishes what is due.
+    /// Handles what has arrived, advances the robot by [`STEP_S`], and publishes what is due.
     pub fn step(&mut self) {
         self.take();
         self.simulated.step(&self.targets);
@@ -222,12 +236,12 @@ impl Ros2Robot {
         &self.simulated
     }
 
-    /// What the program that controls the robot says that it does; empty before it has said anything.
+    /// The state that the controlling program publishes; empty before the first message.
     pub fn run_state(&self) -> &str {
         &self.run_state
     }
 
-    /// Commands that were followed, and those with a wrong checksum, which were not.
+    /// Number of commands that were executed, and of those refused for a wrong checksum.
     pub fn commands(&self) -> (u64, u64) {
         (self.commands_taken, self.commands_refused)
     }
@@ -383,7 +397,7 @@ impl Ros2Robot {
     }
 }
 
-/// What a motor makes of its command; the vendor's values for "do not control" mean what they say.
+/// The target of a motor; the vendor's values for "no control" switch the term off.
 fn motor_target(command: &MotorCmd) -> MotorTarget {
     if command.mode != MotorCmd::ENABLED {
         return MotorTarget {

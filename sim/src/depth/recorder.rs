@@ -199,6 +199,11 @@ impl Plan for Recording<'_> {
         }
     }
 
+    /// Summed up, as in the recordings that the shipped networks learned from.
+    fn time_s(&self, steps: usize, policy_step_s: f32) -> f32 {
+        (0..steps).fold(0.0, |time_s, _| time_s + policy_step_s)
+    }
+
     fn next(&self, episode: &mut SceneEpisode, step: &Step<'_>) -> Next {
         let DepthRecorder {
             robot,
@@ -218,8 +223,7 @@ impl Plan for Recording<'_> {
         }
         let place = step.physics.position_world.xy();
         let is_reached = (place - episode.goal.position_world).norm() < REACHED_M;
-        // A step before the time is up.
-        if is_reached || step.steps + 1 >= (EPISODE_S / step_s).round() as usize {
+        if is_reached || step.time_s > EPISODE_S - step_s {
             let seed = episode.draw_goal(place, config);
             return Next::Goal(episode.goal, seed);
         }

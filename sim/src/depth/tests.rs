@@ -47,10 +47,10 @@ fn a_recording_depends_on_seed_split_and_scene_alone() {
     assert!(whole.len() > 12, "{} images", whole.len());
     let other = recorder.record(Split::Train, 0..6).unwrap();
     assert_ne!(whole.distance_m, other.distance_m);
-    let spoiled = (0..whole.len())
+    let corrupted = (0..whole.len())
         .filter(|sample| whole.realism[*sample] != 0)
         .count();
-    assert!(spoiled > 0 && spoiled < whole.len());
+    assert!(corrupted > 0 && corrupted < whole.len());
 
     // Kinds kept for the test are in every second scene of the test, and nowhere else.
     let is_held_out = |code: u8| ObjectKind::HELD_OUT.iter().any(|kind| kind.code() == code);

@@ -21,7 +21,8 @@ pub use motor_robot::MotorRobot;
 pub(crate) use rapier::cast_ray;
 pub use rapier::{MotorTarget, RapierEngine};
 pub use start::{Dynamics, EpisodeStart};
-pub use state::{CONTACT_FORCE_N, CollidingBody, PhysicsState};
+pub(crate) use state::CONTACT_FORCE_N;
+pub use state::PhysicsState;
 pub use torque_noise::torque_noise;
 
 /// Physics of a fixed number of independent robots, stepped together on the calling thread.
@@ -56,7 +57,7 @@ pub trait Engine: Send {
 type Build = fn(&Robot, &PhysicsConfig, usize, usize) -> Result<Box<dyn Engine>, EngineError>;
 
 /// A row of the table of engines.
-struct Entry {
+struct EngineEntry {
     name: &'static str,
     build: Build,
     robots_together: usize,
@@ -74,9 +75,9 @@ macro_rules! engines {
             /// All engines.
             pub const ALL: &[Self] = &[$(Self::$kind,)*];
 
-            const fn entry(self) -> Entry {
+            const fn entry(self) -> EngineEntry {
                 match self {
-                    $(Self::$kind => Entry { name: $name, build: $build, robots_together: $robots },)*
+                    $(Self::$kind => EngineEntry { name: $name, build: $build, robots_together: $robots },)*
                 }
             }
         }
@@ -93,7 +94,7 @@ engines! {
 
 impl EngineKind {
     /// How many robots an engine steps together with profit, where no robot waits for another.
-    pub fn robots_together(self) -> usize {
+    pub(crate) fn robots_together(self) -> usize {
         self.entry().robots_together
     }
 }

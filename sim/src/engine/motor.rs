@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MotorConfig {
-    /// Share of the velocity limit up to which the whole effort limit is available; from there it falls linearly to
+    /// Fraction of the velocity limit up to which the whole effort limit is available; from there it falls linearly to
     /// zero at the velocity limit. 1 switches the torque-speed curve off (the paper's setting).
     pub full_effort_until: f32,
 }
@@ -28,7 +28,7 @@ impl MotorConfig {
     /// Least and greatest torque that a motor has at `velocity_radps`, N·m. Speed costs torque only in the direction of
     /// motion: a motor brakes with its whole effort.
     #[inline(always)]
-    pub fn torque_bounds_nm(
+    pub(crate) fn torque_bounds_nm(
         &self,
         effort_limit_nm: f32,
         velocity_limit_radps: f32,
@@ -38,12 +38,12 @@ impl MotorConfig {
             return (-effort_limit_nm, effort_limit_nm);
         }
         let falling_range_radps = (1.0 - self.full_effort_until) * velocity_limit_radps;
-        let share = |speed_radps: f32| {
+        let fraction = |speed_radps: f32| {
             ((velocity_limit_radps - speed_radps) / falling_range_radps).clamp(0.0, 1.0)
         };
         (
-            -effort_limit_nm * share(-velocity_radps),
-            effort_limit_nm * share(velocity_radps),
+            -effort_limit_nm * fraction(-velocity_radps),
+            effort_limit_nm * fraction(velocity_radps),
         )
     }
 }

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn held_in_its_pose_it_stands_and_feels_gravity() {
+    fn held_in_its_pose_it_stands_and_measures_gravity() {
         let robot = Robot::load("go1").unwrap();
         let mut simulated = MotorRobot::new(&robot, &config()).unwrap();
         let targets = hold(&robot, 60.0, 2.0);
@@ -110,8 +110,11 @@ mod tests {
         let up_n: f32 = physics.foot_force_world.iter().map(|force| force.z).sum();
         let weight_n = 9.81 * robot.mass_kg();
         assert!((up_n / weight_n - 1.0).abs() < 0.05, "{up_n} of {weight_n}");
-        let felt = simulated.accelerometer_mps2();
-        assert!((felt.norm() - 9.81).abs() < 0.3 && felt.z > 9.0, "{felt}");
+        let measured = simulated.accelerometer_mps2();
+        assert!(
+            (measured.norm() - 9.81).abs() < 0.3 && measured.z > 9.0,
+            "{measured}"
+        );
     }
 
     #[test]

@@ -4,22 +4,22 @@ use nalgebra::{Point3, UnitQuaternion, Vector3};
 use robots::{ContactClass, FootVec, JointVec, Robot, RobotState};
 
 /// Force above which a body touches something, and a foot sensor reports contact, N.
-pub const CONTACT_FORCE_N: f32 = 1.0;
+pub(crate) const CONTACT_FORCE_N: f32 = 1.0;
 /// Excess of a foot's horizontal force over twice its vertical force above which it is pushed sideways, N.
 const FOOT_HORIZONTAL_EXCESS_N: f32 = 10.0;
 
 /// A body that takes part in a collision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CollidingBody {
+pub(crate) struct CollidingBody {
     /// Its class.
-    pub class: ContactClass,
+    pub(crate) class: ContactClass,
     /// Index of the leg of a thigh or calf.
-    pub leg: Option<usize>,
+    pub(crate) leg: Option<usize>,
 }
 
 impl CollidingBody {
     /// Name of the body, e.g. `base`, `FL thigh`.
-    pub fn name(&self, robot: &Robot) -> String {
+    pub(crate) fn name(&self, robot: &Robot) -> String {
         let class = match self.class {
             ContactClass::Base => "base",
             ContactClass::Thigh => "thigh",
@@ -100,24 +100,24 @@ impl PhysicsState {
     }
 
     /// Whether the base touches something.
-    pub fn base_touches(&self) -> bool {
+    pub(crate) fn base_touches(&self) -> bool {
         self.base_force_n > CONTACT_FORCE_N
     }
 
     /// Whether a foot is pushed sideways.
-    pub fn foot_is_pushed(&self) -> bool {
+    pub(crate) fn foot_is_pushed(&self) -> bool {
         self.foot_horizontal_excess_n > FOOT_HORIZONTAL_EXCESS_N
     }
 
     /// Whether any foot touches something after the last physics step.
-    pub fn any_foot_touches(&self) -> bool {
+    pub(crate) fn any_foot_touches(&self) -> bool {
         let mut forces = self.foot_force_world.iter();
         forces.any(|force| force.norm() > CONTACT_FORCE_N)
     }
 
     /// The first body in a collision: any contact on base, thigh or calf, or a sideways push on a foot (docs/method.md,
     /// Evaluation).
-    pub fn collision(&self) -> Option<CollidingBody> {
+    pub(crate) fn collision(&self) -> Option<CollidingBody> {
         let body = |class, leg| Some(CollidingBody { class, leg });
         if self.base_touches() {
             return body(ContactClass::Base, None);

@@ -8,7 +8,7 @@
 mod link;
 mod runner;
 
-use controller::{Controller, Fault};
+use controller::{Controller, FallbackReason};
 use policies::{Goal, Twist};
 
 pub use link::SimLink;
@@ -38,6 +38,11 @@ pub trait Plan: Sync {
     /// The twist that the recovery policy is to follow in the next policy step.
     fn command(&self, _episode: &Self::Episode) -> Option<Twist> {
         None
+    }
+
+    /// Time after so many policy steps of this length, s.
+    fn time_s(&self, steps: usize, policy_step_s: f32) -> f32 {
+        steps as f32 * policy_step_s
     }
 
     /// How the episode goes on after a policy step.
@@ -121,6 +126,6 @@ pub enum EpisodeError {
         /// Time in the episode, s.
         time_s: f32,
         /// What the controller said.
-        fault: Fault,
+        fault: FallbackReason,
     },
 }

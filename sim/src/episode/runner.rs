@@ -188,7 +188,7 @@ impl<'a, P: Plan, O: Observer<P>> Slots<'a, P, O> {
         let step = Step {
             physics: &self.physics,
             steps: *steps,
-            time_s: *steps as f32 * self.runner.physics.policy_step_s(),
+            time_s: (self.plan).time_s(*steps, self.runner.physics.policy_step_s()),
             failed,
             collided: !failed && self.physics.collision().is_some(),
         };
@@ -242,7 +242,7 @@ impl<E, O> Running<E, O> {
         } = &mut self.slot;
         controller.set_command(plan.command(&self.episode));
         let Ok(()) = controller.cycle(link, input);
-        if let Some(fault) = controller.fault() {
+        if let Some(fault) = controller.fallback_reason() {
             return Err(EpisodeError::Fault {
                 episode: self.number,
                 time_s: link.time_s(),

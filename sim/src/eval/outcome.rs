@@ -17,7 +17,7 @@ pub enum Outcome {
     /// A body touched what it must not touch, or the robot fell.
     Collision,
     /// Neither.
-    #[serde(rename = "time-out")]
+    #[serde(rename = "time-out")] // As in the files so far; words: allow.
     Timeout,
 }
 

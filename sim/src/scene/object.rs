@@ -62,7 +62,7 @@ impl ObjectKind {
         Self::Box,
     ];
     /// Those that are kept for the test.
-    pub const HELD_OUT: [Self; 4] = [Self::Table, Self::Bench, Self::Bin, Self::Ball];
+    pub(crate) const HELD_OUT: [Self; 4] = [Self::Table, Self::Bench, Self::Bin, Self::Ball];
 
     /// All kinds, in the order of their [`code`](Self::code).
     pub fn all() -> impl Iterator<Item = Self> {

@@ -58,7 +58,7 @@ impl Obstacle {
 
     /// A cylinder or a box that reaches farther by `margin_m` to all sides, but no higher; other shapes stay as they are.
     #[must_use]
-    pub fn thicker(mut self, margin_m: f32) -> Self {
+    pub(crate) fn thicker(mut self, margin_m: f32) -> Self {
         match &mut self.shape {
             ObstacleShape::Cylinder { radius_m, .. } => *radius_m += margin_m,
             ObstacleShape::Box { half_extents_m } => {
@@ -76,7 +76,7 @@ impl Obstacle {
     }
 
     /// [`footprint_distance_m`](Self::footprint_distance_m) when it is least, from the start of the episode on.
-    pub fn nearest_footprint_distance_m(&self, point: &Point2<f32>) -> f32 {
+    pub(crate) fn nearest_footprint_distance_m(&self, point: &Point2<f32>) -> f32 {
         let velocity = self.velocity_world.xy();
         let offset = point - self.position_world.xy();
         // When its centre is nearest.
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_walks_past_is_nearest_on_its_way_but_not_before() {
+    fn a_moving_obstacle_is_nearest_on_its_way_but_not_before() {
         let mut cylinder = Obstacle::cylinder(0.0, -2.0, 0.4, 1.0);
         cylinder.velocity_world.y = 0.5;
         let nearest = |x, y| cylinder.nearest_footprint_distance_m(&Point2::new(x, y));

@@ -86,7 +86,7 @@ impl RealismConfig {
     }
 
     /// How far off the camera is mounted, to be drawn once for a robot.
-    pub fn draw_mounting(&self, stream: &mut Stream) -> Isometry3<f32> {
+    pub(crate) fn draw_mounting(&self, stream: &mut Stream) -> Isometry3<f32> {
         let mut off = |half: f32| Vector3::from_fn(|_, _| uniform([-half, half], stream));
         let translation = Translation3::from(off(self.mounting_m));
         let turn = off(self.mounting_rad);
@@ -97,7 +97,7 @@ impl RealismConfig {
     }
 
     /// Corrupts an image [rows, columns] of depths, m.
-    pub fn corrupt(&self, depth_m: &mut [f32], columns: usize, stream: &mut Stream) {
+    pub(crate) fn corrupt(&self, depth_m: &mut [f32], columns: usize, stream: &mut Stream) {
         if self.edge_dropout > 0.0 {
             self.drop_edges(depth_m, columns, stream);
         }

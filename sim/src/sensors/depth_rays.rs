@@ -41,7 +41,7 @@ impl Default for CameraConfig {
 
 /// A camera and a network that predicts the rays from its images. Between two images the rays stay as they were.
 #[derive(Clone, Debug)]
-pub struct DepthRays {
+pub(crate) struct DepthRays {
     camera: DepthCamera,
     predictor: RayPredictor,
     config: CameraConfig,
@@ -60,7 +60,7 @@ impl DepthRays {
     ///
     /// # Errors
     /// When the camera has no projection.
-    pub fn new(
+    pub(crate) fn new(
         camera: &Camera,
         network: RayNetwork,
         config: &CameraConfig,
@@ -80,7 +80,7 @@ impl DepthRays {
     }
 
     /// Starts an episode; `seed` is that of the camera's errors.
-    pub fn reset(&mut self, seed: u64) {
+    pub(crate) fn reset(&mut self, seed: u64) {
         // The illusion has the first stream of the seed.
         self.stream = stream(seed, 1);
         self.mounting = self.config.realism.draw_mounting(&mut self.stream);
@@ -91,7 +91,7 @@ impl DepthRays {
 
     /// The rays `time_s` after the start of the episode; takes an image if it is due. An image without a prediction changes
     /// nothing.
-    pub fn observe(
+    pub(crate) fn observe(
         &mut self,
         physics: &PhysicsState,
         obstacles: &[Obstacle],

@@ -8,5 +8,6 @@ mod ray_caster;
 
 pub use camera_errors::{RealismConfig, RealismConfigError};
 pub use depth_camera::DepthCamera;
-pub use depth_rays::{CameraConfig, DepthRays};
+pub use depth_rays::CameraConfig;
+pub(crate) use depth_rays::DepthRays;
 pub use ray_caster::RayCaster;

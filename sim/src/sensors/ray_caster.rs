@@ -49,7 +49,7 @@ impl RayCaster {
 
     /// Among cylinders and boxes that are thicker than the rays see by `margin_m`, so that policies learn to keep that distance.
     #[must_use]
-    pub fn with_collision_margin(self, margin_m: f32) -> Self {
+    pub(crate) fn with_collision_margin(self, margin_m: f32) -> Self {
         Self {
             collision_margin_m: margin_m,
             ..self

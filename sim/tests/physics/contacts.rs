@@ -144,7 +144,7 @@ pub fn friction_stays_in_its_cone(make: Make) {
     }
 }
 
-pub fn a_base_on_the_ground_is_felt(make: Make) {
+pub fn a_base_on_the_ground_has_contact(make: Make) {
     let robot = go1();
     let mut start = EpisodeStart::standing(&robot);
     // On its back, legs in the air.
@@ -171,7 +171,7 @@ pub fn a_base_on_the_ground_is_felt(make: Make) {
 }
 
 /// A bar against a thigh, at the height of the thigh, from the left.
-pub fn a_thigh_against_a_bar_is_felt(make: Make) {
+pub fn a_thigh_against_a_bar_has_contact(make: Make) {
     let robot = go1();
     let mut start = EpisodeStart::standing(&robot);
     let calm = standing(make, &robot, &start);
@@ -199,7 +199,7 @@ pub fn a_thigh_against_a_bar_is_felt(make: Make) {
     assert!(single.state.position_world.y < calm.state.position_world.y - 0.005);
 }
 
-/// Running into a cylinder is felt by some leg or the trunk, and the robot does not get through.
+/// A robot that runs into a cylinder touches it with some leg or the trunk, and does not get through.
 pub fn a_cylinder_stops_the_robot(make: Make) {
     let robot = go1();
     let mut start = EpisodeStart::standing(&robot);
@@ -220,7 +220,7 @@ pub fn a_cylinder_stops_the_robot(make: Make) {
             "the base centre is {to_axis_m} m from the axis"
         );
     }
-    assert!(touched_n > 20.0, "felt {touched_n} N");
+    assert!(touched_n > 20.0, "touched with {touched_n} N");
 }
 
 /// A moving cylinder pushes a standing robot along.
@@ -240,7 +240,7 @@ pub fn a_moving_cylinder_pushes(make: Make) {
     );
 }
 
-/// Robots thrown about among obstacles, with targets all over the joints' range.
+/// Robots in fast motion among obstacles, with targets all over the joints' range.
 pub fn tumbling_robots_stay_sound(make: Make) {
     let robot = go1();
     let library = TerrainLibrary::new(&TerrainConfig::default(), 10, 2);

@@ -19,7 +19,7 @@ struct Errors {
     velocity_rms_mps: f32,
     path_m: f32,
     drift_m: f32,
-    wrong_contact_share: f32,
+    wrong_contact_fraction: f32,
 }
 
 /// Eight seconds with the shipped agile policy on the estimate, the goal always six metres ahead.
@@ -56,7 +56,7 @@ fn run(foot_sensors: bool, seed: u64) -> Errors {
         velocity_rms_mps: 0.0,
         path_m: 0.0,
         drift_m: 0.0,
-        wrong_contact_share: 0.0,
+        wrong_contact_fraction: 0.0,
     };
     let (mut squares, mut moving, mut contacts) = (0.0, 0, 0);
     let mut target_rad = JointVec::new();
@@ -88,12 +88,13 @@ fn run(foot_sensors: bool, seed: u64) -> Errors {
         }
         for (estimated, force) in estimate.foot_contact.iter().zip(&truth.foot_force_world) {
             contacts += 1;
-            errors.wrong_contact_share += f32::from(u8::from(*estimated != (force.norm() > 1.0)));
+            errors.wrong_contact_fraction +=
+                f32::from(u8::from(*estimated != (force.norm() > 1.0)));
         }
     }
     errors.mean_speed_mps /= moving as f32;
     errors.velocity_rms_mps = (squares / moving as f32).sqrt();
-    errors.wrong_contact_share /= contacts as f32;
+    errors.wrong_contact_fraction /= contacts as f32;
     errors.drift_m = (estimate.position_world.xy() - truth.position_world.xy()).norm();
     println!("foot sensors {foot_sensors}: {errors:?}");
     errors

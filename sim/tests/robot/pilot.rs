@@ -49,7 +49,7 @@ impl Rig {
         let mut engine = RapierEngine::new(&robot, &physics, 1).expect("rapier");
         let obstacles = vec![Obstacle::cylinder(2.2, 0.9, 0.4, 1.0)];
         let mut start = EpisodeStart::standing(&robot);
-        let crouch = config.posture.crouch_position_rad.iter().copied();
+        let crouch = config.stand_up.crouch_position_rad.iter().copied();
         start.joint_position_rad = crouch.cycle().take(12).collect();
         start.position_world.z = robot.height_over_feet_m(&start.joint_position_rad);
         start.obstacles.clone_from(&obstacles);

@@ -1,4 +1,4 @@
-//! Threads of the DDS library that panic, which ends the thread and nothing else.
+//! Panics of threads of the DDS library, which end the thread and nothing else.
 
 use std::{
     sync::{
@@ -11,7 +11,7 @@ use std::{
 static DDS_PANICS: AtomicU64 = AtomicU64::new(0);
 static DDS_PANICS_SEEN: AtomicU64 = AtomicU64::new(0);
 
-/// Counts these panics from now on.
+/// Installs a panic hook that counts them.
 pub fn watch_dds_threads() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -18,18 +18,18 @@ use crate::{
     log::Recorder,
     messages::{LowCmd, LowState, Message, Odometry, PoseStamped, Text},
     network::{POLL, Ros},
-    publish::{Publishers, Watch, base_pose},
+    publish::{Publishers, StatusPublisher, base_pose},
     sensors::{OPERATOR_TOPIC, Sensors, Sinks, Subscriptions, ray_topics},
 };
 
-/// Without a state for this long the user is told, ns.
+/// Without a state for this long a notice is given, ns.
 const SILENT_NS: u64 = 3_000_000_000;
 /// Time between two publications of the status, ns.
 const STATUS_PERIOD_NS: u64 = 40_000_000;
 
 pub struct IoThread {
     pub sensors: Sensors,
-    pub watch: Watch,
+    pub publisher: StatusPublisher,
     pub odometry: Input<OdometrySample>,
     pub goal: Input<GoalSample>,
     pub operator: Arc<Operator>,
@@ -106,7 +106,7 @@ impl IoThread {
             self.notices.tell(now_ns);
             let status = self.status.output_buffer();
             let _ = self.statuses.try_send(status.clone());
-            self.watch.publish(
+            self.publisher.publish(
                 publishers,
                 status,
                 self.notices.last(now_ns),
@@ -117,7 +117,7 @@ impl IoThread {
     }
 }
 
-/// Whether a peer has one of our topics with another type.
+/// A notice when a peer has one of our topics with another type.
 fn foreign_type(config: &Ros2Config, event: &DomainParticipantStatusEvent) -> Option<String> {
     use DomainParticipantStatusEvent::{ReaderDetected, WriterDetected};
     let (ReaderDetected { reader: peer } | WriterDetected { writer: peer }) = event else {
@@ -138,6 +138,6 @@ fn foreign_type(config: &Ros2Config, event: &DomainParticipantStatusEvent) -> Op
         .find(|(ours, _)| ours.trim_start_matches('/') == topic)?;
     let expected = expected.dds_msg_type();
     (*type_name != expected).then(|| {
-        format!("{name} is of the foreign type {type_name}, expected {expected}: its messages are not heard")
+        format!("{name} is of the foreign type {type_name}, expected {expected}: its messages are ignored")
     })
 }

@@ -38,7 +38,7 @@ use self::{
 };
 use crate::{
     LidarError, MotorMap, MotorMapError, config::Ros2Config, log::Recorder, network::NetworkError,
-    publish::Watch, sensors::Sensors,
+    publish::StatusPublisher, sensors::Sensors,
 };
 
 /// Topic of the motor commands.
@@ -46,46 +46,46 @@ pub const COMMAND_TOPIC: &str = "lowcmd";
 /// Topic of the robot's state.
 pub const STATE_TOPIC: &str = "lowstate";
 
-/// Why there is no link.
+/// Why the link does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// No connection.
+    /// The network cannot be joined.
     #[error(transparent)]
     Network(#[from] NetworkError),
-    /// The robot has other motors.
+    /// The robot has other motors than the vendor's interface.
     #[error(transparent)]
     Motors(#[from] MotorMapError),
-    /// A setting of the lidar.
+    /// A lidar setting is out of range.
     #[error("ros2.{0}")]
     Lidar(#[from] LidarError),
-    /// Depth images of a robot without a camera.
+    /// Depth images are chosen for a robot without a camera.
     #[error(
         "robot.toml of `{0}` has no [camera]: rays from depth images need to know where it looks"
     )]
     NoCamera(String),
-    /// No network for depth images.
+    /// Depth images are chosen for a bundle without a ray network.
     #[error("ros2.rays is `depth`: {0}")]
     Bundle(#[from] BundleError),
-    /// No thread.
+    /// The system refuses a thread.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
 }
 
-/// What the link needs to know.
+/// Settings of a [`Link`].
 pub struct LinkSettings<'a> {
     /// The robot.
     pub robot: &'a Robot,
-    /// Its rays, and the network that predicts them from depth images.
+    /// Its rays, and the ray network.
     pub bundle: &'a Bundle,
     /// Topics, frames, network.
     pub config: &'a Ros2Config,
-    /// Damping of all joints when the control thread is gone, N·m·s/rad.
+    /// Damping of all joints when the control thread has ended, N·m·s/rad.
     pub damping_nms: f32,
     /// Called by the sender thread before it connects, to make itself real time.
     pub make_real_time: Box<dyn FnOnce() + Send>,
     /// The log, if there is one.
     pub recorder: Option<Recorder>,
-    /// Told what is wrong, one line each.
+    /// Receives notices, one line each.
     pub notice: Box<dyn FnMut(&str) + Send>,
 }
 
@@ -109,7 +109,7 @@ struct Shared {
     broken: AtomicBool,
     states_alive_ns: AtomicU64,
     received_ns: AtomicU64,
-    /// The robot came back after a silence, perhaps with a sport mode that owns the joints again.
+    /// The robot was silent and is back; its sport mode may own the joints again.
     returned: AtomicBool,
     /// No mode of the robot owns the joints.
     released: AtomicBool,
@@ -129,7 +129,7 @@ impl Link {
     /// Connects, and starts the threads.
     ///
     /// # Errors
-    /// When the robot, the settings or the network do not do.
+    /// When the robot, the settings or the network do not fit.
     pub fn start(port: LinkPort, settings: LinkSettings<'_>) -> Result<Self, LinkError> {
         let LinkSettings {
             robot,
@@ -155,7 +155,7 @@ impl Link {
             },
             io: IoThread {
                 sensors: Sensors::new(robot, bundle, config, port.scan)?,
-                watch: Watch::new(robot, &bundle.spec.rays, config),
+                publisher: StatusPublisher::new(robot, &bundle.spec.rays, config),
                 odometry: port.odometry,
                 goal: port.goal,
                 operator: port.operator,
@@ -229,7 +229,7 @@ impl Drop for Link {
         self.shared.stop.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // It has already told what was wrong.
+            // It has given its notices.
             let _ = thread.join();
         }
     }

@@ -2,12 +2,12 @@ use std::collections::HashMap;
 
 use crossbeam::channel::Receiver;
 
-/// The same line is told again after this time, ns.
+/// The same line is repeated after this time, ns.
 const REPEAT_NS: u64 = 30_000_000_000;
-/// A line is shown to those who watch for this time, ns.
+/// A line is part of the diagnostics for this time, ns.
 const SHOWN_NS: u64 = 5_000_000_000;
 
-/// Lines for the user: each is told once, and again only after a while.
+/// Notices for the user; the same line is repeated only after a while.
 pub struct Notices {
     lines: Receiver<String>,
     told: HashMap<String, u64>,
@@ -25,7 +25,7 @@ impl Notices {
         }
     }
 
-    /// Tells what is new.
+    /// Passes on the new lines.
     pub fn tell(&mut self, now_ns: u64) {
         self.told
             .retain(|_, told_ns| now_ns.saturating_sub(*told_ns) < REPEAT_NS);
@@ -38,7 +38,7 @@ impl Notices {
         }
     }
 
-    /// The last line, while it is fresh.
+    /// The last line, for a few seconds.
     pub fn last(&self, now_ns: u64) -> Option<&str> {
         let (time_ns, line) = self.last.as_ref()?;
         (now_ns.saturating_sub(*time_ns) < SHOWN_NS).then_some(line)
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_comes_all_the_time_is_told_now_and_then() {
+    fn a_line_that_arrives_all_the_time_is_repeated_now_and_then() {
         let told = Arc::new(Mutex::new(Vec::new()));
         let (lines, receiver) = bounded(8);
         let sink = Arc::clone(&told);

@@ -96,8 +96,8 @@ impl CommandSender {
 
     /// Runs all threads of a connection until the stop, or until one of them panics.
     ///
-    /// They and the threads of the DDS library share queues that spin. All inherit one priority from the sender: a real-time
-    /// thread that spins would wait forever for one that it keeps from running.
+    /// They share spinning queues with the threads of the DDS library, so all inherit one priority from the sender: a
+    /// real-time thread would spin forever while it keeps the other one from running.
     fn serve(&mut self, connection: Connection) {
         let Connection {
             ros,
@@ -142,7 +142,7 @@ impl CommandSender {
         });
         if shared.is_broken() {
             let _ = notices.try_send("a DDS thread has died: connecting anew".to_owned());
-            // Its destructors would wait for the dead thread.
+            // Their destructors would wait for the dead thread.
             std::mem::forget((ros, commands));
         }
     }
@@ -170,7 +170,7 @@ fn spawn<'scope>(
     }
 }
 
-/// Publishes each command once, and damping when there is none any more.
+/// Publishes each command once, and damping when no more commands arrive.
 fn send_commands(
     publisher: &ros2_client::Publisher<LowCmd>,
     map: &MotorMap,
@@ -198,7 +198,7 @@ fn send_commands(
         if let Some(recorder) = recorder {
             recorder.message(COMMAND_TOPIC, &message);
         }
-        // Best effort: nobody may be there yet.
+        // Best effort: no subscriber may be matched yet.
         let _ = publisher.publish(message);
     }
 }

@@ -1,4 +1,4 @@
-//! Release of the joints by the robot's own sport mode, which otherwise commands them too.
+//! Release of the joints by the robot's own sport mode, which would command them as well.
 
 use ros2_client::{Publisher, Subscription};
 
@@ -12,9 +12,9 @@ pub const REQUEST_TOPIC: &str = "api/motion_switcher/request";
 /// Topic of its answers.
 pub const RESPONSE_TOPIC: &str = "api/motion_switcher/response";
 
-/// Time from one question to the next, ns.
+/// Time between two requests, ns.
 const REPEAT_NS: u64 = 500_000_000;
-/// Without an answer for this long the user is told, ns.
+/// Without an answer for this long a notice is given, ns.
 const SILENT_NS: u64 = 3_000_000_000;
 
 /// Asks the motion switcher until no mode owns the joints.
@@ -43,18 +43,18 @@ impl SportMode {
         })
     }
 
-    /// Forgets what was answered: the robot may have started anew, and its sport mode with it.
+    /// Starts from the beginning: the robot may have restarted, and its sport mode with it.
     pub fn start_again(&mut self) {
         while let Ok(Some(_)) = self.responses.take() {}
         (self.asked_ns, self.first_ns) = (0, 0);
         self.answered = false;
     }
 
-    /// Takes the answers and asks again where it is time. True once no mode owns the joints.
+    /// Handles the answers, and repeats the request when it is time. True once no mode owns the joints.
     pub fn poll(&mut self, now_ns: u64, notice: &mut dyn FnMut(String)) -> bool {
         while let Ok(Some((response, _))) = self.responses.take() {
             let header = response.header;
-            // Others may ask too.
+            // Answers to requests of others.
             if header.identity.id > self.last_id || header.identity.id <= 0 {
                 continue;
             }
@@ -96,7 +96,7 @@ impl SportMode {
 
     fn send(&mut self, api_id: i64) {
         self.last_id += 1;
-        // What is lost is asked again.
+        // A lost request is repeated.
         let _ = self.requests.publish(Request::new(self.last_id, api_id));
     }
 }

@@ -13,7 +13,7 @@ use controller::deploy::{RobotSample, now_ns};
 use super::{STATE_TOPIC, Shared};
 use crate::{MotorMap, log::Recorder, messages::LowState, network::POLL, sensors::take};
 
-/// A robot that comes back after it was silent for this long may have started anew, ns.
+/// A robot that was silent for this long may have restarted, ns.
 const AWAY_NS: u64 = 200_000_000;
 
 pub struct States {

@@ -1,4 +1,4 @@
-//! The log of a run: an MCAP file with every message in and out as ROS 2 messages, and every control cycle for replay.
+//! The log of a run: an MCAP file with every ROS 2 message received and sent, and every control cycle for replay.
 
 mod replay;
 
@@ -33,17 +33,17 @@ pub const CYCLE_TOPIC: &str = "abs/cycle";
 pub const CYCLE_ENCODING: &str = "postcard";
 /// Name of the metadata record.
 pub const METADATA: &str = "abs";
-/// Changes whenever a cycle record is laid out in another way.
-pub const CYCLE_LAYOUT: &str = "1";
+/// Version of the layout of cycle records and their settings.
+pub const CYCLE_LAYOUT: &str = "2";
 
 /// Messages that wait for the writer; more are dropped and counted.
 const QUEUE: usize = 8192;
 /// How often the control cycles are fetched.
 const FETCH: Duration = Duration::from_millis(10);
-/// How often what is written is made safe against a crash.
+/// How often the file is flushed.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// What a run was started with.
+/// The parameters of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogHeader {
     /// Name of the robot, or path of its folder.
@@ -54,7 +54,7 @@ pub struct LogHeader {
     pub config: String,
 }
 
-/// Why there is no log.
+/// Why a log cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write the log {path}: {reason}")]
 pub struct LogError {
@@ -62,7 +62,7 @@ pub struct LogError {
     reason: String,
 }
 
-/// Hands messages to the log, from any thread; never waits.
+/// Passes messages to the log, from any thread. Never waits.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     queue: Sender<Entry>,
@@ -80,7 +80,7 @@ struct Entry {
 }
 
 impl Recorder {
-    /// Logs a message of `topic`.
+    /// Logs a message on `topic`.
     pub fn message<M: Message>(&self, topic: &str, message: &M) {
         let entry = Entry {
             topic: format!("/{}", topic.trim_start_matches('/')),
@@ -96,7 +96,7 @@ impl Recorder {
     }
 }
 
-/// What is in a log.
+/// Contents of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogSummary {
     /// Control cycles.
@@ -107,7 +107,7 @@ pub struct LogSummary {
     pub lost: u64,
 }
 
-/// The thread that writes a log.
+/// A log that is being written, by a thread of its own.
 #[derive(Debug)]
 pub struct Log {
     path: PathBuf,
@@ -117,7 +117,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// Starts a log. It is written beside `path` and gets its name when it is finished.
+    /// Starts a log. It is written to `path` with `.part` appended, and renamed when it is finished.
     ///
     /// # Errors
     /// When the file cannot be created.
@@ -193,12 +193,12 @@ impl Log {
         })
     }
 
-    /// For the threads that have something to log.
+    /// A handle for a thread that logs messages.
     pub fn recorder(&self) -> Recorder {
         self.recorder.clone()
     }
 
-    /// Writes what is left and gives the file its name.
+    /// Writes the rest, and renames the file.
     ///
     /// # Errors
     /// When it could not be written, now or before.
@@ -214,7 +214,7 @@ impl Log {
     }
 }
 
-/// Puts the files of the bundle into the log, so that it can be replayed without them.
+/// Attaches the files of the bundle, so that the log can be replayed without them.
 fn attach(
     writer: &mut Writer<BufWriter<File>>,
     bundle: &Bundle,
@@ -234,7 +234,7 @@ fn attach(
     Ok(())
 }
 
-/// Where a log is written until it is finished.
+/// Path of an unfinished log.
 pub fn partial_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".part");

@@ -1,4 +1,4 @@
-//! A log, run again.
+//! Replay of a log.
 
 use std::{fs, path::Path};
 
@@ -23,21 +23,21 @@ pub struct ReplayError {
     problem: String,
 }
 
-/// What a replay found.
+/// Result of a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplayReport {
-    /// Cycles that were run again.
+    /// Replayed cycles.
     pub cycles: u64,
-    /// Cycles whose command was another.
+    /// Cycles with another command than in the log.
     pub different: u64,
     /// The first of them.
     pub first_different: Option<u64>,
 }
 
-/// Feeds the inputs of every cycle in `path` to the same controller, and compares the commands bit by bit.
+/// Runs a pilot on the recorded inputs of every cycle in `path`, and compares the commands bit by bit.
 ///
 /// # Errors
-/// A file that cannot be read, is cut off or is no log of a run, or cycles that are missing in it.
+/// When the file cannot be read, is truncated or is no log of a run, or lacks cycles.
 pub fn replay(path: &Path) -> Result<ReplayReport, ReplayError> {
     let failed = |problem: String| ReplayError {
         path: path.display().to_string(),
@@ -80,7 +80,7 @@ pub fn replay(path: &Path) -> Result<ReplayReport, ReplayError> {
     Ok(report)
 }
 
-/// A command as it was serialized: the same bits, not only equal numbers.
+/// The serialized command, to compare bits and not numbers.
 fn bits(command: &MotorCommand) -> Vec<u8> {
     // Writing to memory cannot fail.
     postcard::to_stdvec(command).unwrap_or_default()
@@ -96,9 +96,9 @@ fn unreadable(error: &mcap::McapError) -> String {
     }
 }
 
-/// The controller as it was when the log was started.
+/// The pilot of the recorded run.
 fn recorded_pilot(bytes: &[u8]) -> Result<Pilot, String> {
-    // A file that was cut off has no footer.
+    // A truncated file has no footer.
     read::footer(bytes).map_err(|error| unreadable(&error))?;
     let records = LinearReader::new(bytes).map_err(|error| unreadable(&error))?;
     let folder =

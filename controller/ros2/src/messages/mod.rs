@@ -1,5 +1,5 @@
-//! ROS 2 messages, as they are on the wire: plain CDR (XCDR1), little endian. Field names and order are those of the ROS
-//! definitions, from which [`Message::schema`] is made too.
+//! ROS 2 messages and their wire format: plain CDR (XCDR1), little endian. Field names and order are those of the ROS
+//! definitions; [`Message::schema`] follows from them.
 
 mod motion_switcher;
 mod standard;
@@ -67,7 +67,7 @@ pub trait Message: Field + Serialize + DeserializeOwned + Clone + 'static {
         bytes
     }
 
-    /// From bytes with an encapsulation header of plain little-endian CDR; none if they are something else.
+    /// From bytes with the encapsulation header of plain little-endian CDR; none if they are malformed.
     fn from_cdr(bytes: &[u8]) -> Option<Self> {
         let body = bytes.strip_prefix(&[0, 1])?.get(2..)?;
         let message = serialization::from_bytes::<Self, byteorder::LittleEndian>(body);

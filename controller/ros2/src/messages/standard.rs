@@ -1,4 +1,4 @@
-//! Messages of ROS 2 itself that come in, and those that they are made of.
+//! Messages of ROS 2 that are received, and their parts.
 
 use serde_big_array::BigArray;
 

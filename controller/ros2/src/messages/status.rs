@@ -1,4 +1,4 @@
-//! Messages for the people watching.
+//! Messages for displays and diagnostics.
 
 use super::{
     message,

@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{RaySource, Ros2Config};
 
-/// Everything that can be set about a run.
+/// All settings of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {
     /// The policies and their switch.
     pub controller: ControllerConfig,
-    /// Postures, faults, state estimate.
+    /// Stand-up trajectory, faults, state estimate.
     pub deploy: DeployConfig,
     /// Network, topics, frames, lidar.
     pub ros2: Ros2Config,
 }
 
-/// Flags of a run, shared by the programs that start one.
+/// Flags of a run, for the programs that start one.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct RunArgs {
     /// DDS domain of the robot [default: 0]
@@ -36,7 +36,7 @@ pub struct RunArgs {
     /// Goal in the world frame, m, and heading there, degrees; without it goals come from goal_pose
     #[arg(long, value_name = "X,Y[,DEG]", allow_hyphen_values = true, value_parser = parse_goal)]
     pub goal: Option<Goal>,
-    /// Stand up and run to the goal without being asked, then lie down and end
+    /// Stand up, run to the goal, lie down and end, without further requests
     #[arg(long, requires = "goal")]
     pub go: bool,
     /// Record everything into this MCAP file
@@ -44,7 +44,7 @@ pub struct RunArgs {
     pub log: Option<PathBuf>,
 }
 
-/// `x,y` in m, and the heading in degrees; without it the heading of the way from the origin.
+/// `x,y` in m, and the heading in degrees; by default the direction from the origin to the goal.
 fn parse_goal(text: &str) -> Result<Goal, String> {
     let numbers: Option<Vec<f32>> = text
         .split(',')

@@ -30,7 +30,7 @@ use crate::{
     log::{Log, LogError, LogHeader, LogSummary},
 };
 
-/// Why a run did not start, or how it went wrong.
+/// Why a run did not start, or how it failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The robot's folder.
@@ -51,22 +51,22 @@ pub enum RunError {
     /// The settings cannot be kept in the log.
     #[error("the settings do not fit into TOML: {0}")]
     Config(#[from] toml::ser::Error),
-    /// Ctrl-C cannot be listened to, or a thread not be started.
+    /// The system refused a signal handler or a thread.
     #[error("the system refused {what}: {reason}")]
     System {
         /// What was asked for.
         what: &'static str,
-        /// What it said.
+        /// Its reason.
         reason: String,
     },
-    /// The robot did not get to run.
+    /// The robot did not run in time.
     #[error("{waited_s:.0} s and the robot does not run: it is in state `{state}`{faults}")]
     NotRunning {
         /// Time since the start, s.
         waited_s: f32,
-        /// What it does instead.
+        /// Its state.
         state: &'static str,
-        /// What forbids it.
+        /// The faults that prevent it.
         faults: String,
     },
     /// A fault ended the run.
@@ -77,7 +77,7 @@ pub enum RunError {
     Control,
 }
 
-/// A robot, what runs on it, and how it is reached.
+/// A run: a robot, its policies, and how it is reached.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// The robot.
@@ -90,24 +90,24 @@ pub struct Run {
     pub bundle_path: PathBuf,
     /// Settings.
     pub config: RunConfig,
-    /// Flags. Network, interface and rays are over those of the settings.
+    /// Flags. Domain, interface and rays override those of the settings.
     pub args: RunArgs,
 }
 
-/// How a run went.
+/// Report of a run.
 #[derive(Clone, Debug)]
 pub struct RunReport {
-    /// How the control thread kept its times.
+    /// Timing of the control thread.
     pub timing: LoopReport,
-    /// What the log holds.
+    /// Contents of the log.
     pub log: Option<LogSummary>,
 }
 
-/// Cycles that fit between the control thread and the log.
+/// Capacity of the queue of cycles for the log.
 const LOG_RECORDS: usize = 2048;
-/// How long damping is still sent after the last cycle.
+/// Damping is sent for this time after the last cycle.
 const LAST_COMMANDS: Duration = Duration::from_millis(100);
-/// The threads to the robot come after the control thread.
+/// By how much the priority of the link's threads is below that of the control thread.
 const LINK_PRIORITY_BELOW: u8 = 10;
 /// Interrupts that wait for the console: the second one is the last that matters.
 const INTERRUPTS: usize = 2;
@@ -116,7 +116,7 @@ impl Run {
     /// Runs until the operator ends it. `print` gets lines for the user, on a thread of its own: it may block.
     ///
     /// # Errors
-    /// When something does not fit, before anything is sent; or how the run went wrong.
+    /// When something does not fit, before anything is sent; or how the run failed.
     pub fn run(self, print: impl FnMut(&str) + Send + 'static) -> Result<RunReport, RunError> {
         let Self {
             robot,
@@ -170,7 +170,7 @@ impl Run {
                 bundle,
                 config: &config.ros2,
                 damping_nms: config.controller.safety.damping_nms,
-                // The control thread warns for both.
+                // The control thread gives the warning for both.
                 make_real_time: Box::new(move || drop(enter_realtime(&link_realtime))),
                 recorder: log.as_ref().map(Log::recorder),
                 notice: Box::new(move |line| notices.print(format!("warning: {line}"))),
@@ -251,7 +251,7 @@ fn listen() -> Result<Receiver<()>, RunError> {
         let _ = sender.try_send(());
     })
     .map_err(|error| RunError::System {
-        what: "to listen to Ctrl-C",
+        what: "a signal handler",
         reason: error.to_string(),
     })?;
     Ok(interrupts)

@@ -1,4 +1,4 @@
-//! Rays from what a lidar sees.
+//! Rays from laser scans and point clouds.
 
 use std::{collections::VecDeque, f32::consts::TAU};
 
@@ -8,21 +8,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::messages::{LaserScan, PointCloud2};
 
-/// Where the lidar sits, and which of its points count.
+/// Mounting of the lidar, and which of its points count.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LidarConfig {
-    /// `frame_id` that its messages have. May be empty, for lidars that send none.
+    /// `frame_id` of its messages; may be empty, for lidars that send none.
     pub frame: String,
-    /// `frame_id` of messages that are in a level frame with the origin and the heading of the base, whatever its tilt.
+    /// `frame_id` of messages in a level frame with origin and heading of the base.
     pub level_frame: String,
     /// Origin of that frame in the base frame, m.
     pub position_base_m: [f32; 3],
     /// Roll, pitch and yaw of that frame in the base frame, degrees.
     pub rpy_base_deg: [f32; 3],
-    /// Least and greatest height of a point that counts, over the base, in a level frame, m.
+    /// Lowest and highest point that counts, relative to the base in a level frame, m.
     pub height_m: [f32; 2],
-    /// Clouds of this time are taken together, s. A laser scan is complete in itself.
+    /// Clouds of this time are merged, s. Laser scans are not merged.
     pub merge_s: f32,
 }
 
@@ -39,32 +39,32 @@ impl Default for LidarConfig {
     }
 }
 
-/// Why there are no rays in a message.
+/// Why a message gives no rays.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum LidarError {
-    /// A lidar setting that makes no sense.
+    /// A lidar setting out of range.
     #[error("lidar.{key} is {value}, must be {expected}")]
     Setting {
         /// Key.
         key: &'static str,
-        /// What it is.
+        /// Its value.
         value: String,
-        /// What would be right.
+        /// The allowed values.
         expected: &'static str,
     },
-    /// The place of the lidar is not known.
+    /// A message in an unknown frame.
     #[error(
         "{what} is in frame `{found}`, expected `{expected}`: set lidar.frame, and lidar.position_base_m and lidar.rpy_base_deg to where it sits"
     )]
     Frame {
         /// Kind of message.
         what: &'static str,
-        /// What it says.
+        /// Its frame.
         found: String,
-        /// What is configured.
+        /// The configured frame.
         expected: String,
     },
-    /// The scan does not see where the policy looks.
+    /// The scan does not cover the rays of the policy.
     #[error(
         "scan covers {from_deg:.0} to {to_deg:.0} degrees of its frame and misses the ray at {ray_deg:.0} degrees of the robot: turn or widen it, or correct lidar.rpy_base_deg"
     )]
@@ -76,7 +76,7 @@ pub enum LidarError {
         /// Direction of the first ray that it misses, degrees.
         ray_deg: f32,
     },
-    /// The message contradicts itself.
+    /// An inconsistent message.
     #[error("{what} is malformed: {problem}")]
     Malformed {
         /// Kind of message.
@@ -92,7 +92,7 @@ pub struct Lidar {
     spec: RaySpec,
     config: LidarConfig,
     sensor_to_base: Isometry3<f32>,
-    /// Points in the world frame with the time that they came, ns; oldest first.
+    /// Points in the world frame with their time of reception, ns; oldest first.
     clouds: VecDeque<(u64, Vec<Point3<f32>>)>,
 }
 
@@ -142,8 +142,8 @@ impl Lidar {
     /// Rays from a scan of a robot at `base` in the world frame.
     ///
     /// # Errors
-    /// A scan from another frame, that does not cover the rays, or that contradicts itself.
-    pub fn from_scan(
+    /// A scan in another frame, that does not cover the rays, or that is inconsistent.
+    pub fn rays_of_scan(
         &self,
         scan: &LaserScan,
         base: &Isometry3<f32>,
@@ -179,15 +179,15 @@ impl Lidar {
                 let (sin, cos) = (scan.angle_min + index as f32 * step_rad).sin_cos();
                 is_hit.then(|| to_level * Point3::new(range_m * cos, range_m * sin, 0.0))
             });
-        // Wide enough that a beam falls into each ray.
+        // Every ray gets at least one beam.
         Ok(self.rays(points, step_rad))
     }
 
-    /// Rays from a cloud that came at `now_ns` and those before it.
+    /// Rays from a cloud received at `now_ns`, merged with those before it.
     ///
     /// # Errors
-    /// A cloud from another frame, or that contradicts itself.
-    pub fn from_cloud(
+    /// A cloud in another frame, or an inconsistent one.
+    pub fn rays_of_cloud(
         &mut self,
         cloud: &PointCloud2,
         base: &Isometry3<f32>,
@@ -198,7 +198,7 @@ impl Lidar {
         let points = points_of(cloud)?.map(|point| to_world * point);
         let merge_ns = (f64::from(self.config.merge_s) * 1e9) as u64;
         let mut newest = match self.clouds.front() {
-            // The memory of the oldest is used again.
+            // Its allocation is reused.
             Some((time_ns, _)) if now_ns.saturating_sub(*time_ns) > merge_ns => {
                 self.clouds.pop_front().map(|(_, points)| points)
             }
@@ -212,7 +212,7 @@ impl Lidar {
             .retain(|(time_ns, _)| now_ns.saturating_sub(*time_ns) <= merge_ns);
         let from_world = level(base) * base.inverse();
         let points = self.clouds.iter().flat_map(|(_, points)| points);
-        // Clouds are sparse: every point counts for the nearest ray.
+        // Clouds are sparse, so every point counts for the nearest ray.
         let half_width_rad = 0.5 * (self.spec.angle_rad(1) - self.spec.angle_rad(0));
         Ok(self.rays(points.map(|point| from_world * point), half_width_rad))
     }

@@ -1,4 +1,4 @@
-//! What comes in besides the state of the robot: scans, odometry, goals, requests.
+//! Everything received but the state of the robot: scans, odometry, goals, requests.
 
 mod camera;
 mod lidar;
@@ -17,7 +17,7 @@ use controller::deploy::{GoalSample, OdometrySample, Operator, Request, ScanSamp
 
 use self::ray_sensor::{RaySensor, RaySubscription};
 pub use self::{
-    lidar::{Lidar, LidarConfig, LidarError},
+    lidar::{LidarConfig, LidarError},
     ray_sensor::ray_topics,
 };
 use crate::{
@@ -39,13 +39,13 @@ pub struct Subscriptions {
     operator: Subscription<Text>,
 }
 
-/// Turns messages into what the control thread understands.
+/// Turns messages into samples for the control thread.
 pub struct Sensors {
     config: Ros2Config,
     rays: RaySensor,
 }
 
-/// Where it goes.
+/// Where the samples go.
 pub struct Sinks<'a> {
     pub odometry: &'a mut triple_buffer::Input<OdometrySample>,
     pub goal: &'a mut triple_buffer::Input<GoalSample>,
@@ -63,7 +63,7 @@ impl Subscriptions {
         })
     }
 
-    /// Wakes the poll of `registry` when something comes.
+    /// Registers all of them with a poll.
     pub fn register(&mut self, registry: &Registry) -> std::io::Result<()> {
         let readable = Interest::READABLE;
         self.rays.register(registry, Token(0))?;
@@ -75,7 +75,7 @@ impl Subscriptions {
 
 impl Sensors {
     /// # Errors
-    /// When a setting is out of range, or robot or bundle have no eyes.
+    /// When a setting is out of range, or depth images are chosen without a camera or a ray network.
     pub fn new(
         robot: &Robot,
         bundle: &Bundle,
@@ -88,7 +88,7 @@ impl Sensors {
         })
     }
 
-    /// Takes everything that has come. `base` is where the robot is in the world frame.
+    /// Handles all messages that have arrived. `base` is the pose of the robot in the world frame.
     pub fn receive(
         &mut self,
         from: &Subscriptions,
@@ -137,10 +137,10 @@ impl Sensors {
     }
 }
 
-/// Most messages of a topic that are taken in turn, so that none keeps the others waiting.
+/// Most messages of a topic that are handled in a row, so that no topic holds up the others.
 const BURST: usize = 64;
 
-/// Hands over every message that has come; what is no message of this type is told.
+/// Calls `with` for every message that has arrived, and `notice` for every malformed one.
 pub fn take<M: messages::Message>(
     from: &Subscription<M>,
     topic: &str,
@@ -158,7 +158,7 @@ pub fn take<M: messages::Message>(
             }
             Ok(None) => return,
             Err(error) => notice(format!(
-                "{topic}: what came is no {}/{}: {error}",
+                "{topic}: a message is no {}/{}: {error}",
                 M::PACKAGE,
                 M::NAME
             )),

@@ -1,4 +1,4 @@
-//! What the robot sees with: a laser scanner, a lidar that sends clouds, or a depth camera.
+//! The source of the rays: a laser scanner, a lidar that sends point clouds, or a depth camera.
 
 use nalgebra::Isometry3;
 use policies::Bundle;
@@ -24,7 +24,7 @@ use crate::{
     network::{Delivery, NetworkError, Ros},
 };
 
-/// Subscriptions to one of them.
+/// Subscriptions of a ray source.
 pub enum RaySubscription {
     Scan(Subscription<LaserScan>),
     Cloud(Subscription<PointCloud2>),
@@ -34,7 +34,7 @@ pub enum RaySubscription {
     },
 }
 
-/// Turns its messages into rays.
+/// Turns the messages of a ray source into rays.
 pub struct RaySensor {
     config: Ros2Config,
     kind: Kind,
@@ -48,7 +48,7 @@ enum Kind {
     Camera(DepthCamera),
 }
 
-/// Topics that rays come from, and their types.
+/// Topics of the ray source, and their types.
 pub fn ray_topics(config: &Ros2Config) -> Vec<(&str, MessageTypeName)> {
     match config.rays {
         RaySource::Scan => vec![(&config.scan_topic, LaserScan::type_name())],
@@ -73,7 +73,7 @@ impl RaySubscription {
         })
     }
 
-    /// Wakes the poll of `registry` when there is something to see.
+    /// Registers with a poll.
     pub fn register(&mut self, registry: &Registry, token: Token) -> std::io::Result<()> {
         let readable = Interest::READABLE;
         match self {
@@ -85,10 +85,10 @@ impl RaySubscription {
 }
 
 impl RaySensor {
-    /// The one that the settings choose; its rays go to `scan`.
+    /// The ray source of the settings; its rays go to `scan`.
     ///
     /// # Errors
-    /// When a setting is out of range, or robot or bundle have no eyes.
+    /// When a setting is out of range, or depth images are chosen without a camera or a ray network.
     pub fn new(
         robot: &Robot,
         bundle: &Bundle,
@@ -108,7 +108,7 @@ impl RaySensor {
         })
     }
 
-    /// Takes what has come. `base` is where the robot is in the world frame.
+    /// Handles all messages that have arrived. `base` is the pose of the robot in the world frame.
     pub fn receive(
         &mut self,
         from: &RaySubscription,
@@ -122,14 +122,14 @@ impl RaySensor {
             (Kind::Lidar { lidar, scan }, RaySubscription::Scan(scans)) => {
                 let topic = &config.scan_topic;
                 take(scans, topic, recorder, notice, |message, notice| {
-                    let rays = lidar.from_scan(message, base);
+                    let rays = lidar.rays_of_scan(message, base);
                     write(rays, scan, topic, now_ns, notice);
                 });
             }
             (Kind::Lidar { lidar, scan }, RaySubscription::Cloud(clouds)) => {
                 let topic = &config.cloud_topic;
                 take(clouds, topic, recorder, notice, |message, notice| {
-                    let rays = lidar.from_cloud(message, base, now_ns);
+                    let rays = lidar.rays_of_cloud(message, base, now_ns);
                     write(rays, scan, topic, now_ns, notice);
                 });
             }
@@ -155,7 +155,7 @@ impl RaySensor {
                     notice(format!("{topic}: {error}"));
                 }
             }
-            // Both are made for the same setting.
+            // Both are made from the same setting.
             (Kind::Lidar { .. } | Kind::Camera(_), _) => {}
         }
     }

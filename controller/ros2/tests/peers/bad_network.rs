@@ -2,7 +2,7 @@
 
 use std::{net::UdpSocket, path::PathBuf, time::Instant};
 
-use controller::deploy::{CYCLE_NS, CycleRecord, FaultId, State};
+use controller::deploy::{CYCLE_NS, CycleRecord, Fault, State};
 use ros2::{
     Delivery,
     messages::{Header, LaserScan, Odometry, Pose, PoseWithCovariance, Twist, TwistWithCovariance},
@@ -98,7 +98,7 @@ fn a_killed_peer_is_answered_with_damping_within_40_ms_and_can_come_back() {
             let cycles = scene.end();
             let silent = cycles
                 .iter()
-                .position(|cycle| cycle.status.latched_faults.contains(FaultId::StaleState))
+                .position(|cycle| cycle.status.latched_faults.contains(Fault::StaleState))
                 .unwrap();
             assert!(is_damped(&cycles[silent]));
             let input = &cycles[silent].input;
@@ -137,7 +137,7 @@ fn a_state_that_comes_frozen_is_answered_with_damping_within_40_ms() {
                 .unwrap();
             assert!(!is_damped(&cycles[frozen]));
             let damped = damped_after(&cycles, frozen);
-            assert!(cycles[damped].status.faults.contains(FaultId::StaleState));
+            assert!(cycles[damped].status.faults.contains(Fault::StaleState));
             // Later ones are no news.
             let last = cycles.last().unwrap();
             let newer_ns = last.input.robot.received_ns - cycles[damped].input.robot.received_ns;
@@ -231,7 +231,7 @@ fn stamps_that_stand_still_do_not_matter() {
         assert!(running.clone().count() > 300);
         assert!(running.all(|cycle| {
             let faults = cycle.status.faults;
-            ![FaultId::StaleRays, FaultId::StaleOdometry, FaultId::Clock]
+            ![Fault::StaleRays, Fault::StaleOdometry, Fault::Clock]
                 .iter()
                 .any(|&fault| faults.contains(fault))
         }));

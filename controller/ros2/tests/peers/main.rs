@@ -4,8 +4,8 @@
 
 mod bad_network;
 mod cyclone;
-mod eyes;
 mod own_network;
+mod rays;
 mod refusals;
 mod rig;
 mod threads;

@@ -6,7 +6,7 @@ const MAX: usize = 2 + MAX_FEET;
 const POSITION: usize = 0;
 const VELOCITY: usize = 1;
 const FEET: usize = 2;
-/// A measurement this many standard deviations off is not believed.
+/// Innovations beyond this many standard deviations are outliers.
 const GATE: f64 = 4.0;
 
 /// Position and velocity of the base and positions of the feet along one axis, m and m/s, with their covariance.
@@ -34,7 +34,7 @@ impl AxisFilter {
         self.state[VELOCITY]
     }
 
-    /// At rest here, the position being exact by definition.
+    /// Starts at rest, at a position that is exact by definition.
     pub(super) fn start(&mut self, base_m: f64, feet_m: impl Iterator<Item = f64>) {
         self.covariance = [[0.0; MAX]; MAX];
         self.state = [0.0; MAX];
@@ -46,19 +46,19 @@ impl AxisFilter {
         }
     }
 
-    /// Moves everything to another origin, with this velocity.
+    /// Moves base and feet to another origin, and sets the velocity.
     pub(super) fn place(&mut self, base_m: f64, velocity_mps: f64) {
         let shift_m = base_m - self.state[POSITION];
         self.state[POSITION] = base_m;
         self.state[VELOCITY] = velocity_mps;
         for index in FEET..self.len {
             self.state[index] += shift_m;
-            // Feet of the old heading are found anew by the next sample.
+            // The heading may change too: the next sample finds the feet again.
             self.covariance[index][index] += 10.0;
         }
     }
 
-    /// Advances the base by an interval; `density` is the noise density of the acceleration, squared.
+    /// Predicts the base over an interval; `density` is the squared noise density of the acceleration.
     pub(super) fn predict(&mut self, acceleration_mps2: f64, density: f64, interval_s: f64) {
         let dt = interval_s;
         self.state[POSITION] += dt * (self.state[VELOCITY] + 0.5 * dt * acceleration_mps2);
@@ -77,23 +77,23 @@ impl AxisFilter {
         covariance[VELOCITY][VELOCITY] += density * dt;
     }
 
-    /// Adds to what is not known of the position in the world: base and feet slide together, with this variance.
+    /// Adds a common random walk of base and feet, of this variance.
     pub(super) fn drift(&mut self, variance: f64) {
-        let slides = |index: &usize| *index != VELOCITY;
-        for row in (0..self.len).filter(slides) {
-            for column in (0..self.len).filter(slides) {
+        let drifts = |index: &usize| *index != VELOCITY;
+        for row in (0..self.len).filter(drifts) {
+            for column in (0..self.len).filter(drifts) {
                 self.covariance[row][column] += variance;
             }
         }
     }
 
-    /// Moves a foot, and adds to its variance.
+    /// Predicts a foot: a displacement, and process noise.
     pub(super) fn move_foot(&mut self, foot: usize, distance_m: f64, variance: f64) {
         self.state[FEET + foot] += distance_m;
         self.covariance[FEET + foot][FEET + foot] += variance;
     }
 
-    /// The foot is seen at this place from the base.
+    /// Measures a foot relative to the base.
     pub(super) fn measure_foot(&mut self, foot: usize, from_base_m: f64, variance: f64) {
         self.measure(
             &[(FEET + foot, 1.0), (POSITION, -1.0)],
@@ -114,7 +114,7 @@ impl AxisFilter {
         self.measure(&[(VELOCITY, 1.0)], velocity_mps, variance);
     }
 
-    /// The update with one number: the sum of `coefficient * state[index]` was measured.
+    /// Kalman update with a measurement of the sum of `coefficient * state[index]`.
     fn measure(&mut self, terms: &[(usize, f64)], measured: f64, variance: f64) {
         let mut gain = [0.0; MAX];
         let mut innovation = measured;
@@ -128,14 +128,14 @@ impl AxisFilter {
         for &(index, coefficient) in terms {
             innovation_variance += coefficient * gain[index];
         }
-        // What is far off gets only the weight that keeps it at the gate, so that the filter is never locked out.
+        // An outlier gets only the weight that keeps it at the gate, so that the filter is never locked out.
         let excess = innovation * innovation / (GATE * GATE * innovation_variance);
         let innovation_variance = innovation_variance * excess.max(1.0);
         for (row, (element, gain_of_row)) in self.state.iter_mut().zip(gain).enumerate() {
-            let share = gain_of_row / innovation_variance;
-            *element += share * innovation;
+            let gain_of_row = gain_of_row / innovation_variance;
+            *element += gain_of_row * innovation;
             for (element, gain) in self.covariance[row].iter_mut().zip(gain) {
-                *element -= share * gain;
+                *element -= gain_of_row * gain;
             }
         }
     }
@@ -159,7 +159,7 @@ mod tests {
         assert!((axis.velocity_mps() - 0.275).abs() < 1e-12);
         let variance = axis.covariance[POSITION][POSITION];
         assert!((variance - (0.001875 + 0.001)).abs() < 1e-12, "{variance}");
-        // A foot with variance 1e-4 seen 0.4825 ahead: it is where it was thought to be.
+        // A foot with variance 1e-4 measured 0.4825 ahead, where it is expected.
         axis.measure_foot(0, 0.4825, 1e-4);
         assert!((axis.state[FEET] - 0.5).abs() < 1e-12);
         assert!((axis.position_m() - 0.0175).abs() < 1e-12);
@@ -169,7 +169,7 @@ mod tests {
     fn a_foot_that_stays_gives_the_velocity_of_the_base() {
         let mut axis = AxisFilter::new(1);
         axis.start(0.0, [0.0].into_iter());
-        // The base moves at 1 m/s; the accelerometer says nothing, and only the foot is seen.
+        // The base moves at 1 m/s; the accelerometer reads zero, and only the foot is measured.
         for step in 1..=500 {
             axis.predict(0.0, 0.04, 0.002);
             axis.move_foot(0, 0.0, 1e-4 * 0.002);

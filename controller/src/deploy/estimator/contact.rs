@@ -1,33 +1,32 @@
-//! Which feet are on the ground.
+//! Foot contacts.
 
 use robots::FootVec;
 
 use super::EstimatorConfig;
 
-/// A foot sensor that has been silent for this long while a leg carries force does not work, s.
+/// A foot sensor that reads zero for this long while its leg carries a load does not work, s.
 const SILENCE_S: f32 = 0.5;
-/// A foot that touches is let go below this share of the threshold.
-const RELEASE_SHARE: f32 = 0.6;
-
-/// A foot that moves faster over the ground than this swings, whatever its torques say, m/s.
+/// Contact ends below this fraction of the threshold.
+const RELEASE_FRACTION: f32 = 0.6;
+/// A foot that moves faster than this over the ground swings, whatever its torques, m/s.
 const SWING_MPS: f32 = 1.0;
-/// Without any contact for this long, the velocity that says so may be wrong, s.
+/// Without any contact for this long the estimated velocity may be wrong, and is not used, s.
 const AIRBORNE_S: f32 = 0.3;
 
-/// What tells of contacts: for every foot the reading of its sensor (or nothing for any), the vertical force that the
-/// joint torques carry, N, and the speed over the ground, m/s.
-pub(super) struct Touch<'a> {
+/// Evidence of contacts per foot: the reading of its sensor (empty without sensors), the vertical force of the joint
+/// torques, N, and the speed over the ground, m/s.
+pub(super) struct ContactEvidence<'a> {
     pub(super) sensor: &'a FootVec<f32>,
     pub(super) vertical_force_n: &'a FootVec<f32>,
     pub(super) foot_speed_mps: &'a FootVec<f32>,
 }
 
-/// Foot contacts from the foot sensors, or from the joint torques where these are silent.
+/// Detects foot contacts from the foot sensors, or from the joint torques where these are silent.
 #[derive(Clone, Debug)]
 pub(super) struct ContactSensor {
     sensor_threshold: f32,
     force_n: f32,
-    /// How long each sensor has been silent, s; at first for ever.
+    /// For how long each sensor has read zero under load, s; infinite before its first reading.
     silent_s: FootVec<f32>,
     /// Time since the last contact of any foot, s.
     airborne_s: f32,
@@ -46,19 +45,19 @@ impl ContactSensor {
     /// Updates `contact` after an interval.
     pub(super) fn update(
         &mut self,
-        touch: &Touch<'_>,
+        evidence: &ContactEvidence<'_>,
         interval_s: f32,
         contact: &mut FootVec<bool>,
     ) {
         let trusts_speed = self.airborne_s < AIRBORNE_S;
         for (foot, contact) in contact.iter_mut().enumerate() {
-            let force_n = touch.vertical_force_n[foot];
-            let reading = touch.sensor.get(foot).copied().unwrap_or(0.0);
+            let force_n = evidence.vertical_force_n[foot];
+            let reading = evidence.sensor.get(foot).copied().unwrap_or(0.0);
             let silent_s = &mut self.silent_s[foot];
             if reading != 0.0 {
                 *silent_s = 0.0;
             } else if force_n > self.force_n {
-                // In the air a sensor may well read nothing.
+                // In the air a working sensor reads zero, too.
                 *silent_s += interval_s;
             }
             let has_sensor = *silent_s < SILENCE_S;
@@ -68,12 +67,12 @@ impl ContactSensor {
                 (force_n, self.force_n)
             };
             let threshold = if *contact {
-                RELEASE_SHARE * threshold
+                RELEASE_FRACTION * threshold
             } else {
                 threshold
             };
-            // A swinging leg needs torque too.
-            let swings = !has_sensor && trusts_speed && touch.foot_speed_mps[foot] > SWING_MPS;
+            // Torque also accelerates a swinging leg.
+            let swings = !has_sensor && trusts_speed && evidence.foot_speed_mps[foot] > SWING_MPS;
             *contact = value > threshold && !swings;
         }
         self.airborne_s = if contact.contains(&true) {
@@ -89,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn torques_stand_in_for_a_sensor_that_is_silent_under_load() {
+    fn torques_replace_a_sensor_that_is_silent_under_load() {
         let config = EstimatorConfig {
             foot_sensor_threshold: 10.0,
             foot_force_n: 20.0,
@@ -99,23 +98,23 @@ mod tests {
         let mut contacts = ContactSensor::new(2, &config);
         let mut contact: FootVec<bool> = [false; 2].into_iter().collect();
         let mut step = |sensor: [f32; 2], force_n: [f32; 2], interval_s: f32| {
-            let touch = Touch {
+            let evidence = ContactEvidence {
                 sensor: &feet(sensor),
                 vertical_force_n: &feet(force_n),
                 foot_speed_mps: &feet([0.0; 2]),
             };
-            contacts.update(&touch, interval_s, &mut contact);
+            contacts.update(&evidence, interval_s, &mut contact);
             [contact[0], contact[1]]
         };
-        // Never heard: torques decide, with hysteresis.
+        // No reading yet: the torques decide, with hysteresis.
         assert_eq!(step([0.0, 0.0], [25.0, 15.0], 0.002), [true, false]);
         assert_eq!(step([0.0, 0.0], [13.0, 15.0], 0.002), [true, false]);
         assert_eq!(step([0.0, 0.0], [11.0, 15.0], 0.002), [false, false]);
-        // The second sensor speaks: it decides, also while the foot is in the air for long.
+        // The second sensor has a reading: it decides, even during a long flight.
         assert_eq!(step([0.0, 12.0], [0.0, 0.0], 0.002), [false, true]);
         assert_eq!(step([0.0, 0.0], [0.0, 0.0], 5.0), [false, false]);
         assert_eq!(step([0.0, 0.0], [0.0, 30.0], 0.1), [false, false]);
-        // It stays silent under load: torques again.
+        // It stays silent under load: the torques decide again.
         assert_eq!(step([0.0, 0.0], [0.0, 30.0], 0.5), [false, true]);
     }
     #[test]
@@ -124,12 +123,12 @@ mod tests {
         let mut contact: FootVec<bool> = [false].into_iter().collect();
         let one = |value: f32| -> FootVec<f32> { [value].into_iter().collect() };
         let mut step = |speed_mps: f32, interval_s: f32| {
-            let touch = Touch {
+            let evidence = ContactEvidence {
                 sensor: &FootVec::new(),
                 vertical_force_n: &one(100.0),
                 foot_speed_mps: &one(speed_mps),
             };
-            contacts.update(&touch, interval_s, &mut contact);
+            contacts.update(&evidence, interval_s, &mut contact);
             contact[0]
         };
         assert!(step(0.5, 0.002));
@@ -137,7 +136,7 @@ mod tests {
         assert!(!step(3.0, 0.4));
         assert!(
             step(3.0, 0.002),
-            "nothing touched for long: the speed is wrong"
+            "nothing evidenceed for long: the speed is wrong"
         );
     }
 }

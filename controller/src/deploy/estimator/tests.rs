@@ -85,7 +85,7 @@ fn motion_of_a_leg_is_the_derivative_of_its_kinematics() {
     // Thigh and calf turn about the same axis.
     let hip = nalgebra::UnitQuaternion::from_axis_angle(&Vector3::x_axis(), 0.1);
     let expected = Vector3::x() + hip * Vector3::y();
-    assert!((motion.turning_base - expected).norm() < 1e-5);
+    assert!((motion.angular_velocity_base - expected).norm() < 1e-5);
 }
 
 #[test]

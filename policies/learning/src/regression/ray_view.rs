@@ -5,8 +5,8 @@ use rand::{Rng, RngExt};
 use rand_pcg::Pcg64;
 
 use policies::depth::{
-    AugmentationConfig, DepthError, InputMap, Intrinsics, RayGrid, RayNetworkKind, check,
-    fast_log2, fill_holes,
+    Augmentation, DepthError, InputMap, Intrinsics, RayGrid, RayNetworkKind, check, fast_log2,
+    fill_holes,
 };
 use policies::rays::RaySpec;
 
@@ -108,7 +108,7 @@ impl RayView {
         &mut self,
         image_mm: &[u16],
         projected_gravity: &Vector3<f32>,
-        config: &AugmentationConfig,
+        config: &Augmentation,
         random: &mut Pcg64,
         input: &mut [f32],
         rays: &mut [f32],
@@ -117,21 +117,21 @@ impl RayView {
         // Before pixels are mixed with those beside them.
         fill_holes(&mut self.depth_m, self.columns_px);
         let mut gravity = *projected_gravity;
-        if random.random::<f32>() < config.blur_share {
+        if random.random::<f32>() < config.blur_fraction {
             blur(&mut self.depth_m, self.columns_px);
         }
-        if random.random::<f32>() < config.noise_share {
+        if random.random::<f32>() < config.noise_fraction {
             let std = random.random::<f32>() * config.noise_std;
             for depth in &mut self.depth_m {
                 *depth *= (std * nearly_normal(random)).exp2();
             }
             gravity += Vector3::from_fn(|_, _| config.tilt_noise_rad * nearly_normal(random));
         }
-        if random.random::<f32>() < config.erase_share {
+        if random.random::<f32>() < config.erase_fraction {
             self.erase(config.erase_side, random);
         }
         self.show(&gravity, input)?;
-        if random.random::<f32>() < config.flip_share {
+        if random.random::<f32>() < config.flip_fraction {
             self.mirror(input);
             rays.reverse();
         }
@@ -239,13 +239,13 @@ mod tests {
         image
     };
 
-    const NONE: AugmentationConfig = AugmentationConfig {
-        flip_share: 0.0,
-        blur_share: 0.0,
-        noise_share: 0.0,
+    const NONE: Augmentation = Augmentation {
+        flip_fraction: 0.0,
+        blur_fraction: 0.0,
+        noise_fraction: 0.0,
         noise_std: 0.1,
         tilt_noise_rad: 0.0,
-        erase_share: 0.0,
+        erase_fraction: 0.0,
         erase_side: 0.2,
     };
 
@@ -260,7 +260,7 @@ mod tests {
         RayView::new(kind, &camera, &camera_base, &RaySpec::default()).unwrap()
     }
 
-    fn augmented(view: &mut RayView, config: &AugmentationConfig) -> (Vec<f32>, Vec<f32>) {
+    fn augmented(view: &mut RayView, config: &Augmentation) -> (Vec<f32>, Vec<f32>) {
         let mut input = vec![0.0; view.input_len()];
         // The last rays look to the left.
         let mut rays: Vec<f32> = (0..11).map(|ray| if ray < 5 { 3.0 } else { 1.0 }).collect();
@@ -275,8 +275,8 @@ mod tests {
         for kind in [RayNetworkKind::Tsdf, RayNetworkKind::Resnet18] {
             let mut view = view(kind);
             let (clean, rays) = augmented(&mut view, &NONE);
-            let flip = AugmentationConfig {
-                flip_share: 1.0,
+            let flip = Augmentation {
+                flip_fraction: 1.0,
                 ..NONE
             };
             let (mut flipped, flipped_rays) = augmented(&mut view, &flip);
@@ -294,7 +294,7 @@ mod tests {
     fn each_augmentation_does_its_own() {
         let mut view = view(RayNetworkKind::Resnet18);
         let (clean, rays) = augmented(&mut view, &NONE);
-        let mut changed = |config: AugmentationConfig| {
+        let mut changed = |config: Augmentation| {
             let (input, same_rays) = augmented(&mut view, &config);
             assert_eq!(rays, same_rays);
             let differences = input.iter().zip(&clean).map(|(a, b)| (a - b).abs());
@@ -303,20 +303,20 @@ mod tests {
         assert_eq!(changed(NONE), 0);
         // The edge between the halves, two columns wide.
         assert_eq!(
-            changed(AugmentationConfig {
-                blur_share: 1.0,
+            changed(Augmentation {
+                blur_fraction: 1.0,
                 ..NONE
             }),
             2 * 18
         );
         assert!(
-            changed(AugmentationConfig {
-                noise_share: 1.0,
+            changed(Augmentation {
+                noise_fraction: 1.0,
                 ..NONE
             }) > 500
         );
-        let erased = changed(AugmentationConfig {
-            erase_share: 1.0,
+        let erased = changed(Augmentation {
+            erase_fraction: 1.0,
             ..NONE
         });
         assert!((1..=18 * 32 / 20).contains(&erased), "{erased}");
@@ -326,8 +326,8 @@ mod tests {
     fn noise_of_the_tilt_moves_what_is_seen() {
         let mut view = view(RayNetworkKind::Tsdf);
         let (clean, _) = augmented(&mut view, &NONE);
-        let tilted = AugmentationConfig {
-            noise_share: 1.0,
+        let tilted = Augmentation {
+            noise_fraction: 1.0,
             noise_std: 0.0,
             tilt_noise_rad: 0.05,
             ..NONE

@@ -47,12 +47,12 @@ impl<'a> ValueLearner<'a> {
         config.validate()?;
         tch::set_num_threads(1);
         let episodes = rollouts.num_episodes();
-        let held_out = (f64::from(config.held_out_share) * episodes as f64).round() as usize;
+        let held_out = (f64::from(config.held_out_fraction) * episodes as f64).round() as usize;
         if held_out == 0 || held_out >= episodes {
             return Err(RegressionError::TooFew {
                 count: episodes,
                 rows: "episodes",
-                purpose: format!("hold a fraction of {} out", config.held_out_share),
+                purpose: format!("hold a fraction of {} out", config.held_out_fraction),
             });
         }
         let num_training_episodes = episodes - held_out;

@@ -93,7 +93,7 @@ fn a_known_value_is_learned_with_its_sign() {
 
         let held_out = 360..400;
         let report = ValueReport::new(&layers, &rollouts, held_out, -0.05, 0.02).unwrap();
-        assert!(report.collision_share > 0.05, "{report:?}");
+        assert!(report.collision_fraction > 0.05, "{report:?}");
         assert!(report.rates.false_safe_rate < 0.1, "{target:?}: {report:?}");
         assert!(
             report.rates.false_alarm_rate < 0.15,

@@ -19,12 +19,12 @@ use controller::{
     },
 };
 use nalgebra::{Point2, Vector3};
-use policies::{Bundle, Goal, RayScan, RaySpec};
+use policies::{Goal, RayScan, RaySpec};
 use robots::Robot;
 use serde::Serialize;
 
-use super::switch::random_bundle;
-use crate::{allocations, config::Config};
+use super::Networks;
+use crate::allocations;
 
 /// Cycles before the measurement: the robot stands up, and caches fill.
 const WARM_UP: u64 = 1500;
@@ -76,27 +76,23 @@ impl Times {
 
 /// Runs the control thread for `duration` beside `busy` threads that never sleep.
 pub fn measure(
-    config: &Config,
-    bundle: Option<&Bundle>,
+    networks: &Networks,
     duration: Duration,
     busy: usize,
 ) -> Result<(ControlReport, LoopReport)> {
-    let robot = Robot::load(&config.robot)?;
-    let random;
-    let (networks, bundle) = match bundle {
-        Some(bundle) => ("of the bundle", bundle),
-        None => {
-            random = random_bundle(&robot, &RaySpec::default())?;
-            ("random", &random)
-        }
-    };
+    let Networks {
+        config,
+        robot,
+        bundle,
+        origin,
+    } = networks;
     let mut settings = config.controller.clone();
     // So low that recovery always acts: the longest way through a cycle.
     settings.switch.threshold = Some(-0.999_999);
     let mut deploy = config.deploy.clone();
     deploy.method = Method::Abs;
     deploy.faults.max_missed_cycles = 1e6;
-    let mut pilot = Pilot::new(&robot, bundle, &settings, &deploy)?;
+    let mut pilot = Pilot::new(robot, bundle, &settings, &deploy)?;
     let cycles = (duration.as_nanos() as u64 / CYCLE_NS).max(1);
 
     let stop = Arc::new(AtomicBool::new(false));
@@ -123,7 +119,7 @@ pub fn measure(
     threads.push(sender);
 
     let realtime = deploy.realtime.clone();
-    let mut invented = Invented::new(&robot, &bundle.spec.rays, link);
+    let mut invented = Invented::new(robot, &bundle.spec.rays, link);
     let control = thread::Builder::new().name("control".to_owned());
     let control = control.spawn(move || {
         let refused = enter_realtime(&realtime).err();
@@ -148,8 +144,8 @@ pub fn measure(
         "the invented robot did not run; the configuration refuses it"
     );
     let summary = ControlReport {
-        robot: robot.name,
-        networks,
+        robot: robot.name.clone(),
+        networks: origin,
         busy,
         fifo_priority: deploy.realtime.priority,
         lock_memory: deploy.realtime.lock_memory,

@@ -8,12 +8,11 @@ use std::{
 use anyhow::{Context, Result};
 use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
 use policies::{
-    Bundle, RayScan,
+    RayScan,
     depth::{Intrinsics, RayPredictor},
     spec::role,
 };
 use rayon::prelude::*;
-use robots::Robot;
 use serde::Serialize;
 use sim::{
     depth::{DepthScene, RecordingConfig},
@@ -23,7 +22,7 @@ use sim::{
 };
 
 use super::Percentiles;
-use crate::{config::Config, depth::data::camera_of};
+use crate::{commands::subject::Subject, depth::data::camera_of};
 
 /// Scenes and places that images are taken of.
 const SCENES: usize = 64;
@@ -50,9 +49,14 @@ pub struct DepthReport {
 }
 
 /// Measures each speed for `duration`.
-pub fn measure(config: &Config, bundle: &Bundle, duration: Duration) -> Result<DepthReport> {
-    let robot = Robot::load(&config.robot)?;
-    let mount = camera_of(&robot)?;
+pub fn measure(subject: &Subject, duration: Duration) -> Result<DepthReport> {
+    let Subject {
+        robot,
+        bundle,
+        config,
+        ..
+    } = subject;
+    let mount = camera_of(robot)?;
     let camera = DepthCamera::new(mount);
     let recording = RecordingConfig::default();
     let scenes: Vec<DepthScene> = (0..SCENES)
@@ -124,7 +128,7 @@ pub fn measure(config: &Config, bundle: &Bundle, duration: Duration) -> Result<D
         .transpose()?;
     let size = camera.intrinsics();
     Ok(DepthReport {
-        robot: robot.name,
+        robot: robot.name.clone(),
         image: format!("{} x {}", size.width_px, size.height_px),
         primitives: scenes.iter().map(|scene| scene.parts.len()).sum::<usize>() as f64
             / SCENES as f64,

@@ -12,8 +12,7 @@ use policies::{
 use robots::Robot;
 use serde::Serialize;
 
-use super::Percentiles;
-use crate::config::Config;
+use super::{Networks, Percentiles};
 
 /// Cycles before the measurement, in which caches fill.
 const WARM_UP: usize = 1000;
@@ -35,28 +34,16 @@ pub struct SwitchReport {
 }
 
 /// Measures each time for `duration`.
-pub fn measure(
-    config: &Config,
-    bundle: Option<&Bundle>,
-    duration: Duration,
-) -> Result<SwitchReport> {
-    let robot = Robot::load(&config.robot)?;
-    let random;
-    let (networks, bundle) = match bundle {
-        Some(bundle) => ("of the bundle", bundle),
-        None => {
-            random = random_bundle(&robot, &RaySpec::default())?;
-            ("random", &random)
-        }
-    };
-    let mut settings = config.controller.clone();
-    let (mut value, layout) = bundle.reach_avoid(&robot)?;
+pub fn measure(networks: &Networks, duration: Duration) -> Result<SwitchReport> {
+    let Networks { robot, bundle, .. } = networks;
+    let mut settings = networks.config.controller.clone();
+    let (mut value, layout) = bundle.reach_avoid(robot)?;
     let switch = settings.switch.over(&bundle.switch());
     let threshold = switch.threshold;
     // So low that recovery always acts, on any twist: the longest way through a cycle.
     settings.switch.threshold = Some(-0.999_999);
     settings.switch.min_improvement = Some(-2.0);
-    let mut controller = Controller::new(&robot, bundle, Method::Abs, &settings)?;
+    let mut controller = Controller::new(robot, bundle, Method::Abs, &settings)?;
     let mut search = TwistSearch::of_layout(&switch.search, &layout, &bundle.spec.rays);
     let goal = GoalYaw {
         x_m: 5.0,
@@ -76,7 +63,7 @@ pub fn measure(
         let row = &rows[cycle % rows.len()];
         black_box(search.search(&mut value, row, &goal, threshold));
     });
-    let mut input = ControlInput::new(&robot, &bundle.spec.rays);
+    let mut input = ControlInput::new(robot, &bundle.spec.rays);
     input.goal.position_world.x = 5.0;
     let mut recovered = true;
     let cycle_us = time(duration, |cycle| {
@@ -91,8 +78,8 @@ pub fn measure(
     });
     anyhow::ensure!(recovered, "the recovery path was not taken in every cycle");
     Ok(SwitchReport {
-        robot: robot.name,
-        networks: networks.to_owned(),
+        robot: robot.name.clone(),
+        networks: networks.origin.to_owned(),
         steps_of_search: switch.search.steps,
         cycles: cycle_us.len(),
         value_us: Percentiles::new(value_us),

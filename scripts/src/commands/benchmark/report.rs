@@ -1,4 +1,4 @@
-//! The table of a benchmark, beside the paper's, as Markdown and HTML.
+//! The table of a benchmark with the paper's results, as Markdown and HTML.
 
 use std::{fmt::Write as _, path::Path};
 
@@ -37,7 +37,7 @@ pub struct Row {
     pub evaluations: Vec<StoredEvaluation>,
 }
 
-/// A benchmark that is done.
+/// A finished benchmark.
 pub struct Summary<'a> {
     pub robot: &'a str,
     pub engine: EngineKind,
@@ -57,7 +57,7 @@ impl Row {
         )
     }
 
-    /// All episodes as those of one evaluation.
+    /// All episodes pooled into one evaluation.
     fn pooled(&self) -> EvalReport {
         let mut pooled = self.evaluations[0].report.clone();
         let mean = |of: fn(&EvalReport) -> f64| self.mean_and_deviation(of)[0];
@@ -111,7 +111,7 @@ impl Row {
     }
 }
 
-/// With the deviation of a sample; 0 for a single value.
+/// Mean and sample standard deviation; 0 for a single value.
 fn mean_and_deviation(values: &[f64]) -> [f64; 2] {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n.max(1.0);

@@ -1,4 +1,4 @@
-//! `abs eval --method recovery`: how well twists are followed, and how soon the robot stops.
+//! `abs eval` of a policy that tracks twists: tracking and braking.
 
 use std::{
     fmt::Write as _,
@@ -12,7 +12,7 @@ use policies::Twist;
 use sim::eval::RecoveryReport;
 
 use super::{METRICS, make_folder, progress_bar, write};
-use crate::{commands::policy_args::Subject, pictures::twist_tracking};
+use crate::{commands::subject::Subject, pictures::twist_tracking, results::request::Request};
 
 /// `1.0,0,-0.5` as v_x, v_y in m/s and w_z in rad/s.
 pub fn parse_command(text: &str) -> Result<Twist, String> {
@@ -31,34 +31,45 @@ pub fn parse_command(text: &str) -> Result<Twist, String> {
 }
 
 /// Runs one command, or the grid and braking, and writes the results.
-pub fn run(subject: &Subject, command: Option<Twist>, out: &Path, json: bool) -> Result<()> {
+pub fn run(
+    subject: &Subject,
+    command: Option<Twist>,
+    request: &Request,
+    out: &Path,
+    json: bool,
+) -> Result<()> {
     let evaluation = subject.recovery_evaluation()?;
     make_folder(out)?;
     let bar = progress_bar(evaluation.trials(command), "trials");
     let report = evaluation.report(command, &|| bar.inc(1))?;
     bar.finish_and_clear();
 
+    Request::begin(out)?;
     let metrics = serde_json::to_string_pretty(&report)? + "\n";
     write(&out.join(METRICS), metrics.as_bytes())?;
     let picture = out.join("tracking.png");
     if command.is_none() {
-        let title = format!("{}, recovery policy: velocity over command", report.robot);
+        let title = format!(
+            "{}, {} policy: velocity over command",
+            report.robot, subject.method
+        );
         twist_tracking(&title, &report)?.save_png(&picture)?;
     } else if picture.exists() {
-        // That of an earlier evaluation would mislead.
+        // One of an earlier evaluation would be misleading.
         fs::remove_file(&picture)?;
     }
+    request.finish(out)?;
     let text = match json {
         true => metrics,
-        false => table(&report) + &format!("results in {}\n", out.display()),
+        false => table(&report, subject.method.name()) + &format!("results in {}\n", out.display()),
     };
     io::stdout().write_all(text.as_bytes())?;
     Ok(())
 }
 
-fn table(report: &RecoveryReport) -> String {
+fn table(report: &RecoveryReport, method: &str) -> String {
     let mut text = format!(
-        "{}, recovery, {}: {} cases, {} trials, seed {}\n",
+        "{}, {method}, {}: {} cases, {} trials, seed {}\n",
         report.robot,
         report.engine,
         report.cases.len(),

@@ -1,4 +1,4 @@
-//! Every policy step of single episodes as CSV: where the robot was, and what the switch decided.
+//! Every policy step of an episode as CSV: the state of the robot and the decision of the switch.
 
 use anyhow::Result;
 use controller::Mode;
@@ -27,11 +27,11 @@ struct Row {
 /// One row per policy step of traced episodes.
 ///
 /// # Errors
-/// None in practice: the memory takes all rows.
+/// None in practice: writing to memory does not fail.
 pub fn steps_csv(records: &[EpisodeRecord]) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for record in records {
-        // The last entry of a trace is the end, where nothing is decided any more.
+        // The last entry of a trace is the final state, without a decision.
         for step in record.trace.iter().take(record.steps) {
             writer.serialize(Row {
                 episode: record.scene.index,

@@ -1,4 +1,4 @@
-//! `abs sim-robot --soak`: a long run from goal to goal, and how much memory it takes.
+//! `abs sim-robot --soak`: a long run from goal to goal, with the memory of both processes.
 
 use std::fs;
 
@@ -11,20 +11,26 @@ use ros2::{
 use sim_ros2::STEP_S;
 
 use super::{Session, SimRobotCommand};
+use crate::commands::subject::Subject;
 
-/// Time between two looks of the operator, s.
+/// Time between two requests of the operator, s.
 const LOOK_S: f32 = 0.2;
 /// Time between two goals, s.
 const GOAL_S: f32 = 5.0;
-/// Where they are in turn, on empty ground, m.
+/// The goals in turn, on empty ground, m.
 const GOALS_M: [[f64; 2]; 4] = [[3.0, 0.0], [3.0, 3.0], [0.0, 3.0], [0.0, 0.0]];
 
-/// Runs `abs deploy` for `minutes` as another process, as an operator who wants it to run all the time.
+/// Runs `abs deploy` as another process for `minutes`, with an operator who keeps it running.
 ///
 /// # Errors
-/// One line when it ends before, or the system tells no memory.
-pub fn soak(command: &SimRobotCommand, session: &mut Session, minutes: u32) -> Result<()> {
-    let (config_path, bundle_path) = command.prepare(session)?;
+/// One line if it ends early, or the system does not report memory.
+pub fn soak(
+    command: &SimRobotCommand,
+    session: &mut Session,
+    subject: &Subject,
+    minutes: u32,
+) -> Result<()> {
+    command.prepare(session)?;
     let mut ros = Ros::open(&session.config.ros2.network(), "operator")?;
     let requests = ros.publish::<Text>(OPERATOR_TOPIC, Delivery::Reliable)?;
     let goals = ros.publish::<PoseStamped>(&session.config.ros2.goal_topic, Delivery::Reliable)?;
@@ -32,7 +38,7 @@ pub fn soak(command: &SimRobotCommand, session: &mut Session, minutes: u32) -> R
     scene.obstacles.clear();
     session.simulated.reset(&scene)?;
     let says = command.out.join("deploy.txt");
-    let mut deploy = command.deploy(&config_path, &bundle_path, &[], &says)?;
+    let mut deploy = command.deploy(subject, &[], &says)?;
     println!("minutes  sim-robot MB  deploy MB  state  runs  faults");
     let (mut runs, mut faults) = (0, 0);
     let mut state = String::new();
@@ -68,7 +74,7 @@ pub fn soak(command: &SimRobotCommand, session: &mut Session, minutes: u32) -> R
             let goal = GOALS_M[(step / steps_in(GOAL_S)) as usize % GOALS_M.len()];
             let _ = goals.publish(pose(goal, &session.config.ros2.world_frame));
         }
-        // The first look is at programs that have started.
+        // The first line waits until both programs have started.
         if step % per_minute == 0 && step > 0 || step == steps_in(10.0) {
             let own = resident_mb(std::process::id())?;
             let theirs = resident_mb(deploy.0.id())?;
@@ -98,7 +104,7 @@ fn pose([x, y]: [f64; 2], frame: &str) -> PoseStamped {
     }
 }
 
-/// Memory that a process has in the machine, MB.
+/// Resident memory of a process, MB.
 fn resident_mb(process: u32) -> Result<f64> {
     let path = format!("/proc/{process}/status");
     let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
@@ -106,5 +112,5 @@ fn resident_mb(process: u32) -> Result<f64> {
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))
         .and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
-    Ok(kilobytes.with_context(|| format!("{path} tells no VmRSS"))? * 1024e-6)
+    Ok(kilobytes.with_context(|| format!("{path} has no VmRSS"))? * 1024e-6)
 }

@@ -1,4 +1,4 @@
-//! `abs sim-robot --trials`: every scene over DDS and in the evaluation.
+//! `abs sim-robot --trials`: the same scenes over DDS and in the evaluation.
 
 use std::fs;
 
@@ -14,36 +14,42 @@ use sim::{
 use sim_ros2::STEP_S;
 
 use super::{Running, Session, SimRobotCommand};
+use crate::commands::subject::Subject;
 
-/// A scene with the result of both ways to run it.
+/// A scene with the outcomes over DDS and in the evaluation.
 #[derive(Debug, Serialize)]
 struct TrialRow {
     episode: u64,
-    /// None where a fault kept the robot from running to the end.
+    /// `None` if a fault ended the run.
     over_dds: Option<Outcome>,
-    /// Why `abs deploy` gave up.
+    /// The error of `abs deploy`.
     error: Option<String>,
     collided: Option<String>,
     final_distance_m: f32,
     duration_s: f32,
     in_eval: Outcome,
     eval_distance_m: f32,
-    /// In the evaluation with the physics step of the simulated robot.
+    /// In the evaluation, with the physics step of the simulated robot.
     in_eval_fine: Outcome,
 }
 
-/// Time in which `abs deploy` has to run and to end, s.
+/// Time limit for `abs deploy` to start and to end, s.
 const WITHIN_S: f32 = 60.0;
-/// Every scene over DDS and in the evaluation.
-pub fn compare(command: &SimRobotCommand, session: &mut Session, trials: u64) -> Result<()> {
-    let (config_path, bundle_path) = command.prepare(session)?;
-    let bundle = policies::Bundle::load(&bundle_path)?;
+
+/// Runs each scene over DDS and in the evaluation.
+pub fn compare(
+    command: &SimRobotCommand,
+    session: &mut Session,
+    subject: &Subject,
+    trials: u64,
+) -> Result<()> {
+    command.prepare(session)?;
     let episodes: Vec<u64> = (0..trials).collect();
     let evaluate = |physics: &PhysicsConfig| -> Result<Vec<EpisodeRecord>> {
         let evaluation = Evaluation::new(
             &session.robot,
-            &bundle,
-            command.method,
+            &subject.bundle,
+            subject.method,
             &session.config.eval,
             physics,
             &session.config.controller,
@@ -65,14 +71,7 @@ pub fn compare(command: &SimRobotCommand, session: &mut Session, trials: u64) ->
         let goal = scene.goal;
         let (x, y) = (goal.position_world.x, goal.position_world.y);
         let goal = format!("{x},{y},{}", goal.heading_rad.to_degrees());
-        let deploy = || {
-            command.deploy(
-                &config_path,
-                &bundle_path,
-                &["--goal", &goal, "--go"],
-                &says,
-            )
-        };
+        let deploy = || command.deploy(subject, &["--goal", &goal, "--go"], &says);
         let Some(trial) = session.trial(scene, deploy)? else {
             return Ok(());
         };
@@ -94,7 +93,7 @@ pub fn compare(command: &SimRobotCommand, session: &mut Session, trials: u64) ->
         rows.push(row);
     }
     let (followed, refused) = session.simulated.commands();
-    println!("{}", summary(&session.robot.name, command.method, &rows));
+    println!("{}", summary(&session.robot.name, subject.method, &rows));
     println!("{followed} commands followed, {refused} refused for their checksum");
     let json = serde_json::to_string_pretty(&rows)? + "\n";
     write_atomic(&command.out.join("trials.json"), json.as_bytes())?;
@@ -102,7 +101,7 @@ pub fn compare(command: &SimRobotCommand, session: &mut Session, trials: u64) ->
 }
 
 impl Session {
-    /// One scene with `abs deploy`; none when it was interrupted.
+    /// Runs one scene with `abs deploy`; `None` after Ctrl-C.
     fn trial(
         &mut self,
         scene: &TestScene,
@@ -122,7 +121,7 @@ impl Session {
                     let physics = self.simulated.simulated().physics();
                     trial.observe(&self.robot, physics, STEP_S)
                 }
-                // It has stopped, or has never begun: it says why.
+                // It has ended, or did not start: its output says why.
                 false => waited_s > WITHIN_S || deploy.0.try_wait()?.is_some(),
             };
             if over {

@@ -13,8 +13,8 @@ pub use writer::EventWriter;
 /// For each scalar, (step, value).
 pub type Scalars = BTreeMap<String, Vec<(f64, f64)>>;
 
-/// All scalars of a run folder. A run that was resumed has several files, of which a later one replaces what an
-/// earlier one has from its first step on. A file that is still being written may end within a record.
+/// All scalars of a run folder. A resumed run has several files; each replaces the
+/// points of earlier files from its first step on. A file that is being written may end within a record.
 ///
 /// # Errors
 /// When the folder or a file in it cannot be read.

@@ -8,7 +8,7 @@ use super::{
     dynamics::Inertia,
     lanes::Lanes,
     model::Model,
-    scene::{Scene, Scenery},
+    scene::{BlockScene, Scenery},
     vector::*,
 };
 use crate::engine::{EngineError, EpisodeStart, PhysicsState};
@@ -19,7 +19,7 @@ type PerJoint<L, const N: usize> = [[L; N]; MAX_FEET];
 /// What changes from step to step and what an episode sets, in lanes. Positions are local to each robot's start, so that
 /// `f32` is fine anywhere in the world.
 #[derive(Clone, Copy)]
-pub(super) struct State<L, const N: usize> {
+pub(super) struct BlockState<L, const N: usize> {
     pub position: V3<L>,
     /// i, j, k, w.
     pub orientation: [L; 4],
@@ -44,7 +44,7 @@ pub(super) struct State<L, const N: usize> {
     calf_force: [L; MAX_FEET],
 }
 
-impl<L: Lanes, const N: usize> State<L, N> {
+impl<L: Lanes, const N: usize> BlockState<L, N> {
     fn zero() -> Self {
         let zero = L::zero();
         let joints = [[zero; N]; MAX_FEET];
@@ -107,14 +107,14 @@ impl<L: Lanes, const N: usize> State<L, N> {
 
 /// Robots side by side.
 pub(super) struct Block<L, const N: usize> {
-    pub state: State<L, N>,
+    pub state: BlockState<L, N>,
     /// Joint targets of this policy step and of earlier ones that a delay may ask for.
     pub targets: Vec<PerJoint<L, N>>,
     /// Impulses of the last step on each sphere that may touch the ground, along its contact frame.
     pub sphere_impulse: Vec<V3<L>>,
     pub has_noise: bool,
     pub noise_seeds: Vec<u64>,
-    pub scene: Scene<L>,
+    pub scene: BlockScene<L>,
     pub scenery: Vec<Scenery>,
 }
 
@@ -122,12 +122,12 @@ impl<L: Lanes, const N: usize> Block<L, N> {
     /// All robots as `start` says.
     pub fn new(model: &Model<N>, start: &EpisodeStart) -> Result<Self, EngineError> {
         let mut block = Self {
-            state: State::zero(),
+            state: BlockState::zero(),
             targets: vec![[[L::zero(); N]; MAX_FEET]],
             sphere_impulse: vec![zero3(); model.num_spheres()],
             has_noise: false,
             noise_seeds: vec![0; L::LANES],
-            scene: Scene::new(),
+            scene: BlockScene::new(),
             scenery: vec![Scenery::new(start); L::LANES],
         };
         for lane in 0..L::LANES {
@@ -203,7 +203,7 @@ impl<L: Lanes, const N: usize> Block<L, N> {
 
         let base = &model.base;
         let mass = base.mass_kg + dynamics.added_base_mass_kg;
-        let share = mass / base.mass_kg;
+        let fraction = mass / base.mass_kg;
         let [x, y, z] = base.com;
         let about_com = base.inertia_kgm2;
         let shift = [
@@ -221,7 +221,7 @@ impl<L: Lanes, const N: usize> Block<L, N> {
         for k in 0..6 {
             put(
                 &mut self.state.base_inertia.second[k],
-                about_com[k] * share + mass * shift[k],
+                about_com[k] * fraction + mass * shift[k],
             );
         }
         self.note_noise();

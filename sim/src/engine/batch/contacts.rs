@@ -8,17 +8,17 @@
 //! penetration is pushed out at a bounded speed.
 
 use super::{
-    dynamics::{Base, Leg, dot6},
-    encounters::Encounter,
+    candidates::ContactCandidate,
+    dynamics::{BaseDynamics, LegDynamics, dot6},
     lanes::Lanes,
     vector::*,
 };
 
-/// Share of the penetration that is removed per step.
+/// Fraction of the penetration that is removed per step.
 const ERROR_REDUCTION: f32 = 0.2;
 /// Fastest removal of penetration, m/s.
 const PUSH_OUT_MPS: f32 = 1.0;
-/// Compliance of the normal row, as a share of its inverse effective mass.
+/// Compliance of the normal row, as a fraction of its inverse effective mass.
 const COMPLIANCE: f32 = 0.02;
 /// Speed of approach that keeps a contact asleep, m/s.
 const NEVER_MPS: f32 = 1e9;
@@ -68,23 +68,23 @@ impl<L: Lanes, const N: usize> Contact<L, N> {
         }
     }
 
-    /// Builds the rows. Lanes where the encounter is not active keep asleep.
+    /// Builds the rows. Lanes where the candidate is not active keep asleep.
     #[inline(always)]
     pub fn assemble(
         &mut self,
-        encounter: &Encounter<L>,
-        leg: &Leg<L, N>,
-        base: &Base<L>,
+        candidate: &ContactCandidate<L>,
+        leg: &LegDynamics<L, N>,
+        base: &BaseDynamics<L>,
         friction: L,
         inverse_step: L,
     ) {
         let zero = L::zero();
-        let touch = &encounter.touch;
-        let frame = [touch.normal, encounter.tangents[0], encounter.tangents[1]];
+        let touch = &candidate.touch;
+        let frame = [touch.normal, candidate.tangents[0], candidate.tangents[1]];
         let mut levers = [[zero; 3]; N];
         for i in 0..N {
             let lever = cross(leg.axis[i], sub(touch.point, leg.origin[i]));
-            let unmoved = encounter.link.lt(L::splat(i as f32));
+            let unmoved = candidate.link.lt(L::splat(i as f32));
             levers[i] = select3(unmoved, zero3(), lever);
         }
         for k in 0..3 {
@@ -104,11 +104,11 @@ impl<L: Lanes, const N: usize> Contact<L, N> {
         let push_out = (gap_speed * L::splat(ERROR_REDUCTION)).max(L::splat(-PUSH_OUT_MPS));
         let approach = L::select(zero.lt(touch.gap), gap_speed, push_out);
         self.bias = [
-            L::select(encounter.active, approach, L::splat(NEVER_MPS)),
+            L::select(candidate.active, approach, L::splat(NEVER_MPS)),
             zero,
             zero,
         ];
-        if let Some(velocity) = encounter.obstacle_velocity {
+        if let Some(velocity) = candidate.obstacle_velocity {
             for k in 0..3 {
                 self.bias[k] = self.bias[k] - dot(frame[k], velocity);
             }
@@ -116,9 +116,9 @@ impl<L: Lanes, const N: usize> Contact<L, N> {
         let normal_mass = self.product(0, 0);
         let (t11, t12, t22) = (self.product(1, 1), self.product(1, 2), self.product(2, 2));
         let inverse_determinant = (t11 * t22 - t12 * t12).recip();
-        self.leg = encounter.leg;
-        self.sphere = encounter.sphere;
-        self.class = encounter.class;
+        self.leg = candidate.leg;
+        self.sphere = candidate.sphere;
+        self.class = candidate.class;
         self.frame = frame;
         self.impulse = [zero; 3];
         self.normal_softness = normal_mass * L::splat(COMPLIANCE);

@@ -29,7 +29,7 @@ pub(super) struct Inertia<L> {
 
 /// Kinematics and dynamics of one leg.
 #[derive(Clone, Copy)]
-pub(super) struct Leg<L, const N: usize> {
+pub(super) struct LegDynamics<L, const N: usize> {
     /// Link frames, columns in base axes.
     pub rotation: [Rotation<L>; N],
     /// Joint origins.
@@ -55,7 +55,7 @@ pub(super) struct LegLoad<L> {
     pub moment: V3<L>,
 }
 
-impl<L: Lanes, const N: usize> Leg<L, N> {
+impl<L: Lanes, const N: usize> LegDynamics<L, N> {
     pub fn zero() -> Self {
         let zero = L::zero();
         Self {
@@ -300,7 +300,7 @@ impl<L: Lanes> Inertia<L> {
 
 /// Mass matrix block of the base and its Cholesky factor.
 #[derive(Clone, Copy)]
-pub(super) struct Base<L> {
+pub(super) struct BaseDynamics<L> {
     /// Lower triangle of the factor.
     pub factor: [[L; 6]; 6],
     /// Inverse diagonal of the factor.
@@ -311,7 +311,7 @@ pub(super) struct Base<L> {
     bias: [L; 6],
 }
 
-impl<L: Lanes> Base<L> {
+impl<L: Lanes> BaseDynamics<L> {
     /// The base alone.
     #[inline(always)]
     pub fn new(inertia: &Inertia<L>, omega: V3<L>) -> Self {
@@ -329,7 +329,7 @@ impl<L: Lanes> Base<L> {
 
     /// Adds a leg whose block is factored: its inertia, its bias, and `-Y Y^T`.
     #[inline(always)]
-    pub fn add_leg<const N: usize>(&mut self, load: &LegLoad<L>, leg: &Leg<L, N>) {
+    pub fn add_leg<const N: usize>(&mut self, load: &LegLoad<L>, leg: &LegDynamics<L, N>) {
         self.inertia = self.inertia.plus(&load.inertia);
         for k in 0..3 {
             self.bias[k] = self.bias[k] + load.force[k];

@@ -1,13 +1,13 @@
 //! Distances between parts of a robot and obstacles.
 
-use super::{lanes::Lanes, model::Patch, scene::SceneObstacle, vector::*};
+use super::{lanes::Lanes, model::CollisionFeature, scene::SceneObstacle, vector::*};
 
 /// Edges of boxes are rounded by this much while the nearest point of the robot is sought, m.
 const CORE_INSET_M: f32 = 0.01;
 
 /// The point where a robot is nearest to, or deepest in, an obstacle. Vectors in base axes.
 #[derive(Clone, Copy)]
-pub(super) struct Touch<L> {
+pub(super) struct ContactPoint<L> {
     /// Distance of the surfaces, m; negative inside.
     pub gap: L,
     /// Point on the robot's surface, from the base origin.
@@ -16,7 +16,7 @@ pub(super) struct Touch<L> {
     pub normal: V3<L>,
 }
 
-impl<L: Lanes> Touch<L> {
+impl<L: Lanes> ContactPoint<L> {
     /// Farther than any.
     #[inline(always)]
     pub fn far() -> Self {
@@ -149,23 +149,28 @@ impl<L: Lanes> BaseObstacle<L> {
         out
     }
 
-    /// Where a patch is deepest. `frame` and `origin` place the patch's link.
+    /// Where a feature is deepest. `frame` and `origin` place the feature's link.
     #[inline(always)]
-    pub fn touch(&self, patch: &Patch, frame: &Rotation<L>, origin: V3<L>) -> Touch<L> {
-        let center = add(origin, rotate(frame, splat3(patch.center)));
+    pub fn touch(
+        &self,
+        feature: &CollisionFeature,
+        frame: &Rotation<L>,
+        origin: V3<L>,
+    ) -> ContactPoint<L> {
+        let center = add(origin, rotate(frame, splat3(feature.center)));
         let (mut u, mut v) = (zero3(), zero3());
         let (mut s, mut t) = (L::zero(), L::zero());
         let mut corners = 0;
-        if patch.u2 > 0.0 {
-            u = rotate(frame, splat3(patch.u));
+        if feature.u2 > 0.0 {
+            u = rotate(frame, splat3(feature.u));
             corners = 2;
-            if patch.v2 > 0.0 {
-                v = rotate(frame, splat3(patch.v));
+            if feature.v2 > 0.0 {
+                v = rotate(frame, splat3(feature.v));
                 corners = 4;
             }
-            (s, t) = self.nearest_to_axis(sub(center, self.center), u, v, patch);
+            (s, t) = self.nearest_to_axis(sub(center, self.center), u, v, feature);
             if self.any_box {
-                let (box_s, box_t) = self.nearest_to_box(center, u, v, patch);
+                let (box_s, box_t) = self.nearest_to_box(center, u, v, feature);
                 s = L::select(self.is_box, box_s, s);
                 t = L::select(self.is_box, box_t, t);
             }
@@ -173,15 +178,15 @@ impl<L: Lanes> BaseObstacle<L> {
         if !self.any_low {
             corners = 0;
         }
-        let mut best = Touch::far();
+        let mut best = ContactPoint::far();
         for candidate in 0..=corners {
             let point = add_scaled(add_scaled(center, s, u), t, v);
-            let touch = self.touch_at(point, patch.radius_m);
+            let touch = self.touch_at(point, feature.radius_m);
             let mut better = touch.gap.lt(best.gap);
             if candidate > 0 {
                 better = L::and(self.is_low, better);
             }
-            best = Touch::select(better, &touch, &best);
+            best = ContactPoint::select(better, &touch, &best);
             // A flat face meets an end or a corner first.
             s = L::splat(if candidate & 1 == 0 { -1.0 } else { 1.0 });
             t = L::splat(if candidate & 2 == 0 { -1.0 } else { 1.0 });
@@ -190,32 +195,38 @@ impl<L: Lanes> BaseObstacle<L> {
     }
 
     #[inline(always)]
-    fn touch_at(&self, center: V3<L>, radius_m: f32) -> Touch<L> {
+    fn touch_at(&self, center: V3<L>, radius_m: f32) -> ContactPoint<L> {
         let (distance, normal) = self.distance(center);
         let radius = L::splat(radius_m);
-        Touch {
+        ContactPoint {
             gap: distance - radius,
             point: add_scaled(center, -radius, normal),
             normal,
         }
     }
 
-    /// Coordinates in [-1, 1] of the point of a patch at `center` from the obstacle that is nearest to its axis: a
+    /// Coordinates in [-1, 1] of the point of a feature at `center` from the obstacle that is nearest to its axis: a
     /// quadratic function, minimized by turns.
     #[inline(always)]
-    fn nearest_to_axis(&self, center: V3<L>, u: V3<L>, v: V3<L>, patch: &Patch) -> (L, L) {
+    fn nearest_to_axis(
+        &self,
+        center: V3<L>,
+        u: V3<L>,
+        v: V3<L>,
+        feature: &CollisionFeature,
+    ) -> (L, L) {
         let axis = self.axes[2];
         let (center_a, u_a) = (dot(center, axis), dot(u, axis));
         // A segment along the axis is equally near everywhere: its middle is preferred.
         let soft = 1.001;
-        let uu = (L::splat(patch.u2 * soft) - u_a * u_a).recip();
+        let uu = (L::splat(feature.u2 * soft) - u_a * u_a).recip();
         let u_center = dot(center, u) - center_a * u_a;
         let one = L::splat(1.0);
         let mut s = (-u_center * uu).clamp(-one, one);
         let mut t = L::zero();
-        if patch.v2 > 0.0 {
+        if feature.v2 > 0.0 {
             let v_a = dot(v, axis);
-            let vv = (L::splat(patch.v2 * soft) - v_a * v_a).recip();
+            let vv = (L::splat(feature.v2 * soft) - v_a * v_a).recip();
             let v_center = dot(center, v) - center_a * v_a;
             let uv = -u_a * v_a;
             for _ in 0..2 {
@@ -228,10 +239,20 @@ impl<L: Lanes> BaseObstacle<L> {
 
     /// The same for a box, by projections to and fro (J. von Neumann 1933).
     #[inline(always)]
-    fn nearest_to_box(&self, center: V3<L>, u: V3<L>, v: V3<L>, patch: &Patch) -> (L, L) {
+    fn nearest_to_box(
+        &self,
+        center: V3<L>,
+        u: V3<L>,
+        v: V3<L>,
+        feature: &CollisionFeature,
+    ) -> (L, L) {
         let one = L::splat(1.0);
-        let inverse_u2 = L::splat(1.0 / patch.u2);
-        let inverse_v2 = L::splat(if patch.v2 > 0.0 { 1.0 / patch.v2 } else { 0.0 });
+        let inverse_u2 = L::splat(1.0 / feature.u2);
+        let inverse_v2 = L::splat(if feature.v2 > 0.0 {
+            1.0 / feature.v2
+        } else {
+            0.0
+        });
         let (mut s, mut t) = (L::zero(), L::zero());
         for _ in 0..3 {
             let core = self.core_point(add_scaled(add_scaled(center, s, u), t, v));

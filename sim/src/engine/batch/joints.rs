@@ -7,11 +7,11 @@
 use super::{block::Block, lanes::Lanes, model::Model};
 use crate::engine::torque_noise;
 
-/// Share of a joint's momentum that dry friction takes per step at low speed.
-const FRICTION_SHARE: f32 = 0.25;
+/// Fraction of a joint's momentum that dry friction takes per step at low speed.
+const FRICTION_FRACTION: f32 = 0.25;
 /// Weight of a stop relative to the inertia at the joint.
 const STOP_WEIGHT: f32 = 10.0;
-/// Share of the angle beyond a stop that is removed per step.
+/// Fraction of the angle beyond a stop that is removed per step.
 const STOP_ERROR_REDUCTION: f32 = 0.2;
 /// Fastest return from beyond a stop, rad/s.
 const STOP_PUSH_OUT_RADPS: f32 = 2.0;
@@ -85,7 +85,8 @@ pub(super) fn drive<L: Lanes, const N: usize>(
     let mut impulse = dt * (constant - implicit * velocity);
 
     let friction = L::splat(joint.friction_nm) * dt;
-    impulse = impulse - (inertia * velocity * L::splat(FRICTION_SHARE)).clamp(-friction, friction);
+    impulse =
+        impulse - (inertia * velocity * L::splat(FRICTION_FRACTION)).clamp(-friction, friction);
 
     let inverse_step = L::splat(1.0 / model.step_s);
     let expected = velocity + dt * bounded * inertia.recip();

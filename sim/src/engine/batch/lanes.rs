@@ -1,6 +1,6 @@
 //! Lane types: the same robot quantity of several robots side by side, one robot per lane.
 //!
-//! The step is generic over [`Lanes`]. [`Portable`] works everywhere, [`Avx2`] and [`Avx512`] where the processor has
+//! The step is generic over [`Lanes`]. [`Portable`] works everywhere, [`Avx2`] and [`Avx512`] where the CPU has
 //! them. All use the same IEEE operations in the same order, without fused multiply-add and without approximate
 //! instructions, so the three give the same bits.
 
@@ -28,7 +28,7 @@ pub(super) trait Lanes:
     /// One truth value per robot.
     type Mask: Copy + Send;
 
-    /// Runs a kernel with the instructions of this lane type. Only where the processor has them.
+    /// Runs a kernel with the instructions of this lane type. Only where the CPU has them.
     fn run<K: Kernel>(kernel: K);
     /// The same number in all lanes.
     fn splat(value: f32) -> Self;
@@ -125,7 +125,7 @@ pub(super) trait Lanes:
 /// Magic constant of the exponent trick (C. Lomont 2003).
 const RSQRT_MAGIC: u32 = 0x5f37_5a86;
 
-/// Lanes of [`Portable`]: one register of the vector instructions that every 64-bit processor has.
+/// Lanes of [`Portable`]: one register of the vector instructions that every 64-bit CPU has.
 const PORTABLE_LANES: usize = 4;
 
 /// Lanes as a plain array.
@@ -307,7 +307,7 @@ mod x86 {
 
                 #[inline(always)]
                 fn $method(self, other: Self) -> Self {
-                    // SAFETY: values of this type are made only where the processor has its instructions.
+                    // SAFETY: values of this type are made only where the CPU has its instructions.
                     Self(unsafe { $intrinsic(self.0, other.0) })
                 }
             }
@@ -333,7 +333,7 @@ mod x86 {
                 }
             }
 
-            // SAFETY (all blocks of this impl): values of this type are made only where the processor has its
+            // SAFETY (all blocks of this impl): values of this type are made only where the CPU has its
             // instructions, as `run` demands.
             #[allow(clippy::undocumented_unsafe_blocks, reason = "one reason for all, above")]
             impl Lanes for $lanes {

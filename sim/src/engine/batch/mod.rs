@@ -1,5 +1,5 @@
 //! A batched physics engine for floating-base robots with legs of equal length: many robots side by side, one per lane
-//! of the processor's vector registers. It exists for training; the rapier engine is the reference.
+//! of the CPU's vector registers. It exists for training; the rapier engine is the reference.
 //!
 //! Physics: reduced coordinates, semi-implicit Euler (`step`); composite-rigid-body and Newton-Euler recursions and a
 //! block Cholesky factorization (`dynamics`); implicit motors and joint stops (`joints`); whitened contact rows solved
@@ -15,9 +15,9 @@
 )]
 
 mod block;
+mod candidates;
 mod contacts;
 mod dynamics;
-mod encounters;
 mod geometry;
 mod joints;
 mod lanes;
@@ -40,7 +40,7 @@ use crate::engine::{Engine, EngineError, EpisodeStart, PhysicsConfig, PhysicsSta
 /// Vector instructions that the engine may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instructions {
-    /// Plain Rust, for any processor.
+    /// Plain Rust, for any CPU.
     Portable,
     /// 8 lanes.
     Avx2,
@@ -49,10 +49,10 @@ pub enum Instructions {
 }
 
 impl Instructions {
-    /// Those with so many lanes; the fastest that this processor has for 0.
+    /// Those with so many lanes; the fastest that this CPU has for 0.
     ///
     /// # Errors
-    /// [`EngineError::Lanes`] when this processor has none with so many.
+    /// [`EngineError::Lanes`] when this CPU has none with so many.
     pub fn with_lanes(lanes: usize) -> Result<Self, EngineError> {
         let available = Self::available();
         let fitting = |i: &&Self| lanes == 0 || i.lanes() == lanes;
@@ -72,7 +72,7 @@ impl Instructions {
         }
     }
 
-    /// Those that this processor has, the fastest last.
+    /// Those that this CPU has, the fastest last.
     pub fn available() -> Vec<Self> {
         let mut available = vec![Self::Portable];
         #[cfg(target_arch = "x86_64")]
@@ -113,7 +113,7 @@ impl BatchEngine {
         Self::with_instructions(robot, config, num_robots, fastest)
     }
 
-    /// The same with chosen instructions; the portable ones in place of those that this processor does not have.
+    /// The same with chosen instructions; the portable ones in place of those that this CPU does not have.
     ///
     /// # Errors
     /// As for [`BatchEngine::new`].

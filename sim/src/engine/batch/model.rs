@@ -50,8 +50,8 @@ pub(super) struct LinkModel {
     /// What may touch the ground, feet excepted.
     pub ground_spheres: Vec<Sphere>,
     /// What may touch obstacles, feet included.
-    pub patches: Vec<Patch>,
-    /// No patch is farther than this from the link's origin, m.
+    pub features: Vec<CollisionFeature>,
+    /// No feature is farther than this from the link's origin, m.
     pub reach_m: f32,
 }
 
@@ -63,7 +63,7 @@ pub(super) struct Sphere {
 }
 
 /// A point, segment or rectangle with half sides `u` and `v`, inflated by a radius. A box is two rectangles.
-pub(super) struct Patch {
+pub(super) struct CollisionFeature {
     pub center: [f32; 3],
     pub u: [f32; 3],
     pub v: [f32; 3],
@@ -171,7 +171,7 @@ impl LinkModel {
     fn new(link: &Link, turn: Rotation3<f32>) -> Self {
         let back = turn.inverse();
         let inertia: Matrix3<f32> = back.matrix() * link.inertia_kgm2 * turn.matrix();
-        let (mut ground_spheres, mut patches) = (Vec::new(), Vec::new());
+        let (mut ground_spheres, mut features) = (Vec::new(), Vec::new());
         for shape in &link.shapes {
             let class = shape.class;
             let pose =
@@ -188,9 +188,9 @@ impl LinkModel {
                     });
                 }
             };
-            let mut patch =
+            let mut feature =
                 |center: Vector3<f32>, u: Vector3<f32>, v: Vector3<f32>, radius_m: f32| {
-                    patches.push(Patch {
+                    features.push(CollisionFeature {
                         center: at(center),
                         u: along(u),
                         v: along(v),
@@ -204,7 +204,7 @@ impl LinkModel {
             match shape.shape {
                 Shape::Sphere { radius } => {
                     sphere(zero, radius);
-                    patch(zero, zero, zero, radius);
+                    feature(zero, zero, zero, radius);
                 }
                 Shape::Capsule {
                     half_length,
@@ -213,7 +213,7 @@ impl LinkModel {
                     let half = Vector3::new(0.0, 0.0, half_length);
                     sphere(half, radius);
                     sphere(-half, radius);
-                    patch(zero, half, zero, radius);
+                    feature(zero, half, zero, radius);
                 }
                 Shape::Box { half_extents: h } => {
                     for corner in 0..8 {
@@ -228,14 +228,15 @@ impl LinkModel {
                     let thin = if h.z <= 2.0 * h.min() { 2 } else { h.iamin() };
                     let side = |k: usize| Vector3::ith((thin + k) % 3, h[(thin + k) % 3]);
                     for sign in [-1.0, 1.0] {
-                        patch(side(0) * sign, side(1), side(2), 0.0);
+                        feature(side(0) * sign, side(1), side(2), 0.0);
                     }
                 }
             }
         }
         let norm = |v: &[f32; 3]| Vector3::from(*v).norm();
-        let patch_reach_m = |p: &Patch| norm(&p.center) + norm(&p.u) + norm(&p.v) + p.radius_m;
-        let reach_m = patches.iter().map(patch_reach_m).fold(0.0, f32::max);
+        let feature_reach_m =
+            |p: &CollisionFeature| norm(&p.center) + norm(&p.u) + norm(&p.v) + p.radius_m;
+        let reach_m = features.iter().map(feature_reach_m).fold(0.0, f32::max);
         Self {
             mass_kg: link.mass_kg,
             com: (back * link.com).coords.into(),
@@ -249,7 +250,7 @@ impl LinkModel {
             ],
             ground_spheres,
             reach_m,
-            patches,
+            features,
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Scenery {
 }
 
 /// Ground and obstacles of a block of robots.
-pub(super) struct Scene<L> {
+pub(super) struct BlockScene<L> {
     terrains: Vec<Arc<Terrain>>,
     ground: Ground<L>,
     /// All obstacles, as many as the richest lane has.
@@ -135,7 +135,7 @@ impl<L: Lanes> SceneObstacle<L> {
     }
 }
 
-impl<L: Lanes> Scene<L> {
+impl<L: Lanes> BlockScene<L> {
     /// Flat and empty.
     pub fn new() -> Self {
         let flat = Arc::new(Terrain::Flat);

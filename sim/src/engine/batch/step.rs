@@ -9,9 +9,9 @@ use robots::MAX_FEET;
 
 use super::{
     block::Block,
+    candidates::{ContactCandidate, ContactDetection},
     contacts::Contact,
-    dynamics::{Base, Leg},
-    encounters::{Encounter, Posture},
+    dynamics::{BaseDynamics, LegDynamics},
     joints,
     lanes::{Kernel, Lanes},
     model::Model,
@@ -23,18 +23,18 @@ use super::{
 const SWEEPS: usize = 4;
 /// Memory of one step, used again by all blocks of a thread.
 pub(super) struct Scratch<L: Lanes, const N: usize> {
-    legs: Vec<Leg<L, N>>,
-    encounters: Vec<Encounter<L>>,
+    legs: Vec<LegDynamics<L, N>>,
+    candidates: Vec<ContactCandidate<L>>,
     contacts: Vec<Contact<L, N>>,
 }
 
 impl<L: Lanes, const N: usize> Scratch<L, N> {
     pub fn new(model: &Model<N>) -> Self {
-        let on_obstacles = NEAREST * (model.legs.len() + model.base.patches.len());
+        let on_obstacles = NEAREST * (model.legs.len() + model.base.features.len());
         let most = model.num_spheres() + on_obstacles;
         Self {
-            legs: vec![Leg::zero(); model.legs.len()],
-            encounters: Vec::with_capacity(most),
+            legs: vec![LegDynamics::zero(); model.legs.len()],
+            candidates: Vec::with_capacity(most),
             contacts: vec![Contact::zero(); most],
         }
     }
@@ -82,7 +82,7 @@ fn physics_step<L: Lanes, const N: usize>(
         linear[0], linear[1], linear[2], omega[0], omega[1], omega[2],
     ];
 
-    let mut base = Base::new(&block.state.base_inertia, omega);
+    let mut base = BaseDynamics::new(&block.state.base_inertia, omega);
     let mut base_impulse = [L::zero(); 6];
     let mut z_legs = [[L::zero(); N]; MAX_FEET];
     let mut law = [[joints::Applied::zero(); N]; MAX_FEET];
@@ -121,22 +121,22 @@ fn physics_step<L: Lanes, const N: usize>(
         z_base[r] = z_base[r] + whitened[r];
     }
 
-    let posture = Posture {
+    let detection = ContactDetection {
         model,
         block,
         legs: &scratch.legs,
         rotation: &rotation,
         base_frame: (identity(), zero3()),
     };
-    posture.find(&mut scratch.encounters);
+    detection.find(&mut scratch.candidates);
     let inverse_step = L::splat(1.0 / model.step_s);
-    let contacts = &mut scratch.contacts[..scratch.encounters.len()];
+    let contacts = &mut scratch.contacts[..scratch.candidates.len()];
     for k in 0..contacts.len() {
-        let encounter = &scratch.encounters[k];
-        let leg = encounter.leg;
+        let candidate = &scratch.candidates[k];
+        let leg = candidate.leg;
         let contact = &mut contacts[k];
         contact.assemble(
-            encounter,
+            candidate,
             &scratch.legs[leg],
             &base,
             block.state.friction,

@@ -84,7 +84,7 @@ fn total_impulse(pair: &ContactPair) -> Vector {
         .rigid()
         .map_or(&[][..], RigidPairContacts::solver_manifolds)
     {
-        // Points that the solver was not given still carry impulses of earlier steps.
+        // Points that the solver was not given still carry impulses of previous steps.
         for solver_contact in &manifold.data.solver_contacts {
             let [point] = solver_contact.contact_indices();
             let data = &manifold.points[point as usize].data;

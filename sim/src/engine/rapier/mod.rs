@@ -26,11 +26,11 @@ pub struct RapierEngine {
     config: PhysicsConfig,
     model: RobotModel,
     terrain_shapes: TerrainShapes,
-    scenes: Vec<Scene>,
+    scenes: Vec<RobotWorld>,
 }
 
 /// A world and the terrain that its ground was made from.
-struct Scene {
+struct RobotWorld {
     terrain: Arc<Terrain>,
     world: World,
 }
@@ -49,7 +49,7 @@ impl RapierEngine {
         let mut terrain_shapes = TerrainShapes::default();
         let start = EpisodeStart::standing(robot);
         let scenes = (0..num_robots)
-            .map(|_| Scene::new(&model, config, &mut terrain_shapes, &start))
+            .map(|_| RobotWorld::new(&model, config, &mut terrain_shapes, &start))
             .collect();
         Ok(Self {
             config: config.clone(),
@@ -72,14 +72,14 @@ pub(super) fn build(
 
 impl RapierEngine {
     /// Advances robot `index` by one physics step with one target per joint, as a motor controller takes them.
-    pub fn step_motors(&mut self, index: usize, targets: &[MotorTarget]) {
+    pub(crate) fn step_motors(&mut self, index: usize, targets: &[MotorTarget]) {
         debug_assert_eq!(targets.len(), self.model.joints.len());
         let world = &mut self.scenes[index].world;
         world.step_motors(&self.model, &self.config, targets);
     }
 }
 
-impl Scene {
+impl RobotWorld {
     fn new(
         model: &RobotModel,
         config: &PhysicsConfig,
@@ -100,7 +100,8 @@ impl Engine for RapierEngine {
     }
 
     fn reset(&mut self, index: usize, start: &EpisodeStart) -> Result<(), EngineError> {
-        self.scenes[index] = Scene::new(&self.model, &self.config, &mut self.terrain_shapes, start);
+        self.scenes[index] =
+            RobotWorld::new(&self.model, &self.config, &mut self.terrain_shapes, start);
         Ok(())
     }
 

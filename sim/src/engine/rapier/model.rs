@@ -14,20 +14,20 @@ pub const WORLD_GROUPS: InteractionGroups =
     InteractionGroups::new(Group::GROUP_2, Group::GROUP_1, InteractionTestMode::And);
 
 pub struct RobotModel {
-    pub base: LinkModel,
+    pub base: LinkBody,
     /// From the base link's frame to its centre of mass, which is the frame of the root body: rapier applies the root's
     /// generalized velocity both to the body's origin and to its centre of mass.
     pub base_com: Vector3<f32>,
-    pub joints: Vec<JointModel>,
+    pub joints: Vec<RobotJoint>,
     pub num_legs: usize,
     pub parameters: IntegrationParameters,
 }
 
-pub struct JointModel {
+pub struct RobotJoint {
     /// Index of the parent body: 0 for the base, else 1 + joint.
     pub parent: usize,
     pub joint: GenericJoint,
-    pub child: LinkModel,
+    pub child: LinkBody,
     pub lower_rad: f32,
     pub upper_rad: f32,
     pub velocity_limit_radps: f32,
@@ -39,12 +39,12 @@ pub struct JointModel {
     pub motor_damping: f32,
 }
 
-pub struct LinkModel {
+pub struct LinkBody {
     mass: MassProperties,
     colliders: Vec<ColliderBuilder>,
 }
 
-impl LinkModel {
+impl LinkBody {
     fn new(link: &Link, leg: usize, frame_to_body: Vector3<f32>) -> Self {
         let mass = MassProperties::with_inertia_matrix(
             convert::vector(&(link.com.coords + frame_to_body)),
@@ -162,10 +162,10 @@ impl RobotModel {
                     .contacts_enabled(false)
                     .build();
                 generic.set_limits(JointAxis::AngX, [joint.lower_rad, joint.upper_rad]);
-                joints.push(JointModel {
+                joints.push(RobotJoint {
                     parent: if is_first { 0 } else { index },
                     joint: generic,
-                    child: LinkModel::new(&joint.link, leg_index, Vector3::zeros()),
+                    child: LinkBody::new(&joint.link, leg_index, Vector3::zeros()),
                     lower_rad: joint.lower_rad,
                     upper_rad: joint.upper_rad,
                     velocity_limit_radps: joint.velocity_limit_radps,
@@ -190,7 +190,7 @@ impl RobotModel {
             ..IntegrationParameters::default()
         };
         Ok(Self {
-            base: LinkModel::new(&robot.base.link, 0, -base_com),
+            base: LinkBody::new(&robot.base.link, 0, -base_com),
             base_com,
             joints,
             num_legs: robot.num_feet(),

@@ -1,6 +1,6 @@
 //! Motors as springs and dampers.
 
-use super::model::JointModel;
+use super::model::RobotJoint;
 use crate::engine::PhysicsConfig;
 
 /// A motor in rapier's terms. Its spring and damper are part of the mass matrix, so the law of [`MotorConfig`](crate::engine::MotorConfig) is solved
@@ -31,7 +31,7 @@ pub struct MotorTarget {
 
 impl Motor {
     pub fn new(
-        joint: &JointModel,
+        joint: &RobotJoint,
         config: &PhysicsConfig,
         target: &MotorTarget,
         position_rad: f32,

@@ -7,9 +7,9 @@ use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Scene,
+    RobotWorld,
     terrain::TerrainShapes,
-    world::{Bodies, Episode, World},
+    world::{Bodies, EpisodeState, World},
 };
 use crate::{engine::EngineError, scene::Terrain};
 
@@ -19,7 +19,7 @@ struct SavedScene<'a> {
     terrain: usize,
     bodies: &'a Bodies,
     colliders: ColliderSet,
-    episode: &'a Episode,
+    episode: &'a EpisodeState,
 }
 
 #[derive(Deserialize)]
@@ -27,10 +27,10 @@ struct LoadedScene {
     terrain: usize,
     bodies: Bodies,
     colliders: ColliderSet,
-    episode: Episode,
+    episode: EpisodeState,
 }
 
-pub fn save(scenes: &[Scene]) -> Vec<u8> {
+pub fn save(scenes: &[RobotWorld]) -> Vec<u8> {
     let mut terrains: Vec<&Arc<Terrain>> = Vec::new();
     let mut saved = Vec::with_capacity(scenes.len());
     for scene in scenes {
@@ -63,7 +63,7 @@ pub fn load(
     bytes: &[u8],
     num_robots: usize,
     shapes: &mut TerrainShapes,
-) -> Result<Vec<Scene>, EngineError> {
+) -> Result<Vec<RobotWorld>, EngineError> {
     let (terrains, scenes): (Vec<Terrain>, Vec<LoadedScene>) =
         postcard::from_bytes(bytes).map_err(|error| EngineError::State(error.to_string()))?;
     if scenes.len() != num_robots {
@@ -88,7 +88,7 @@ pub fn load(
             let ground = known_to_rapier(shapes.collider(terrain, friction));
             replace(&mut colliders, bodies.terrain, ground);
         }
-        Ok(Scene {
+        Ok(RobotWorld {
             terrain: Arc::clone(terrain),
             world: World::with_state(bodies, colliders, episode),
         })

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     contacts::Contacts,
     convert,
-    model::{JointModel, RobotModel, WORLD_GROUPS},
+    model::{RobotJoint, RobotModel, WORLD_GROUPS},
     motor::{Motor, MotorTarget},
     shapes::shape_and_pose,
     terrain::TerrainShapes,
@@ -25,7 +25,7 @@ const HINGE: usize = 3;
 pub struct World {
     pub bodies: Bodies,
     pub colliders: ColliderSet,
-    pub episode: Episode,
+    pub episode: EpisodeState,
     pipeline: PhysicsPipeline,
     ccd_solver: CCDSolver,
     soft_bodies: SoftBodySet,
@@ -46,7 +46,7 @@ pub struct Bodies {
 
 /// Our part of the state.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Episode {
+pub struct EpisodeState {
     torque_offset_nm: JointVec,
     torque_noise_nm: JointVec,
     noise_seed: u64,
@@ -66,7 +66,7 @@ impl World {
         terrain: ColliderBuilder,
     ) -> Self {
         let dynamics = &start.dynamics;
-        let episode = Episode {
+        let episode = EpisodeState {
             torque_offset_nm: dynamics.torque_offset_nm.clone(),
             torque_noise_nm: dynamics.torque_noise_nm.clone(),
             noise_seed: dynamics.noise_seed,
@@ -88,7 +88,7 @@ impl World {
     }
 
     /// A world that goes on from a snapshot.
-    pub fn with_state(bodies: Bodies, colliders: ColliderSet, episode: Episode) -> Self {
+    pub fn with_state(bodies: Bodies, colliders: ColliderSet, episode: EpisodeState) -> Self {
         let mut pipeline = PhysicsPipeline::new();
         pipeline.counters.disable();
         Self {
@@ -147,7 +147,7 @@ impl World {
         &mut self,
         model: &RobotModel,
         config: &PhysicsConfig,
-        target: impl Fn(&JointModel, usize) -> MotorTarget,
+        target: impl Fn(&RobotJoint, usize) -> MotorTarget,
     ) {
         let positions_rad = self.actuate(model, config, target);
         self.advance(&model.parameters, config);
@@ -182,7 +182,7 @@ impl World {
         &mut self,
         model: &RobotModel,
         config: &PhysicsConfig,
-        target: impl Fn(&JointModel, usize) -> MotorTarget,
+        target: impl Fn(&RobotJoint, usize) -> MotorTarget,
     ) -> JointVec {
         let mut positions_rad = JointVec::new();
         let episode = &self.episode;

@@ -175,8 +175,8 @@ impl ObstacleGroup {
             .all(|end| part.nearest_footprint_distance_m(end) >= CLEARANCE_M);
         let passage_is_clear = || {
             (0..=PASSAGE_POINTS).all(|point| {
-                let share = point as f32 / PASSAGE_POINTS as f32;
-                let x_m = passage.start.x + share * (passage.end.x - passage.start.x);
+                let fraction = point as f32 / PASSAGE_POINTS as f32;
+                let x_m = passage.start.x + fraction * (passage.end.x - passage.start.x);
                 let point = Point2::new(x_m, passage.y_m(x_m));
                 part.footprint_distance_m(&point) >= self.passage_m
             })

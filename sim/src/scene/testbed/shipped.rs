@@ -25,7 +25,9 @@ const SHIPPED: [(&str, &str); 10] = shipped![
 ];
 
 /// Keys of older scene files, and what they are now.
-const RENAMED: [(&str, &str); 2] = [
+const RENAMED: [(&str, &str); 4] = [
+    ("radius_m", "obstacles.radius_m"),
+    ("height_m", "obstacles.height_m"),
     ("obstacle_x_m", "obstacles.x_m"),
     ("obstacle_y_m", "obstacles.y_m"),
 ];
@@ -105,15 +107,14 @@ impl TestbedConfig {
     }
 
     pub(super) fn parse(text: &str, origin: &str, name: &str) -> Result<Self, SceneError> {
-        for (line, key) in text.lines().enumerate() {
-            let key = key.split('=').next().unwrap_or_default().trim();
-            if let Some((_, new)) = RENAMED.iter().find(|(old, _)| *old == key) {
-                return Err(SceneError::Parse {
-                    name: origin.to_owned(),
-                    line: line + 1,
-                    message: format!("`{key}` is now `{new}`"),
-                });
-            }
+        let table: toml::Table = text.parse().unwrap_or_default();
+        if let Some((old, new)) = RENAMED.iter().find(|(old, _)| table.contains_key(*old)) {
+            let mut lines = text.lines();
+            return Err(SceneError::Parse {
+                name: origin.to_owned(),
+                line: 1 + lines.position(|line| line.starts_with(old)).unwrap_or(0),
+                message: format!("`{old}` was renamed to `{new}`"),
+            });
         }
         let mut config: Self = toml::from_str(text).map_err(|error| SceneError::Parse {
             name: origin.to_owned(),

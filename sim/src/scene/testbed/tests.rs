@@ -116,7 +116,7 @@ fn older_keys_of_scene_files_are_refused_with_the_new_ones() {
     };
     assert_eq!(
         error("start_xy_m = 0.1\nobstacle_x_m = [1, 2]"),
-        "scene my.toml, line 2: `obstacle_x_m` is now `obstacles.x_m`"
+        "scene my.toml, line 2: `obstacle_x_m` was renamed to `obstacles.x_m`"
     );
     assert!(error("obstacles = 3").contains("`obstacles.count`"));
 }
@@ -206,7 +206,7 @@ fn what_a_scene_adds_depends_on_seed_and_index_only_and_leaves_the_paper_s_draws
 }
 
 #[test]
-fn people_cross_the_way_and_go_on() {
+fn pedestrians_cross_the_passage_and_go_on() {
     let config = load("people");
     let mut all_crossing = 0;
     for index in 0..200 {
@@ -228,7 +228,7 @@ fn people_cross_the_way_and_go_on() {
     assert!(all_crossing > 550, "{all_crossing} of 600 cross");
 }
 
-/// One person who is at (3, 0.2) after 2 s and walks along y at 1 m/s.
+/// A pedestrian at (3, 0.2) after 2 s, along y at 1 m/s.
 fn crossing() -> TestbedConfig {
     let text = "obstacles.count = 0
         goal_x_m = [7, 7]
@@ -270,7 +270,7 @@ fn stand(scene: &TestScene, episode_s: f32) -> [(Trial, PhysicsState); 2] {
 }
 
 #[test]
-fn a_person_who_walks_into_the_robot_is_a_collision() {
+fn a_pedestrian_that_meets_the_robot_is_a_collision() {
     let mut scene = TestScene::new(1, 0, &crossing()).unwrap();
     scene.start_yaw_rad = 0.0;
     scene.start_world = Point2::new(3.0, 0.2);

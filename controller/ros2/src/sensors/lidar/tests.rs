@@ -80,10 +80,10 @@ fn beams_ahead_and_on_both_sides_fall_into_their_rays() {
     let lidar = lidar(LidarConfig::default());
     // The rays start 5 cm behind the base. A point 2 m off at 45 degrees is then at atan2(1.4142, 1.4642) = 44.005
     // degrees and 2.0357 m; a step of a degree is just wide enough.
-    let rays = lidar.from_scan(&scan(&[(0, 2.0), (45, 2.0), (90, 1.0)]), &at(3.0, 1.0, 2.0));
+    let rays = lidar.rays_of_scan(&scan(&[(0, 2.0), (45, 2.0), (90, 1.0)]), &at(3.0, 1.0, 2.0));
     assert_rays(&rays.unwrap(), &[(5, 2.05), (10, 2.0357)]);
     // The first ray looks to the right.
-    let rays = lidar.from_scan(&scan(&[(-46, 2.0)]), &at(0.0, 0.0, 0.0));
+    let rays = lidar.rays_of_scan(&scan(&[(-46, 2.0)]), &at(0.0, 0.0, 0.0));
     // atan2(-1.43868, 1.38932 + 0.05) = -44.988 degrees.
     assert_rays(&rays.unwrap(), &[(0, 2.03504)]);
 }
@@ -92,16 +92,16 @@ fn beams_ahead_and_on_both_sides_fall_into_their_rays() {
 fn the_nearest_hit_counts_and_what_is_nearer_than_a_ray_can_be_is_cut() {
     let lidar = lidar(LidarConfig::default());
     let mut near = scan(&[(0, 4.0), (1, 3.0)]);
-    let rays = lidar.from_scan(&near, &at(0.0, 0.0, 0.0)).unwrap();
+    let rays = lidar.rays_of_scan(&near, &at(0.0, 0.0, 0.0)).unwrap();
     assert_rays(&rays, &[(5, 3.05)]);
     near.ranges[180] = 0.04;
-    let rays = lidar.from_scan(&near, &at(0.0, 0.0, 0.0)).unwrap();
+    let rays = lidar.rays_of_scan(&near, &at(0.0, 0.0, 0.0)).unwrap();
     assert_rays(&rays, &[(5, 3.05)]);
     near.ranges[180] = 0.05;
-    let rays = lidar.from_scan(&near, &at(0.0, 0.0, 0.0)).unwrap();
+    let rays = lidar.rays_of_scan(&near, &at(0.0, 0.0, 0.0)).unwrap();
     assert_rays(&rays, &[(5, 0.1)]);
     near.ranges[180] = f32::NAN;
-    let rays = lidar.from_scan(&near, &at(0.0, 0.0, 0.0)).unwrap();
+    let rays = lidar.rays_of_scan(&near, &at(0.0, 0.0, 0.0)).unwrap();
     assert_rays(&rays, &[(5, 3.05)]);
 }
 
@@ -116,7 +116,7 @@ fn a_lidar_that_sits_turned_and_ahead_sees_the_same() {
     // Upside down, with its x axis to the left of the robot: ahead is then at +90 degrees.
     let mut message = scan(&[(90, 1.0)]);
     message.header = header("laser");
-    let rays = turned.from_scan(&message, &at(0.0, 0.0, 0.0)).unwrap();
+    let rays = turned.rays_of_scan(&message, &at(0.0, 0.0, 0.0)).unwrap();
     assert_rays(&rays, &[(5, 1.35)]);
 }
 
@@ -132,7 +132,7 @@ fn a_level_scan_does_not_tilt_with_the_base() {
         Translation3::new(0.0, 0.0, 0.3),
         UnitQuaternion::from_euler_angles(0.0, 0.3, 0.0),
     );
-    let rays = lidar.from_scan(&message, &pitched).unwrap();
+    let rays = lidar.rays_of_scan(&message, &pitched).unwrap();
     assert_rays(&rays, &[(5, 5.05)]);
 }
 
@@ -143,14 +143,14 @@ fn a_scan_that_does_not_look_where_the_policy_looks_is_refused() {
     narrow.ranges.truncate(90);
     narrow.angle_min = -40_f32.to_radians();
     narrow.angle_max = 49_f32.to_radians();
-    let error = lidar.from_scan(&narrow, &at(0.0, 0.0, 0.0)).unwrap_err();
+    let error = lidar.rays_of_scan(&narrow, &at(0.0, 0.0, 0.0)).unwrap_err();
     assert_eq!(
         error.to_string(),
         "scan covers -40 to 49 degrees of its frame and misses the ray at -45 degrees of the robot: turn or widen it, or correct lidar.rpy_base_deg"
     );
     narrow.angle_min = -45_f32.to_radians();
     narrow.angle_max = 44_f32.to_radians();
-    assert!(lidar.from_scan(&narrow, &at(0.0, 0.0, 0.0)).is_ok());
+    assert!(lidar.rays_of_scan(&narrow, &at(0.0, 0.0, 0.0)).is_ok());
 }
 
 #[test]
@@ -158,7 +158,9 @@ fn a_scan_of_an_unknown_frame_or_that_contradicts_itself_is_refused() {
     let lidar = lidar(LidarConfig::default());
     let mut message = scan(&[]);
     message.header.frame_id.clear();
-    let error = lidar.from_scan(&message, &at(0.0, 0.0, 0.0)).unwrap_err();
+    let error = lidar
+        .rays_of_scan(&message, &at(0.0, 0.0, 0.0))
+        .unwrap_err();
     let text = error.to_string();
     assert!(
         text.starts_with("scan is in frame ``, expected `base_link`: set lidar.frame"),
@@ -172,7 +174,9 @@ fn a_scan_of_an_unknown_frame_or_that_contradicts_itself_is_refused() {
     ] {
         let mut message = scan(&[]);
         change(&mut message);
-        let error = lidar.from_scan(&message, &at(0.0, 0.0, 0.0)).unwrap_err();
+        let error = lidar
+            .rays_of_scan(&message, &at(0.0, 0.0, 0.0))
+            .unwrap_err();
         assert!(matches!(error, LidarError::Malformed { .. }), "{error}");
     }
 }
@@ -182,7 +186,7 @@ fn floor_and_ceiling_are_no_obstacles_even_when_the_robot_pitches() {
     let mut lidar = lidar(LidarConfig::default());
     let floor_and_wall = cloud(&[[1.0, 0.0, -0.29], [3.0, 0.0, 0.2], [2.0, 0.0, 0.5]]);
     let rays = lidar
-        .from_cloud(&floor_and_wall, &at(0.0, 0.0, 0.0), 0)
+        .rays_of_cloud(&floor_and_wall, &at(0.0, 0.0, 0.0), 0)
         .unwrap();
     assert_rays(&rays, &[(5, 3.05)]);
     // Pitched down by 0.15 rad, a floor point 1 m ahead and 0.3 m below is 0.153 m below in the base frame.
@@ -192,7 +196,7 @@ fn floor_and_ceiling_are_no_obstacles_even_when_the_robot_pitches() {
     );
     let floor = pitched.inverse() * Point3::new(1.0, 0.0, 0.0);
     assert!(floor.z > -0.16, "{floor}");
-    let rays = lidar.from_cloud(&cloud(&[floor.coords.into()]), &pitched, u64::MAX);
+    let rays = lidar.rays_of_cloud(&cloud(&[floor.coords.into()]), &pitched, u64::MAX);
     assert_rays(&rays.unwrap(), &[]);
 }
 
@@ -200,18 +204,18 @@ fn floor_and_ceiling_are_no_obstacles_even_when_the_robot_pitches() {
 fn clouds_are_merged_where_they_are_in_the_world_and_forgotten_in_time() {
     let mut lidar = lidar(LidarConfig::default());
     let ms = 1_000_000;
-    let first = lidar.from_cloud(&cloud(&[[3.0, 0.0, 0.0]]), &at(0.0, 0.0, 0.0), 0);
+    let first = lidar.rays_of_cloud(&cloud(&[[3.0, 0.0, 0.0]]), &at(0.0, 0.0, 0.0), 0);
     assert_rays(&first.unwrap(), &[(5, 3.05)]);
     // A metre on, the point is a metre nearer; the new cloud sees another, to the left.
     let y_m = 2.05 * 36_f32.to_radians().tan();
-    let second = lidar.from_cloud(&cloud(&[[2.0, y_m, 0.0]]), &at(1.0, 0.0, 0.0), 150 * ms);
+    let second = lidar.rays_of_cloud(&cloud(&[[2.0, y_m, 0.0]]), &at(1.0, 0.0, 0.0), 150 * ms);
     assert_rays(
         &second.unwrap(),
         &[(5, 2.05), (9, 2.05 / 36_f32.to_radians().cos())],
     );
-    let third = lidar.from_cloud(&cloud(&[]), &at(1.0, 0.0, 0.0), 201 * ms);
+    let third = lidar.rays_of_cloud(&cloud(&[]), &at(1.0, 0.0, 0.0), 201 * ms);
     assert_rays(&third.unwrap(), &[(9, 2.05 / 36_f32.to_radians().cos())]);
-    let fourth = lidar.from_cloud(&cloud(&[]), &at(1.0, 0.0, 0.0), 351 * ms);
+    let fourth = lidar.rays_of_cloud(&cloud(&[]), &at(1.0, 0.0, 0.0), 351 * ms);
     assert_rays(&fourth.unwrap(), &[]);
 }
 
@@ -222,7 +226,7 @@ fn a_malformed_cloud_is_refused() {
         let mut message = cloud(&[[1.0, 0.0, 0.0]]);
         change(&mut message);
         let error = lidar
-            .from_cloud(&message, &at(0.0, 0.0, 0.0), 0)
+            .rays_of_cloud(&message, &at(0.0, 0.0, 0.0), 0)
             .unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     };
@@ -248,7 +252,7 @@ fn a_malformed_cloud_is_refused() {
     // Nothing in it, not even sizes.
     let mut empty = cloud(&[]);
     empty.height = 0;
-    assert!(lidar.from_cloud(&empty, &at(0.0, 0.0, 0.0), 0).is_ok());
+    assert!(lidar.rays_of_cloud(&empty, &at(0.0, 0.0, 0.0), 0).is_ok());
 }
 
 #[test]

@@ -1,0 +1,369 @@
+//! The control cycle: one function from a [`CycleInput`] to motor commands.
+
+use policies::{Bundle, GoalYaw, RayMemory, RayScan, observation::MAX_EPISODE_S, spec::role};
+use rand_pcg::Pcg64;
+use robots::{JointTarget, JointVec, Robot, RobotState};
+
+use super::{
+    CYCLE_NS, CYCLES_PER_POLICY_STEP, CycleInput, CycleRecord, DeployConfig, Estimator, Fault,
+    FaultSet, GoalSample, JointCommand, Request, RequestSet, ScanSample, StandUpConfig, State,
+    Status,
+    faults::{Monitor, is_usable_odometry},
+    requests::requests_of_buttons,
+    stand_up::{StandUpError, StandUpTrajectory},
+    state::Situation,
+};
+use crate::{
+    Controller, ControllerConfig, ControllerError, FallbackReason, Limited, Method, SettingError,
+    safety::SafetyLimiter,
+};
+
+/// Mode of a Unitree motor that executes its command.
+const SERVO: u8 = 1;
+
+/// Why there is no pilot, and nothing is sent to the robot.
+#[derive(Debug, thiserror::Error)]
+pub enum PilotError {
+    /// The bundle does not fit the robot or the method (fault F18), or a setting of the controller is out of range.
+    #[error(transparent)]
+    Controller(#[from] ControllerError),
+    /// A setting is out of range.
+    #[error(transparent)]
+    Config(#[from] SettingError),
+    /// The crouch does not fit the robot.
+    #[error(transparent)]
+    StandUp(#[from] StandUpError),
+}
+
+/// Turns the input of each cycle into motor commands: estimate, faults, state, trajectory or policy, limits.
+///
+/// The commands depend on nothing but the inputs since the start. A cycle does not allocate, and it does not fail: every
+/// fault has a defined command.
+#[derive(Clone, Debug)]
+pub struct Pilot {
+    monitor: Monitor,
+    estimator: Estimator,
+    stand_up: StandUpTrajectory,
+    stand_up_config: StandUpConfig,
+    controller: Controller,
+    /// The recovery policy with a twist command of zero; without one the robot brakes by taking the standing pose.
+    brake: Option<Controller>,
+    limiter: SafetyLimiter,
+    state: State,
+    entered_ns: u64,
+    /// Cycles in this state.
+    cycles: u32,
+    estimate: RobotState,
+    /// Completes the rays of a depth camera with those of the past.
+    memory: Option<RayMemory>,
+    scan_ns: u64,
+    rays: RayScan,
+    /// The rays with the illusion, as the policy observes them.
+    observed_rays: RayScan,
+    illusion_margin_m: Option<f32>,
+    stream: Pcg64,
+    odometry_ns: u64,
+    buttons: u16,
+    /// The goal that the robot runs to, and when it took it.
+    goal: GoalSample,
+    goal_since_ns: u64,
+    /// Faults that the last command caused.
+    own_faults: FaultSet,
+    latched_faults: FaultSet,
+    /// The target of the policy, held over a policy step.
+    held: JointTarget,
+    /// The target of this cycle.
+    target: JointTarget,
+    limited: Limited,
+    overruns: u64,
+}
+
+impl Pilot {
+    /// Loads the policies, and allocates everything that a cycle needs.
+    ///
+    /// # Errors
+    /// When the bundle does not fit the robot or the method, or a setting is out of range.
+    pub fn new(
+        robot: &Robot,
+        bundle: &Bundle,
+        controller_config: &ControllerConfig,
+        config: &DeployConfig,
+    ) -> Result<Self, PilotError> {
+        config.validate()?;
+        let zeros: JointVec = std::iter::repeat_n(0.0, robot.num_joints()).collect();
+        let target = JointTarget {
+            position_rad: zeros.clone(),
+            stiffness: zeros.clone(),
+            damping: zeros,
+        };
+        let controller = |method| Controller::new(robot, bundle, method, controller_config);
+        let policy_step_s = CYCLES_PER_POLICY_STEP as f32 * CYCLE_NS as f32 * 1e-9;
+        let step = bundle.spec.check_policy_step(policy_step_s);
+        step.map_err(|error| ControllerError::Bundle(error.into()))?;
+        let brake = match bundle.has(role::RECOVERY) {
+            true => Some(controller(Method::recovery())?),
+            false => None,
+        };
+        let memory = bundle
+            .has(role::RAYS)
+            .then(|| bundle.ray_memory())
+            .transpose();
+        let memory = memory.map_err(ControllerError::from)?;
+        let num_depth_rays = memory.as_ref().map(RayMemory::num_seen);
+        Ok(Self {
+            monitor: Monitor::new(robot, &bundle.spec.rays, num_depth_rays, &config.faults),
+            estimator: Estimator::new(robot, &config.estimator),
+            stand_up: StandUpTrajectory::new(robot, &config.stand_up)?,
+            stand_up_config: config.stand_up.clone(),
+            controller: controller(config.method)?,
+            brake,
+            limiter: SafetyLimiter::per_control_cycle(
+                robot,
+                &controller_config.safety,
+                policy_step_s,
+            )?,
+            state: State::Damping,
+            entered_ns: 0,
+            cycles: 0,
+            estimate: RobotState::zero(robot.num_joints(), robot.num_feet()),
+            memory,
+            scan_ns: 0,
+            rays: RayScan::clear(&bundle.spec.rays),
+            observed_rays: RayScan::clear(&bundle.spec.rays),
+            illusion_margin_m: bundle.spec.illusion_margin_m,
+            stream: Pcg64::new(0, 0),
+            odometry_ns: 0,
+            buttons: 0,
+            goal: GoalSample::default(),
+            goal_since_ns: 0,
+            own_faults: FaultSet::NONE,
+            latched_faults: FaultSet::NONE,
+            held: target.clone(),
+            target,
+            limited: Limited::default(),
+            overruns: 0,
+        })
+    }
+
+    /// One cycle: reads `record.input`, overwrites the rest of the record.
+    pub fn cycle(&mut self, record: &mut CycleRecord) {
+        let input = &record.input;
+        let requests = self.take(input);
+        let request = requests.most_urgent();
+        let faults = self.monitor.check(
+            input,
+            request == Some(Request::EmergencyStop),
+            &self.estimate,
+            self.own_faults,
+        );
+        self.decide(input, request, faults);
+        self.own_faults = FaultSet::NONE;
+        self.act(input.time_ns);
+
+        let joints = (0..self.target.position_rad.len()).map(|joint| JointCommand {
+            mode: SERVO,
+            position_rad: self.target.position_rad[joint],
+            velocity_radps: 0.0,
+            effort_nm: 0.0,
+            stiffness: self.target.stiffness[joint],
+            damping: self.target.damping[joint],
+        });
+        record.command.time_ns = input.time_ns;
+        record.command.joints = joints.collect();
+        self.write_status(input.time_ns, faults, &mut record.status);
+    }
+
+    /// Takes the samples that are new and usable, and updates the estimate.
+    fn take(&mut self, input: &CycleInput) -> RequestSet {
+        let mut requests = input.requests;
+        if let Some(interval_s) = self.monitor.take(&input.robot, self.state) {
+            let sample = self.monitor.sample();
+            self.estimator
+                .update(sample, interval_s, &mut self.estimate);
+            requests = requests.union(requests_of_buttons(sample.remote_buttons, self.buttons));
+            self.buttons = sample.remote_buttons;
+        }
+        let odometry = &input.odometry;
+        if odometry.received_ns != self.odometry_ns && is_usable_odometry(odometry) {
+            let interval_ns = odometry.received_ns.saturating_sub(self.odometry_ns);
+            self.estimator
+                .fuse(odometry, interval_ns as f32 * 1e-9, &mut self.estimate);
+            self.odometry_ns = odometry.received_ns;
+        }
+        self.take_scan(&input.scan);
+        self.overruns += u64::from(input.missed);
+        requests
+    }
+
+    /// Takes a new scan, which may be only a part of the rays, those of a depth camera.
+    fn take_scan(&mut self, sample: &ScanSample) {
+        if sample.received_ns == self.scan_ns || !self.monitor.is_usable_scan(sample) {
+            return;
+        }
+        self.scan_ns = sample.received_ns;
+        match &mut self.memory {
+            Some(memory) if memory.num_seen() == sample.scan.distance_m.len() => {
+                memory.complete(&self.estimate, &sample.scan, &mut self.rays);
+            }
+            _ => self.rays.clone_from(&sample.scan),
+        }
+    }
+
+    fn decide(&mut self, input: &CycleInput, request: Option<Request>, faults: FaultSet) {
+        let situation = Situation {
+            request,
+            response: faults.response_in(self.state),
+            may_stand: faults.may_stand(),
+            may_run: faults.is_empty() && input.goal.received_ns > 0,
+            time_over: self.time_left_s(input.time_ns) <= 0.0,
+            elapsed_s: self.elapsed_s(input.time_ns),
+        };
+        let next = self.state.next(&situation, &self.stand_up_config);
+        if self.state == State::Run
+            && input.goal.received_ns != self.goal.received_ns
+            && !faults.contains(Fault::GoalRange)
+        {
+            self.take_goal(&input.goal, input.time_ns);
+        }
+        let active = faults.active_in(self.state);
+        if next != self.state {
+            self.enter(next, input);
+        }
+        self.latched_faults = self.latched_faults.union(active);
+    }
+
+    fn enter(&mut self, state: State, input: &CycleInput) {
+        let was_damped = self.state.is_damped();
+        // A change between the two ways of braking does not reset the policy.
+        let brakes = |state| matches!(state, State::Stop | State::StopThenLieDown);
+        match state {
+            State::Run => {
+                self.take_goal(&input.goal, input.time_ns);
+                self.controller.reset();
+            }
+            State::Stop | State::StopThenLieDown if !brakes(self.state) => {
+                if let Some(brake) = &mut self.brake {
+                    brake.reset();
+                }
+            }
+            _ => {}
+        }
+        if self.state == State::Fault || state == State::StandUp {
+            self.latched_faults = FaultSet::NONE;
+        }
+        if was_damped {
+            self.limiter.reset();
+        }
+        self.stand_up.start(&self.estimate.joint_position_rad);
+        self.state = state;
+        self.entered_ns = input.time_ns;
+        self.cycles = 0;
+    }
+
+    fn take_goal(&mut self, goal: &GoalSample, time_ns: u64) {
+        self.goal.clone_from(goal);
+        self.goal_since_ns = time_ns;
+    }
+
+    /// Sets the target of this state, within the limits.
+    fn act(&mut self, time_ns: u64) {
+        let elapsed_s = self.elapsed_s(time_ns);
+        let policy_step = self.cycles.is_multiple_of(CYCLES_PER_POLICY_STEP);
+        match self.state {
+            State::Damping | State::Fault => {}
+            State::StandUp => self.stand_up.stand_up(elapsed_s, &mut self.target),
+            State::Ready => self.stand_up.stand(elapsed_s, &mut self.target),
+            State::LieDown => self.stand_up.lie_down(elapsed_s, &mut self.target),
+            State::Run => {
+                if policy_step {
+                    let time_left_s = self.time_left_s(time_ns).min(MAX_EPISODE_S);
+                    self.step_policy(Which::Controller, time_left_s);
+                }
+                self.target.clone_from(&self.held);
+            }
+            State::Stop | State::StopThenLieDown if self.brake.is_some() => {
+                if policy_step {
+                    self.step_policy(Which::Brake, 0.0);
+                }
+                self.target.clone_from(&self.held);
+            }
+            State::Stop | State::StopThenLieDown => {
+                self.stand_up.stand(elapsed_s, &mut self.target);
+            }
+        }
+        if self.state.is_damped() {
+            self.limiter.fall_back(&self.estimate, &mut self.target);
+            self.limited = Limited::default();
+        } else {
+            self.limited = self.limiter.limit(&self.estimate, &mut self.target);
+            self.own_faults
+                .insert_if(Fault::NotFinite, self.limited.fallback);
+        }
+        self.cycles = self.cycles.wrapping_add(1);
+    }
+
+    fn step_policy(&mut self, which: Which, time_left_s: f32) {
+        let controller = match (which, &mut self.brake) {
+            (Which::Brake, Some(brake)) => brake,
+            _ => &mut self.controller,
+        };
+        let goal = &self.goal.goal;
+        self.observed_rays.clone_from(&self.rays);
+        if let Some(margin_m) = self.illusion_margin_m {
+            let bound_m = GoalYaw::new(&self.estimate, goal).distance_m() + margin_m;
+            self.observed_rays.apply_illusion(bound_m, &mut self.stream);
+        }
+        let target = controller.step(&self.estimate, &self.observed_rays, goal, time_left_s);
+        self.held.clone_from(target);
+        match controller.fallback_reason() {
+            None => {}
+            Some(FallbackReason::Shape { .. }) => self.own_faults.insert(Fault::Shape),
+            Some(FallbackReason::NotFinite(_)) => self.own_faults.insert(Fault::NotFinite),
+        }
+        self.own_faults
+            .insert_if(Fault::NotFinite, controller.limited().fallback);
+    }
+
+    fn write_status(&self, time_ns: u64, faults: FaultSet, status: &mut Status) {
+        let running = self.state == State::Run;
+        let acting = match (self.state, &self.brake) {
+            (State::Stop | State::StopThenLieDown, Some(brake)) => Some(brake),
+            (State::Run, _) => Some(&self.controller),
+            _ => None,
+        };
+        status.time_ns = time_ns;
+        status.state = self.state;
+        status.faults = faults;
+        status.latched_faults = self.latched_faults;
+        status.mode = acting.map(Controller::mode);
+        status.value = acting.and_then(Controller::value);
+        status.twist = acting.and_then(Controller::twist);
+        status.goal = running.then_some(self.goal.goal);
+        status.time_left_s = if running {
+            self.time_left_s(time_ns)
+        } else {
+            0.0
+        };
+        status.rays.clone_from(&self.rays);
+        status.estimate.clone_from(&self.estimate);
+        status.limited = self.limited;
+        status.overruns = self.overruns;
+    }
+
+    fn elapsed_s(&self, time_ns: u64) -> f32 {
+        time_ns.saturating_sub(self.entered_ns) as f32 * 1e-9
+    }
+
+    fn time_left_s(&self, time_ns: u64) -> f32 {
+        self.goal.duration_s - time_ns.saturating_sub(self.goal_since_ns) as f32 * 1e-9
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Which {
+    Controller,
+    Brake,
+}
+
+#[cfg(test)]
+mod tests;

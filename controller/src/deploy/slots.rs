@@ -1,0 +1,221 @@
+//! Slots between the control thread and the threads that talk to the robot: the newest sample of each kind, a set of
+//! requests, heartbeats, and a queue of records for the log. No method of either end waits, locks or allocates.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    thread::Thread,
+};
+
+use triple_buffer::{Input, Output, TripleBuffer};
+
+use super::{
+    CycleInput, CycleRecord, GoalSample, MotorCommand, OdometrySample, Request, RequestSet,
+    RobotSample, ScanSample, Status,
+};
+
+/// Requests and heartbeats of the operator, from any number of threads. No request is lost.
+#[derive(Debug, Default)]
+pub struct Operator {
+    requests: AtomicU32,
+    heard_ns: AtomicU64,
+}
+
+impl Operator {
+    /// Adds a request; counts as a heartbeat.
+    pub fn request(&self, request: Request, now_ns: u64) {
+        self.requests.fetch_or(1 << request as u8, Ordering::AcqRel);
+        self.heartbeat(now_ns);
+    }
+
+    /// Records that the operator is present.
+    pub fn heartbeat(&self, now_ns: u64) {
+        self.heard_ns.fetch_max(now_ns, Ordering::AcqRel);
+    }
+
+    fn take(&self) -> (RequestSet, u64) {
+        let requests = RequestSet::from_bits(self.requests.swap(0, Ordering::AcqRel));
+        (requests, self.heard_ns.load(Ordering::Acquire))
+    }
+}
+
+/// Heartbeat of the threads that talk to the robot.
+#[derive(Debug, Default)]
+pub struct Heartbeat(AtomicU64);
+
+impl Heartbeat {
+    /// To be called by the slowest of these threads every few milliseconds, with or without messages.
+    pub fn beat(&self, now_ns: u64) {
+        self.0.fetch_max(now_ns, Ordering::AcqRel);
+    }
+}
+
+/// The end of the threads that talk to the robot. Each part can be moved to a thread of its own.
+#[derive(Debug)]
+pub struct LinkPort {
+    /// For the newest state of the robot.
+    pub robot: Input<RobotSample>,
+    /// For the newest ray scan.
+    pub scan: Input<ScanSample>,
+    /// For the newest odometry.
+    pub odometry: Input<OdometrySample>,
+    /// For the newest goal.
+    pub goal: Input<GoalSample>,
+    /// For requests and heartbeats of the operator, from any thread.
+    pub operator: Arc<Operator>,
+    /// For the heartbeat of these threads.
+    pub heartbeat: Arc<Heartbeat>,
+    /// The newest command.
+    pub command: Output<MotorCommand>,
+    /// The newest status.
+    pub status: Output<Status>,
+    /// Every cycle, in order. Cycles that the reader is too slow for are missing; their numbers tell.
+    pub log: rtrb::Consumer<CycleRecord>,
+}
+
+/// The end of the control thread.
+#[derive(Debug)]
+pub struct ControlPort {
+    robot: Output<RobotSample>,
+    scan: Output<ScanSample>,
+    odometry: Output<OdometrySample>,
+    goal: Output<GoalSample>,
+    operator: Arc<Operator>,
+    heartbeat: Arc<Heartbeat>,
+    command: Input<MotorCommand>,
+    status: Input<Status>,
+    log: rtrb::Producer<CycleRecord>,
+    /// Woken after each command.
+    sender: Option<Thread>,
+    lost_records: u64,
+}
+
+/// Makes both ends. `log_records` is the capacity of the queue for the log, in cycles.
+pub fn ports(log_records: usize) -> (LinkPort, ControlPort) {
+    fn slot<T: Default + Clone + Send>() -> (Input<T>, Output<T>) {
+        TripleBuffer::default().split()
+    }
+    let (robot_in, robot) = slot();
+    let (scan_in, scan) = slot();
+    let (odometry_in, odometry) = slot();
+    let (goal_in, goal) = slot();
+    let (command, command_out) = slot();
+    let (status, status_out) = slot();
+    let (log, log_out) = rtrb::RingBuffer::new(log_records);
+    let operator = Arc::new(Operator::default());
+    let heartbeat = Arc::new(Heartbeat::default());
+    let link = LinkPort {
+        robot: robot_in,
+        scan: scan_in,
+        odometry: odometry_in,
+        goal: goal_in,
+        operator: operator.clone(),
+        heartbeat: heartbeat.clone(),
+        command: command_out,
+        status: status_out,
+        log: log_out,
+    };
+    let control = ControlPort {
+        robot,
+        scan,
+        odometry,
+        goal,
+        operator,
+        heartbeat,
+        command,
+        status,
+        log,
+        sender: None,
+        lost_records: 0,
+    };
+    (link, control)
+}
+
+impl ControlPort {
+    /// Unparks `sender` after each command.
+    pub fn wake_after_command(&mut self, sender: Thread) {
+        self.sender = Some(sender);
+    }
+
+    /// Overwrites `input` with the newest samples. Cycle, time and missed deadlines are left to the caller.
+    pub fn read(&mut self, input: &mut CycleInput) {
+        (input.requests, input.operator_heard_ns) = self.operator.take();
+        input.link_alive_ns = self.heartbeat.0.load(Ordering::Acquire);
+        input.robot.clone_from(self.robot.read());
+        input.scan.clone_from(self.scan.read());
+        input.odometry.clone_from(self.odometry.read());
+        input.goal.clone_from(self.goal.read());
+    }
+
+    /// Publishes the outcome of a cycle, the command first.
+    pub fn write(&mut self, record: &CycleRecord) {
+        self.command.input_buffer_mut().clone_from(&record.command);
+        self.command.publish();
+        if let Some(sender) = &self.sender {
+            sender.unpark();
+        }
+        self.status.input_buffer_mut().clone_from(&record.status);
+        self.status.publish();
+        if self.log.push(record.clone()).is_err() {
+            self.lost_records += 1;
+        }
+    }
+
+    /// Number of records that the reader of the log was too slow for.
+    pub fn lost_records(&self) -> u64 {
+        self.lost_records
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_samples_arrive_and_requests_are_taken_once() {
+        let (mut link, mut control) = ports(2);
+        let mut input = CycleInput::default();
+        control.read(&mut input);
+        assert_eq!(input, CycleInput::default());
+
+        for tick in 1..=3 {
+            link.robot.write(RobotSample {
+                received_ns: 10 * u64::from(tick),
+                tick,
+                ..RobotSample::default()
+            });
+        }
+        link.operator.request(Request::Start, 40);
+        link.operator.request(Request::EmergencyStop, 35);
+        link.heartbeat.beat(50);
+        control.read(&mut input);
+        assert_eq!((input.robot.tick, input.robot.received_ns), (3, 30));
+        assert_eq!(input.requests.most_urgent(), Some(Request::EmergencyStop));
+        assert!(input.requests.contains(Request::Start));
+        assert_eq!((input.operator_heard_ns, input.link_alive_ns), (40, 50));
+
+        control.read(&mut input);
+        assert_eq!(input.requests, RequestSet::default());
+        assert_eq!((input.robot.tick, input.operator_heard_ns), (3, 40));
+    }
+
+    #[test]
+    fn the_newest_command_wins_and_records_queue_until_the_log_is_full() {
+        let (mut link, mut control) = ports(2);
+        assert_eq!(link.command.read().time_ns, 0);
+        let mut record = CycleRecord::default();
+        for cycle in 1..=3 {
+            record.input.cycle = cycle;
+            record.command.time_ns = 100 * cycle;
+            control.write(&record);
+        }
+        assert_eq!(link.command.read().time_ns, 300);
+        assert_eq!(control.lost_records(), 1);
+        let cycles: Vec<u64> = std::iter::from_fn(|| link.log.pop().ok())
+            .map(|record| record.input.cycle)
+            .collect();
+        assert_eq!(cycles, [1, 2]);
+    }
+}

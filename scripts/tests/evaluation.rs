@@ -435,9 +435,15 @@ fn what_cannot_be_evaluated_is_named_in_one_line() {
     let bundle = bundle.to_str().unwrap();
     let eval = |flags: &[&'static str]| [&["eval", "--bundle", bundle][..], flags].concat();
     assert_refused(&eval(&["--episodes", "0"]), "`eval.episodes` is 0");
-    assert_refused(&eval(&["--method", "fly"]), "there is no method `fly`");
+    assert_refused(
+        &eval(&["--method", "fly"]),
+        "no network `fly`, it has agile",
+    );
     assert_refused(&eval(&["--robot", "go2"]), "go2");
-    assert_refused(&eval(&["--command", "1,0,0"]), "is for --method recovery");
+    assert_refused(
+        &eval(&["--command", "1,0,0"]),
+        "is for policies that track twists",
+    );
     assert_refused(
         &eval(&["--method", "recovery", "--command", "1,0"]),
         "must be three numbers",
@@ -447,7 +453,10 @@ fn what_cannot_be_evaluated_is_named_in_one_line() {
         "controller.switch.threshold is 1.5, must be between -1 and 1",
     );
     assert_refused(
-        &eval(&["--set", "controller.switch.search.limit.vy_mps=0"]),
+        &eval(&[
+            "--set",
+            "controller.switch.search.limit={vx_mps=0.1,vy_mps=0.0,yaw_rate_radps=1.0}",
+        ]),
         "controller.switch.search.limit.vy_mps is 0, must be positive",
     );
     assert_refused(

@@ -279,7 +279,8 @@ fn impossible_settings_are_named() {
             .to_string();
         assert!(error.contains(expected) && !error.contains('\n'), "{error}");
     };
-    check(&|c| c.lanes = 5, "5 lanes; this CPU has 4");
+    let five_lanes = |c: &mut EnvConfig| (c.engine, c.lanes) = (EngineKind::Batch, 5);
+    check(&five_lanes, "5 lanes; this CPU has 4");
     check(&|c| c.num_envs = 0, "`env.num_envs`: 0 is too small");
     check(
         &|c| c.agile.goal_x_m = [2.0, 1.0],

@@ -33,7 +33,7 @@ pub struct ObservationInput<'a> {
     pub twist: Twist,
     /// Clipped action of the previous policy step, zeros at the start.
     pub previous_action: &'a [f32],
-    /// Ray distances, m; clipped to the range of the [`RaySpec`] here.
+    /// Ray distances, m; clipped to the range of the [`RaySpec`](crate::RaySpec) here.
     pub ray_distance_m: &'a [f32],
     /// Ray distances of the previous scan, m, for layouts that have one; clipped like the others.
     pub previous_ray_distance_m: &'a [f32],

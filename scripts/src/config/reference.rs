@@ -90,8 +90,11 @@ impl Topic {
 
     /// Whether a table is used: of the environments only what the task has.
     fn uses(self, table: &str) -> bool {
+        // `env.rays` is no task's: only policies learn in an environment.
         let of_other_task = |task: &Task| {
-            self != Self::Train(*task) && is_within(table, &format!("env.{}", task.name()))
+            matches!(task, Task::Policy(_))
+                && self != Self::Train(*task)
+                && is_within(table, &format!("env.{}", task.name()))
         };
         let mut tables = self.tables().iter();
         tables.any(|used| is_within(table, used)) && !Task::all().iter().any(of_other_task)
@@ -305,7 +308,6 @@ mod tests {
         let text = resolved.explained(Topic::Train(agile), true).unwrap();
         for line in [
             "# Environments, over all workers.\nnum_envs = 1280  # default\n",
-            "first_rad = -2.0420352  # recipe\n",
             "reach_m = 0.5  # --set\n",
             "seed = 3  # --seed\n",
             "episodes = 7  # --set\n",
@@ -314,6 +316,9 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line:?} is not in\n{text}");
         }
+        let is_first_ray =
+            |line: &str| line.starts_with("first_rad = -2.04203") && line.ends_with("# recipe");
+        assert!(text.lines().any(is_first_ray), "{text}");
         assert!(!text.contains("[env.recovery]"));
         assert!(!text.contains("[ros2]"));
     }

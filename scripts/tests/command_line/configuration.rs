@@ -84,7 +84,10 @@ fn files_of_former_keys_are_refused_with_the_new_names() {
 fn tasks_that_are_not_there_and_files_of_another_task_are_refused() {
     assert_refused(
         &["config", "flying"],
-        &["`flying`", "agile, recovery, reach-avoid, rays, eval"],
+        &[
+            "`flying`",
+            "agile, recovery, velocity, reach-avoid, rays, eval",
+        ],
     );
     assert_refused(
         &["config", "--set", "seed=3"],

@@ -23,11 +23,7 @@ mod regression;
 #[cfg(feature = "train")]
 mod value;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use anyhow::Result;
 use robots::Robot;
@@ -58,8 +54,10 @@ pub struct Training {
     pub robot: Arc<Robot>,
     /// How the robot's own folder differs from the copy of the run, which is used.
     pub robot_change: Option<String>,
-    /// Where all of it is kept.
-    pub run: RunPath,
+    /// The folder of its run.
+    pub path: PathBuf,
+    /// Whether that run is resumed.
+    pub resuming: bool,
     /// For a policy: the run whose networks it begins with.
     pub from: Option<PathBuf>,
     /// For the value and the rays: the bundle that they are for [default: the one that is shipped for the robot].
@@ -68,45 +66,19 @@ pub struct Training {
     pub data: Option<PathBuf>,
 }
 
-/// The folder of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RunPath {
-    /// Still to be made.
-    New(PathBuf),
-    /// To be resumed.
-    Old(PathBuf),
-}
-
-impl RunPath {
-    /// The folder.
-    pub fn path(&self) -> &Path {
-        match self {
-            Self::New(path) | Self::Old(path) => path,
-        }
-    }
-}
-
 impl Training {
     /// A new one, in the folder `path`, by one of so many processes.
     ///
     /// # Errors
     /// One line for a setting out of range.
     pub fn new(config: Config, robot: Robot, path: PathBuf, processes: usize) -> Result<Self> {
-        let mut config = checked(config, processes)?;
+        let mut training = Self::of(config, robot, path, processes)?;
+        let robot = &mut training.config.robot;
         // So that the run can be resumed from another folder.
-        if !Robot::names().any(|name| name == config.robot) {
-            let path = fs::canonicalize(&config.robot)?;
-            config.robot = path.display().to_string();
+        if !Robot::names().any(|name| name == *robot) {
+            *robot = fs::canonicalize(&*robot)?.display().to_string();
         }
-        Ok(Self {
-            config,
-            robot: Arc::new(robot),
-            robot_change: None,
-            run: RunPath::New(path),
-            from: None,
-            bundle: None,
-            data: None,
-        })
+        Ok(training)
     }
 
     /// The one of the run in the folder `path`, with these settings.
@@ -115,33 +87,39 @@ impl Training {
     /// One line for a setting out of range, or when the folder holds no run.
     pub fn resume(config: Config, path: PathBuf, processes: usize) -> Result<Self> {
         let run = RunFolder::open(&path)?;
+        let robot = run.robot(&config)?;
         Ok(Self {
-            robot: Arc::new(run.robot(&config)?),
             robot_change: run.robot_change(&config),
-            config: checked(config, processes)?,
-            run: RunPath::Old(path),
+            resuming: true,
+            ..Self::of(config, robot, path, processes)?
+        })
+    }
+
+    /// Finds what is wrong before anything is written. The number of workers becomes part of the configuration, because a run is resumed exactly only
+    /// with the same number.
+    fn of(mut config: Config, robot: Robot, path: PathBuf, processes: usize) -> Result<Self> {
+        for stage in config.each_stage()? {
+            stage.env.validate()?;
+            stage.algorithm.validate()?;
+        }
+        config.physics.validate()?;
+        config.reach_avoid.validate()?;
+        config.depth.learning.validate()?;
+        if config.threads == 0 {
+            config.resolve_threads(processes);
+            config.threads = config.threads.min(config.env.num_envs);
+        }
+        Ok(Self {
+            config,
+            robot: Arc::new(robot),
+            robot_change: None,
+            path,
+            resuming: false,
             from: None,
             bundle: None,
             data: None,
         })
     }
-}
-
-/// Finds what is wrong before anything is written. The number of workers becomes part of the configuration, because a run is resumed exactly only with
-/// the same number.
-fn checked(mut config: Config, processes: usize) -> Result<Config> {
-    for stage in config.each_stage()? {
-        stage.env.validate()?;
-        stage.algorithm.validate()?;
-    }
-    config.physics.validate()?;
-    config.reach_avoid.validate()?;
-    config.depth.learning.validate()?;
-    if config.threads == 0 {
-        config.resolve_threads(processes);
-        config.threads = config.threads.min(config.env.num_envs);
-    }
-    Ok(config)
 }
 
 #[cfg(feature = "train")]

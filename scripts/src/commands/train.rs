@@ -65,7 +65,7 @@ pub struct TrainCommand {
     /// Physics engine [default: batch]
     #[arg(long, value_parser = ["rapier", "batch"])]
     engine: Option<String>,
-    /// What computes the networks; environments and optimizer are on the processor [default: cpu]
+    /// What computes the networks; environments and optimizer are on the CPU [default: cpu]
     #[arg(long, value_parser = ["cpu", "cuda"])]
     device: Option<String>,
     #[command(flatten)]

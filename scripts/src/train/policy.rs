@@ -14,7 +14,7 @@ use robots::Robot;
 use sim::tasks::{Share, TaskEntry};
 
 use super::{
-    Callbacks, Event, Origin, RunPath, Training,
+    Callbacks, Event, Origin, Training,
     distributed::{all_ok, of_first},
 };
 use crate::{
@@ -35,7 +35,7 @@ pub fn train(
 ) -> Result<()> {
     let begin = Instant::now();
     let config = &training.config;
-    let path = of_first(processes, training.run.path())?;
+    let path = of_first(processes, &training.path)?;
     // First, so that a mistake leaves no run folder behind.
     let mut runner = all_ok(
         processes,
@@ -117,10 +117,10 @@ fn first_stage(
     processes: &Processes,
     callbacks: &mut Callbacks<'_>,
 ) -> Result<Runner> {
-    let newest = match training.run {
+    let newest = match training.resuming {
         // None if the run was ended before its first one.
-        RunPath::Old(_) => newest_checkpoint(path)?,
-        RunPath::New(_) => None,
+        true => newest_checkpoint(path)?,
+        false => None,
     };
     let done = newest.as_deref().map_or(Ok(0), checkpoint::policy_steps)?;
     let stage = stage(&training.config, done, path)?;
@@ -160,9 +160,9 @@ fn stage(config: &Config, policy_steps: u64, run: &Path) -> Result<Config> {
 /// Makes the folder of a new run, or keeps what is configured in that of an old one.
 fn open_run(training: &Training, path: &Path, processes: &Processes) -> Result<RunFolder> {
     let config = &training.config;
-    let prepared = match (processes.rank(), &training.run) {
-        (0, RunPath::New(_)) => RunFolder::create(path, config).map(|_| ()),
-        (0, RunPath::Old(_)) => RunFolder::open(path).and_then(|run| run.save_config(config)),
+    let prepared = match (processes.rank(), training.resuming) {
+        (0, false) => RunFolder::create(path, config).map(|_| ()),
+        (0, true) => RunFolder::open(path).and_then(|run| run.save_config(config)),
         _ => Ok(()),
     };
     all_ok(processes, prepared)?;

@@ -8,11 +8,7 @@
 //!   examples.png, worst.png, errors.png
 //! ```
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{fs, path::PathBuf, time::Instant};
 
 use anyhow::{Context, Result, ensure};
 use learning::{RayLearner, RayView, Regression};
@@ -25,7 +21,7 @@ use policies::{
 use sim::depth::Split;
 
 use super::{
-    Callbacks, Event, Origin, RunPath, Training,
+    Callbacks, Event, Origin, Training,
     regression::{learn, note_end, open_run},
 };
 use crate::{
@@ -49,10 +45,10 @@ pub fn train(training: &Training, callbacks: &mut Callbacks<'_>) -> Result<()> {
         data.check(robot, bundle)?;
         Ok(data)
     })?;
-    if let RunPath::New(path) = &training.run {
-        let folder = data_folder(training)?;
+    if !training.resuming {
+        let (path, folder) = (run.path().join(DATA), data_folder(training)?);
         let absolute = fs::canonicalize(&folder).unwrap_or(folder);
-        write_atomic(&path.join(DATA), absolute.display().to_string().as_bytes())
+        write_atomic(&path, absolute.display().to_string().as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
 
@@ -134,16 +130,14 @@ pub fn train(training: &Training, callbacks: &mut Callbacks<'_>) -> Result<()> {
 
 /// The folder of images of the run.
 fn data_folder(training: &Training) -> Result<PathBuf> {
-    match &training.run {
-        RunPath::New(_) => Ok(training.data.clone().unwrap_or_else(|| {
-            let (robot, seed) = (&training.robot.name, training.config.seed);
-            PathBuf::from(format!("data/depth-{robot}-{seed}"))
-        })),
-        RunPath::Old(path) => {
-            let path = path.join(DATA);
-            let folder = fs::read_to_string(&path)
-                .with_context(|| format!("cannot read {}", path.display()))?;
-            Ok(Path::new(folder.trim()).to_owned())
-        }
+    if training.resuming {
+        let path = training.path.join(DATA);
+        let folder = fs::read_to_string(&path);
+        let folder = folder.with_context(|| format!("cannot read {}", path.display()))?;
+        return Ok(PathBuf::from(folder.trim()));
     }
+    Ok(training.data.clone().unwrap_or_else(|| {
+        let (robot, seed) = (&training.robot.name, training.config.seed);
+        PathBuf::from(format!("data/depth-{robot}-{seed}"))
+    }))
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use learning::{Regression, RegressionProgress};
 use policies::Bundle;
 
-use super::{Callbacks, Event, RunPath, Training};
+use super::{Callbacks, Event, Training};
 use crate::{
     repository,
     results::events::EventWriter,
@@ -19,26 +19,29 @@ pub fn open_run<T>(
     training: &Training,
     check: impl FnOnce(&mut Bundle) -> Result<T>,
 ) -> Result<(RunFolder, Bundle, T)> {
-    match &training.run {
-        RunPath::New(path) => {
-            let folder = match &training.bundle {
-                Some(folder) => folder.clone(),
-                None => repository::shipped_bundle(&training.robot.name)?,
-            };
-            let mut bundle = Bundle::load(&folder)?;
-            let checked = check(&mut bundle)?;
-            let run = RunFolder::create(path, &training.config)?;
-            bundle.save(&run.bundle())?;
-            Ok((run, bundle, checked))
-        }
-        RunPath::Old(path) => {
-            let run = RunFolder::open(path)?;
-            let mut bundle = Bundle::load(&run.bundle())?;
-            let checked = check(&mut bundle)?;
+    let existing = match training.resuming {
+        true => Some(RunFolder::open(&training.path)?),
+        false => None,
+    };
+    let folder = match (&existing, &training.bundle) {
+        (Some(run), _) => run.bundle(),
+        (None, Some(folder)) => folder.clone(),
+        (None, None) => repository::shipped_bundle(&training.robot.name)?,
+    };
+    let mut bundle = Bundle::load(&folder)?;
+    let checked = check(&mut bundle)?;
+    let run = match existing {
+        Some(run) => {
             run.save_config(&training.config)?;
-            Ok((run, bundle, checked))
+            run
         }
-    }
+        None => {
+            let run = RunFolder::create(&training.path, &training.config)?;
+            bundle.save(&run.bundle())?;
+            run
+        }
+    };
+    Ok((run, bundle, checked))
 }
 
 /// Learns to the end, or until told to stop; whether to the end. Checkpoint and curves are named `name`, the loss `loss`. `held_out` measures, now
@@ -98,7 +101,7 @@ fn checkpoint<L: Regression>(
     let folder = run.checkpoints();
     fs::create_dir_all(&folder).with_context(|| format!("cannot write to {}", folder.display()))?;
     let path = folder.join(format!("{name}.safetensors"));
-    if matches!(training.run, RunPath::Old(_)) && path.is_file() {
+    if training.resuming && path.is_file() {
         learner.load(&path)?;
     }
     Ok(path)

@@ -29,7 +29,7 @@ use serde::Serialize;
 use sim::reach_avoid::{RolloutConfig, RolloutRecorder};
 
 use super::{
-    Callbacks, Event, Origin, RunPath, Training,
+    Callbacks, Event, Origin, Training,
     regression::{learn, note_end, open_run},
 };
 use crate::{
@@ -45,7 +45,7 @@ const EPISODES_PER_FILE: usize = 1024;
 pub fn train(training: &Training, callbacks: &mut Callbacks<'_>) -> Result<()> {
     let begin = Instant::now();
     let (run, bundle, ()) = open_run(training, |bundle| {
-        if let RunPath::New(_) = training.run {
+        if !training.resuming {
             bundle.spec.networks.remove(role::REACH_AVOID);
         }
         recorder(training, bundle).map(|_| ())

@@ -73,7 +73,113 @@ impl<B: Backend> Ppo<B> {
             backend,
         }
     }
+}
 
+impl<B: Backend> Learner for Ppo<B> {
+    fn collect(&mut self, env: &mut dyn VecEnv, random: &mut Pcg64) {
+        let Self {
+            rollout, backend, ..
+        } = self;
+        let (n, action_dim, observation_dim) =
+            (env.num_envs(), env.action_dim(), env.observation_dim());
+        rollout.log_std.copy_from_slice(backend.log_std());
+        let std: Vec<f32> = rollout.log_std.iter().map(|l| l.exp()).collect();
+        rollout.timeouts.clear();
+        rollout.timeout_observations.clear();
+        backend.keep(0);
+        for step in 0..self.config.steps_per_rollout {
+            let rows = step * n..(step + 1) * n;
+            let elements = rows.start * action_dim..rows.end * action_dim;
+            let means = &mut rollout.means[elements.clone()];
+            let actions = &mut rollout.actions[elements];
+            backend.act(step, means);
+            for ((action, mean), std) in actions.iter_mut().zip(means).zip(std.iter().cycle()) {
+                *action = *mean + std * random.sample::<f32, _>(StandardNormal);
+            }
+            env.step(
+                actions,
+                StepOut {
+                    observations: backend.observations_mut(),
+                    rewards: &mut rollout.rewards.rewards[rows.clone()],
+                    costs: (rollout.costs.as_mut()).map(|costs| &mut costs.rewards[rows.clone()]),
+                    done: &mut rollout.done[rows.clone()],
+                    terminal_observations: &mut rollout.terminal,
+                },
+            );
+            if let (Some(lagrangian), Some(costs)) = (&mut self.lagrangian, &rollout.costs) {
+                lagrangian.add(&costs.rewards[rows.clone()], &rollout.done[rows.clone()]);
+            }
+            for (row, terminal) in rows.zip(rollout.terminal.chunks_exact(observation_dim)) {
+                if rollout.done[row] == Done::Timeout {
+                    rollout.timeouts.push(row);
+                    rollout.timeout_observations.extend_from_slice(terminal);
+                }
+            }
+            backend.keep(step + 1);
+        }
+    }
+
+    fn update(&mut self, iteration: &Iteration) -> Result<Update, LostWorker> {
+        let mut report = Report::default();
+        self.estimate_advantages();
+        self.normalize_advantages(iteration.weight, &mut report)?;
+        self.optimize(iteration, &mut report)?;
+        let limit = LOST_ITERATIONS * self.config.epochs * self.config.minibatches;
+        let skipped = self.skipped_in_a_row;
+        Ok(Update {
+            scalars: self.scalars(&report),
+            diverged: (skipped as usize >= limit).then_some(skipped),
+        })
+    }
+
+    /// Observations [num_envs, observation_dim] and, if costs are bounded, those of the episodes under way \[num_envs\].
+    fn carried(&self) -> Vec<f32> {
+        let costs = self.lagrangian.iter().flat_map(|l| &l.episode_costs);
+        let observations = self.backend.observations().iter();
+        observations.chain(costs).copied().collect()
+    }
+
+    fn restore_carried(&mut self, carried: &[f32]) {
+        let observations = self.backend.observations_mut();
+        let (carried, costs) = carried.split_at(observations.len());
+        observations.copy_from_slice(carried);
+        if let Some(lagrangian) = &mut self.lagrangian {
+            lagrangian.episode_costs.copy_from_slice(costs);
+        }
+    }
+
+    fn state(&self) -> State {
+        let (optimizer_steps, tensors) = self.backend.state();
+        State {
+            learning_rate: self.learning_rate,
+            multiplier: self.lagrangian.as_ref().map(|l| l.multiplier),
+            optimizer_steps,
+            tensors,
+        }
+    }
+
+    fn restore(&mut self, state: &State) {
+        self.backend.restore(state);
+        self.learning_rate = state.learning_rate;
+        if let (Some(lagrangian), Some(multiplier)) = (&mut self.lagrangian, state.multiplier) {
+            lagrangian.multiplier = multiplier;
+        }
+    }
+
+    fn adopt(&mut self, old: &State, inputs: &KnownInputs) -> Result<(), String> {
+        self.backend.adopt(old, inputs)
+    }
+
+    fn actor_layers(&self) -> Vec<Linear> {
+        self.backend.actor_layers()
+    }
+
+    fn mean_actions(&self, observations: &[f32]) -> Vec<f32> {
+        self.backend.mean_actions(observations)
+    }
+}
+
+impl<B: Backend> Ppo<B> {
     /// Values, then advantages and returns, of rewards and of costs.
     fn estimate_advantages(&mut self) {
         let Self {
@@ -192,110 +298,6 @@ impl<B: Backend> Ppo<B> {
         let mut statistics = [surrogate, kl, clipped, value_loss, cost_value_loss];
         let norms = self.backend.average(weight, &mut statistics)?;
         Ok((statistics, norms))
-    }
-}
-
-impl<B: Backend> Learner for Ppo<B> {
-    fn collect(&mut self, env: &mut dyn VecEnv, random: &mut Pcg64) {
-        let Self {
-            rollout, backend, ..
-        } = self;
-        let (n, action_dim, observation_dim) =
-            (env.num_envs(), env.action_dim(), env.observation_dim());
-        rollout.log_std.copy_from_slice(backend.log_std());
-        let std: Vec<f32> = rollout.log_std.iter().map(|l| l.exp()).collect();
-        rollout.timeouts.clear();
-        rollout.timeout_observations.clear();
-        backend.keep(0);
-        for step in 0..self.config.steps_per_rollout {
-            let rows = step * n..(step + 1) * n;
-            let elements = rows.start * action_dim..rows.end * action_dim;
-            let means = &mut rollout.means[elements.clone()];
-            let actions = &mut rollout.actions[elements];
-            backend.act(step, means);
-            for ((action, mean), std) in actions.iter_mut().zip(means).zip(std.iter().cycle()) {
-                *action = *mean + std * random.sample::<f32, _>(StandardNormal);
-            }
-            env.step(
-                actions,
-                StepOut {
-                    observations: backend.observations_mut(),
-                    rewards: &mut rollout.rewards.rewards[rows.clone()],
-                    costs: (rollout.costs.as_mut()).map(|costs| &mut costs.rewards[rows.clone()]),
-                    done: &mut rollout.done[rows.clone()],
-                    terminal_observations: &mut rollout.terminal,
-                },
-            );
-            if let (Some(lagrangian), Some(costs)) = (&mut self.lagrangian, &rollout.costs) {
-                lagrangian.add(&costs.rewards[rows.clone()], &rollout.done[rows.clone()]);
-            }
-            for (row, terminal) in rows.zip(rollout.terminal.chunks_exact(observation_dim)) {
-                if rollout.done[row] == Done::Timeout {
-                    rollout.timeouts.push(row);
-                    rollout.timeout_observations.extend_from_slice(terminal);
-                }
-            }
-            backend.keep(step + 1);
-        }
-    }
-
-    fn update(&mut self, iteration: &Iteration) -> Result<Update, LostWorker> {
-        let mut report = Report::default();
-        self.estimate_advantages();
-        self.normalize_advantages(iteration.weight, &mut report)?;
-        self.optimize(iteration, &mut report)?;
-        let limit = LOST_ITERATIONS * self.config.epochs * self.config.minibatches;
-        let skipped = self.skipped_in_a_row;
-        Ok(Update {
-            scalars: self.scalars(&report),
-            diverged: (skipped as usize >= limit).then_some(skipped),
-        })
-    }
-
-    /// Observations [num_envs, observation_dim] and, if costs are bounded, those of the episodes under way \[num_envs\].
-    fn carried(&self) -> Vec<f32> {
-        let costs = self.lagrangian.iter().flat_map(|l| &l.episode_costs);
-        let observations = self.backend.observations().iter();
-        observations.chain(costs).copied().collect()
-    }
-
-    fn restore_carried(&mut self, carried: &[f32]) {
-        let observations = self.backend.observations_mut();
-        let (carried, costs) = carried.split_at(observations.len());
-        observations.copy_from_slice(carried);
-        if let Some(lagrangian) = &mut self.lagrangian {
-            lagrangian.episode_costs.copy_from_slice(costs);
-        }
-    }
-
-    fn state(&self) -> State {
-        let (optimizer_steps, tensors) = self.backend.state();
-        State {
-            learning_rate: self.learning_rate,
-            multiplier: self.lagrangian.as_ref().map(|l| l.multiplier),
-            optimizer_steps,
-            tensors,
-        }
-    }
-
-    fn restore(&mut self, state: &State) {
-        self.backend.restore(state);
-        self.learning_rate = state.learning_rate;
-        if let (Some(lagrangian), Some(multiplier)) = (&mut self.lagrangian, state.multiplier) {
-            lagrangian.multiplier = multiplier;
-        }
-    }
-
-    fn adopt(&mut self, old: &State, inputs: &KnownInputs) -> Result<(), String> {
-        self.backend.adopt(old, inputs)
-    }
-
-    fn actor_layers(&self) -> Vec<Linear> {
-        self.backend.actor_layers()
-    }
-
-    fn mean_actions(&self, observations: &[f32]) -> Vec<f32> {
-        self.backend.mean_actions(observations)
     }
 }
 

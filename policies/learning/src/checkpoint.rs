@@ -1,7 +1,7 @@
-//! Checkpoints: folders `checkpoint-<iteration>` from which learning goes on exactly.
+//! Checkpoints: folders `checkpoint-<iteration>` from which training resumes exactly.
 //!
 //! `learner.toml` says how far learning is, `learner.safetensors` holds weights and optimizer, `envs-<rank>.bin` the environments of one worker.
-//! Without the `envs` files, learning goes on with fresh episodes.
+//! Without the `envs` files, it resumes with fresh episodes.
 
 use std::borrow::Cow;
 use std::fs;
@@ -54,7 +54,11 @@ fn invalid(path: &Path, what: impl Into<String>) -> CheckpointError {
 
 /// Environments that do not take what the checkpoint holds of them.
 pub(crate) fn refused(checkpoint: &Path, rank: usize, what: String) -> CheckpointError {
-    invalid(&checkpoint.join(envs_name(rank)), what)
+    let remedy = "remove the envs-*.bin to resume with fresh episodes";
+    invalid(
+        &checkpoint.join(envs_name(rank)),
+        format!("{what}; {remedy}"),
+    )
 }
 
 /// Networks that do not take what the checkpoint holds of them.

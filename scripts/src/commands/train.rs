@@ -43,7 +43,7 @@ pub struct TrainCommand {
     /// Folder of the run [default: runs/TASK-ROBOT-SEED-TIME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the run in this folder, exactly where it stopped
+    /// Resume the run in this folder, exactly where it stopped
     #[arg(
         long,
         value_name = "RUN",

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Trains until all steps are done or it is told to stop. Where the next stage of the configuration begins, its settings take the place of those before;
-/// networks, optimizer and episodes go on.
+/// networks, optimizer and episodes are kept.
 pub fn train(
     training: &Training,
     processes: &Processes,

@@ -132,8 +132,8 @@ struct RolloutOrigin<'a> {
 
 impl Session<'_> {
     fn rollout_folder(&self) -> PathBuf {
-        let given = self.training.config.reach_avoid.rollout_folder.clone();
-        given.unwrap_or_else(|| self.run.path().join("rollouts"))
+        let configured = self.training.config.reach_avoid.rollout_folder.clone();
+        configured.unwrap_or_else(|| self.run.path().join("rollouts"))
     }
 
     /// All episodes, read or recorded; none if told to stop.

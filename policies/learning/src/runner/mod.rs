@@ -49,7 +49,7 @@ impl Runner {
         Self::with_communicators(config, envs, seed, communicators)
     }
 
-    /// As `new`, as one of several processes, each with the same number of workers; `processes` ties them together.
+    /// As `new`, as one of several processes, each with the same number of workers; `processes` connects them.
     ///
     /// # Errors
     /// As `new`.

@@ -1,4 +1,4 @@
-//! How a training is saved, goes on, changes its settings, and begins from another one.
+//! How a training is saved, resumed, given other settings, and begun from another one.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ pub struct Resumed {
     pub iteration: u64,
     /// Policy steps done.
     pub policy_steps: u64,
-    /// Whether the environments go on exactly where they were. If not, they begin fresh episodes.
+    /// Whether the episodes continue exactly where they were; if not, fresh ones begin.
     pub environments: bool,
 }
 
@@ -54,7 +54,7 @@ impl Runner {
         Ok(writer.finish(everywhere)?)
     }
 
-    /// Goes on from a checkpoint: exactly, if it holds the environments of as many workers as this runner has; else with fresh episodes.
+    /// Resumes from a checkpoint: exactly, if it holds the environments of as many workers as this runner has; else with fresh episodes.
     /// The seed becomes the checkpoint's.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ impl Runner {
         })
     }
 
-    /// Goes on with other settings, and with `envs` in place of the present environments, one for each worker. Networks, optimizer, learning rate and
+    /// Continues with other settings, and with `envs` in place of the present environments, one for each worker. Networks, optimizer, learning rate and
     /// multiplier are kept, and so are episodes under way where there are as many environments as before; else these begin afresh.
     /// Returns whether they were kept.
     ///

@@ -311,7 +311,7 @@ mod tests {
             "reach_m = 0.5  # --set\n",
             "seed = 3  # --seed\n",
             "episodes = 7  # --set\n",
-            "#   `batch`: The batched engine: for training.\n",
+            "# `bf16`: bfloat16.\n",
             "set.env.agile",
         ] {
             assert!(text.contains(line), "{line:?} is not in\n{text}");

@@ -2,25 +2,17 @@
 
 mod allocations;
 mod commands;
-mod config;
+pub mod config;
 mod depth;
 mod pictures;
 mod repository;
 mod results;
 mod run;
-mod train;
+pub mod train;
 
 use std::{io, process::ExitCode};
 
 use clap::Parser;
-// The paths by which training names them.
-use run::folder as run_folder;
-#[cfg(feature = "train")]
-use {
-    commands::eval,
-    depth::{data as depth_data, report as depth_report},
-    run::{interrupt, progress},
-};
 
 /// The program: runs the command that the arguments name. An error is one line.
 pub fn run() -> ExitCode {
@@ -36,8 +28,6 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // `abs ... | head` closes the pipe early; that is not an error.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        // The first of several processes prints the error and fails; a failure here could end it before that.
-        Err(error) if with_causes(&error).is_empty() => ExitCode::SUCCESS,
         Err(error) => {
             report(&error);
             ExitCode::FAILURE

@@ -1,7 +1,7 @@
-//! Checkpoints: folders `checkpoint-<iteration>` from which learning goes on exactly.
+//! Checkpoints: folders `checkpoint-<iteration>` from which training resumes exactly.
 //!
 //! `learner.toml` says how far learning is, `learner.safetensors` holds weights and optimizer, `envs-<rank>.bin` the environments of one worker.
-//! Without the `envs` files, learning goes on with fresh episodes.
+//! Without the `envs` files, it resumes with fresh episodes.
 
 use std::borrow::Cow;
 use std::fs;
@@ -13,7 +13,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, View};
 use serde::{Deserialize, Serialize};
 
-use crate::learner::{NamedTensor, State};
+use crate::learner::{NamedTensor, Progress, State};
 
 const FORMAT: u32 = 1;
 const ENVS_MAGIC: &[u8; 8] = b"vecenv01";
@@ -54,7 +54,11 @@ fn invalid(path: &Path, what: impl Into<String>) -> CheckpointError {
 
 /// Environments that do not take what the checkpoint holds of them.
 pub(crate) fn refused(checkpoint: &Path, rank: usize, what: String) -> CheckpointError {
-    invalid(&checkpoint.join(envs_name(rank)), what)
+    let remedy = "remove the envs-*.bin to resume with fresh episodes";
+    invalid(
+        &checkpoint.join(envs_name(rank)),
+        format!("{what}; {remedy}"),
+    )
 }
 
 /// Networks that do not take what the checkpoint holds of them.
@@ -64,18 +68,6 @@ pub(crate) fn misfit(checkpoint: &Path, what: String) -> CheckpointError {
 
 fn weights_path(checkpoint: &Path) -> PathBuf {
     checkpoint.join("learner.safetensors")
-}
-
-/// How far a training is.
-pub(crate) struct Progress {
-    /// Iterations done.
-    pub(crate) iteration: u64,
-    /// Policy steps done over all environments.
-    pub(crate) policy_steps: u64,
-    pub(crate) seed: u64,
-    /// Over all processes.
-    pub(crate) workers: usize,
-    pub(crate) algorithm: PpoConfig,
 }
 
 /// `learner.toml`.
@@ -104,12 +96,15 @@ pub(crate) struct EnvState {
     pub(crate) env: Vec<u8>,
 }
 
-/// The checkpoint with the highest iteration in `folder`.
+/// The checkpoint with the highest iteration in `folder`, if there is any.
 ///
 /// # Errors
 /// When the folder cannot be read.
 pub fn latest(folder: &Path) -> Result<Option<PathBuf>, CheckpointError> {
-    Ok(checkpoints(folder)?.pop().map(|(_, path)| path))
+    match folder.is_dir() {
+        true => Ok(checkpoints(folder)?.pop().map(|(_, path)| path)),
+        false => Ok(None),
+    }
 }
 
 /// Whole checkpoints, oldest first.
@@ -197,7 +192,13 @@ impl Writer {
         });
     }
 
-    pub(crate) fn learner(&mut self, progress: Progress, state: &State) {
+    pub(crate) fn learner(
+        &mut self,
+        algorithm: &PpoConfig,
+        progress: Progress,
+        workers: usize,
+        state: &State,
+    ) {
         self.attempt(|w| {
             let path = weights_path(&w.temporary);
             let tensors = state.tensors.iter().map(|tensor| (&tensor.name, tensor));
@@ -213,9 +214,9 @@ impl Writer {
                 multiplier: state.multiplier,
                 optimizer_steps: state.optimizer_steps,
                 seed: progress.seed.to_string(),
-                workers: progress.workers,
+                workers,
                 weights_crc32: crc32fast::hash(&weights),
-                algorithm: progress.algorithm,
+                algorithm: algorithm.clone(),
             })
             .map_err(|e| invalid(&path, e.to_string()))?;
             write(&path, text.as_bytes())
@@ -319,8 +320,8 @@ fn learner_file(path: &Path) -> Result<LearnerFile, CheckpointError> {
     Ok(file)
 }
 
-/// All of a checkpoint but its environments.
-pub(crate) fn load(checkpoint: &Path) -> Result<(Progress, State), CheckpointError> {
+/// All of a checkpoint but its environments, and by how many workers it was written.
+pub(crate) fn load(checkpoint: &Path) -> Result<(Progress, usize, State), CheckpointError> {
     let path = checkpoint.join("learner.toml");
     let file = learner_file(&path)?;
     let seed = (file.seed.parse()).map_err(|_| {
@@ -358,13 +359,11 @@ pub(crate) fn load(checkpoint: &Path) -> Result<(Progress, State), CheckpointErr
         tensors: tensors.map_err(|what| invalid(&path, what))?,
     };
     let progress = Progress {
+        seed,
         iteration: file.iteration,
         policy_steps: file.policy_steps,
-        seed,
-        workers: file.workers,
-        algorithm: file.algorithm,
     };
-    Ok((progress, state))
+    Ok((progress, file.workers, state))
 }
 
 /// The environments of worker `rank`, which carries so many elements from one iteration to the next; `None` if the checkpoint holds none or those of another number of them.

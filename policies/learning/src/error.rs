@@ -5,13 +5,13 @@ use policies::training::InvalidConfig;
 use crate::checkpoint::CheckpointError;
 use crate::distributed::LostWorker;
 
-/// Why learning cannot begin or go on.
+/// Why training cannot begin or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// The config is out of range.
     #[error(transparent)]
     Config(#[from] InvalidConfig),
-    /// Environments that one learner cannot take together.
+    /// Environments that do not fit together.
     #[error("{0}")]
     Environments(String),
     /// A stage changes what has to stay.

@@ -66,23 +66,31 @@ pub(crate) fn build(
     }
 }
 
+/// How far a training is; the same for all workers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Progress {
+    pub(crate) seed: u64,
+    /// Iterations done.
+    pub(crate) iteration: u64,
+    /// Policy steps done over all environments.
+    pub(crate) policy_steps: u64,
+}
+
 /// One iteration, as one worker sees it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Iteration {
-    pub(crate) seed: u64,
-    /// Iterations done before.
-    pub(crate) index: u64,
+    pub(crate) before: Progress,
+    /// Policy steps done over all environments when it ends.
+    pub(crate) policy_steps_after: u64,
     /// Of the worker, over all processes.
     pub(crate) rank: usize,
     /// How much the worker's rows count: its number of environments in proportion to the mean over all workers.
     pub(crate) weight: f32,
-    /// Over all environments, when the iteration ends.
-    pub(crate) policy_steps: u64,
 }
 
 impl Iteration {
     pub(crate) fn random(&self, purpose: Purpose) -> Pcg64 {
-        random_stream(self.seed, self.rank, self.index, purpose)
+        random_stream(self.before.seed, self.rank, self.before.iteration, purpose)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Training with libtorch: PPO on many workers, regression of the reach-avoid value and of the ray network, checkpoints, TensorBoard events.
+//! Training with libtorch: PPO on many workers, regression of the reach-avoid value and of the ray network, checkpoints.
 //!
 //! Each worker of a [`Runner`] is one thread with its own environments, its own replica of the networks and its own rollout. Workers collect without
 //! waiting for each other and meet once per minibatch, where gradients are averaged through a [`Communicator`]; each then takes the same step, so that
@@ -48,7 +48,6 @@ mod backend;
 pub mod checkpoint;
 mod distributed;
 mod error;
-mod events;
 mod learner;
 mod ppo;
 mod regression;
@@ -58,7 +57,6 @@ mod runner;
 pub use backend::precision_of;
 pub use distributed::{Communicator, JoinError, LostWorker, Processes, ThreadCommunicator};
 pub use error::TrainError;
-pub use events::EventWriter;
 pub use learner::KnownInputs;
 pub use regression::{
     RayLearner, RayView, Regression, RegressionError, RegressionProgress, ValueLearner,

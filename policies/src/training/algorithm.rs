@@ -253,119 +253,57 @@ impl PpoConfig {
     /// # Errors
     /// One line that names the field, its value, and what would be right.
     pub fn validate(&self) -> Result<(), InvalidConfig> {
-        let above_zero = |field: &'static str, value: f32| {
-            check(field, value, value > 0.0 && value.is_finite(), "above 0")
-        };
-        check(
-            "hidden",
-            format!("{:?}", self.hidden),
-            !self.hidden.is_empty() && self.hidden.iter().all(|&w| (1..=8192).contains(&w)),
-            "one or more widths of 1 to 8192",
-        )?;
-        check(
-            "gamma",
-            self.gamma,
-            (0.0..1.0).contains(&self.gamma),
-            "in [0, 1)",
-        )?;
-        check(
-            "lambda",
-            self.lambda,
-            (0.0..=1.0).contains(&self.lambda),
-            "in [0, 1]",
-        )?;
-        check(
-            "clip",
-            self.clip,
-            self.clip > 0.0 && self.clip < 1.0,
-            "in (0, 1)",
-        )?;
-        for (field, value) in [
-            ("steps_per_rollout", self.steps_per_rollout),
-            ("epochs", self.epochs),
-            ("minibatches", self.minibatches),
-            ("keep_checkpoints", self.keep_checkpoints),
-        ] {
-            check(field, value, value > 0, "at least 1")?;
-        }
-        check(
-            "checkpoint_interval",
-            self.checkpoint_interval,
-            self.checkpoint_interval > 0,
-            "at least 1",
-        )?;
-        check(
-            "total_policy_steps",
-            self.total_policy_steps,
-            self.total_policy_steps > 0,
-            "at least 1",
-        )?;
+        let above_zero =
+            |field, value: f32| check(field, value, value > 0.0 && value.is_finite(), "above 0");
+        let not_negative =
+            |field, value: f32| check(field, value, value >= 0.0 && value.is_finite(), "0 or more");
+        let fraction =
+            |field, value: f32| check(field, value, (0.0..=1.0).contains(&value), "in [0, 1]");
+        let at_least_1 = |field, value: u64| check(field, value, value > 0, "at least 1");
+
+        let hidden = !self.hidden.is_empty() && self.hidden.iter().all(|w| (1..=8192).contains(w));
+        let widths = format!("{:?}", self.hidden);
+        check("hidden", widths, hidden, "one or more widths of 1 to 8192")?;
+        let gamma = (0.0..1.0).contains(&self.gamma);
+        check("gamma", self.gamma, gamma, "in [0, 1)")?;
+        fraction("lambda", self.lambda)?;
+        let clip = self.clip > 0.0 && self.clip < 1.0;
+        check("clip", self.clip, clip, "in (0, 1)")?;
+        at_least_1("steps_per_rollout", self.steps_per_rollout as u64)?;
+        at_least_1("epochs", self.epochs as u64)?;
+        at_least_1("minibatches", self.minibatches as u64)?;
+        at_least_1("keep_checkpoints", self.keep_checkpoints as u64)?;
+        at_least_1("checkpoint_interval", self.checkpoint_interval)?;
+        at_least_1("total_policy_steps", self.total_policy_steps)?;
+
         let LearningRate { start, min, max } = self.learning_rate;
         above_zero("learning_rate.min", min)?;
-        check(
-            "learning_rate.start",
-            start,
-            (min..=max).contains(&start),
-            "between learning_rate.min and max",
-        )?;
+        let between = (min..=max).contains(&start);
+        let right = "between learning_rate.min and max";
+        check("learning_rate.start", start, between, right)?;
         check("learning_rate.max", max, max.is_finite(), "finite")?;
-        check(
-            "desired_kl",
-            self.desired_kl,
-            self.desired_kl >= 0.0 && self.desired_kl.is_finite(),
-            "0 or more",
-        )?;
-        check(
-            "entropy",
-            self.entropy,
-            self.entropy >= 0.0 && self.entropy.is_finite(),
-            "0 or more",
-        )?;
+        not_negative("desired_kl", self.desired_kl)?;
+        not_negative("entropy", self.entropy)?;
         above_zero("actor_gradient_norm", self.actor_gradient_norm)?;
         above_zero("critic_gradient_norm", self.critic_gradient_norm)?;
         above_zero("reward_scale", self.reward_scale)?;
         above_zero("last_layer_gain", self.last_layer_gain)?;
         above_zero("min_std", self.min_std)?;
-        check(
-            "initial_std",
-            self.initial_std,
-            self.initial_std >= self.min_std && self.initial_std.is_finite(),
-            "min_std or more",
-        )?;
-        let LagrangianConfig {
-            multiplier,
-            rate,
-            cost_limit,
-            cost_lambda,
-        } = self.lagrangian;
-        for (field, value) in [
-            ("lagrangian.multiplier", multiplier),
-            ("lagrangian.rate", rate),
-            ("lagrangian.cost_limit", cost_limit),
-        ] {
-            check(field, value, value >= 0.0 && value.is_finite(), "0 or more")?;
-        }
-        check(
-            "lagrangian.cost_lambda",
-            cost_lambda,
-            (0.0..=1.0).contains(&cost_lambda),
-            "in [0, 1]",
-        )?;
+        let std = self.initial_std >= self.min_std && self.initial_std.is_finite();
+        check("initial_std", self.initial_std, std, "min_std or more")?;
+        not_negative("lagrangian.multiplier", self.lagrangian.multiplier)?;
+        not_negative("lagrangian.rate", self.lagrangian.rate)?;
+        not_negative("lagrangian.cost_limit", self.lagrangian.cost_limit)?;
+        fraction("lagrangian.cost_lambda", self.lagrangian.cost_lambda)?;
+
         let bound = self.std_bound;
         if bound.enabled {
             above_zero("std_bound.from", bound.from)?;
-            check(
-                "std_bound.to",
-                bound.to,
-                bound.to >= self.min_std && bound.to <= bound.from,
-                "between min_std and std_bound.from",
-            )?;
-            check(
-                "std_bound.end",
-                bound.end,
-                bound.end >= bound.start,
-                "std_bound.start or more",
-            )?;
+            let to = bound.to >= self.min_std && bound.to <= bound.from;
+            let right = "between min_std and std_bound.from";
+            check("std_bound.to", bound.to, to, right)?;
+            let end = bound.end >= bound.start;
+            check("std_bound.end", bound.end, end, "std_bound.start or more")?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::Times;
 /// Why an episode ended at this step, if it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Done {
-    /// The episode goes on.
+    /// The episode continues.
     #[default]
     No,
     /// Ended by the task: the value after it is zero.
@@ -67,9 +67,9 @@ pub trait VecEnv: Send {
     fn take_times(&mut self) -> Times {
         Times::default()
     }
-    /// Everything needed to go on exactly: physics, episodes, curriculum, random streams.
+    /// Everything needed to resume exactly: physics, episodes, curriculum, random streams.
     fn save(&self) -> Vec<u8>;
-    /// Restores what `save` returned.
+    /// Restores what `save` returned, perhaps of an environment with other settings: so a stage keeps the episodes under way.
     ///
     /// # Errors
     /// One line when the bytes are not of an environment of this configuration.

@@ -98,7 +98,7 @@ fn record(
         .iter()
         .map(|split| config.scenes(*split))
         .sum::<usize>();
-    let mut progress = Progress::counting("scenes", total as u64, 0);
+    let mut progress = Progress::new("scenes", total as u64, 0);
     let mut done = 0;
     for split in Split::ALL {
         let scenes = config.scenes(split);

@@ -20,12 +20,11 @@ mod scenes;
 #[cfg(feature = "ros2")]
 mod sim_robot;
 pub mod subject;
+mod train;
 mod view_depth;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-
-use crate::train;
 
 const EXAMPLES: &str = "\
 Examples:

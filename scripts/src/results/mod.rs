@@ -1,4 +1,4 @@
-//! Results of earlier commands, read back from their folders.
+//! Results of earlier commands, read back from their folders; curves are written here, too.
 
 pub mod evaluation;
 pub mod events;

@@ -7,8 +7,4 @@
 pub mod folder;
 #[cfg(any(feature = "ros2", feature = "train"))]
 pub mod interrupt;
-#[cfg_attr(
-    not(any(feature = "train", test)),
-    expect(dead_code, reason = "for training")
-)]
 pub mod progress;

@@ -25,13 +25,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Progress of a training over `total_steps` policy steps, of which `done_steps` are done.
-    pub fn new(total_steps: u64, done_steps: u64) -> Self {
-        Self::counting("steps", total_steps, done_steps)
-    }
-
     /// Progress over `total_steps` of some unit, of which `done_steps` are done.
-    pub fn counting(unit: &'static str, total_steps: u64, done_steps: u64) -> Self {
+    pub fn new(unit: &'static str, total_steps: u64, done_steps: u64) -> Self {
         let bar = io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total_steps).with_position(done_steps);
             // The template is a constant; the default style is shown if it should be wrong.

@@ -12,11 +12,10 @@ use anyhow::{Result, bail};
 use learning::Processes;
 use policies::{Bundle, spec::role};
 
-use super::{RunPath, reach_avoid, session};
+use super::{Callbacks, Training, policy, value, whole_bundle};
 use crate::{
     config::{Config, Task},
-    interrupt::Interrupt,
-    run_folder::RunFolder,
+    run::folder::RunFolder,
 };
 
 /// Whether a folder holds the runs of `create`.
@@ -28,7 +27,7 @@ pub fn is_run(path: &Path) -> bool {
 pub fn create<'a>(path: &Path, configs: impl Iterator<Item = &'a Config>) -> Result<()> {
     if is_run(path) {
         bail!(
-            "{} holds runs already; go on with them by --resume, or choose another --out",
+            "{} holds runs already; resume them by --resume, or choose another --out",
             path.display()
         );
     }
@@ -38,48 +37,38 @@ pub fn create<'a>(path: &Path, configs: impl Iterator<Item = &'a Config>) -> Res
     Ok(())
 }
 
-/// Trains what is not done yet. Returns early after Ctrl-C.
-pub fn train(processes: &Processes, path: &Path, interrupt: &Interrupt) -> Result<()> {
-    let run_of = |task: &str| RunFolder::open(&path.join(task));
-    let go_on = || {
-        eprintln!(
-            "go on with all of it by   scripts/abs train --resume {}",
-            path.display()
-        );
-        Ok(())
-    };
-    for task in ["agile", "recovery"] {
-        let run = run_of(task)?;
+/// Trains what is not done yet. Returns early when told to stop.
+pub fn train(processes: &Processes, path: &Path, callbacks: &mut Callbacks<'_>) -> Result<()> {
+    for task in whole_bundle()? {
+        let run = RunFolder::open(&path.join(task.name()))?;
         let config = run.config()?;
-        if !session::is_done(run.path(), &config)? {
-            let robot = run.robot(&config)?;
-            let old = RunPath::Old(run.path().to_owned());
-            session::train(processes, &config, &robot, old, None, interrupt)?;
+        let is_done = || match task {
+            Task::ReachAvoid => Ok(value::is_done(run.path())),
+            _ => policy::is_done(run.path(), &config),
+        };
+        if is_done()? {
+            continue;
         }
-        if !session::is_done(run.path(), &config)? {
-            return go_on();
-        }
-    }
-    let run = run_of(Task::ReachAvoid.name())?;
-    if !reach_avoid::is_done(run.path()) {
-        let config = run.config()?;
-        if Bundle::load(&run.bundle()).is_err() {
-            let mut bundle = Bundle::load(&run_of("agile")?.bundle())?;
-            let recovery = Bundle::load(&run_of("recovery")?.bundle())?;
-            bundle.insert_from(role::RECOVERY, &recovery)?;
+        if task == Task::ReachAvoid && Bundle::load(&run.bundle()).is_err() {
+            let bundle_of = |task: &str| Bundle::load(&path.join(task).join("bundle"));
+            let mut bundle = bundle_of("agile")?;
+            bundle.insert_from(role::RECOVERY, &bundle_of("recovery")?)?;
             bundle.save(&run.bundle())?;
         }
-        let robot = run.robot(&config)?;
-        reach_avoid::resume(&run, &config, &robot, interrupt)?;
-    }
-    if !reach_avoid::is_done(run.path()) {
-        return go_on();
+        let folder = run.path().to_owned();
+        let training = Training::resume(config.clone(), folder, processes.size())?;
+        super::train(&training, processes, callbacks)?;
+        if !is_done()? {
+            callbacks.note("all of it:");
+            callbacks.note_resume(path);
+            return Ok(());
+        }
     }
     let bundle = path.join("bundle");
-    Bundle::load(&run.bundle())?.save(&bundle)?;
-    eprintln!(
+    Bundle::load(&path.join(Task::ReachAvoid.name()).join("bundle"))?.save(&bundle)?;
+    callbacks.note(format!(
         "all done     scripts/abs eval --method abs --bundle {}",
         bundle.display()
-    );
+    ));
     Ok(())
 }

@@ -18,7 +18,7 @@ pub trait Communicator: Send + Sync {
     /// # Errors
     /// When another worker has stopped.
     fn all_reduce_mean(&self, values: &mut [f32]) -> Result<(), LostWorker>;
-    /// What every worker gave, in the order of the ranks.
+    /// The bytes of every worker, in the order of the ranks.
     ///
     /// # Errors
     /// When another worker has stopped.
@@ -50,9 +50,9 @@ struct Group {
     contributions: Vec<Mutex<Vec<f32>>>,
     /// The mean, in as many pieces as there are ranks: each rank sums one.
     means: Vec<Mutex<Vec<f32>>>,
-    /// What each rank of this process gave to be gathered.
-    given: Vec<Mutex<Vec<u8>>>,
-    /// What the ranks of all processes gave.
+    /// The bytes of each rank of this process, to be gathered.
+    own: Vec<Mutex<Vec<u8>>>,
+    /// Those of the ranks of all processes.
     gathered: Mutex<Vec<Vec<u8>>>,
 }
 
@@ -77,7 +77,7 @@ impl ThreadCommunicator {
             barrier: SpinBarrier::new(size),
             contributions: buffers(),
             means: buffers(),
-            given: (0..size).map(|_| Mutex::default()).collect(),
+            own: (0..size).map(|_| Mutex::default()).collect(),
             gathered: Mutex::default(),
         });
         let (outer_rank, outer_size) = outer.as_ref().map_or((0, 1), |o| (o.rank(), o.size()));
@@ -152,14 +152,10 @@ impl Communicator for ThreadCommunicator {
 
     fn all_gather(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, LostWorker> {
         let group = &*self.group;
-        *lock(&group.given[self.rank]) = bytes.to_vec();
+        *lock(&group.own[self.rank]) = bytes.to_vec();
         group.barrier.wait()?;
         if self.rank == 0 {
-            let here: Vec<Vec<u8>> = group
-                .given
-                .iter()
-                .map(|given| lock(given).clone())
-                .collect();
+            let here: Vec<Vec<u8>> = group.own.iter().map(|own| lock(own).clone()).collect();
             let gathered = match &self.outer {
                 Some(outer) => self.gather_through(&**outer, &here).inspect_err(|_| {
                     group.barrier.abort();
@@ -191,7 +187,7 @@ impl ThreadCommunicator {
         Ok(share[0] == 1.0)
     }
 
-    /// What the workers of all processes gave, of which those of this process gave `here`.
+    /// The bytes of the workers of all processes, of which `here` are those of this one.
     fn gather_through(
         &self,
         outer: &dyn Communicator,

@@ -5,7 +5,7 @@ use super::Communicator;
 /// What mpirun, srun and other starters of MPI jobs tell each process of a job.
 const RANK_VARIABLES: [&str; 3] = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"];
 
-/// All processes of this training. MPI ends where this is dropped: after every learner that it ties together.
+/// All processes of this training. MPI ends where this is dropped: after every runner that it connects.
 pub struct Processes {
     #[cfg(feature = "mpi")]
     job: Option<job::Job>,

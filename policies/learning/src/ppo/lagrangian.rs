@@ -85,7 +85,7 @@ mod tests {
         // No episode has ended.
         assert_eq!(lagrangian.update(alone).unwrap(), None);
         assert_eq!(lagrangian.multiplier, 0.5);
-        // The first one ends with 1 + 2, the second goes on with 1 + 1.
+        // The first one ends with 1 + 2, the second continues with 1 + 1.
         lagrangian.add(&[2.0, 1.0], &[Done::Terminated, Done::No]);
         assert_eq!(lagrangian.update(alone).unwrap(), Some(3.0));
         assert!((lagrangian.multiplier - 0.7).abs() < 1e-6);

@@ -73,126 +73,6 @@ impl<B: Backend> Ppo<B> {
             backend,
         }
     }
-
-    /// Values, then advantages and returns, of rewards and of costs.
-    fn estimate_advantages(&mut self) {
-        let Self {
-            rollout,
-            backend,
-            config,
-            ..
-        } = self;
-        for reward in &mut rollout.rewards.rewards {
-            *reward *= config.reward_scale;
-        }
-        let signals = once(&mut rollout.rewards).chain(&mut rollout.costs);
-        let lambdas = [config.lambda, config.lagrangian.cost_lambda];
-        for ((critic, signal), lambda) in signals.enumerate().zip(lambdas) {
-            backend.values(critic, &mut signal.values);
-            let values = backend.values_of(critic, &rollout.timeout_observations);
-            let timeouts: Vec<_> = rollout.timeouts.iter().copied().zip(values).collect();
-            signal.estimate(
-                &rollout.done,
-                &timeouts,
-                rollout.num_envs,
-                config.gamma,
-                lambda,
-            );
-        }
-    }
-
-    /// Bounds the costs, then normalizes the advantages over all workers.
-    fn normalize_advantages(&mut self, weight: f32, report: &mut Report) -> Result<(), LostWorker> {
-        let (backend, rewards) = (&self.backend, &mut self.rollout.rewards);
-        let mut reward = [weight * mean(&rewards.rewards, f64::from)];
-        backend.mean_over_workers(&mut reward)?;
-        // The advantage is also what the values leave unexplained of the returns.
-        let [mut advantage, (_, of_returns)] =
-            moments(backend, weight, [&rewards.advantages, &rewards.returns])?;
-        report.reward = reward[0] / self.config.reward_scale;
-        report.explained_variance = 1.0 - advantage.1 / of_returns.max(f32::MIN_POSITIVE);
-        if let (Some(lagrangian), Some(costs)) = (&mut self.lagrangian, &self.rollout.costs) {
-            report.episode_cost = lagrangian.update(|ended| backend.mean_over_workers(ended))?;
-            let scale = self.config.reward_scale;
-            lagrangian.combine(scale, &mut rewards.advantages, &costs.advantages);
-            [advantage] = moments(backend, weight, [&rewards.advantages])?;
-        }
-        let (mean, variance) = advantage;
-        let inverse_std = 1.0 / (variance.sqrt() + 1e-8);
-        for advantage in &mut rewards.advantages {
-            *advantage = (*advantage - mean) * inverse_std;
-        }
-        Ok(())
-    }
-
-    /// Passes over the rollout, one optimizer step per minibatch.
-    fn optimize(&mut self, iteration: &Iteration, report: &mut Report) -> Result<(), LostWorker> {
-        let (rows, minibatches) = (self.rollout.done.len(), self.config.minibatches);
-        let random = &mut iteration.random(Purpose::Minibatches);
-        let bound = self.config.std_bound.at(iteration.policy_steps);
-        let log_std = self.config.min_std.ln()..bound.map_or(f32::INFINITY, f32::ln);
-        let max_norms = [
-            self.config.actor_gradient_norm,
-            self.config.critic_gradient_norm,
-            self.config.critic_gradient_norm,
-        ];
-        self.rollout.order.clear();
-        self.rollout.order.extend(0..rows as i64);
-        for _ in 0..self.config.epochs {
-            self.rollout.order.shuffle(random);
-            for minibatch in 0..minibatches {
-                let rows = rows * minibatch / minibatches..rows * (minibatch + 1) / minibatches;
-                if rows.is_empty() {
-                    continue;
-                }
-                let (statistics, norms) = self.differentiate(rows, iteration.weight)?;
-                if !statistics.iter().chain(&norms).all(|x| x.is_finite()) {
-                    report.skipped += 1;
-                    self.skipped_in_a_row += 1;
-                    continue;
-                }
-                self.skipped_in_a_row = 0;
-                let [_, kl, ..] = statistics;
-                self.learning_rate = adapted_rate(&self.config, self.learning_rate, kl);
-                self.backend
-                    .step(self.learning_rate, max_norms, log_std.clone());
-                report.add(&statistics, &norms);
-            }
-        }
-        Ok(())
-    }
-
-    /// Gradients of all losses over the minibatch `order[rows]`, averaged over all workers.
-    fn differentiate(
-        &mut self,
-        rows: Range<usize>,
-        weight: f32,
-    ) -> Result<(Statistics, Norms), LostWorker> {
-        let (rollout, config) = (&self.rollout, &self.config);
-        let rows = &rollout.order[rows];
-        self.backend.begin_minibatch(rows);
-        let [surrogate, kl, clipped] =
-            (self.backend).differentiate_actor(|means, log_std, means_gradient, std_gradient| {
-                rollout.policy_loss(
-                    rows,
-                    config,
-                    (means, log_std),
-                    (means_gradient, std_gradient),
-                )
-            });
-        let mut value_losses = [0.0; 2];
-        let signals = once(&rollout.rewards).chain(&rollout.costs);
-        let clip = config.value_clip.then_some(config.clip);
-        for ((critic, signal), loss) in signals.enumerate().zip(&mut value_losses) {
-            *loss = (self.backend).differentiate_critic(critic, |values, gradient| {
-                signal.value_loss(rows, clip, values, gradient)
-            });
-        }
-        let [value_loss, cost_value_loss] = value_losses;
-        let mut statistics = [surrogate, kl, clipped, value_loss, cost_value_loss];
-        let norms = self.backend.average(weight, &mut statistics)?;
-        Ok((statistics, norms))
-    }
 }
 
 impl<B: Backend> Learner for Ppo<B> {
@@ -296,6 +176,128 @@ impl<B: Backend> Learner for Ppo<B> {
 
     fn mean_actions(&self, observations: &[f32]) -> Vec<f32> {
         self.backend.mean_actions(observations)
+    }
+}
+
+impl<B: Backend> Ppo<B> {
+    /// Values, then advantages and returns, of rewards and of costs.
+    fn estimate_advantages(&mut self) {
+        let Self {
+            rollout,
+            backend,
+            config,
+            ..
+        } = self;
+        for reward in &mut rollout.rewards.rewards {
+            *reward *= config.reward_scale;
+        }
+        let signals = once(&mut rollout.rewards).chain(&mut rollout.costs);
+        let lambdas = [config.lambda, config.lagrangian.cost_lambda];
+        for ((critic, signal), lambda) in signals.enumerate().zip(lambdas) {
+            backend.values(critic, &mut signal.values);
+            let values = backend.values_of(critic, &rollout.timeout_observations);
+            let timeouts: Vec<_> = rollout.timeouts.iter().copied().zip(values).collect();
+            signal.estimate(
+                &rollout.done,
+                &timeouts,
+                rollout.num_envs,
+                config.gamma,
+                lambda,
+            );
+        }
+    }
+
+    /// Bounds the costs, then normalizes the advantages over all workers.
+    fn normalize_advantages(&mut self, weight: f32, report: &mut Report) -> Result<(), LostWorker> {
+        let (backend, rewards) = (&self.backend, &mut self.rollout.rewards);
+        let mut reward = [weight * mean(&rewards.rewards, f64::from)];
+        backend.mean_over_workers(&mut reward)?;
+        // The advantage is also what the values leave unexplained of the returns.
+        let [mut advantage, (_, of_returns)] =
+            moments(backend, weight, [&rewards.advantages, &rewards.returns])?;
+        report.reward = reward[0] / self.config.reward_scale;
+        report.explained_variance = 1.0 - advantage.1 / of_returns.max(f32::MIN_POSITIVE);
+        if let (Some(lagrangian), Some(costs)) = (&mut self.lagrangian, &self.rollout.costs) {
+            report.episode_cost = lagrangian.update(|ended| backend.mean_over_workers(ended))?;
+            let scale = self.config.reward_scale;
+            lagrangian.combine(scale, &mut rewards.advantages, &costs.advantages);
+            [advantage] = moments(backend, weight, [&rewards.advantages])?;
+        }
+        let (mean, variance) = advantage;
+        let inverse_std = 1.0 / (variance.sqrt() + 1e-8);
+        for advantage in &mut rewards.advantages {
+            *advantage = (*advantage - mean) * inverse_std;
+        }
+        Ok(())
+    }
+
+    /// Passes over the rollout, one optimizer step per minibatch.
+    fn optimize(&mut self, iteration: &Iteration, report: &mut Report) -> Result<(), LostWorker> {
+        let (rows, minibatches) = (self.rollout.done.len(), self.config.minibatches);
+        let random = &mut iteration.random(Purpose::Minibatches);
+        let bound = self.config.std_bound.at(iteration.policy_steps_after);
+        let log_std = self.config.min_std.ln()..bound.map_or(f32::INFINITY, f32::ln);
+        let max_norms = [
+            self.config.actor_gradient_norm,
+            self.config.critic_gradient_norm,
+            self.config.critic_gradient_norm,
+        ];
+        self.rollout.order.clear();
+        self.rollout.order.extend(0..rows as i64);
+        for _ in 0..self.config.epochs {
+            self.rollout.order.shuffle(random);
+            for minibatch in 0..minibatches {
+                let rows = rows * minibatch / minibatches..rows * (minibatch + 1) / minibatches;
+                if rows.is_empty() {
+                    continue;
+                }
+                let (statistics, norms) = self.differentiate(rows, iteration.weight)?;
+                if !statistics.iter().chain(&norms).all(|x| x.is_finite()) {
+                    report.skipped += 1;
+                    self.skipped_in_a_row += 1;
+                    continue;
+                }
+                self.skipped_in_a_row = 0;
+                let [_, kl, ..] = statistics;
+                self.learning_rate = adapted_rate(&self.config, self.learning_rate, kl);
+                self.backend
+                    .step(self.learning_rate, max_norms, log_std.clone());
+                report.add(&statistics, &norms);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gradients of all losses over the minibatch `order[rows]`, averaged over all workers.
+    fn differentiate(
+        &mut self,
+        rows: Range<usize>,
+        weight: f32,
+    ) -> Result<(Statistics, Norms), LostWorker> {
+        let (rollout, config) = (&self.rollout, &self.config);
+        let rows = &rollout.order[rows];
+        self.backend.begin_minibatch(rows);
+        let [surrogate, kl, clipped] =
+            (self.backend).differentiate_actor(|means, log_std, means_gradient, std_gradient| {
+                rollout.policy_loss(
+                    rows,
+                    config,
+                    (means, log_std),
+                    (means_gradient, std_gradient),
+                )
+            });
+        let mut value_losses = [0.0; 2];
+        let signals = once(&rollout.rewards).chain(&rollout.costs);
+        let clip = config.value_clip.then_some(config.clip);
+        for ((critic, signal), loss) in signals.enumerate().zip(&mut value_losses) {
+            *loss = (self.backend).differentiate_critic(critic, |values, gradient| {
+                signal.value_loss(rows, clip, values, gradient)
+            });
+        }
+        let [value_loss, cost_value_loss] = value_losses;
+        let mut statistics = [surrogate, kl, clipped, value_loss, cost_value_loss];
+        let norms = self.backend.average(weight, &mut statistics)?;
+        Ok((statistics, norms))
     }
 }
 

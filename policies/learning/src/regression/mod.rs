@@ -40,7 +40,7 @@ pub trait Regression {
     /// What is learned from, and how far.
     fn batches(&self) -> &Batches;
 
-    /// The same, to go on.
+    /// The same, to advance.
     fn batches_mut(&mut self) -> &mut Batches;
 
     /// Optimizer steps between two checkpoints.
@@ -93,7 +93,7 @@ pub trait Regression {
         Ok(mean)
     }
 
-    /// Writes all that is needed to go on exactly, given the same config, rows and seed.
+    /// Writes all that is needed to resume exactly, given the same config, rows and seed.
     ///
     /// # Errors
     /// When the file cannot be written; one that was there before is still there.
@@ -113,7 +113,7 @@ pub trait Regression {
         write_atomic(path, &bytes).map_err(|e| error(e.to_string()))
     }
 
-    /// Goes on from what [`save`](Self::save) wrote.
+    /// Resumes from what [`save`](Self::save) wrote.
     ///
     /// # Errors
     /// When the file is damaged, or of another network. The learner is then as before.

@@ -70,19 +70,13 @@ impl RayView {
 
     /// Elements of an input.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn input_len(&self) -> usize {
         self.shape.iter().product()
     }
 
     /// log2 of the longest ray, m.
     pub(super) fn longest_log2(&self) -> f32 {
         self.range_m[1].log2()
-    }
-
-    /// Never: a camera has pixels.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        false
     }
 
     /// Writes the input [rows, columns, channels] of an image, mm, that was taken under this direction of gravity in the
@@ -267,7 +261,7 @@ mod tests {
     }
 
     fn augmented(view: &mut RayView, config: &Augmentation) -> (Vec<f32>, Vec<f32>) {
-        let mut input = vec![0.0; view.len()];
+        let mut input = vec![0.0; view.input_len()];
         // The last rays look to the left.
         let mut rays: Vec<f32> = (0..11).map(|ray| if ray < 5 { 3.0 } else { 1.0 }).collect();
         let (level, mut random) = (-Vector3::z(), Pcg64::new(5, 1));

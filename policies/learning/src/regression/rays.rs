@@ -112,7 +112,7 @@ impl<'a> RayLearner<'a> {
     /// Mean squared error, log2, over the images that are held out, as they are.
     #[must_use]
     pub fn held_out_error(&mut self) -> f64 {
-        let len = self.view.len();
+        let len = self.view.input_len();
         let [rows, columns, channels] = self.view.shape();
         let (mut sum, mut count) = (0.0, 0_u32);
         for samples in self.held_out.chunks(256) {
@@ -153,7 +153,7 @@ impl<'a> RayLearner<'a> {
     fn fill_batch(&mut self) -> Result<(), RegressionError> {
         let mut random =
             Pcg64::seed_from_u64(self.seed ^ self.steps().wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let (len, rays) = (self.view.len(), self.samples.num_rays);
+        let (len, rays) = (self.view.input_len(), self.samples.num_rays);
         let inputs = elements_mut::<f32>(&mut self.input).chunks_exact_mut(len);
         let targets = elements_mut::<f32>(&mut self.target).chunks_exact_mut(rays);
         let augmentation = &Augmentation::default();

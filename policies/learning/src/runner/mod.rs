@@ -14,7 +14,7 @@ use policies::training::{PpoConfig, Times, VecEnv};
 
 use crate::distributed::{Communicator, ThreadCommunicator};
 use crate::error::TrainError;
-use crate::learner::{self, Learner};
+use crate::learner::{self, Learner, Progress};
 use crate::report::{IterationReport, merged};
 
 pub use resume::Resumed;
@@ -22,9 +22,7 @@ pub use resume::Resumed;
 /// Learns by a configured algorithm in many environments, with data-parallel workers.
 pub struct Runner {
     config: PpoConfig,
-    seed: u64,
-    iteration: u64,
-    policy_steps: u64,
+    progress: Progress,
     workers: Vec<Worker>,
 }
 
@@ -33,6 +31,7 @@ struct Worker {
     env: Box<dyn VecEnv>,
     learner: Box<dyn Learner>,
     communicator: Arc<ThreadCommunicator>,
+    steps_per_rollout: u64,
 }
 
 impl Runner {
@@ -50,7 +49,7 @@ impl Runner {
         Self::with_communicators(config, envs, seed, communicators)
     }
 
-    /// As `new`, as one of several processes, each with the same number of workers; `processes` ties them together.
+    /// As `new`, as one of several processes, each with the same number of workers; `processes` connects them.
     ///
     /// # Errors
     /// As `new`.
@@ -74,9 +73,11 @@ impl Runner {
         Ok(Self {
             workers: workers(&config, envs, seed, communicators)?,
             config,
-            seed,
-            iteration: 0,
-            policy_steps: 0,
+            progress: Progress {
+                seed,
+                iteration: 0,
+                policy_steps: 0,
+            },
         })
     }
 
@@ -93,22 +94,20 @@ impl Runner {
     ) -> Result<(), TrainError> {
         let mut saved = None;
         let mut go_on = true;
-        while self.policy_steps < self.config.total_policy_steps
+        while self.policy_steps() < self.config.total_policy_steps
             && self.agree(go_on && !stop.load(Ordering::Relaxed))?
         {
             let report = self.iterate()?;
             if let Some(folder) = checkpoints
-                && self
-                    .iteration
-                    .is_multiple_of(self.config.checkpoint_interval)
+                && (self.iteration()).is_multiple_of(self.config.checkpoint_interval)
             {
                 self.save(folder)?;
-                saved = Some(self.iteration);
+                saved = Some(self.iteration());
             }
             go_on = observer(self, &report).is_continue();
         }
         if let Some(folder) = checkpoints
-            && saved != Some(self.iteration)
+            && saved != Some(self.iteration())
         {
             self.save(folder)?;
         }
@@ -121,20 +120,13 @@ impl Runner {
     /// When learning has diverged or a worker has failed. After a failed worker the runner is of no more use.
     pub fn iterate(&mut self) -> Result<IterationReport, TrainError> {
         let begin = Instant::now();
-        let plan = threads::Plan {
-            seed: self.seed,
-            index: self.iteration,
-            policy_steps: self.policy_steps,
-            steps_per_rollout: self.config.steps_per_rollout as u64,
-        };
-        // The same for all workers.
-        let iterated = threads::iterate(&mut self.workers, plan)?.swap_remove(0);
-        let policy_steps = iterated.policy_steps - self.policy_steps;
-        self.iteration += 1;
-        self.policy_steps = iterated.policy_steps;
+        let iterated = threads::iterate(&mut self.workers, self.progress)?;
+        let policy_steps = iterated.policy_steps - self.progress.policy_steps;
+        self.progress.iteration += 1;
+        self.progress.policy_steps = iterated.policy_steps;
         if let Some(skipped) = iterated.update.diverged {
             return Err(TrainError::Diverged {
-                iteration: self.iteration,
+                iteration: self.progress.iteration,
                 skipped,
             });
         }
@@ -143,8 +135,8 @@ impl Runner {
             times.add_all(&worker.times);
         }
         Ok(IterationReport {
-            iteration: self.iteration,
-            policy_steps: self.policy_steps,
+            iteration: self.progress.iteration,
+            policy_steps: self.progress.policy_steps,
             steps_per_s: policy_steps as f64 / begin.elapsed().as_secs_f64(),
             times,
             learner: iterated.update.scalars,
@@ -166,22 +158,16 @@ impl Runner {
         &self.config
     }
 
-    /// Index of this process among those that learn together.
-    #[must_use]
-    pub fn rank(&self) -> usize {
-        self.workers[0].communicator.rank() / self.workers.len()
-    }
-
     /// Iterations done.
     #[must_use]
     pub fn iteration(&self) -> u64 {
-        self.iteration
+        self.progress.iteration
     }
 
     /// Policy steps done over all environments.
     #[must_use]
     pub fn policy_steps(&self) -> u64 {
-        self.policy_steps
+        self.progress.policy_steps
     }
 
     /// The actor's layers, input to output, with ELU after all but the last: what a bundle stores.
@@ -240,6 +226,7 @@ fn workers(
                 learner: learner::build(config, env.as_mut(), &communicator, seed)?,
                 env,
                 communicator,
+                steps_per_rollout: config.steps_per_rollout as u64,
             })
         })
         .collect()

@@ -1,11 +1,11 @@
-//! How a training is saved, goes on, changes its settings, and begins from another one.
+//! How a training is saved, resumed, given other settings, and begun from another one.
 
 use std::path::{Path, PathBuf};
 
 use policies::training::{PpoConfig, VecEnv};
 
 use super::{Runner, Worker, workers};
-use crate::checkpoint::{self, CheckpointError, EnvState, Progress};
+use crate::checkpoint::{self, CheckpointError, EnvState};
 use crate::distributed::{Communicator, LostWorker};
 use crate::error::TrainError;
 use crate::learner::KnownInputs;
@@ -17,7 +17,7 @@ pub struct Resumed {
     pub iteration: u64,
     /// Policy steps done.
     pub policy_steps: u64,
-    /// Whether the environments go on exactly where they were. If not, they begin fresh episodes.
+    /// Whether the episodes continue exactly where they were; if not, fresh ones begin.
     pub environments: bool,
 }
 
@@ -37,7 +37,7 @@ impl Runner {
     /// When it cannot be written whole; then it is not there, and earlier ones still are.
     pub fn save(&self, folder: &Path) -> Result<PathBuf, TrainError> {
         let communicator = &self.workers[0].communicator;
-        let mut writer = checkpoint::Writer::new(folder, self.iteration);
+        let mut writer = checkpoint::Writer::new(folder, self.iteration());
         if communicator.rank() == 0 {
             writer.begin();
         }
@@ -46,21 +46,15 @@ impl Runner {
             writer.environments(worker.communicator.rank(), &worker.env_state());
         }
         if communicator.agree(writer.is_ok())? && communicator.rank() == 0 {
-            let progress = Progress {
-                iteration: self.iteration,
-                policy_steps: self.policy_steps,
-                seed: self.seed,
-                workers: communicator.size(),
-                algorithm: self.config.clone(),
-            };
-            writer.learner(progress, &self.workers[0].learner.state());
+            let (workers, state) = (communicator.size(), self.workers[0].learner.state());
+            writer.learner(&self.config, self.progress, workers, &state);
             writer.publish(self.config.keep_checkpoints);
         }
         let everywhere = communicator.agree(writer.is_ok())?;
         Ok(writer.finish(everywhere)?)
     }
 
-    /// Goes on from a checkpoint: exactly, if it holds the environments of as many workers as this runner has; else with fresh episodes.
+    /// Resumes from a checkpoint: exactly, if it holds the environments of as many workers as this runner has; else with fresh episodes.
     /// The seed becomes the checkpoint's.
     ///
     /// # Errors
@@ -68,12 +62,17 @@ impl Runner {
     /// environment that refused.
     pub fn resume(&mut self, checkpoint: &Path) -> Result<Resumed, TrainError> {
         let own = self.workers[0].learner.state();
-        let read = checkpoint::load(checkpoint).and_then(|(progress, state)| {
+        let read = checkpoint::load(checkpoint).and_then(|(progress, workers, state)| {
             (state.fits(&own)).map_err(|what| checkpoint::misfit(checkpoint, what))?;
-            Ok((progress, state, self.load_environments(checkpoint)?))
+            Ok((
+                progress,
+                workers,
+                state,
+                self.load_environments(checkpoint)?,
+            ))
         });
-        let (progress, state, environments) = self.all_or_none(read)?;
-        let counts = progress.workers == self.workers[0].communicator.size();
+        let (progress, workers, state, environments) = self.all_or_none(read)?;
+        let counts = workers == self.workers[0].communicator.size();
         let exact = self.agree(counts && environments.len() == self.workers.len())?;
         if exact {
             self.restore_environments(&environments, |rank, what| {
@@ -83,17 +82,15 @@ impl Runner {
         for worker in &mut self.workers {
             worker.learner.restore(&state);
         }
-        self.seed = progress.seed;
-        self.iteration = progress.iteration;
-        self.policy_steps = progress.policy_steps;
+        self.progress = progress;
         Ok(Resumed {
-            iteration: self.iteration,
-            policy_steps: self.policy_steps,
+            iteration: progress.iteration,
+            policy_steps: progress.policy_steps,
             environments: exact,
         })
     }
 
-    /// Goes on with other settings, and with `envs` in place of the present environments, one for each worker. Networks, optimizer, learning rate and
+    /// Continues with other settings, and with `envs` in place of the present environments, one for each worker. Networks, optimizer, learning rate and
     /// multiplier are kept, and so are episodes under way where there are as many environments as before; else these begin afresh.
     /// Returns whether they were kept.
     ///
@@ -113,7 +110,7 @@ impl Runner {
             .workers
             .iter()
             .map(|worker| worker.communicator.clone());
-        let new = workers(&config, envs, self.seed, communicators)?;
+        let new = workers(&config, envs, self.progress.seed, communicators)?;
         let state = self.workers[0].learner.state();
         (state.fits(&new[0].learner.state())).map_err(TrainError::Reconfigured)?;
         let carried = |worker: &Worker| worker.learner.carried().len();
@@ -147,7 +144,7 @@ impl Runner {
         inputs: &KnownInputs,
     ) -> Result<(), TrainError> {
         let read = checkpoint::load(checkpoint);
-        let (_, state) = self.all_or_none(read)?;
+        let (_, _, state) = self.all_or_none(read)?;
         for worker in &mut self.workers {
             (worker.learner.adopt(&state, inputs))
                 .map_err(|what| checkpoint::misfit(checkpoint, what))?;

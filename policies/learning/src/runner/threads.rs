@@ -1,6 +1,5 @@
 //! An iteration of all workers, each on a thread of its own.
 
-use std::any::Any;
 use std::time::Instant;
 
 use policies::training::{Scalar, Times};
@@ -9,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Worker;
 use crate::distributed::{Communicator, LostWorker};
 use crate::error::TrainError;
-use crate::learner::{Iteration, Purpose, Update};
+use crate::learner::{Iteration, Progress, Purpose, Update};
 
 /// An iteration, as one worker knows it.
 pub(super) struct Iterated {
@@ -27,48 +26,51 @@ pub(super) struct Measured {
     pub(super) log: Vec<Scalar>,
 }
 
-/// What is the same for all workers in an iteration.
-#[derive(Clone, Copy)]
-pub(super) struct Plan {
-    pub(super) seed: u64,
-    /// Iterations done before.
-    pub(super) index: u64,
-    /// Done before, over all environments.
-    pub(super) policy_steps: u64,
-    pub(super) steps_per_rollout: u64,
-}
-
-/// What the workers did, by rank within the process.
+/// An iteration of all workers; what they came to is the same for all.
 ///
 /// # Errors
 /// When a worker panics, or one of another process fails.
-pub(super) fn iterate(workers: &mut [Worker], plan: Plan) -> Result<Vec<Iterated>, TrainError> {
-    let results: Vec<_> = std::thread::scope(|scope| {
+pub(super) fn iterate(workers: &mut [Worker], before: Progress) -> Result<Iterated, TrainError> {
+    let joined: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (workers.iter_mut())
-            .map(|worker| scope.spawn(move || worker.iterate_or_abort(plan)))
+            .map(|worker| scope.spawn(move || worker.iterate_or_abort(before)))
             .collect();
         threads
             .into_iter()
             .map(std::thread::ScopedJoinHandle::join)
             .collect()
     });
-    collect(results)
+    let (mut iterated, mut lost) = (None, false);
+    for (rank, result) in joined.into_iter().enumerate() {
+        match result {
+            Ok(Ok(worker)) => iterated = Some(worker),
+            Ok(Err(LostWorker)) => lost = true,
+            // This is why the others are lost.
+            Err(panic) => {
+                let message = (panic.downcast_ref::<String>().cloned())
+                    .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+                    .unwrap_or_else(|| "no message".into());
+                return Err(TrainError::Panicked { rank, message });
+            }
+        }
+    }
+    let iterated = iterated.filter(|_| !lost);
+    iterated.ok_or(TrainError::LostWorker(LostWorker))
 }
 
 impl Worker {
     /// Collects one rollout and learns from it.
-    fn iterate(&mut self, plan: Plan) -> Result<Iterated, LostWorker> {
+    fn iterate(&mut self, before: Progress) -> Result<Iterated, LostWorker> {
         let begin = Instant::now();
         let n = self.env.num_envs();
         let mut mean_envs = [n as f32];
         self.communicator.all_reduce_mean(&mut mean_envs)?;
         let all_envs = (f64::from(mean_envs[0]) * self.communicator.size() as f64).round() as u64;
         let iteration = Iteration {
-            seed: plan.seed,
-            index: plan.index,
+            before,
             rank: self.communicator.rank(),
             weight: n as f32 / mean_envs[0],
-            policy_steps: plan.policy_steps + all_envs * plan.steps_per_rollout,
+            policy_steps_after: before.policy_steps + all_envs * self.steps_per_rollout,
         };
         let random = &mut iteration.random(Purpose::Actions);
         self.learner.collect(self.env.as_mut(), random);
@@ -80,7 +82,7 @@ impl Worker {
         let update = self.learner.update(&iteration)?;
         times.add("update", begin.elapsed().as_secs_f64());
         Ok(Iterated {
-            policy_steps: iteration.policy_steps,
+            policy_steps: iteration.policy_steps_after,
             update,
             measured: self.gather(&Measured { times, log })?,
         })
@@ -95,10 +97,10 @@ impl Worker {
     }
 
     /// Frees the other workers if this one fails.
-    fn iterate_or_abort(&mut self, plan: Plan) -> Result<Iterated, LostWorker> {
+    fn iterate_or_abort(&mut self, before: Progress) -> Result<Iterated, LostWorker> {
         tch::set_num_threads(1);
         let result = tch::no_grad(|| {
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.iterate(plan)))
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.iterate(before)))
         });
         match result {
             Ok(Ok(iterated)) => Ok(iterated),
@@ -112,25 +114,4 @@ impl Worker {
             }
         }
     }
-}
-
-type Joined = Result<Result<Iterated, LostWorker>, Box<dyn Any + Send>>;
-
-/// What all workers did, or the failure that stopped the others.
-fn collect(results: Vec<Joined>) -> Result<Vec<Iterated>, TrainError> {
-    let mut iterated = Vec::new();
-    let mut lost = None;
-    for (rank, result) in results.into_iter().enumerate() {
-        match result {
-            Ok(Ok(worker)) => iterated.push(worker),
-            Ok(Err(error)) => lost = Some(error),
-            Err(panic) => {
-                let message = (panic.downcast_ref::<String>().cloned())
-                    .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-                    .unwrap_or_else(|| "no message".into());
-                return Err(TrainError::Panicked { rank, message });
-            }
-        }
-    }
-    lost.map_or(Ok(iterated), |lost| Err(lost.into()))
 }

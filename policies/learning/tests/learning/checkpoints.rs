@@ -85,7 +85,8 @@ fn processes_learn_log_and_resume_like_the_threads_of_one() {
 
     let folder = tempfile::tempdir().unwrap();
     let process = |outer: ThreadCommunicator| {
-        let env = PointEnv::shards(2, 32).swap_remove(outer.rank());
+        let rank = outer.rank();
+        let env = PointEnv::shards(2, 32).swap_remove(rank);
         let outer = Box::new(outer);
         let mut runner = Runner::among_processes(config.clone(), vec![env], 11, outer).unwrap();
         let mut course: Vec<_> = (0..2).map(|_| fingerprint(&mut runner)).collect();
@@ -94,7 +95,7 @@ fn processes_learn_log_and_resume_like_the_threads_of_one() {
         assert!(runner.resume(&path).unwrap().environments);
         course.push(fingerprint(&mut runner));
         // Any of them can stop all.
-        assert!(!runner.agree(runner.rank() != 1).unwrap());
+        assert!(!runner.agree(rank != 1).unwrap());
         course
     };
     std::thread::scope(|scope| {

@@ -12,6 +12,8 @@ pub struct PointEnv {
     points: Vec<Point>,
     /// Policy step at which one reward is NaN, to see what the learner does.
     pub nan_reward_at: Option<u64>,
+    /// Observations are NaN after every step.
+    pub nan_observations: bool,
     /// Policy step at which the environment panics.
     pub panic_at: Option<u64>,
     step: u64,
@@ -45,6 +47,7 @@ impl PointEnv {
         Self {
             points,
             nan_reward_at: None,
+            nan_observations: false,
             panic_at: None,
             step: 0,
             distance: (0.0, 0),
@@ -113,6 +116,9 @@ impl VecEnv for PointEnv {
         }
         if self.nan_reward_at == Some(self.step) {
             out.rewards[0] = f32::NAN;
+        }
+        if self.nan_observations {
+            out.observations.fill(f32::NAN);
         }
         self.step += 1;
     }

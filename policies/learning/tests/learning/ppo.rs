@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 
 use learning::{IterationReport, Runner, TrainError};
-use policies::training::{PpoConfig, Precision, Scalar, StdBound, StepOut, VecEnv};
+use policies::training::{PpoConfig, Precision, StdBound, VecEnv};
 use policies::{Activation, Mlp};
 
 use crate::point_env::PointEnv;
@@ -155,34 +155,9 @@ fn a_nan_reward_is_skipped_counted_and_survived() {
 
 #[test]
 fn nan_without_end_stops_with_one_line() {
-    struct Nan(PointEnv);
-    impl VecEnv for Nan {
-        fn num_envs(&self) -> usize {
-            self.0.num_envs()
-        }
-        fn observation_dim(&self) -> usize {
-            2
-        }
-        fn action_dim(&self) -> usize {
-            1
-        }
-        fn observe(&mut self, observations: &mut [f32]) {
-            observations.fill(f32::NAN);
-        }
-        fn step(&mut self, _: &[f32], out: StepOut<'_>) {
-            out.observations.fill(f32::NAN);
-        }
-        fn take_log(&mut self) -> Vec<Scalar> {
-            Vec::new()
-        }
-        fn save(&self) -> Vec<u8> {
-            Vec::new()
-        }
-        fn load(&mut self, _: &[u8]) -> Result<(), String> {
-            Ok(())
-        }
-    }
-    let mut runner = Runner::new(small(), vec![Box::new(Nan(PointEnv::new(8, 0)))], 1).unwrap();
+    let mut env = PointEnv::new(8, 0);
+    env.nan_observations = true;
+    let mut runner = Runner::new(small(), vec![Box::new(env)], 1).unwrap();
     let error = runner
         .run(None, &AtomicBool::new(false), |_, _| {
             ControlFlow::Continue(())

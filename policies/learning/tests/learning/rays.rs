@@ -76,7 +76,7 @@ fn distances_of_walls_are_learned_and_are_the_same_without_libtorch() {
 
     let (convolutions, layers) = learner.layers().unwrap();
     let mut network = RayNetwork::new(&convolutions, &layers, &RaySpec::default()).unwrap();
-    let mut input = vec![0.0; view.len()];
+    let mut input = vec![0.0; view.input_len()];
     let tilted = Vector3::new(0.1, -0.2, -0.97);
     for sample in 0..40 {
         view.write(samples.image_mm(sample), &tilted, &mut input)

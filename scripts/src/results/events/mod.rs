@@ -1,8 +1,14 @@
 //! Reads scalars back from TensorBoard event files: TFRecord framing around protocol buffers.
 
+#[cfg(any(feature = "train", test))]
+mod writer;
+
 use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result};
+
+#[cfg(any(feature = "train", test))]
+pub use writer::EventWriter;
 
 /// For each scalar, (step, value).
 pub type Scalars = BTreeMap<String, Vec<(f64, f64)>>;

@@ -1,5 +1,5 @@
-//! What the processes of a training do together before and after they learn, so that a mistake in any of them is one
-//! line, printed by the first.
+//! Agreement of the processes of a distributed training before, between and after their iterations, so that a mistake in any of them is one line, told by
+//! the first.
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,31 @@ use policies::settings::{self, Difference};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use super::Request;
+use super::Training;
 
-/// The first process tells the error; this prints nothing.
+/// Why a process other than the first ends: it has nothing to tell.
 #[derive(Debug, thiserror::Error)]
-#[error("")]
-struct Elsewhere;
+#[error("the first process tells what failed")]
+struct ToldByFirst;
+
+/// The result, without an error that the first process tells: a failure of this one could end it before it has.
+pub fn told_once<T: Default>(result: Result<T>) -> Result<T> {
+    match result {
+        Err(error) if error.is::<ToldByFirst>() => Ok(T::default()),
+        result => result,
+    }
+}
+
+/// The error of a training that only one process can do.
+pub fn by_one_process(what: &str) -> anyhow::Error {
+    anyhow!("`{what}` is learned by one process; start it without mpirun")
+}
+
+/// Whether this is an error in the middle of an iteration, of which the other processes do not know.
+pub fn is_mid_iteration(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref();
+    matches!(error, Some(TrainError::Panicked { .. }))
+}
 
 /// How a process fares.
 #[derive(Serialize, Deserialize)]
@@ -25,7 +44,7 @@ enum Status {
     Failed(String),
 }
 
-/// What `processes` gave, in the order of the ranks.
+/// What each of the `processes` has, in the order of the ranks.
 fn gather<T: Serialize + for<'de> Deserialize<'de>>(
     processes: &Processes,
     own: T,
@@ -39,8 +58,7 @@ fn gather<T: Serialize + for<'de> Deserialize<'de>>(
         .collect()
 }
 
-/// Goes on with `result` if no process has failed. If one has, the first process gets its error, the others one that
-/// prints nothing.
+/// The result, if no process has failed. If one has, the first process gets its error.
 pub fn all_ok<T>(processes: &Processes, result: Result<T>) -> Result<T> {
     if processes.size() == 1 {
         return result;
@@ -61,14 +79,14 @@ pub fn all_ok<T>(processes: &Processes, result: Result<T>) -> Result<T> {
         None => result,
         Some((0, text)) if processes.rank() == 0 => Err(anyhow!(text)),
         Some((rank, text)) if processes.rank() == 0 => Err(anyhow!("rank {rank}: {text}")),
-        Some(_) => Err(Elsewhere.into()),
+        Some(_) => Err(ToldByFirst.into()),
     }
 }
 
-/// What is asked for, if it is the same for all processes.
-pub fn same(processes: &Processes, request: Result<Request>) -> Result<Request> {
-    let request = all_ok(processes, request)?;
-    let own = (request.config.to_toml()?, format!("{:?}", request.robot));
+/// The training, if it is the same for all processes.
+pub fn same(processes: &Processes, training: Result<Training>) -> Result<Training> {
+    let training = all_ok(processes, training)?;
+    let own = (training.config.to_toml()?, format!("{:?}", training.robot));
     let all = gather(processes, own)?;
     let difference = (all.iter().enumerate()).find_map(|(rank, (config, robot))| {
         let (first_config, first_robot) = &all[0];
@@ -77,7 +95,7 @@ pub fn same(processes: &Processes, request: Result<Request>) -> Result<Request> 
         }
         (robot != first_robot).then(|| format!("rank {rank} has other files of the robot"))
     });
-    let outcome = difference.map_or(Ok(request), |difference| {
+    let outcome = difference.map_or(Ok(training), |difference| {
         Err(anyhow!(
             "{difference}; start all processes with the same settings"
         ))
@@ -86,7 +104,7 @@ pub fn same(processes: &Processes, request: Result<Request>) -> Result<Request> 
 }
 
 /// The first process's path.
-pub fn same_path(processes: &Processes, own: &Path) -> Result<PathBuf> {
+pub fn of_first(processes: &Processes, own: &Path) -> Result<PathBuf> {
     Ok(gather(processes, own.to_owned())?.swap_remove(0))
 }
 

@@ -128,6 +128,8 @@ reward_terms! {
         tilt = -20.0,
         /// Sum of squared torques.
         torque = -0.0005,
+        /// Mechanical power that the motors give, W; braking counts as none. Not in the paper.
+        motor_power = 0.0,
         /// Sum of squared joint speeds.
         joint_speed = -0.0005,
         /// Sum of squared joint accelerations.
@@ -185,6 +187,14 @@ fn torque(context: &StepContext) -> f32 {
         .joint_torque_nm
         .iter()
         .map(|torque| torque * torque)
+        .sum()
+}
+
+fn motor_power(context: &StepContext) -> f32 {
+    let torques_nm = context.physics.joint_torque_nm.iter();
+    torques_nm
+        .zip(&context.physics.joint_velocity_radps)
+        .map(|(torque_nm, velocity_radps)| (torque_nm * velocity_radps).max(0.0))
         .sum()
 }
 

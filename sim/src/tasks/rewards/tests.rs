@@ -77,6 +77,15 @@ fn motion_is_squared_in_the_base_frame() {
 fn joints_are_summed() {
     close(value(torque, |p| p.joint_torque_nm.fill(2.0)), 48.0);
     close(
+        value(motor_power, |p| {
+            p.joint_torque_nm.fill(2.0);
+            p.joint_velocity_radps.fill(3.0);
+            // A motor that brakes.
+            p.joint_torque_nm[5] = -20.0;
+        }),
+        66.0,
+    );
+    close(
         value(joint_speed, |p| p.joint_velocity_radps.fill(3.0)),
         108.0,
     );

@@ -181,6 +181,10 @@ impl Layout {
             }
             Quantity::GoalPosition => out.copy_from_slice(&[input.goal.x_m, input.goal.y_m]),
             Quantity::GoalHeading => out[0] = input.goal.heading_error_rad,
+            Quantity::GoalPolar => {
+                let goal = &input.goal;
+                out.copy_from_slice(&[goal.distance_m(), goal.y_m.atan2(goal.x_m)]);
+            }
             Quantity::TimeLeft => out[0] = input.time_left_s,
             Quantity::TwistCommand => {
                 let Twist {

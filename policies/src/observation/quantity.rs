@@ -21,6 +21,8 @@ pub enum Quantity {
     GoalPosition,
     /// Goal heading minus base heading.
     GoalHeading,
+    /// Distance and bearing of the goal.
+    GoalPolar,
     /// Time left in the episode.
     TimeLeft,
     /// Twist command v_x, v_y, w_z.
@@ -82,6 +84,7 @@ impl Quantity {
             }
             Self::GoalPosition => ("goal-position", Fixed(2), "m", "yaw", 1.0, 0.0),
             Self::GoalHeading => ("goal-heading", Fixed(1), "rad", "yaw", 1.0, 0.0),
+            Self::GoalPolar => ("goal-polar", Fixed(2), "m, rad", "yaw", 1.0, 0.0),
             Self::TimeLeft => ("time-left", Fixed(1), "s", "", 1.0 / MAX_EPISODE_S, 0.0),
             Self::TwistCommand => ("twist-command", Fixed(3), "m/s, rad/s", "base", 1.0, 0.0),
             Self::JointPosition => ("joint-position", PerJoint, "rad", "joint", 1.0, 0.01),

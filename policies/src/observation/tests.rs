@@ -119,6 +119,26 @@ fn a_known_state_gives_the_row_computed_by_hand() {
 }
 
 #[test]
+fn a_goal_can_be_observed_by_distance_and_bearing() {
+    let (mut state, _) = known_state();
+    state.orientation = UnitQuaternion::identity();
+    let layout = layout(
+        &[Quantity::GoalPolar.into()],
+        &go1(),
+        &RaySpec::default(),
+    );
+    // From (1, 2) along x: 4 m ahead and 3 m to the right.
+    let goal = Goal {
+        position_world: Point2::new(5.0, -1.0),
+        heading_rad: 1.0,
+    };
+    assert_close(
+        &write(&layout, &state, &goal, &[]),
+        &[5.0, -(0.75_f32.atan())],
+    );
+}
+
+#[test]
 fn layouts_have_the_widths_of_the_paper() {
     let (robot, rays) = (go1(), RaySpec::default());
     assert_eq!(agile(&robot, &rays).dim(), 61);

@@ -21,7 +21,7 @@ const FOLDERS: [&str; 4] = ["scripts/src", "policies", "controller", "sim"];
 /// The struct that holds all settings.
 const ROOT: &str = "Config";
 /// Macros that declare settings.
-const MACROS: [&str; 2] = ["reward_terms", "tasks"];
+const MACROS: [&str; 3] = ["reward_terms", "tasks", "engines"];
 
 /// A struct or an enum of settings.
 struct Declaration {
@@ -91,10 +91,10 @@ fn read_item(item: Item, folder: &'static str, declarations: &mut Declarations) 
     let (name, fields, attributes, variants) = match item {
         Item::Struct(item) => match item.fields {
             Fields::Named(fields) if derives_deserialize(&item.attrs) => {
-                let fields = fields
-                    .named
-                    .into_iter()
-                    .filter_map(|field| Some(Field::new(field.ident?, &field.attrs, &field.ty)));
+                let fields = fields.named.into_iter().filter_map(|field| {
+                    let is_key = !names(&field.attrs, "serde", "skip");
+                    is_key.then_some(Field::new(field.ident?, &field.attrs, &field.ty))
+                });
                 (item.ident, fields.collect(), item.attrs, Vec::new())
             }
             _ => return,
@@ -109,6 +109,12 @@ fn read_item(item: Item, folder: &'static str, declarations: &mut Declarations) 
                 variants.extend(all.map(|variant| (name(variant.ident), doc_of(&variant.attrs))));
             }
             (item.ident, Vec::new(), item.attrs, variants)
+        }
+        Item::Macro(item) if ends_with(&item.mac.path, "engines") => {
+            let Ok(found) = item.mac.parse_body::<TableOfEngines>() else {
+                return;
+            };
+            (found.name, Vec::new(), found.attributes, found.variants)
         }
         Item::Macro(item) => match item.mac.parse_body::<DeclaredByMacro>() {
             Ok(found) if MACROS.iter().any(|name| ends_with(&item.mac.path, name)) => {
@@ -156,7 +162,7 @@ impl Parse for DeclaredByMacro {
         braced!(keys in input);
         let mut fields = Vec::new();
         while !keys.is_empty() {
-            let doc = Attribute::parse_outer(&keys)?;
+            let attributes = Attribute::parse_outer(&keys)?;
             let key = keys.parse()?;
             let mut ty: Type = parse_quote!(f32);
             if keys.parse::<Option<Token![:]>>()?.is_some() {
@@ -165,7 +171,9 @@ impl Parse for DeclaredByMacro {
             keys.parse::<Token![=]>()?;
             keys.parse::<Expr>()?;
             keys.parse::<Token![,]>()?;
-            fields.push(Field::new(key, &doc, &ty));
+            if !names(&attributes, "serde", "skip") {
+                fields.push(Field::new(key, &attributes, &ty));
+            }
         }
         if !input.is_empty() {
             input.parse::<Ident>()?;
@@ -189,6 +197,38 @@ impl Parse for DeclaredByMacro {
     }
 }
 
+/// `Name { Variant: "name in TOML", .., ..; .. }`, with doc comments.
+struct TableOfEngines {
+    attributes: Vec<Attribute>,
+    name: Ident,
+    variants: Vec<(String, String)>,
+}
+
+impl Parse for TableOfEngines {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let attributes = Attribute::parse_outer(input)?;
+        let name = input.parse()?;
+        let engines;
+        braced!(engines in input);
+        let mut variants = Vec::new();
+        while !engines.is_empty() {
+            let doc = doc_of(&Attribute::parse_outer(&engines)?);
+            engines.parse::<Ident>()?;
+            engines.parse::<Token![:]>()?;
+            variants.push((engines.parse::<LitStr>()?.value(), doc));
+            while engines.parse::<Option<Token![,]>>()?.is_some() {
+                engines.parse::<Expr>()?;
+            }
+            engines.parse::<Token![;]>()?;
+        }
+        Ok(Self {
+            attributes,
+            name,
+            variants,
+        })
+    }
+}
+
 impl Field {
     fn new(name: Ident, attributes: &[Attribute], ty: &Type) -> Self {
         let (type_name, optional) = name_of(ty);
@@ -202,17 +242,20 @@ impl Field {
 }
 
 fn derives_deserialize(attributes: &[Attribute]) -> bool {
-    attributes
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("derive"))
-        .any(|attribute| {
-            let mut found = false;
-            let result = attribute.parse_nested_meta(|meta| {
-                found |= meta.path.is_ident("Deserialize");
-                Ok(())
-            });
-            result.is_ok() && found
-        })
+    names(attributes, "derive", "Deserialize")
+}
+
+/// Whether an attribute like `#[serde(skip)]` has this word.
+fn names(attributes: &[Attribute], attribute: &str, word: &str) -> bool {
+    let mut found = false;
+    for attribute in attributes.iter().filter(|a| a.path().is_ident(attribute)) {
+        // It ends at what is not of this form.
+        let _ = attribute.parse_nested_meta(|meta| {
+            found |= meta.path.is_ident(word);
+            Ok(())
+        });
+    }
+    found
 }
 
 /// `value` in `#[serde(key = "value")]`.

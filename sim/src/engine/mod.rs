@@ -64,14 +64,14 @@ struct EngineEntry {
 }
 
 macro_rules! engines {
-    ($($(#[$doc:meta])* $kind:ident: $name:literal, $build:path, $robots:literal;)*) => {
-        /// Physics engines.
+    ($(#[$meta:meta])* $enum:ident { $($(#[$doc:meta])* $kind:ident: $name:literal, $build:path, $robots:literal;)* }) => {
+        $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-        pub enum EngineKind {
+        pub enum $enum {
             $($(#[$doc])* #[serde(rename = $name)] $kind,)*
         }
 
-        impl EngineKind {
+        impl $enum {
             /// All engines.
             pub const ALL: &[Self] = &[$(Self::$kind,)*];
 
@@ -86,10 +86,13 @@ macro_rules! engines {
 
 // Name, function that builds it, and how many robots it steps together where there are many episodes.
 engines! {
-    /// rapier3d multibodies: the reference, in which every result is evaluated.
-    Rapier: "rapier", rapier::build, 1;
-    /// The batched engine: for training.
-    Batch: "batch", batch::build, 64;
+    /// Physics engines.
+    EngineKind {
+        /// rapier3d multibodies: the reference, in which every result is evaluated.
+        Rapier: "rapier", rapier::build, 1;
+        /// The batched engine: for training.
+        Batch: "batch", batch::build, 64;
+    }
 }
 
 impl EngineKind {

@@ -41,7 +41,8 @@ table::tasks! {
         terrain: TerrainConfig = TerrainConfig::default(),
         /// Curriculum over levels of difficulty.
         curriculum: CurriculumConfig = CurriculumConfig::default(),
-        /// Folder for the last second of environments whose state became NaN; training sets it to its run folder.
+        /// Folder for the last second of environments whose state became NaN; training sets it to one in its run folder.
+        #[serde(skip)]
         dump_dir: Option<std::path::PathBuf> = None,
     }
     tasks {

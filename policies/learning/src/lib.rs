@@ -50,6 +50,7 @@ mod distributed;
 mod error;
 mod learner;
 mod ppo;
+mod random_search;
 mod regression;
 mod report;
 mod runner;

@@ -11,7 +11,6 @@ use crate::backend::Torch;
 use crate::distributed::{LostWorker, ThreadCommunicator};
 use crate::error::TrainError;
 use crate::ppo::Ppo;
-use crate::random_search::RandomSearch;
 
 /// A learning algorithm, as one worker runs it. The runner calls [`collect`](Self::collect) and [`update`](Self::update) in turn, on a thread of the
 /// worker's own; threads, processes, checkpoints and stages are the runner's. All workers call the same in the same order, and hold the same
@@ -63,10 +62,6 @@ pub(crate) fn build(
             let random = &mut random_stream(seed, 0, 0, Purpose::Parameters);
             let backend = Torch::new(config, env, Arc::clone(communicator), random)?;
             Ok(Box::new(Ppo::new(config, backend, env)))
-        }
-        Algorithm::RandomSearch => {
-            let communicator = Arc::clone(communicator);
-            Ok(Box::new(RandomSearch::new(config, env, communicator)))
         }
     }
 }

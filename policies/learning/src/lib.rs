@@ -50,7 +50,6 @@ mod distributed;
 mod error;
 mod learner;
 mod ppo;
-mod random_search;
 mod regression;
 mod report;
 mod runner;

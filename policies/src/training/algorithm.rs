@@ -69,8 +69,6 @@ pub enum Algorithm {
     Ppo,
     /// PPO-Lagrangian (Ray et al., 2019), the paper's baseline LAG: collisions are costs, with a critic of their own, and bounded per episode.
     PpoLagrangian,
-    /// Augmented random search (Mania et al., 2018) of a linear policy.
-    RandomSearch,
 }
 
 /// How costs are bounded. A multiplier weighs them against the rewards; it rises while episodes cost more than the limit and falls, down to 0,

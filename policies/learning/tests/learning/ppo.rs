@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 
 use learning::{IterationReport, Runner, TrainError};
-use policies::training::{Algorithm, LearningRate, PpoConfig, Precision, StdBound, VecEnv};
+use policies::training::{PpoConfig, Precision, StdBound, VecEnv};
 use policies::{Activation, Mlp};
 
 use crate::point_env::PointEnv;
@@ -63,25 +63,6 @@ fn a_point_learns_to_go_to_its_goal() {
             distance < 0.25,
             "{precision:?}, {workers} workers: mean distance {distance}"
         );
-    }
-}
-
-#[test]
-fn random_search_solves_it_too() {
-    let config = PpoConfig {
-        name: Algorithm::RandomSearch,
-        initial_std: 0.3,
-        learning_rate: LearningRate {
-            start: 0.05,
-            min: 0.05,
-            max: 0.05,
-        },
-        total_policy_steps: 200_000,
-        ..small()
-    };
-    for workers in [1, 2] {
-        let distance = final_distance(runner(config.clone(), workers));
-        assert!(distance < 0.4, "{workers} workers: {distance}");
     }
 }
 

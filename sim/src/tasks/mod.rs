@@ -49,6 +49,7 @@ table::tasks! {
         agile: AgileTask(AgileConfig),
         recovery: RecoveryTask(RecoveryConfig),
         velocity: VelocityTask(VelocityConfig),
+        stand: StandTask(StandConfig),
     }
 }
 

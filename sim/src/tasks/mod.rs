@@ -49,7 +49,6 @@ table::tasks! {
         agile: AgileTask(AgileConfig),
         recovery: RecoveryTask(RecoveryConfig),
         velocity: VelocityTask(VelocityConfig),
-        stand: StandTask(StandConfig),
     }
 }
 

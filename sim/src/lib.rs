@@ -38,6 +38,7 @@ mod episode;
 pub mod eval;
 pub mod random;
 pub mod reach_avoid;
+pub mod reality;
 pub mod scene;
 pub mod sensors;
 pub mod tasks;

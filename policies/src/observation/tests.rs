@@ -122,11 +122,7 @@ fn a_known_state_gives_the_row_computed_by_hand() {
 fn a_goal_can_be_observed_by_distance_and_bearing() {
     let (mut state, _) = known_state();
     state.orientation = UnitQuaternion::identity();
-    let layout = layout(
-        &[Quantity::GoalPolar.into()],
-        &go1(),
-        &RaySpec::default(),
-    );
+    let layout = layout(&[Quantity::GoalPolar.into()], &go1(), &RaySpec::default());
     // From (1, 2) along x: 4 m ahead and 3 m to the right.
     let goal = Goal {
         position_world: Point2::new(5.0, -1.0),

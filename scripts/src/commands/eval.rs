@@ -45,6 +45,8 @@ Examples:
   abs eval --bundle policies/bundles/go2              any bundle; it knows its robot
   abs eval --bundle runs/agile-go1-1-.../bundle --episodes 2000
   abs eval --scene people                             pedestrians; `abs scenes` lists all scenes
+  abs eval --reality lab                              late motors, late rays, errors of sensors; or field
+  abs eval --set reality.target_delay_ms=[20.0,20.0]  one of them alone
   abs eval --rays depth                               rays predicted from images of the robot's depth camera
   abs eval --method agile                             the agile policy without the switch
   abs eval --method recovery                          tracking of twists from a grid, and braking
@@ -157,7 +159,7 @@ impl EvalCommand {
     }
 }
 
-/// `out/eval-METHOD-BUNDLE-SEED`, then what is not as by default: scene, rays, engine. A shipped bundle, which is named for its robot, goes
+/// `out/eval-METHOD-BUNDLE-SEED`, then what is not as by default: scene, reality, rays, engine. A shipped bundle, which is named for its robot, goes
 /// by its own name, that of a run by the name of the run.
 fn default_folder(subject: &Subject) -> PathBuf {
     let path = &subject.bundle_path;
@@ -171,6 +173,10 @@ fn default_folder(subject: &Subject) -> PathBuf {
     let eval = &subject.config.eval;
     if eval.testbed.name != CYLINDERS {
         name += &format!("-{}", eval.testbed.name);
+    }
+    let reality = &subject.config.reality;
+    if !reality.is_ideal() {
+        name += &format!("-{}", reality.label());
     }
     if eval.rays == RaySource::Depth {
         name += "-depth";
@@ -271,6 +277,7 @@ pub fn table(report: &EvalReport) -> String {
         seed,
         rays,
         scene,
+        reality,
         ..
     } = report;
     let eyes = match rays {
@@ -281,8 +288,13 @@ pub fn table(report: &EvalReport) -> String {
         CYLINDERS => String::new(),
         scene => format!(", scene {scene}"),
     };
-    let mut text =
-        format!("{robot}, {method}, {engine}{eyes}{scene}: {episodes} episodes, seed {seed}\n");
+    let reality = match reality.is_ideal() {
+        true => String::new(),
+        false => format!(", reality {}", reality.label()),
+    };
+    let mut text = format!(
+        "{robot}, {method}, {engine}{eyes}{scene}{reality}: {episodes} episodes, seed {seed}\n"
+    );
     // Writing to a string cannot fail.
     for (name, rate, [low, high]) in [
         ("reach", report.reach_rate, report.reach_ci95),

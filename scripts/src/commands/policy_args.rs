@@ -21,6 +21,9 @@ pub struct PolicyArgs {
     /// Scene: one that `abs scenes` lists, or a TOML file [default: cylinders, the paper's test]
     #[arg(long, value_name = "NAME|FILE.toml")]
     scene: Option<String>,
+    /// In what the robot differs from the simulation: ideal, lab, field, or a TOML file [default: ideal, the paper's test]
+    #[arg(long, value_name = "NAME|FILE.toml")]
+    reality: Option<String>,
     /// Source of the rays: true distances, or predictions from depth images [default: exact]
     #[arg(long, value_enum)]
     rays: Option<Rays>,
@@ -45,6 +48,7 @@ impl PolicyArgs {
     pub fn load(&self, change: impl FnOnce(&mut Config)) -> Result<Subject> {
         let args = ConfigArgs {
             scene: self.scene.clone(),
+            reality: self.reality.clone(),
             ..self.config.clone()
         };
         let mut resolved = args.resolve_plain()?;

@@ -104,7 +104,7 @@ impl Subject {
     /// One line that says what does not fit.
     pub fn evaluation(&self) -> Result<Evaluation<'_>> {
         let (robot, bundle, config) = (&self.robot, &self.bundle, &self.config);
-        Ok(Evaluation::new(
+        let evaluation = Evaluation::new(
             robot,
             bundle,
             self.method,
@@ -112,7 +112,8 @@ impl Subject {
             &config.physics,
             &config.controller,
             config.seed,
-        )?)
+        )?;
+        Ok(evaluation.with_reality(&config.reality)?)
     }
 
     /// Values below this are safe; none for methods without switch.
@@ -130,7 +131,7 @@ impl Subject {
     /// One line that says what does not fit.
     pub fn recovery_evaluation(&self) -> Result<RecoveryEvaluation<'_>> {
         let (robot, bundle, config) = (&self.robot, &self.bundle, &self.config);
-        Ok(RecoveryEvaluation::new(
+        let evaluation = RecoveryEvaluation::new(
             robot,
             bundle,
             self.method,
@@ -138,7 +139,8 @@ impl Subject {
             &config.physics,
             &config.controller,
             config.seed,
-        )?)
+        )?;
+        Ok(evaluation.with_reality(&config.reality)?)
     }
 
     /// Whether the policy tracks twists, and does not run to goals.

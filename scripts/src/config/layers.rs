@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
 use policies::{settings, training::Algorithm};
-use sim::{scene::TestbedConfig, tasks::TASKS};
+use sim::{reality::RealityConfig, scene::TestbedConfig, tasks::TASKS};
 use toml::{Table, Value};
 
 use super::{Config, Task};
@@ -44,6 +44,9 @@ pub struct ConfigArgs {
     /// Scene of the test, for the commands that have it as a flag: after the file, before `--set`.
     #[arg(skip)]
     pub scene: Option<String>,
+    /// Reality of the test, like the scene.
+    #[arg(skip)]
+    pub reality: Option<String>,
 }
 
 /// Named settings.
@@ -154,6 +157,11 @@ impl ConfigArgs {
             let layer = Table::from_iter([("testbed".to_owned(), testbed)]);
             let layer = Table::from_iter([("eval".to_owned(), Value::Table(layer))]);
             resolved.lay(layer, "--scene")?;
+        }
+        if let Some(reality) = &self.reality {
+            let reality = Value::try_from(RealityConfig::load(reality)?)?;
+            let layer = Table::from_iter([("reality".to_owned(), reality)]);
+            resolved.lay(layer, "--reality")?;
         }
         for set in &self.sets {
             settings::parse_set(set)

@@ -16,7 +16,7 @@ use policies::{
 use serde::{Deserialize, Serialize};
 use sim::{
     depth::RecordingConfig, engine::PhysicsConfig, eval::EvalConfig, reach_avoid::RolloutConfig,
-    tasks::EnvConfig,
+    reality::RealityConfig, tasks::EnvConfig,
 };
 
 pub use layers::{ConfigArgs, Resolved};
@@ -39,6 +39,8 @@ pub struct Config {
     pub threads: usize,
     /// Physics step, decimation, gravity, motors: of training, evaluation and recordings alike.
     pub physics: PhysicsConfig,
+    /// In what a robot differs from the simulation: of evaluations.
+    pub reality: RealityConfig,
     /// Training environments: randomization, curriculum, rewards.
     pub env: EnvConfig,
     /// Learning.
@@ -95,6 +97,7 @@ impl Default for Config {
             seed: 1,
             threads: 0,
             physics: PhysicsConfig::default(),
+            reality: RealityConfig::default(),
             env: EnvConfig::default(),
             algorithm: PpoConfig::default(),
             controller: ControllerConfig::default(),

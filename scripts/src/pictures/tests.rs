@@ -11,6 +11,7 @@ use sim::{
     eval::{
         CaseReport, Collision, EpisodeRecord, EvalReport, RaySource, RecoveryReport, TraceStep,
     },
+    reality::RealityConfig,
     scene::{Obstacle, TestScene, TestbedConfig},
 };
 
@@ -108,6 +109,7 @@ fn report(reach: f64, collision: f64) -> EvalReport {
         peak_speed: 3.4,
         steps_per_second: 1.0,
         rays: RaySource::Exact,
+        reality: RealityConfig::default(),
         switch: None,
     }
 }
@@ -191,6 +193,7 @@ fn tracking_shows_cases_and_falls() {
         engine: EngineKind::Rapier,
         episodes: 28,
         seed: 1,
+        reality: RealityConfig::default(),
         survival_rate: 0.9,
         mean_vx_error: 0.1,
         mean_vy_error: 0.1,

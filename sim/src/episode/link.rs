@@ -7,6 +7,7 @@ use robots::{JointTarget, JointVec, Robot};
 use crate::{
     engine::PhysicsState,
     random::{Stream, stream},
+    reality::{RealityConfig, Sensors},
     scene::Obstacle,
     sensors::{DepthRays, RayCaster},
 };
@@ -19,14 +20,16 @@ struct PredictedRays {
     predicted: RayScan,
 }
 
-/// The simulated robot behind the interface of a real one: what a controller observes of one robot of an engine, without
-/// sensor noise, and what it commands. The engine is stepped by the caller: [`sense`](Self::sense), a cycle of the
+/// The simulated robot behind the interface of a real one: what a controller observes of one robot of an engine, exactly or
+/// [as a robot measures it](RealityConfig), and what it commands. The engine is stepped by the caller: [`sense`](Self::sense), a cycle of the
 /// controller, a step to [`target_rad`](Self::target_rad), and again.
 #[derive(Clone, Debug)]
 pub struct SimLink {
     rays: RayCaster,
     /// Where rays are not exact but predicted from images.
     predicted_rays: Option<PredictedRays>,
+    /// Where measurements are not exact.
+    sensors: Option<Sensors>,
     /// Rays that end farther behind the goal than this are replaced; none with an honest scan.
     illusion_margin_m: Option<f32>,
     obstacles: Vec<Obstacle>,
@@ -44,6 +47,7 @@ impl SimLink {
         Self {
             rays: RayCaster::new(rays),
             predicted_rays: None,
+            sensors: None,
             illusion_margin_m,
             obstacles: Vec::new(),
             goal: Goal {
@@ -81,6 +85,13 @@ impl SimLink {
         self
     }
 
+    /// With the sensors of a robot; those of an ideal one change nothing.
+    #[must_use]
+    pub fn with_reality(mut self, reality: &RealityConfig, robot: &Robot, rays: &RaySpec) -> Self {
+        self.sensors = (!reality.is_ideal()).then(|| Sensors::new(reality, robot, rays));
+        self
+    }
+
     /// Starts an episode; `seed` is that of the illusion and of the camera's errors.
     pub fn reset(&mut self, obstacles: &[Obstacle], goal: Goal, duration_s: f32, seed: u64) {
         self.obstacles = obstacles.to_vec();
@@ -92,6 +103,9 @@ impl SimLink {
     pub fn set_goal(&mut self, goal: Goal, seed: u64) {
         self.goal = goal;
         self.stream = stream(seed, 0);
+        if let Some(sensors) = &mut self.sensors {
+            sensors.reset(seed);
+        }
         if let Some(rays) = &mut self.predicted_rays {
             rays.sensor.reset(seed);
             rays.memory.reset();
@@ -136,6 +150,10 @@ impl RobotLink for SimLink {
                 }
             }
         }
+        if let Some(sensors) = &mut self.sensors {
+            sensors.scan(time_s, &mut input.rays);
+            sensors.measure(time_s, &mut input.state);
+        }
         if let Some(margin_m) = self.illusion_margin_m {
             let bound_m = GoalYaw::new(&input.state, &self.goal).distance_m() + margin_m;
             input.rays.apply_illusion(bound_m, &mut self.stream);
@@ -148,6 +166,9 @@ impl RobotLink for SimLink {
     /// Engines hold the robot's own gains, so only the positions are taken.
     fn write(&mut self, target: &JointTarget) -> Result<(), Infallible> {
         self.target_rad.clone_from(&target.position_rad);
+        if let Some(sensors) = &self.sensors {
+            sensors.command(&mut self.target_rad);
+        }
         Ok(())
     }
 }

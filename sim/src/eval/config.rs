@@ -6,6 +6,7 @@ use super::recovery::RecoveryTestConfig;
 use crate::{
     engine::{EngineError, EngineKind, PhysicsConfig},
     episode::{EPISODE_S, EpisodeError},
+    reality::RealityError,
     scene::{TestbedConfig, TestbedError},
     sensors::{CameraConfig, RealismConfigError},
 };
@@ -99,6 +100,9 @@ pub enum EvalError {
         /// What is wrong.
         source: DepthError,
     },
+    /// The reality is impossible.
+    #[error(transparent)]
+    Reality(#[from] RealityError),
     /// The physics are impossible.
     #[error(transparent)]
     Physics(#[from] EngineError),

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     engine::PhysicsConfig,
     episode::{Next, Observer, Plan, Runner, SimLink, Slot, SlotStart, Step},
+    reality::RealityConfig,
     scene::TestScene,
     sensors::{CameraConfig, DepthRays},
 };
@@ -29,6 +30,7 @@ pub struct Evaluation<'a> {
     seed: u64,
     controller: Controller,
     link: SimLink,
+    reality: RealityConfig,
 }
 
 impl<'a> Evaluation<'a> {
@@ -67,7 +69,20 @@ impl<'a> Evaluation<'a> {
             physics,
             seed,
             controller: Controller::new(robot, bundle, method, controller)?,
+            reality: RealityConfig::default(),
         })
+    }
+
+    /// On a robot that differs from the simulation.
+    ///
+    /// # Errors
+    /// The first range that is wrong.
+    pub fn with_reality(mut self, reality: &RealityConfig) -> Result<Self, EvalError> {
+        reality.validate()?;
+        let rays = &self.bundle.spec.rays;
+        self.link = self.link.with_reality(reality, self.robot, rays);
+        self.reality.clone_from(reality);
+        Ok(self)
     }
 
     /// Runs the configured number of episodes and summarizes them. `progress` is called after each, from any thread.
@@ -86,6 +101,7 @@ impl<'a> Evaluation<'a> {
         let report = EvalReport {
             rays: self.config.rays,
             scene: self.config.testbed.name.clone(),
+            reality: self.reality.clone(),
             ..EvalReport::new(name, self.method, engine, self.seed, &records, wall_s)
         };
         Ok((report, records))
@@ -145,8 +161,11 @@ impl Plan for Evaluation<'_> {
 
     fn begin(&self, number: u64) -> Result<(TestScene, SlotStart), EvalError> {
         let scene = TestScene::new(self.seed, number, &self.config.testbed)?;
+        let mut physics = scene.start(self.robot);
+        let step_s = self.physics.step_s;
+        (self.reality).change_dynamics(&mut physics.dynamics, step_s, scene.noise_seed);
         let start = SlotStart {
-            physics: scene.start(self.robot),
+            physics,
             goal: scene.goal,
             duration_s: self.config.episode_s,
             noise_seed: scene.noise_seed,

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     engine::EngineKind,
     episode::Slot,
+    reality::RealityConfig,
     scene::{CYLINDERS, TestScene},
 };
 
@@ -129,6 +130,9 @@ pub struct EvalReport {
     /// Name of the scene; an evaluation without one is of the paper's test.
     #[serde(default = "cylinders")]
     pub scene: String,
+    /// In what the robot differed from the simulation.
+    #[serde(default, skip_serializing_if = "RealityConfig::is_ideal")]
+    pub reality: RealityConfig,
     /// What the switch did; nothing for methods without one.
     #[serde(flatten)]
     pub switch: Option<SwitchReport>,
@@ -208,6 +212,7 @@ impl EvalReport {
             steps_per_second: steps as f64 / wall_s.max(1e-9),
             rays: RaySource::Exact,
             scene: cylinders(),
+            reality: RealityConfig::default(),
             switch: (method == Method::Abs).then(|| SwitchReport::new(records)),
         }
     }

@@ -20,6 +20,7 @@ use crate::{
     engine::{Dynamics, EpisodeStart, PhysicsConfig, PhysicsState},
     episode::{Next, Observer, Plan, Runner, SimLink, Slot, SlotStart, Step},
     random::{stream, uniform},
+    reality::RealityConfig,
 };
 
 /// A robot that tilts farther has fallen, even if its legs keep the base off the ground.
@@ -107,6 +108,7 @@ pub struct RecoveryEvaluation<'a> {
     seed: u64,
     method: Method,
     controller: Controller,
+    reality: RealityConfig,
 }
 
 impl<'a> RecoveryEvaluation<'a> {
@@ -134,7 +136,18 @@ impl<'a> RecoveryEvaluation<'a> {
             seed,
             method,
             controller: Controller::new(robot, bundle, method, controller)?,
+            reality: RealityConfig::default(),
         })
+    }
+
+    /// On a robot that differs from the simulation.
+    ///
+    /// # Errors
+    /// The first range that is wrong.
+    pub fn with_reality(mut self, reality: &RealityConfig) -> Result<Self, EvalError> {
+        reality.validate()?;
+        self.reality.clone_from(reality);
+        Ok(self)
     }
 
     /// Number of trials for one command, or for the grid and braking.
@@ -158,7 +171,11 @@ impl<'a> RecoveryEvaluation<'a> {
             engine: self.config.engine,
             physics: self.physics,
             rays,
-            link: SimLink::new(self.robot, rays, None),
+            link: SimLink::new(self.robot, rays, None).with_reality(
+                &self.reality,
+                self.robot,
+                rays,
+            ),
         };
         let plan = TrialPlan {
             evaluation: self,
@@ -176,13 +193,11 @@ impl<'a> RecoveryEvaluation<'a> {
         let cases = plan.cases.iter().zip(trials);
         let cases = cases.map(|(case, trials)| CaseReport::new(*case, trials));
         let (name, engine) = (&self.robot.name, self.config.engine);
-        Ok(RecoveryReport::new(
-            name,
-            self.method,
-            engine,
-            self.seed,
-            cases.collect(),
-        ))
+        let cases = cases.collect();
+        Ok(RecoveryReport {
+            reality: self.reality.clone(),
+            ..RecoveryReport::new(name, self.method, engine, self.seed, cases)
+        })
     }
 
     fn steps(&self) -> usize {
@@ -230,7 +245,7 @@ impl Plan for TrialPlan<'_> {
         } = self.evaluation;
         let case = self.cases[number as usize / config.recovery.trials];
         let mut stream = stream(*seed, number);
-        let physics = EpisodeStart {
+        let mut physics = EpisodeStart {
             linear_velocity_world: Vector3::x() * case.start_vx_mps,
             dynamics: Dynamics {
                 friction: uniform(config.testbed.friction, &mut stream),
@@ -239,6 +254,9 @@ impl Plan for TrialPlan<'_> {
             terrain: Arc::new(config.testbed.draw_terrain(&mut stream)),
             ..EpisodeStart::standing(robot)
         };
+        let noise_seed = stream.next_u64();
+        let step_s = self.evaluation.physics.step_s;
+        (self.evaluation.reality).change_dynamics(&mut physics.dynamics, step_s, noise_seed);
         let start = SlotStart {
             physics,
             goal: Goal {
@@ -246,7 +264,7 @@ impl Plan for TrialPlan<'_> {
                 heading_rad: 0.0,
             },
             duration_s: config.recovery.trial_s,
-            noise_seed: stream.next_u64(),
+            noise_seed,
             scanned_before: false,
         };
         Ok((case, start))

@@ -2,7 +2,7 @@ use controller::Method;
 use policies::Twist;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::EngineKind;
+use crate::{engine::EngineKind, reality::RealityConfig};
 
 /// How a trial begins, and what is commanded.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +59,9 @@ pub struct RecoveryReport {
     pub episodes: usize,
     /// Seed of the trials.
     pub seed: u64,
+    /// In what the robot differed from the simulation.
+    #[serde(default, skip_serializing_if = "RealityConfig::is_ideal")]
+    pub reality: RealityConfig,
     /// Fraction of the trials without a fall.
     pub survival_rate: f64,
     /// Mean over the cases of |mean v_x - command|, m/s.
@@ -94,6 +97,7 @@ impl RecoveryReport {
             engine,
             episodes,
             seed,
+            reality: RealityConfig::default(),
             survival_rate: 1.0 - falls as f64 / episodes.max(1) as f64,
             mean_vx_error: mean(|e| e[0].abs()),
             mean_vy_error: mean(|e| e[1].abs()),

@@ -1,0 +1,140 @@
+use robots::Robot;
+
+use super::*;
+
+fn go1() -> Robot {
+    Robot::load("go1").unwrap()
+}
+
+fn sensors(change: impl FnOnce(&mut RealityConfig)) -> Sensors {
+    let mut config = RealityConfig::default();
+    change(&mut config);
+    config.validate().unwrap();
+    let mut sensors = Sensors::new(&config, &go1(), &RaySpec::default());
+    sensors.reset(7);
+    sensors
+}
+
+fn state(joint_rad: f32, x_m: f32) -> RobotState {
+    let mut state = RobotState::zero(12, 4);
+    state.joint_position_rad.fill(joint_rad);
+    state.position_world.x = x_m;
+    state
+}
+
+#[test]
+fn the_ideal_robot_measures_the_truth() {
+    let mut sensors = sensors(|_| ());
+    let rays = RaySpec::default();
+    for step in 0..5 {
+        let time_s = 0.02 * step as f32;
+        let truth = state(0.1 * time_s, time_s);
+        let mut measured = truth.clone();
+        sensors.measure(time_s, &mut measured);
+        assert_eq!(measured, truth);
+        let mut scan = RayScan::clear(&rays);
+        scan.distance_m[3] = 1.0 + time_s;
+        let taken = scan.clone();
+        sensors.scan(time_s, &mut scan);
+        assert_eq!(scan, taken);
+    }
+    let mut dynamics = Dynamics::nominal(&go1());
+    RealityConfig::default().change_dynamics(&mut dynamics, 0.005, 7);
+    assert_eq!(dynamics, Dynamics::nominal(&go1()));
+}
+
+#[test]
+fn joints_are_measured_late_and_with_their_bias() {
+    let mut sensors = sensors(|c| {
+        c.proprioception_delay_ms = [5.0, 5.0];
+        c.joint_bias_rad = [0.03, 0.03];
+    });
+    let mut measured = state(1.0, 0.0);
+    sensors.measure(0.0, &mut measured);
+    assert!((measured.joint_position_rad[4] - 1.03).abs() < 1e-6);
+    // From 1 to 2 rad within 20 ms: 5 ms ago it was at 1.75.
+    let mut measured = state(2.0, 0.0);
+    sensors.measure(0.02, &mut measured);
+    assert!((measured.joint_position_rad[4] - 1.78).abs() < 1e-5);
+    // A motor that is told 1 rad goes to 0.97: there it measures 1.
+    let mut target_rad: JointVec = [1.0; 12].into_iter().collect();
+    sensors.command(&mut target_rad);
+    assert!((target_rad[4] - 0.97).abs() < 1e-6);
+}
+
+#[test]
+fn a_tilted_imu_feels_gravity_aside_and_a_drifting_pose_errs_with_the_path() {
+    let mut sensors = sensors(|c| {
+        c.imu_tilt_rad = [0.1, 0.1];
+        c.odometry_drift = [0.05, 0.05];
+    });
+    let mut measured = state(0.0, 0.0);
+    sensors.measure(0.0, &mut measured);
+    let gravity = measured.projected_gravity_base();
+    assert!(
+        (gravity.x - 0.1).abs() < 2e-3 && (gravity.y + 0.1).abs() < 2e-3,
+        "{gravity}"
+    );
+    assert_eq!(measured.position_world, Point3::origin());
+    for step in 1..=100 {
+        measured = state(0.0, 0.04 * step as f32);
+        sensors.measure(0.02 * step as f32, &mut measured);
+    }
+    // 4 m of path.
+    let error_m = (measured.position_world.xy() - nalgebra::Point2::new(4.0, 0.0)).norm();
+    assert!((error_m - 0.2).abs() < 1e-3, "{error_m}");
+}
+
+#[test]
+fn scans_are_as_old_as_their_latency_and_as_rare_as_their_rate() {
+    let rays = RaySpec::default();
+    let mut sensors = sensors(|c| {
+        c.ray_latency_ms = [40.0, 40.0];
+        c.ray_rate_hz = [25.0, 25.0];
+    });
+    let mut seen_m = Vec::new();
+    for step in 0..8 {
+        // The distance tells the step in which it was measured.
+        let mut scan = RayScan::clear(&rays);
+        scan.distance_m[0] = 1.0 + step as f32 * 0.1;
+        sensors.scan(0.02 * step as f32, &mut scan);
+        seen_m.push((10.0 * scan.distance_m[0]).round() as i32 - 10);
+    }
+    // Every second step is measured, and arrives two steps later.
+    assert_eq!(seen_m, [0, 0, 0, 0, 2, 2, 4, 4]);
+}
+
+#[test]
+fn lost_rays_read_as_free() {
+    let rays = RaySpec::default();
+    let mut sensors = sensors(|c| c.lost_ray_fraction = [0.25, 0.25]);
+    let mut lost = 0;
+    for step in 0..1000 {
+        let mut scan = RayScan::clear(&rays);
+        scan.distance_m.fill(1.0);
+        sensors.scan(0.02 * step as f32, &mut scan);
+        lost += scan.distance_m.iter().filter(|d| **d == rays.max_m).count();
+    }
+    // 11,000 rays; one standard deviation is 45.
+    assert!((2550..2950).contains(&lost), "{lost}");
+}
+
+#[test]
+fn the_physics_are_drawn_from_their_ranges() {
+    let mut config = RealityConfig::load("field").unwrap();
+    config.target_delay_ms = [12.0, 12.0];
+    let mut frictions = Vec::new();
+    for seed in 0..200 {
+        let mut dynamics = Dynamics::nominal(&go1());
+        config.change_dynamics(&mut dynamics, 0.005, seed);
+        assert_eq!(dynamics.actuation_delay_steps, 2);
+        assert!((-1.5..=5.0).contains(&dynamics.added_base_mass_kg));
+        frictions.push(dynamics.friction / 0.8);
+    }
+    let low = frictions.iter().copied().fold(f32::MAX, f32::min);
+    let high = frictions.iter().copied().fold(0.0, f32::max);
+    assert!(
+        (0.5..0.52).contains(&low) && (1.13..=1.151).contains(&high),
+        "{low} {high}"
+    );
+}

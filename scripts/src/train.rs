@@ -103,6 +103,7 @@ impl Training {
             stage.algorithm.validate()?;
         }
         config.physics.validate()?;
+        config.reality.validate()?;
         config.reach_avoid.validate()?;
         config.depth.learning.validate()?;
         if config.threads == 0 {

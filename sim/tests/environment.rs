@@ -9,6 +9,7 @@ use robots::Robot;
 use serde::de::DeserializeOwned;
 use sim::{
     engine::{EngineKind, PhysicsConfig},
+    reality::RealityConfig,
     tasks::{
         Env, EnvConfig, EnvError, HasSection, Task,
         agile::{AgileRewards, AgileTask},
@@ -124,8 +125,16 @@ const ENGINES: [EngineKind; 2] = [EngineKind::Rapier, EngineKind::Batch];
 
 #[test]
 fn an_environment_restored_from_its_state_goes_on_bit_for_bit() {
-    for engine in ENGINES {
-        let fresh = || build::<AgileTask>(&config(5, engine), 1);
+    for (engine, reality) in [
+        (EngineKind::Rapier, "ideal"),
+        (EngineKind::Batch, "ideal"),
+        (EngineKind::Batch, "field"),
+    ] {
+        let config = EnvConfig {
+            reality: RealityConfig::load(reality).unwrap(),
+            ..config(5, engine)
+        };
+        let fresh = || build::<AgileTask>(&config, 1);
         let mut env = fresh();
         let mut out = Steps::new(&env);
         for step in 0..90 {
@@ -214,6 +223,42 @@ fn a_privileged_critic_sees_velocity_and_surroundings_and_the_actor_what_it_alwa
     }
     // Some of 8 environments has a cylinder in reach.
     assert!((0.1..6.0).contains(&nearest_m), "{nearest_m}");
+}
+
+#[test]
+fn the_actor_of_a_late_robot_sees_the_past_and_the_critic_the_present() {
+    let config = EnvConfig {
+        privileged_critic: true,
+        ..config(8, EngineKind::Batch)
+    };
+    let mut late = config.clone();
+    // Nothing that changes the motion.
+    late.reality.proprioception_delay_ms = [20.0, 20.0];
+    late.reality.ray_latency_ms = [100.0, 100.0];
+    let mut exact = late.clone();
+    exact.reality.proprioception_delay_ms = [0.0, 0.0];
+    exact.reality.ray_latency_ms = [0.001, 0.001];
+    exact.noise.scale = 0.0;
+    late.noise.scale = 0.0;
+    exact.noise.illusion = false;
+    late.noise.illusion = false;
+    let past = [10, 14].map(|steps| rows(&exact, steps).1);
+    let (_, present) = rows(&exact, 15);
+    let (_, late) = rows(&late, 15);
+    let mut compared = 0;
+    for (index, (late, present)) in late.iter().zip(&present).enumerate() {
+        assert_eq!(late[61..], present[61..], "the critic");
+        // An episode that has ended begins anew.
+        if past.iter().any(|rows| rows[index][13] < present[13]) {
+            continue;
+        }
+        compared += 1;
+        for joint in 14..38 {
+            assert!((late[joint] - past[1][index][joint]).abs() < 1e-6, "joint {joint}");
+        }
+        assert_eq!(late[50..61], past[0][index][50..61], "rays of 100 ms ago");
+    }
+    assert!(compared > 4, "{compared}");
 }
 
 #[test]

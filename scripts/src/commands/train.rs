@@ -59,6 +59,9 @@ pub struct TrainCommand {
     /// For rays: folder of depth images [default: data/depth-ROBOT-SEED]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     data: Option<PathBuf>,
+    /// In what the robots differ from the simulation: ideal, lab, field, or a TOML file [default: ideal]
+    #[arg(long, value_name = "NAME|FILE.toml")]
+    reality: Option<String>,
     /// Number of environments, over all workers of all processes
     #[arg(long)]
     num_envs: Option<usize>,
@@ -207,7 +210,10 @@ impl TrainCommand {
 
     /// All flags that change the configuration.
     fn args(&self) -> ConfigArgs {
-        let mut args = self.config.clone();
+        let mut args = ConfigArgs {
+            reality: self.reality.clone(),
+            ..self.config.clone()
+        };
         args.set("env.num_envs", self.num_envs);
         args.set("algorithm.device", self.device.as_ref());
         args.set("env.engine", self.engine.as_ref());

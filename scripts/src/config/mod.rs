@@ -39,7 +39,7 @@ pub struct Config {
     pub threads: usize,
     /// Physics step, decimation, gravity, motors: of training, evaluation and recordings alike.
     pub physics: PhysicsConfig,
-    /// In what a robot differs from the simulation: of evaluations.
+    /// In what a robot differs from the simulation: in training, rollouts and evaluation alike.
     pub reality: RealityConfig,
     /// Training environments: randomization, curriculum, rewards.
     pub env: EnvConfig,
@@ -153,6 +153,14 @@ impl Config {
     /// Names the file, and the key that is wrong.
     pub fn read(path: &Path) -> Result<Self> {
         Ok(settings::with_file(&Self::default(), path)?)
+    }
+
+    /// The settings of training environments, those of all else that they need included.
+    pub fn environments(&self) -> EnvConfig {
+        EnvConfig {
+            reality: self.reality.clone(),
+            ..self.env.clone()
+        }
     }
 
     /// All settings as TOML.

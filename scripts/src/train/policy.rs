@@ -241,8 +241,8 @@ fn environments(
         workers: threads * processes.size(),
         own: threads * processes.rank()..threads * (processes.rank() + 1),
     };
-    let (physics, env, seed) = (&config.physics, &config.env, config.seed);
-    Ok(policy_task(config)?.shards(robot, physics, env, seed, share)?)
+    let (physics, env, seed) = (&config.physics, config.environments(), config.seed);
+    Ok(policy_task(config)?.shards(robot, physics, &env, seed, share)?)
 }
 
 /// The runner of a configuration, before its first iteration.

@@ -88,13 +88,8 @@ fn recorder<'a>(training: &'a Training, bundle: &'a Bundle) -> Result<RolloutRec
     let (config, robot) = (&training.config, &training.robot);
     let rollouts = &config.reach_avoid.rollouts;
     let physics = &config.physics;
-    Ok(RolloutRecorder::new(
-        robot,
-        bundle,
-        rollouts,
-        physics,
-        config.seed,
-    )?)
+    let recorder = RolloutRecorder::new(robot, bundle, rollouts, physics, config.seed)?;
+    Ok(recorder.with_reality(&config.reality)?)
 }
 
 struct Session<'a> {

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     engine::PhysicsConfig,
     episode::{EpisodeError, Next, Observer, Plan, Runner, SimLink, Slot, SlotStart, Step},
+    reality::{RealityConfig, RealityError},
     scene::TestbedError,
 };
 
@@ -29,6 +30,7 @@ pub struct RolloutRecorder<'a> {
     seed: u64,
     controller: Controller,
     layout: Layout,
+    reality: RealityConfig,
 }
 
 /// Why episodes cannot be recorded.
@@ -43,6 +45,9 @@ pub enum RolloutError {
     /// The bundle does not fit the robot.
     #[error(transparent)]
     Controller(#[from] ControllerError),
+    /// The reality is impossible.
+    #[error(transparent)]
+    Reality(#[from] RealityError),
     /// An episode cannot be run.
     #[error(transparent)]
     Episode(#[from] EpisodeError),
@@ -81,7 +86,18 @@ impl<'a> RolloutRecorder<'a> {
             config,
             physics,
             seed,
+            reality: RealityConfig::default(),
         })
+    }
+
+    /// On robots that differ from the simulation.
+    ///
+    /// # Errors
+    /// The first range that is wrong.
+    pub fn with_reality(mut self, reality: &RealityConfig) -> Result<Self, RolloutError> {
+        reality.validate()?;
+        self.reality.clone_from(reality);
+        Ok(self)
     }
 
     /// What a row observes.
@@ -109,7 +125,8 @@ impl<'a> RolloutRecorder<'a> {
             physics,
             rays,
             link: SimLink::new(robot, rays, bundle.spec.illusion_margin_m)
-                .with_collision_margin(config.agile.obstacles.margin_m),
+                .with_collision_margin(config.agile.obstacles.margin_m)
+                .with_reality(&self.reality, robot, rays),
         };
         let plan = Rollout {
             recorder: self,
@@ -170,7 +187,15 @@ impl Plan for Rollout<'_> {
     type Error = RolloutError;
 
     fn begin(&self, number: u64) -> Result<(RolloutEpisode, SlotStart), RolloutError> {
-        let plan = self.planner.plan(self.recorder.seed, number)?;
+        let mut plan = self.planner.plan(self.recorder.seed, number)?;
+        let RolloutRecorder {
+            physics, reality, ..
+        } = self.recorder;
+        let seed = plan.recorded.noise_seed;
+        let run_up = plan.run_up.as_mut().map(|(start, _)| start);
+        for start in run_up.into_iter().chain([&mut plan.recorded]) {
+            reality.change_dynamics(&mut start.physics.dynamics, physics.step_s, seed);
+        }
         let (phase, start) = match &plan.run_up {
             Some((run_up, _)) => (Phase::RunUp, run_up.clone()),
             None => (plan.phase_in_scene(), plan.recorded.clone()),

@@ -15,6 +15,7 @@ use nalgebra::{Point3, UnitQuaternion, Vector2, Vector3};
 use policies::{Quantity, RayScan, RaySpec};
 use rand::RngExt;
 use robots::{JointVec, Robot, RobotState};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::Dynamics,
@@ -37,7 +38,7 @@ impl RealityConfig {
 }
 
 /// The sensors of one robot in one episode.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Sensors {
     config: RealityConfig,
     rays: RaySpec,
@@ -53,7 +54,7 @@ pub(crate) struct Sensors {
 }
 
 /// Scans on their way.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Scans {
     period_s: f32,
     latency_s: f32,
@@ -64,7 +65,7 @@ struct Scans {
 }
 
 /// A position estimate that drifts along the path.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Odometry {
     drift_per_m: Vector2<f32>,
     position_world: Option<Point3<f32>>,
@@ -189,7 +190,7 @@ impl Sensors {
     }
 
     /// The motors regulate the measured positions.
-    pub fn command(&self, target_rad: &mut JointVec) {
+    pub fn command(&self, target_rad: &mut [f32]) {
         for (target_rad, bias_rad) in target_rad.iter_mut().zip(&self.joint_bias_rad) {
             *target_rad -= bias_rad;
         }

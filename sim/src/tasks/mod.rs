@@ -41,6 +41,9 @@ table::tasks! {
         terrain: TerrainConfig = TerrainConfig::default(),
         /// Curriculum over levels of difficulty.
         curriculum: CurriculumConfig = CurriculumConfig::default(),
+        /// In what the robots differ from the simulation, besides `randomization`: those of the whole configuration.
+        #[serde(skip)]
+        reality: crate::reality::RealityConfig = crate::reality::RealityConfig::default(),
         /// Folder for the last second of environments whose state became NaN; training sets it to one in its run folder.
         #[serde(skip)]
         dump_dir: Option<std::path::PathBuf> = None,

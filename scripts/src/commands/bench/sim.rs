@@ -69,9 +69,11 @@ pub fn measure(config: &Config, duration: Duration) -> Result<SimReport> {
         .map(|worker| physics_worker(&robot, config, worker))
         .collect::<Result<Vec<_>>>()?;
     let robot_steps_per_second = total_rate(physics, duration);
+    config.reality.validate()?;
+    let env = config.environments();
     let shards = || {
         let (seed, workers) = (config.seed, config.threads);
-        tasks::shards::<AgileTask>(&robot, &config.physics, &config.env, seed, workers)
+        tasks::shards::<AgileTask>(&robot, &config.physics, &env, seed, workers)
     };
     let environments = shards()?.into_iter().map(environment_worker).collect();
     let mut first = shards()?.swap_remove(0);

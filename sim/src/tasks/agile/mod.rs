@@ -7,7 +7,7 @@ use std::{f32::consts::PI, sync::Arc};
 use nalgebra::{Point2, UnitQuaternion, Vector3};
 use policies::{
     Goal, GoalYaw,
-    observation::{ObservationTerm, Quantity},
+    observation::{ObservationTerm, Quantity, terms},
     rays::RaySpec,
     spec::role,
 };
@@ -221,23 +221,7 @@ impl Task for AgileTask {
     const TEST: Test = Test::Goal;
 
     fn observations(rays: &RaySpec) -> Vec<ObservationTerm> {
-        use Quantity::*;
-        let mut terms = vec![
-            FootContact,
-            AngularVelocityBase,
-            ProjectedGravityBase,
-            GoalPosition,
-            GoalHeading,
-            TimeLeft,
-            JointPosition,
-            JointVelocity,
-            PreviousAction,
-            LogRays,
-        ];
-        if rays.previous_steps > 0 {
-            terms.push(PreviousLogRays);
-        }
-        terms.into_iter().map(Into::into).collect()
+        terms::agile(rays)
     }
 
     fn privileged_observations() -> Vec<ObservationTerm> {

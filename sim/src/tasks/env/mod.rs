@@ -38,6 +38,7 @@ use super::{EnvConfig, rewards::SoftLimits, task::Task};
 use crate::{
     engine::{Engine, PhysicsConfig, PhysicsState, build_with_lanes},
     random::{Stream, stream},
+    reality::Sensors,
     scene::{Obstacle, TerrainLibrary},
     sensors::RayCaster,
 };
@@ -46,6 +47,7 @@ use crate::{
 pub struct Env<T: Task> {
     config: EnvConfig,
     step_s: f32,
+    physics_step_s: f32,
     robot: Arc<Robot>,
     task: T,
     layout: Layout,
@@ -105,6 +107,8 @@ struct Slot<E> {
     episode: E,
     obstacles: Vec<Obstacle>,
     joint_bias_rad: JointVec,
+    /// Where measurements are not exact.
+    sensors: Option<Sensors>,
     action: JointVec,
     previous_joint_velocity_radps: JointVec,
     previous_foot_contact: FootVec<bool>,
@@ -149,6 +153,8 @@ impl<T: Task> Env<T> {
                     episode: plan.episode,
                     obstacles: Vec::new(),
                     joint_bias_rad: zeros(joints),
+                    sensors: (!config.reality.is_ideal())
+                        .then(|| Sensors::new(&config.reality, robot, &config.rays)),
                     action: zeros(joints),
                     previous_joint_velocity_radps: zeros(joints),
                     previous_foot_contact: std::iter::repeat_n(false, feet).collect(),
@@ -162,6 +168,7 @@ impl<T: Task> Env<T> {
             engine: build_with_lanes(config.engine, robot, physics, num_envs, config.lanes)?,
             config: config.clone(),
             step_s: physics.policy_step_s(),
+            physics_step_s: physics.step_s,
             action_map: ActionMap::new(
                 &robot.control.default_position_rad,
                 robot.control.action_scale,
@@ -241,6 +248,9 @@ impl<T: Task> VecEnv for Env<T> {
             // The motor controller regulates the measured position.
             for (target, bias) in target.iter_mut().zip(&slot.joint_bias_rad) {
                 *target -= bias;
+            }
+            if let Some(sensors) = &slot.sensors {
+                sensors.command(target);
             }
         }
         let begin = Instant::now();

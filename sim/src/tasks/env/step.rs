@@ -40,7 +40,7 @@ impl<T: Task> Env<T> {
             joint_velocity_radps,
         } = self.task.plan(slot.level, &mut slot.stream);
         let terrain = self.terrains.draw(slot.level, &mut slot.stream);
-        let dynamics = self
+        let mut dynamics = self
             .config
             .randomization
             .draw(&self.robot, slot.level, &mut slot.stream);
@@ -48,6 +48,11 @@ impl<T: Task> Env<T> {
             .config
             .randomization
             .draw_joint_bias(&self.robot, &mut slot.stream);
+        if let Some(sensors) = &mut slot.sensors {
+            let (reality, seed) = (&self.config.reality, slot.stream.random());
+            reality.change_dynamics(&mut dynamics, self.physics_step_s, seed);
+            sensors.reset(seed);
+        }
         slot.episode = episode;
         slot.obstacles = obstacles;
         slot.steps = 0;
@@ -83,7 +88,7 @@ impl<T: Task> Env<T> {
         let (row, privileged_row) = row.split_at_mut(self.layout.dim());
         let slot = &mut self.slots[index];
         let time_s = slot.steps as f32 * self.step_s;
-        let input = self.task.input(&slot.episode, &self.state, time_s);
+        let mut input = self.task.input(&slot.episode, &self.state, time_s);
 
         let mut foot_contact = self.state.foot_contact.clone();
         for (now, before) in foot_contact.iter_mut().zip(&mut slot.previous_foot_contact) {
@@ -112,7 +117,16 @@ impl<T: Task> Env<T> {
         if let Some(rays) = &self.rays {
             let begin = Stopwatch::begin(index);
             rays.cast(&self.state, &slot.obstacles, time_s, &mut self.scan);
+            if let Some(sensors) = &mut slot.sensors {
+                sensors.scan(time_s, &mut self.scan);
+            }
             self.stopwatch.rays(begin);
+        }
+        if let Some(sensors) = &mut slot.sensors {
+            sensors.measure(time_s, &mut self.state);
+            input = self.task.input(&slot.episode, &self.state, time_s);
+        }
+        if self.rays.is_some() {
             if let (true, Some(goal)) = (self.config.noise.illusion, &input.goal) {
                 let bound_m = goal.distance_m() + self.config.noise.illusion_margin_m;
                 self.scan.apply_illusion(bound_m, &mut slot.stream);

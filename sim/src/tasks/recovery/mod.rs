@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nalgebra::{UnitQuaternion, Vector3};
 use policies::{
     Twist,
-    observation::{ObservationTerm, Quantity},
+    observation::{ObservationTerm, Quantity, terms},
     rays::RaySpec,
     spec::role,
 };
@@ -150,18 +150,7 @@ impl Task for RecoveryTask {
     const TEST: Test = Test::Twist(RecoveryTestConfig::default);
 
     fn observations(_: &RaySpec) -> Vec<ObservationTerm> {
-        use Quantity::*;
-        [
-            FootContact,
-            AngularVelocityBase,
-            ProjectedGravityBase,
-            TwistCommand,
-            JointPosition,
-            JointVelocity,
-            PreviousAction,
-        ]
-        .map(Into::into)
-        .to_vec()
+        terms::recovery()
     }
 
     fn privileged_observations() -> Vec<ObservationTerm> {

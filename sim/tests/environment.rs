@@ -254,7 +254,10 @@ fn the_actor_of_a_late_robot_sees_the_past_and_the_critic_the_present() {
         }
         compared += 1;
         for joint in 14..38 {
-            assert!((late[joint] - past[1][index][joint]).abs() < 1e-6, "joint {joint}");
+            assert!(
+                (late[joint] - past[1][index][joint]).abs() < 1e-6,
+                "joint {joint}"
+            );
         }
         assert_eq!(late[50..61], past[0][index][50..61], "rays of 100 ms ago");
     }

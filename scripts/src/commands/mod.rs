@@ -16,6 +16,7 @@ mod plot;
 mod policy_args;
 #[cfg(feature = "ros2")]
 mod replay;
+mod robustness;
 mod scenes;
 #[cfg(feature = "ros2")]
 mod sim_robot;
@@ -51,6 +52,7 @@ enum Command {
     Scenes(scenes::ScenesCommand),
     Compare(compare::CompareCommand),
     Benchmark(benchmark::BenchmarkCommand),
+    Robustness(robustness::RobustnessCommand),
     Plot(plot::PlotCommand),
     Train(train::TrainCommand),
     Bundle(bundle::BundleCommand),
@@ -80,6 +82,7 @@ impl Cli {
             Command::Scenes(command) => command.run(),
             Command::Compare(command) => command.run(),
             Command::Benchmark(command) => command.run(),
+            Command::Robustness(command) => command.run(),
             Command::Plot(command) => command.run(),
             Command::Train(command) => command.run(),
             Command::Bundle(command) => command.run(),

@@ -7,6 +7,7 @@ mod animation;
 mod curves;
 mod cycle_times;
 mod depth;
+mod heat_map;
 mod outcomes;
 mod palette;
 mod robot_view;
@@ -44,6 +45,7 @@ pub use self::{
     curves::{Curves, learning_curves},
     cycle_times::cycle_times,
     depth::{DepthPicture, depth_sheet, ray_errors},
+    heat_map::{HeatRow, heat_map},
     outcomes::outcome_bars,
     scene_sheet::scene_sheet,
     speeds::{Speeds, speed_histograms},

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use controller::{ControllerConfig, Method};
 use policies::{Twist, file::write_atomic};
 use serde::Serialize;
-use sim::{engine::PhysicsConfig, eval::EvalConfig};
+use sim::{engine::PhysicsConfig, eval::EvalConfig, reality::RealityConfig};
 
 use crate::commands::{eval::METRICS, subject::Subject};
 
@@ -29,6 +29,7 @@ struct Contents<'a> {
     command: Option<Twist>,
     eval: &'a EvalConfig,
     physics: &'a PhysicsConfig,
+    reality: &'a RealityConfig,
     controller: &'a ControllerConfig,
 }
 
@@ -61,6 +62,7 @@ impl Request {
             command,
             eval: &config.eval,
             physics: &config.physics,
+            reality: &config.reality,
             controller: &config.controller,
         };
         let text = toml::to_string(&contents).context("the request does not fit into TOML")?;

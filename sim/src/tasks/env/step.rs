@@ -40,10 +40,10 @@ impl<T: Task> Env<T> {
             joint_velocity_radps,
         } = self.task.plan(slot.level, &mut slot.stream);
         let terrain = self.terrains.draw(slot.level, &mut slot.stream);
-        let mut dynamics = self
-            .config
-            .randomization
-            .draw(&self.robot, slot.level, &mut slot.stream);
+        let mut dynamics =
+            self.config
+                .randomization
+                .draw(&self.robot, slot.level, &mut slot.stream);
         slot.joint_bias_rad = self
             .config
             .randomization

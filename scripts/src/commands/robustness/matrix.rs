@@ -200,19 +200,9 @@ fn two_proportions(hits: [usize; 2], of: [usize; 2]) -> f64 {
     two_sided((a - b).abs() / deviation)
 }
 
-/// Probability that a normal variable is this many standard deviations off (Abramowitz and Stegun 7.1.26; error below 2e-7).
+/// Probability that a normal variable is this many standard deviations off.
 fn two_sided(z: f64) -> f64 {
-    let x = z / std::f64::consts::SQRT_2;
-    let t = 1.0 / (1.0 + 0.327_591_1 * x);
-    let series = [
-        0.254_829_592,
-        -0.284_496_736,
-        1.421_413_741,
-        -1.453_152_027,
-        1.061_405_429,
-    ];
-    let polynomial = series.iter().rev().fold(0.0, |sum, a| (sum + a) * t);
-    polynomial * (-x * x).exp()
+    libm::erfc(z / std::f64::consts::SQRT_2)
 }
 
 #[cfg(test)]

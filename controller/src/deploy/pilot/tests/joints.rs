@@ -79,7 +79,7 @@ fn f23_a_joint_that_does_not_follow_ends_standing_up() {
     let mut rig = Rig::new();
     rig.cycle();
     rig.request(Request::Stand);
-    for _ in 0..1100 {
+    for _ in 0..1500 {
         rig.cycle_with(|input| input.robot.joint_position_rad[CALF] = -2.4);
     }
     assert_eq!(rig.record.status.state, State::Fault);

@@ -122,7 +122,7 @@ pub struct CycleInput {
     pub operators_heard_ns: [u64; 2],
     /// Last heartbeat of the threads that talk to the robot, ns; 0 for never.
     pub link_alive_ns: u64,
-    /// Whether another program publishes motor commands.
+    /// Whether another program publishes motor commands, or a mode of the robot owns the joints.
     pub second_commander: bool,
     /// Newest state of the robot.
     pub robot: RobotSample,

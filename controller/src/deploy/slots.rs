@@ -77,7 +77,7 @@ pub struct LinkPort {
     pub operator: Arc<Operator>,
     /// For the heartbeat of these threads.
     pub heartbeat: Arc<Heartbeat>,
-    /// Set while another program publishes motor commands.
+    /// Set while another program publishes motor commands, or a mode of the robot owns the joints.
     pub second_commander: Arc<AtomicBool>,
     /// The newest command.
     pub command: Output<MotorCommand>,

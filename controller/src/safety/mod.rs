@@ -286,7 +286,9 @@ impl SafetyLimiter {
         .into_iter()
         .all(|values| {
             values.len() == self.joints.len() && values.iter().all(|value| value.is_finite())
-        })
+        }) && [&target.stiffness, &target.damping]
+            .into_iter()
+            .all(|gains| gains.iter().all(|&gain| gain >= 0.0))
     }
 }
 

@@ -34,8 +34,9 @@ pub struct Commanders {
 }
 
 impl Commanders {
-    /// `present` tells the control thread.
+    /// `present` tells the control thread; at first the joints belong to somebody else.
     pub fn new(present: Arc<AtomicBool>) -> Self {
+        present.store(true, Ordering::Release);
         Self {
             present,
             own: Vec::new(),
@@ -83,13 +84,18 @@ impl Commanders {
         if foreign.is_some() {
             self.heard_ns = now_ns;
         }
-        self.present.store(self.is_heard(now_ns), Ordering::Release);
         foreign.map(|id| {
             let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
             format!(
                 "another program commands the motors: commands of participant {id} come on rt/{COMMAND_TOPIC}; end it, two do not command one robot"
             )
         })
+    }
+
+    /// Tells the control thread that somebody else commands: another program, or a mode of the robot, until it is released.
+    pub fn tell(&self, now_ns: u64, are_ours: bool) {
+        let present = !are_ours || self.is_heard(now_ns);
+        self.present.store(present, Ordering::Release);
     }
 
     /// Listens from now on anew, e.g. because the robot's own mode has only now released the joints.
@@ -119,7 +125,7 @@ fn participant_of(guid: GUID) -> [u8; 12] {
 fn listen(participant: &DomainParticipant) -> Option<DataReaderCdr<LowCmd>> {
     let qos = QosPolicyBuilder::new()
         .reliability(policy::Reliability::BestEffort)
-        .history(policy::History::KeepLast { depth: 4 })
+        .history(policy::History::KeepLast { depth: 16 })
         .build();
     let topic = participant
         .create_topic(

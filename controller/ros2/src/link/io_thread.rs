@@ -90,6 +90,13 @@ impl IoThread {
             };
             self.sensors
                 .receive(&subscriptions, &base, now_ns, &mut sinks, &mut notice);
+            if let Some(text) = self.commanders.poll(now_ns)
+                && is_released
+            {
+                notice(text);
+            }
+            let are_ours = self.dry_run || shared.released.load(Ordering::Acquire);
+            self.commanders.tell(now_ns, are_ours);
             if now_ns.saturating_sub(published_ns) < STATUS_PERIOD_NS {
                 continue;
             }
@@ -120,11 +127,6 @@ impl IoThread {
                 is_released = true;
                 // Until now the mode itself may have commanded.
                 self.commanders.listen_again();
-            }
-            if let Some(text) = self.commanders.poll(now_ns)
-                && is_released
-            {
-                notice(text);
             }
             if may_send && is_released && self.commanders.are_absent(now_ns) {
                 shared.released.store(true, Ordering::Release);

@@ -54,7 +54,7 @@ pub enum Fault {
     ImplausibleState,
     /// States of more than one publisher arrive.
     ForeignState,
-    /// Another program commands the motors.
+    /// Another program or a mode of the robot commands the motors.
     SecondCommander,
     /// A joint stays beyond its position limit.
     JointStop,

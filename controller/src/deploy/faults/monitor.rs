@@ -156,7 +156,7 @@ impl Monitor {
         let interval_s = seconds(new.received_ns, self.fresh_ns);
         // A jump does not become plausible by going on.
         let moving_s = interval_s.min(self.refused_s.unwrap_or(interval_s));
-        let follows = first || self.plausibility.follows(new, old, moving_s);
+        let follows = first || self.plausibility.follows(new, old, interval_s, moving_s);
         // After so long without a usable state, the next one is where the robot is now.
         let is_lost = interval_s > self.config.state_timeout_s;
         self.implausible = !follows && !is_lost;

@@ -53,24 +53,29 @@ impl Plausibility {
             && sample.imu_accelerometer_mps2.amax() <= MAX_SPECIFIC_FORCE_MPS2
     }
 
-    /// Whether a robot can be in the state `new`, `interval_s` after `old`.
-    pub(super) fn follows(&self, new: &RobotSample, old: &RobotSample, interval_s: f32) -> bool {
-        let moved = |new: &[f32], old: &[f32], factor: f32| {
+    /// Whether a robot can be in the state `new`, `interval_s` after `old`, of which it can have used `moving_s` to move.
+    pub(super) fn follows(
+        &self,
+        new: &RobotSample,
+        old: &RobotSample,
+        interval_s: f32,
+        moving_s: f32,
+    ) -> bool {
+        let differ = |new: &[f32], old: &[f32], factor: f32| {
             let mut joints = new.iter().zip(old).zip(&self.velocity_limit_radps);
-            joints.all(|((new, old), limit)| (new - old).abs() <= factor * limit)
+            joints.any(|((new, old), limit)| (new - old).abs() > factor * limit)
         };
         let speed = self.config.plausible_speed;
-        // In no less time than two milliseconds a joint changes its speed by as much as it can have.
+        // In no less than two milliseconds a joint changes its speed by as much as it can have.
         let changes = (interval_s / 0.002).max(1.0);
-        // Positions at most as fast as that, and speeds.
-        moved(
+        !differ(
             &new.joint_position_rad,
             &old.joint_position_rad,
-            speed * (interval_s + BURST_S),
-        ) && moved(
+            speed * (moving_s + BURST_S),
+        ) && !differ(
             &new.joint_velocity_radps,
             &old.joint_velocity_radps,
-            changes,
+            speed * changes,
         ) && Self::ticks_follow(new.tick, old.tick, interval_s)
     }
 

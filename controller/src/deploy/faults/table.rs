@@ -208,7 +208,7 @@ pub(in crate::deploy) const FAULTS: [FaultRow; 24] = {
         row(
             Id::SecondCommander,
             "second commander",
-            "While another program commands the motors, all joints are damped; it is not joined.",
+            "While another program or a mode of the robot commands the motors, all joints are damped; it is not joined.",
             None,
             Damp,
             Always,

@@ -310,11 +310,11 @@ fn a_scan_without_enough_valid_beams_around_a_ray_is_blind() {
     message.ranges[200..215].fill(f32::NAN);
     let blind = lidar.rays_of_scan(&message, &here).unwrap_err().to_string();
     assert!(blind.starts_with("scan is blind at 27 degrees"), "{blind}");
-    // One beam of three is lost everywhere: the others see, those next to a ray for it.
+    // One beam of five is lost everywhere: the others see, those next to a ray for it.
     let mut message = scan(&[(38, 2.0)]);
     for (index, range_m) in message.ranges.iter_mut().enumerate() {
         // Of the ray at 36 degrees, those from 35 to 37.
-        if index % 3 == 0 || (215..=217).contains(&index) {
+        if index % 5 == 0 || (215..=217).contains(&index) {
             *range_m = f32::NAN;
         }
     }

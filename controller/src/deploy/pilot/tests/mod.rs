@@ -12,6 +12,7 @@ mod faults;
 mod inputs;
 mod joints;
 mod operators;
+mod random;
 mod states;
 
 const START_NS: u64 = 10_000_000_000;

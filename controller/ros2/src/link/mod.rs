@@ -162,7 +162,7 @@ impl Link {
             },
             io: IoThread {
                 sensors: Sensors::new(robot, bundle, config, port.scan)?,
-                publisher: StatusPublisher::new(robot, urdf, &bundle.spec.rays, config),
+                publisher: StatusPublisher::new(robot, &urdf, &bundle.spec.rays, config),
                 odometry: port.odometry,
                 goal: port.goal,
                 operator: port.operator,

@@ -40,8 +40,10 @@ struct Go {
     start_ns: u64,
     /// When the robot was seen in a fault first, ns; 0 for never.
     fault_ns: u64,
-    /// Faults that ended the run.
+    /// Faults since the robot stood up.
     faults: FaultSet,
+    /// Why the robot did not run.
+    failure: Option<RunError>,
 }
 
 impl<'a> Console<'a> {
@@ -74,7 +76,7 @@ impl<'a> Console<'a> {
             }
             let now_ns = now_ns();
             // An operator at this terminal is present as long as the program runs. Where there is no terminal, there is none.
-            if keyboard.is_some() {
+            if keyboard.as_ref().is_some_and(Keyboard::is_there) {
                 self.operator.heartbeat(OperatorSource::Terminal, now_ns);
             }
             self.print_status();
@@ -99,13 +101,12 @@ impl<'a> Console<'a> {
             let status = &self.status;
             if ending {
                 if status.state.is_damped() {
-                    return Ok(());
+                    return self.go.as_mut().map_or(Ok(()), Go::result);
                 }
                 self.operator.request(Request::LieDown);
-            } else if let Some(go) = &mut self.go
-                && go.step(self.operator, self.link, status, now_ns)?
-            {
-                ending = true;
+            } else if let Some(go) = &mut self.go {
+                let is_ours = self.link.has_state() && self.link.is_released();
+                ending = go.is_over(self.operator, is_ours, status, now_ns);
             }
         }
         Err(RunError::Control)
@@ -130,54 +131,53 @@ impl<'a> Console<'a> {
 }
 
 impl Go {
-    /// Asks for the next thing. True when the run is over.
-    fn step(
+    /// Asks for the next thing, once the motors are ours to command. True when the run is over, and the robot is to lie down
+    /// if it does not lie: what the table of faults says is done to its end.
+    fn is_over(
         &mut self,
         operator: &Operator,
-        link: &Link,
+        is_ours: bool,
         status: &Status,
         now_ns: u64,
-    ) -> Result<bool, RunError> {
+    ) -> bool {
+        let since_s = |time_ns: u64| now_ns.saturating_sub(time_ns) as f32 * 1e-9;
         if self.start_ns == 0 {
             self.start_ns = now_ns;
         }
-        // What the table of faults says is done to its end: the robot brakes, lies down, and is damped.
+        if status.state == State::StandUp {
+            self.faults = FaultSet::NONE;
+        }
         self.faults = self.faults.union(status.latched_faults);
-        if status.state == State::Fault {
-            if self.fault_ns == 0 {
-                self.fault_ns = now_ns;
+        match status.state {
+            State::Fault => {
+                if self.fault_ns == 0 {
+                    self.fault_ns = now_ns;
+                }
+                // A robot that comes back finds its commands.
+                return since_s(self.fault_ns) > GO_DAMPS_S;
             }
-            let damped_s = now_ns.saturating_sub(self.fault_ns) as f32 * 1e-9;
-            return match damped_s > GO_DAMPS_S {
-                true => Err(RunError::Fault(self.faults)),
-                false => Ok(false),
-            };
+            State::Run => {
+                self.has_run = true;
+                return false;
+            }
+            State::Ready | State::Damping if self.has_run || self.fault_ns > 0 => return true,
+            _ if self.has_run => return false,
+            _ => {}
         }
-        if status.state == State::Run {
-            self.has_run = true;
-            return Ok(false);
-        }
-        let is_over = status.state == State::Ready || status.state == State::Damping;
-        if is_over && (self.has_run || self.fault_ns > 0) && !self.faults.is_empty() {
-            return Err(RunError::Fault(self.faults));
-        }
-        if self.has_run {
-            return Ok(is_over);
-        }
-        let waited_s = now_ns.saturating_sub(self.start_ns) as f32 * 1e-9;
+        let waited_s = since_s(self.start_ns);
         if waited_s > GO_TIMEOUT_S {
             let faults = match status.faults.is_empty() {
                 true => String::new(),
                 false => format!(" ({})", status.faults),
             };
-            return Err(RunError::NotRunning {
+            self.failure = Some(RunError::NotRunning {
                 waited_s,
                 state: status.state.name(),
                 faults,
             });
+            return true;
         }
-        let due = now_ns.saturating_sub(self.asked_ns) as f32 * 1e-9 > GO_REPEAT_S;
-        if due && link.has_state() && link.is_released() {
+        if is_ours && since_s(self.asked_ns) > GO_REPEAT_S {
             self.asked_ns = now_ns;
             match status.state {
                 State::Damping => operator.request(Request::Stand),
@@ -185,7 +185,16 @@ impl Go {
                 _ => {}
             }
         }
-        Ok(false)
+        false
+    }
+
+    /// How the run has ended.
+    fn result(&mut self) -> Result<(), RunError> {
+        match self.failure.take() {
+            Some(failure) => Err(failure),
+            None if self.faults.is_empty() => Ok(()),
+            None => Err(RunError::Fault(self.faults)),
+        }
     }
 }
 
@@ -215,7 +224,69 @@ fn refusal_text(request: Request, why: Refusal) -> String {
 
 #[cfg(test)]
 mod tests {
+    use controller::deploy::Fault;
+
     use super::*;
+
+    const S: u64 = 1_000_000_000;
+
+    fn status(state: State, latched: Option<Fault>) -> Status {
+        let mut status = Status {
+            state,
+            ..Status::default()
+        };
+        if let Some(fault) = latched {
+            status.latched_faults.insert(fault);
+        }
+        status
+    }
+
+    #[test]
+    fn a_run_that_a_fault_ends_is_over_when_the_robot_lies() {
+        let (mut go, operator) = (Go::default(), Operator::default());
+        let blind = Some(Fault::StaleRays);
+        for (state, latched, is_over) in [
+            (State::StandUp, None, false),
+            (State::Ready, None, false),
+            (State::Run, None, false),
+            (State::StopThenLieDown, blind, false),
+            (State::LieDown, blind, false),
+            (State::Damping, blind, true),
+        ] {
+            let status = status(state, latched);
+            assert_eq!(
+                go.is_over(&operator, true, &status, S),
+                is_over,
+                "{state:?}"
+            );
+        }
+        let error = go.result().unwrap_err().to_string();
+        assert_eq!(error, "the run ended with F03 stale rays");
+    }
+
+    #[test]
+    fn a_robot_in_a_fault_is_damped_for_a_while() {
+        let (mut go, operator) = (Go::default(), Operator::default());
+        let fault = status(State::Fault, Some(Fault::StaleState));
+        for time_s in 1..11 {
+            assert!(!go.is_over(&operator, true, &fault, time_s * S));
+        }
+        assert!(go.is_over(&operator, true, &fault, 12 * S));
+        assert!(matches!(go.result(), Err(RunError::Fault(_))));
+    }
+
+    #[test]
+    fn a_robot_that_stands_and_cannot_run_lies_down_before_the_error() {
+        let (mut go, operator) = (Go::default(), Operator::default());
+        let ready = status(State::Ready, None);
+        assert!(!go.is_over(&operator, true, &ready, S));
+        assert!(go.is_over(&operator, true, &ready, 32 * S));
+        let error = go.result().unwrap_err().to_string();
+        assert!(
+            error.starts_with("31 s and the robot does not run"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn refusals_say_what_would_help() {

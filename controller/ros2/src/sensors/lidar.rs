@@ -1,11 +1,15 @@
 //! Rays from laser scans and point clouds.
 
+mod coverage;
+mod points;
+
 use std::{collections::VecDeque, f32::consts::TAU};
 
 use nalgebra::{Isometry3, Point3, Translation3, UnitQuaternion, Vector3};
 use policies::{RayScan, RaySpec};
 use serde::{Deserialize, Serialize};
 
+use self::points::points_of;
 use crate::{
     foreign_text::shown,
     messages::{LaserScan, PointCloud2},
@@ -107,11 +111,8 @@ pub enum LidarError {
     },
 }
 
-/// Width of the sectors that clouds must have points in, rad.
-const SECTOR_RAD: f32 = TAU / 12.0;
-/// Beams of a scan, and points of a cloud. More are refused.
+/// Beams of a scan. More are refused.
 const MOST_BEAMS: usize = 100_000;
-const MOST_POINTS: usize = 1_000_000;
 /// Clouds that are merged.
 const MOST_CLOUDS: usize = 64;
 
@@ -238,44 +239,6 @@ impl Lidar {
         Ok(self.rays(points, |ray| half_width_rad[ray]))
     }
 
-    /// Checks that the sector of every ray, half of the way to its neighbours, has beams, at least half of them valid. Each
-    /// beam is a direction in a level frame and whether it is valid. Gives the half width of each ray, rad: that of a beam,
-    /// or the whole sector where the beams nearest to the ray are not valid.
-    fn check_beams(
-        &self,
-        beams: impl Iterator<Item = (f32, bool)>,
-        step_rad: f32,
-    ) -> Result<Vec<f32>, LidarError> {
-        let sector_rad = 0.5 * (self.spec.angle_rad(1) - self.spec.angle_rad(0));
-        // Beams, valid ones, and valid ones next to the ray.
-        let mut counts = vec![[0_u32; 3]; self.spec.count];
-        for (angle_rad, is_valid) in beams {
-            let Some((ray, off_rad)) = self.ray_at(angle_rad) else {
-                continue;
-            };
-            let Some([beams, valid, near]) = counts.get_mut(ray) else {
-                continue;
-            };
-            if off_rad <= sector_rad {
-                *beams += 1;
-                *valid += u32::from(is_valid);
-                *near += u32::from(is_valid && off_rad <= step_rad);
-            }
-        }
-        let width = |(ray, [beams, valid, near]): (usize, [u32; 3])| {
-            if valid == 0 || 2 * valid < beams {
-                return Err(LidarError::Blind {
-                    what: "scan",
-                    ray_deg: self.spec.angle_rad(ray).to_degrees(),
-                    found: valid,
-                    expected: beams,
-                });
-            }
-            Ok(if near > 0 { step_rad } else { sector_rad })
-        };
-        counts.into_iter().enumerate().map(width).collect()
-    }
-
     /// Rays from a cloud received at `now_ns`, merged with those before it.
     ///
     /// # Errors
@@ -315,35 +278,6 @@ impl Lidar {
         // Clouds are sparse, so every point counts for the nearest ray.
         let half_width_rad = 0.5 * (self.spec.angle_rad(1) - self.spec.angle_rad(0));
         Ok(self.rays(points(), |_| half_width_rad))
-    }
-
-    /// Checks that there are points, of whatever height, in all directions in which the policies have rays.
-    fn check_sectors(&self, points: impl Iterator<Item = Point3<f32>>) -> Result<(), LidarError> {
-        let (first_rad, range_rad) = (
-            self.spec.first_rad,
-            self.spec.last_rad - self.spec.first_rad,
-        );
-        let sectors = (range_rad / SECTOR_RAD).round().max(1.0);
-        let mut counts = vec![0_u32; sectors as usize];
-        for point in points {
-            let angle_rad = point.y.atan2(point.x);
-            let place = ((angle_rad - first_rad) / range_rad * sectors).floor();
-            if place >= 0.0
-                && let Some(count) = counts.get_mut(place as usize)
-            {
-                *count += 1;
-            }
-        }
-        let expected = self.config.sector_points;
-        match counts.iter().position(|count| *count < expected) {
-            None => Ok(()),
-            Some(sector) => Err(LidarError::Blind {
-                what: "point cloud",
-                ray_deg: (first_rad + (sector as f32 + 0.5) / sectors * range_rad).to_degrees(),
-                found: counts[sector],
-                expected,
-            }),
-        }
     }
 
     /// The ray nearest to a direction, and by how much they differ, rad. None before the first; after the last there is no
@@ -427,60 +361,6 @@ fn level(base: &Isometry3<f32>) -> UnitQuaternion<f32> {
     let forward = base.rotation * Vector3::x();
     let yaw = UnitQuaternion::from_euler_angles(0.0, 0.0, forward.y.atan2(forward.x));
     yaw.inverse() * base.rotation
-}
-
-/// Number of the type of `float32` in a cloud.
-const FLOAT32: u8 = 7;
-
-fn points_of(cloud: &PointCloud2) -> Result<impl Iterator<Item = Point3<f32>> + '_, LidarError> {
-    let malformed = |problem: String| LidarError::Malformed {
-        what: "point cloud",
-        problem,
-    };
-    let step = cloud.point_step as usize;
-    let offset = |name: &str| {
-        let field = cloud.fields.iter().find(|field| {
-            field.name == name
-                && field.datatype == FLOAT32
-                && (field.offset as usize).saturating_add(4) <= step
-        });
-        field
-            .map(|field| field.offset as usize)
-            .ok_or_else(|| malformed(format!("it has no field `{name}` of float32")))
-    };
-    let offsets = [offset("x")?, offset("y")?, offset("z")?];
-    let (width, row_step) = (cloud.width as usize, cloud.row_step as usize);
-    let row_bytes = width.saturating_mul(step);
-    let rows_bytes = (cloud.height as usize).saturating_mul(row_step);
-    let num_points = (cloud.height as usize).saturating_mul(width);
-    if num_points > MOST_POINTS {
-        return Err(malformed(format!(
-            "{num_points} points, at most {MOST_POINTS}"
-        )));
-    }
-    if cloud.is_bigendian || row_step < row_bytes || cloud.data.len() < rows_bytes {
-        return Err(malformed(format!(
-            "{} bytes for {} rows of {row_step} bytes with {width} points of {step} bytes{}",
-            cloud.data.len(),
-            cloud.height,
-            if cloud.is_bigendian {
-                ", big-endian"
-            } else {
-                ""
-            }
-        )));
-    }
-    let number = |point: &[u8], offset: usize| {
-        let bytes = point[offset..].first_chunk::<4>();
-        bytes.map_or(f32::NAN, |bytes| f32::from_le_bytes(*bytes))
-    };
-    Ok(cloud
-        .data
-        .chunks_exact(row_step.max(1))
-        .take(cloud.height as usize)
-        .flat_map(move |row| row[..row_bytes].chunks_exact(step.max(1)))
-        .map(move |point| Point3::from(offsets.map(|offset| number(point, offset))))
-        .filter(|point| point.coords.iter().all(|value| value.is_finite())))
 }
 
 #[cfg(test)]

@@ -193,7 +193,7 @@ impl Monitor {
         false
     }
 
-    /// Takes an odometry, if it is new and usable: the time since the one before, s. None for one that starts anew.
+    /// Takes an odometry, if it is new and usable.
     pub(in crate::deploy) fn take_odometry(&mut self, new: &OdometrySample) -> NewOdometry {
         let old = &self.odometry;
         if new.received_ns == old.received_ns {

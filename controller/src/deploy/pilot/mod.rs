@@ -187,10 +187,10 @@ impl Pilot {
     fn take(&mut self, input: &CycleInput) -> RequestSet {
         let mut requests = input.requests;
         if let Some(new) = self.monitor.take(&input.robot, self.state) {
-            let sample = self.monitor.sample();
             if new.restarted {
-                self.estimator.restart();
+                self.restart_estimate();
             }
+            let sample = self.monitor.sample();
             self.estimator
                 .update(sample, new.interval_s, &mut self.estimate);
             let pressed = self.buttons.take(sample.remote_buttons, sample.received_ns);
@@ -207,6 +207,14 @@ impl Pilot {
         self.take_scan(&input.scan);
         self.overruns += u64::from(input.missed);
         requests
+    }
+
+    /// Begins another world frame.
+    fn restart_estimate(&mut self) {
+        self.estimator.restart();
+        if let Some(memory) = &mut self.memory {
+            memory.reset();
+        }
     }
 
     /// Takes a new scan, which may be only a part of the rays, those of a depth camera.
@@ -304,7 +312,7 @@ impl Pilot {
         }
         // Since the fault the robot may have been carried, and the estimate with it.
         if self.state == State::Fault {
-            self.estimator.restart();
+            self.restart_estimate();
         }
         if was_damped {
             self.limiter.reset();

@@ -1,6 +1,6 @@
 use std::f32::consts::PI;
 
-use super::*;
+use super::{points::FLOAT32, *};
 use crate::messages::{Header, PointField};
 
 fn lidar(config: LidarConfig) -> Lidar {

@@ -16,6 +16,7 @@
 
 mod clock;
 mod config;
+mod foreign_text;
 mod link;
 mod log;
 pub mod messages;
@@ -24,6 +25,7 @@ mod network;
 mod publish;
 mod run;
 mod sensors;
+mod state_source;
 
 pub use clock::wall_ns;
 pub use config::{RaySource, Ros2Config};

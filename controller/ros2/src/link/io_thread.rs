@@ -12,9 +12,13 @@ use triple_buffer::{Input, Output};
 
 use controller::deploy::{GoalSample, OdometrySample, Operator, Status, now_ns};
 
-use super::{COMMAND_TOPIC, STATE_TOPIC, Shared, notices::Notices, sport_mode::SportMode};
+use super::{
+    COMMAND_TOPIC, STATE_TOPIC, Shared, commanders::Commanders, notices::Notices,
+    sport_mode::SportMode,
+};
 use crate::{
     config::Ros2Config,
+    foreign_text::shown,
     log::Recorder,
     messages::{LowCmd, LowState, Message, Odometry, PoseStamped, Text},
     network::{POLL, Ros},
@@ -38,6 +42,9 @@ pub struct IoThread {
     pub statuses: Sender<Status>,
     pub notices: Notices,
     pub config: Ros2Config,
+    pub commanders: Commanders,
+    /// Send nothing to the motors.
+    pub dry_run: bool,
     pub recorder: Option<Recorder>,
 }
 
@@ -65,6 +72,9 @@ impl IoThread {
         };
         let participant = ros.participant();
         let discovery = participant.status_listener();
+        self.commanders.connect(&participant);
+        let mut is_released = !self.config.release_sport_mode;
+        let mut tells_dry = self.dry_run;
         let start_ns = now_ns();
         let mut published_ns = 0;
         while shared.is_running() {
@@ -80,11 +90,19 @@ impl IoThread {
             };
             self.sensors
                 .receive(&subscriptions, &base, now_ns, &mut sinks, &mut notice);
+            if let Some(text) = self.commanders.poll(now_ns)
+                && is_released
+            {
+                notice(text);
+            }
+            let are_ours = self.dry_run || shared.released.load(Ordering::Acquire);
+            self.commanders.tell(now_ns, are_ours);
             if now_ns.saturating_sub(published_ns) < STATUS_PERIOD_NS {
                 continue;
             }
             published_ns = now_ns;
             while let Some(event) = discovery.try_recv_status() {
+                self.commanders.observe(&participant, &event);
                 if let Some(text) = foreign_type(&self.config, &event) {
                     notice(text);
                 }
@@ -98,9 +116,19 @@ impl IoThread {
             }
             if shared.returned.swap(false, Ordering::AcqRel) && self.config.release_sport_mode {
                 shared.released.store(false, Ordering::Release);
+                is_released = false;
                 sport_mode.start_again();
             }
-            if !shared.released.load(Ordering::Acquire) && sport_mode.poll(now_ns, &mut notice) {
+            if std::mem::take(&mut tells_dry) {
+                notice("dry run: nothing is sent to the motors, and the sport mode is not asked to release them".to_owned());
+            }
+            let may_send = !self.dry_run && !shared.released.load(Ordering::Acquire);
+            if may_send && !is_released && sport_mode.poll(now_ns, &mut notice) {
+                is_released = true;
+                // Until now the mode itself may have commanded.
+                self.commanders.listen_again();
+            }
+            if may_send && is_released && self.commanders.are_absent(now_ns) {
                 shared.released.store(true, Ordering::Release);
             }
             self.notices.tell(now_ns);
@@ -138,6 +166,10 @@ fn foreign_type(config: &Ros2Config, event: &DomainParticipantStatusEvent) -> Op
         .find(|(ours, _)| ours.trim_start_matches('/') == topic)?;
     let expected = expected.dds_msg_type();
     (*type_name != expected).then(|| {
-        format!("{name} is of the foreign type {type_name}, expected {expected}: its messages are ignored")
+        format!(
+            "{} is of the foreign type {}, expected {expected}: its messages are ignored",
+            shown(name),
+            shown(type_name)
+        )
     })
 }

@@ -7,6 +7,7 @@
 //! They and the threads of the DDS library inherit the real-time priority of `sender`. When one of them panics, `sender`
 //! opens another connection.
 
+mod commanders;
 mod dds_panics;
 mod io_thread;
 mod notices;
@@ -30,6 +31,7 @@ use controller::deploy::{JointCommand, LinkPort, MotorCommand, Status};
 
 pub use self::sport_mode::{REQUEST_TOPIC, RESPONSE_TOPIC};
 use self::{
+    commanders::Commanders,
     dds_panics::{dds_has_panicked, watch_dds_threads},
     io_thread::IoThread,
     notices::Notices,
@@ -38,7 +40,7 @@ use self::{
 };
 use crate::{
     LidarError, MotorMap, MotorMapError, config::Ros2Config, log::Recorder, network::NetworkError,
-    publish::StatusPublisher, sensors::Sensors,
+    publish::StatusPublisher, sensors::Sensors, state_source::StateSource,
 };
 
 /// Topic of the motor commands.
@@ -56,7 +58,7 @@ pub enum LinkError {
     #[error(transparent)]
     Motors(#[from] MotorMapError),
     /// A lidar setting is out of range.
-    #[error("ros2.{0}")]
+    #[error(transparent)]
     Lidar(#[from] LidarError),
     /// Depth images are chosen for a robot without a camera.
     #[error(
@@ -83,6 +85,10 @@ pub struct LinkSettings<'a> {
     pub damping_nms: f32,
     /// Called by the sender thread before it connects, to make itself real time.
     pub make_real_time: Box<dyn FnOnce() + Send>,
+    /// The robot's URDF, for displays.
+    pub urdf: String,
+    /// Send nothing to the motors.
+    pub dry_run: bool,
     /// The log, if there is one.
     pub recorder: Option<Recorder>,
     /// Receives notices, one line each.
@@ -111,7 +117,7 @@ struct Shared {
     received_ns: AtomicU64,
     /// The robot was silent and is back; its sport mode may own the joints again.
     returned: AtomicBool,
-    /// No mode of the robot owns the joints.
+    /// No mode of the robot owns the joints, and no other program commands them: commands are sent.
     released: AtomicBool,
 }
 
@@ -137,25 +143,26 @@ impl Link {
             config,
             damping_nms,
             make_real_time,
+            urdf,
+            dry_run,
             recorder,
             notice,
         } = settings;
         watch_dds_threads();
         let shared = Arc::new(Shared::default());
-        shared
-            .released
-            .store(!config.release_sport_mode, Ordering::Release);
         let (notices_in, notices_out) = bounded(NOTICES);
         let (statuses_in, statuses) = bounded(STATUSES);
         let sender = CommandSender {
             states: States {
                 map: MotorMap::new(robot)?,
                 robot: port.robot,
+                source: StateSource::default(),
+                operator: Arc::clone(&port.operator),
                 recorder: recorder.clone(),
             },
             io: IoThread {
                 sensors: Sensors::new(robot, bundle, config, port.scan)?,
-                publisher: StatusPublisher::new(robot, &bundle.spec.rays, config),
+                publisher: StatusPublisher::new(robot, &urdf, &bundle.spec.rays, config),
                 odometry: port.odometry,
                 goal: port.goal,
                 operator: port.operator,
@@ -163,6 +170,8 @@ impl Link {
                 statuses: statuses_in,
                 notices: Notices::new(notices_out, notice),
                 config: config.clone(),
+                commanders: Commanders::new(port.second_commander),
+                dry_run,
                 recorder: recorder.clone(),
             },
             map: MotorMap::new(robot)?,
@@ -218,7 +227,7 @@ impl Link {
         &self.statuses
     }
 
-    /// Whether commands are sent: no mode of the robot owns the joints.
+    /// Whether commands are sent: no mode of the robot owns the joints, and no other program commands them.
     pub fn is_released(&self) -> bool {
         self.shared.released.load(Ordering::Acquire)
     }

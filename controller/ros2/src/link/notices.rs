@@ -4,6 +4,8 @@ use crossbeam::channel::Receiver;
 
 /// The same line is repeated after this time, ns.
 const REPEAT_NS: u64 = 30_000_000_000;
+/// Different lines that are passed on within that time.
+const MOST_TOLD: usize = 64;
 /// A line is part of the diagnostics for this time, ns.
 const SHOWN_NS: u64 = 5_000_000_000;
 
@@ -30,7 +32,8 @@ impl Notices {
         self.told
             .retain(|_, told_ns| now_ns.saturating_sub(*told_ns) < REPEAT_NS);
         while let Ok(line) = self.lines.try_recv() {
-            if !self.told.contains_key(&line) {
+            // So many different lines come from a flood; the diagnostics still show the last.
+            if !self.told.contains_key(&line) && self.told.len() < MOST_TOLD {
                 (self.tell)(&line);
                 self.told.insert(line.clone(), now_ns);
             }
@@ -71,5 +74,27 @@ mod tests {
         assert_eq!(*told.lock().unwrap(), ["no cloud", "no state", "no cloud"]);
         assert_eq!(notices.last(40_000_000_000), Some("no cloud"));
         assert_eq!(notices.last(44_500_000_000), None);
+    }
+
+    #[test]
+    fn a_flood_of_different_lines_is_passed_on_in_part() {
+        let told = Arc::new(Mutex::new(0));
+        let (lines, receiver) = bounded(8);
+        let sink = Arc::clone(&told);
+        let mut notices = Notices::new(receiver, Box::new(move |_| *sink.lock().unwrap() += 1));
+        for number in 0..10_000_u64 {
+            lines
+                .send(format!("there is no request `{number}`"))
+                .unwrap();
+            notices.tell(1_000_000 * number);
+        }
+        assert_eq!(
+            (*told.lock().unwrap(), notices.told.len()),
+            (MOST_TOLD, MOST_TOLD)
+        );
+        assert_eq!(
+            notices.last(10_000_000_000),
+            Some("there is no request `9999`")
+        );
     }
 }

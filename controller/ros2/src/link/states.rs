@@ -1,6 +1,6 @@
 //! The thread that receives the state of the robot.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use ros2_client::{
     Subscription,
@@ -8,10 +8,13 @@ use ros2_client::{
 };
 use triple_buffer::Input;
 
-use controller::deploy::{RobotSample, now_ns};
+use controller::deploy::{Operator, Request, RobotSample, is_emergency_stop, now_ns};
 
 use super::{STATE_TOPIC, Shared};
-use crate::{MotorMap, log::Recorder, messages::LowState, network::POLL, sensors::take};
+use crate::{
+    MotorMap, log::Recorder, messages::LowState, network::POLL, sensors::take_from,
+    state_source::StateSource,
+};
 
 /// A robot that was silent for this long may have restarted, ns.
 const AWAY_NS: u64 = 200_000_000;
@@ -19,6 +22,8 @@ const AWAY_NS: u64 = 200_000_000;
 pub struct States {
     pub map: MotorMap,
     pub robot: Input<RobotSample>,
+    pub source: StateSource,
+    pub operator: Arc<Operator>,
     pub recorder: Option<Recorder>,
 }
 
@@ -45,16 +50,23 @@ impl States {
             let Self {
                 map,
                 robot,
+                source,
+                operator,
                 recorder,
             } = self;
-            take(
+            take_from(
                 &states,
                 STATE_TOPIC,
                 recorder.as_ref(),
                 &mut ignore,
-                |state, _| {
+                |state, publisher, _| {
                     let now_ns = now_ns();
-                    robot.write(map.sample(state, now_ns));
+                    let sample = source.sample(map, state, publisher, now_ns);
+                    // The slot holds the newest state only.
+                    if sample.crc_ok && is_emergency_stop(sample.remote_buttons) {
+                        operator.request(Request::EmergencyStop);
+                    }
+                    robot.write(sample);
                     let before_ns = shared.received_ns.swap(now_ns, Ordering::AcqRel);
                     if before_ns > 0 && now_ns.saturating_sub(before_ns) > AWAY_NS {
                         shared.returned.store(true, Ordering::Release);

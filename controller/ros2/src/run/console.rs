@@ -2,7 +2,9 @@
 
 use std::{thread, time::Duration};
 
-use controller::deploy::{FaultSet, Operator, Request, State, Status, now_ns};
+use controller::deploy::{
+    FaultSet, Operator, OperatorSource, Refusal, Request, State, Status, now_ns,
+};
 use crossbeam::{channel::Receiver, select};
 
 use super::{Control, LAST_COMMANDS, RunError, keyboard::Keyboard, printer::Printer};
@@ -12,6 +14,8 @@ use crate::link::Link;
 const PERIOD: Duration = Duration::from_millis(20);
 /// With `--go`, the robot has to run after this time, s.
 const GO_TIMEOUT_S: f32 = 30.0;
+/// With `--go`, a robot in a fault is damped for this long, so that one that comes back finds its commands, s.
+const GO_DAMPS_S: f32 = 10.0;
 /// With `--go`, requests are repeated after this time, s.
 const GO_REPEAT_S: f32 = 0.25;
 
@@ -24,6 +28,8 @@ pub struct Console<'a> {
     /// The newest status.
     status: Status,
     printed: (State, FaultSet),
+    /// Refusals that were printed.
+    refusals: u32,
 }
 
 /// Progress of a run with `--go`.
@@ -32,6 +38,12 @@ struct Go {
     has_run: bool,
     asked_ns: u64,
     start_ns: u64,
+    /// When the robot was seen in a fault first, ns; 0 for never.
+    fault_ns: u64,
+    /// Faults since the robot stood up.
+    faults: FaultSet,
+    /// Why the robot did not run.
+    failure: Option<RunError>,
 }
 
 impl<'a> Console<'a> {
@@ -43,6 +55,7 @@ impl<'a> Console<'a> {
             go: go.then(Go::default),
             status: Status::default(),
             printed: (State::Damping, FaultSet::NONE),
+            refusals: 0,
         }
     }
 
@@ -62,23 +75,25 @@ impl<'a> Console<'a> {
                 default(PERIOD) => {}
             }
             let now_ns = now_ns();
-            // An operator at this terminal is present as long as the program runs.
-            self.operator.heartbeat(now_ns);
+            // An operator at this terminal is present as long as the program runs. Where there is no terminal, there is none.
+            if keyboard.as_ref().is_some_and(Keyboard::is_there) {
+                self.operator.heartbeat(OperatorSource::Terminal, now_ns);
+            }
             self.print_status();
             while let Some(key) = keyboard.as_ref().and_then(Keyboard::key) {
                 match key {
-                    b'u' => self.operator.request(Request::Stand, now_ns),
-                    b'g' => self.operator.request(Request::Start, now_ns),
-                    b's' => self.operator.request(Request::Stop, now_ns),
-                    b'd' => self.operator.request(Request::LieDown, now_ns),
-                    b' ' => self.operator.request(Request::EmergencyStop, now_ns),
+                    b'u' => self.operator.request(Request::Stand),
+                    b'g' => self.operator.request(Request::Start),
+                    b's' => self.operator.request(Request::Stop),
+                    b'd' => self.operator.request(Request::LieDown),
+                    b' ' => self.operator.request(Request::EmergencyStop),
                     b'q' => ending = true,
                     _ => {}
                 }
             }
             // The second interrupt does not wait for the robot to lie down.
             if num_interrupts > 1 {
-                self.operator.request(Request::EmergencyStop, now_ns);
+                self.operator.request(Request::EmergencyStop);
                 thread::sleep(LAST_COMMANDS);
                 return Ok(());
             }
@@ -86,13 +101,12 @@ impl<'a> Console<'a> {
             let status = &self.status;
             if ending {
                 if status.state.is_damped() {
-                    return Ok(());
+                    return self.go.as_mut().map_or(Ok(()), Go::result);
                 }
-                self.operator.request(Request::LieDown, now_ns);
-            } else if let Some(go) = &mut self.go
-                && go.step(self.operator, self.link, status, now_ns)?
-            {
-                ending = true;
+                self.operator.request(Request::LieDown);
+            } else if let Some(go) = &mut self.go {
+                let is_ours = self.link.has_state() && self.link.is_released();
+                ending = go.is_over(self.operator, is_ours, status, now_ns);
             }
         }
         Err(RunError::Control)
@@ -107,55 +121,184 @@ impl<'a> Console<'a> {
             self.printer
                 .print(format!("{}{colon}{faults}", state.name()));
         }
+        if self.status.refusals != self.refusals {
+            self.refusals = self.status.refusals;
+            if let Some((request, why)) = self.status.refused {
+                self.printer.print(refusal_text(request, why));
+            }
+        }
     }
 }
 
 impl Go {
-    /// Asks for the next thing. True when the run is over.
-    fn step(
+    /// Asks for the next thing, once the motors are ours to command. True when the run is over, and the robot is to lie down
+    /// if it does not lie: what the table of faults says is done to its end.
+    fn is_over(
         &mut self,
         operator: &Operator,
-        link: &Link,
+        is_ours: bool,
         status: &Status,
         now_ns: u64,
-    ) -> Result<bool, RunError> {
+    ) -> bool {
+        let since_s = |time_ns: u64| now_ns.saturating_sub(time_ns) as f32 * 1e-9;
         if self.start_ns == 0 {
             self.start_ns = now_ns;
         }
-        if status.state == State::Fault {
-            return Err(RunError::Fault(status.latched_faults));
+        if status.state == State::StandUp {
+            self.faults = FaultSet::NONE;
         }
-        if status.state == State::Run {
-            self.has_run = true;
-            return Ok(false);
-        }
-        if self.has_run {
-            if !status.latched_faults.is_empty() && status.state != State::Stop {
-                return Err(RunError::Fault(status.latched_faults));
+        self.faults = self.faults.union(status.latched_faults);
+        match status.state {
+            State::Fault => {
+                if self.fault_ns == 0 {
+                    self.fault_ns = now_ns;
+                }
+                // A robot that comes back finds its commands.
+                return since_s(self.fault_ns) > GO_DAMPS_S;
             }
-            return Ok(status.state == State::Ready || status.state.is_damped());
+            State::Run => {
+                self.has_run = true;
+                return false;
+            }
+            State::Ready | State::Damping if self.has_run || self.fault_ns > 0 => return true,
+            _ if self.has_run => return false,
+            _ => {}
         }
-        let waited_s = now_ns.saturating_sub(self.start_ns) as f32 * 1e-9;
+        let waited_s = since_s(self.start_ns);
         if waited_s > GO_TIMEOUT_S {
             let faults = match status.faults.is_empty() {
                 true => String::new(),
                 false => format!(" ({})", status.faults),
             };
-            return Err(RunError::NotRunning {
+            self.failure = Some(RunError::NotRunning {
                 waited_s,
                 state: status.state.name(),
                 faults,
             });
+            return true;
         }
-        let due = now_ns.saturating_sub(self.asked_ns) as f32 * 1e-9 > GO_REPEAT_S;
-        if due && link.has_state() && link.is_released() {
+        if is_ours && since_s(self.asked_ns) > GO_REPEAT_S {
             self.asked_ns = now_ns;
             match status.state {
-                State::Damping => operator.request(Request::Stand, now_ns),
-                State::Ready => operator.request(Request::Start, now_ns),
+                State::Damping => operator.request(Request::Stand),
+                State::Ready => operator.request(Request::Start),
                 _ => {}
             }
         }
-        Ok(false)
+        false
+    }
+
+    /// How the run has ended.
+    fn result(&mut self) -> Result<(), RunError> {
+        match self.failure.take() {
+            Some(failure) => Err(failure),
+            None if self.faults.is_empty() => Ok(()),
+            None => Err(RunError::Fault(self.faults)),
+        }
+    }
+}
+
+/// Why a request had no effect, and what would help.
+fn refusal_text(request: Request, why: Refusal) -> String {
+    let what = match request {
+        Request::EmergencyStop => "emergency stop",
+        Request::LieDown => "lie down",
+        Request::Stop => "stop",
+        Request::Stand => "stand up",
+        Request::Start => "go",
+    };
+    match why {
+        Refusal::NoGoal => format!(
+            "{what}: there is no goal; give --goal X,Y, or set one in RViz (ros2.goal_topic)"
+        ),
+        Refusal::Faults(faults) => format!("{what}: not with {faults}"),
+        Refusal::State(State::Fault) => {
+            format!("{what}: not in state `fault`; first s, when the fault is over")
+        }
+        Refusal::State(state) => format!(
+            "{what}: not in state `{}`; first u, and wait until it stands",
+            state.name()
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use controller::deploy::Fault;
+
+    use super::*;
+
+    const S: u64 = 1_000_000_000;
+
+    fn status(state: State, latched: Option<Fault>) -> Status {
+        let mut status = Status {
+            state,
+            ..Status::default()
+        };
+        if let Some(fault) = latched {
+            status.latched_faults.insert(fault);
+        }
+        status
+    }
+
+    #[test]
+    fn a_run_that_a_fault_ends_is_over_when_the_robot_lies() {
+        let (mut go, operator) = (Go::default(), Operator::default());
+        let blind = Some(Fault::StaleRays);
+        for (state, latched, is_over) in [
+            (State::StandUp, None, false),
+            (State::Ready, None, false),
+            (State::Run, None, false),
+            (State::StopThenLieDown, blind, false),
+            (State::LieDown, blind, false),
+            (State::Damping, blind, true),
+        ] {
+            let status = status(state, latched);
+            assert_eq!(
+                go.is_over(&operator, true, &status, S),
+                is_over,
+                "{state:?}"
+            );
+        }
+        let error = go.result().unwrap_err().to_string();
+        assert_eq!(error, "the run ended with F03 stale rays");
+    }
+
+    #[test]
+    fn a_robot_in_a_fault_is_damped_for_a_while() {
+        let (mut go, operator) = (Go::default(), Operator::default());
+        let fault = status(State::Fault, Some(Fault::StaleState));
+        for time_s in 1..11 {
+            assert!(!go.is_over(&operator, true, &fault, time_s * S));
+        }
+        assert!(go.is_over(&operator, true, &fault, 12 * S));
+        assert!(matches!(go.result(), Err(RunError::Fault(_))));
+    }
+
+    #[test]
+    fn a_robot_that_stands_and_cannot_run_lies_down_before_the_error() {
+        let (mut go, operator) = (Go::default(), Operator::default());
+        let ready = status(State::Ready, None);
+        assert!(!go.is_over(&operator, true, &ready, S));
+        assert!(go.is_over(&operator, true, &ready, 32 * S));
+        let error = go.result().unwrap_err().to_string();
+        assert!(
+            error.starts_with("31 s and the robot does not run"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn refusals_say_what_would_help() {
+        let text = refusal_text(Request::Start, Refusal::NoGoal);
+        assert!(
+            text.starts_with("go: there is no goal; give --goal X,Y"),
+            "{text}"
+        );
+        let text = refusal_text(Request::Start, Refusal::State(State::Damping));
+        assert_eq!(
+            text,
+            "go: not in state `damping`; first u, and wait until it stands"
+        );
     }
 }

@@ -27,6 +27,18 @@ impl Keyboard {
         Some(Self { before })
     }
 
+    /// Whether somebody can sit there: the terminal has not hung up.
+    pub fn is_there(&self) -> bool {
+        let mut fds = [PollFd::from_borrowed_fd(stdin(), PollFlags::empty())];
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // These are reported whether asked for or not.
+        let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+        poll(&mut fds, Some(&now)).is_ok() && !fds[0].revents().intersects(gone)
+    }
+
     /// The next key, if one has been pressed.
     pub fn key(&self) -> Option<u8> {
         let mut fds = [PollFd::from_borrowed_fd(stdin(), PollFlags::IN)];

@@ -21,7 +21,7 @@ use controller::deploy::{
 };
 use crossbeam::channel::{Receiver, bounded};
 use policies::{Bundle, BundleError};
-use robots::{Robot, RobotError};
+use robots::{Robot, RobotError, RobotFiles};
 
 pub use self::args::{RunArgs, RunConfig};
 use self::{console::Console, printer::Printer};
@@ -172,6 +172,9 @@ impl Run {
                 damping_nms: config.controller.safety.damping_nms,
                 // The control thread gives the warning for both.
                 make_real_time: Box::new(move || drop(enter_realtime(&link_realtime))),
+                urdf: RobotFiles::read(&self.robot_name)
+                    .map_or_else(|_| String::new(), |files| files.urdf().to_owned()),
+                dry_run: args.dry_run,
                 recorder: log.as_ref().map(Log::recorder),
                 notice: Box::new(move |line| notices.print(format!("warning: {line}"))),
             },

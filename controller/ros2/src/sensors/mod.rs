@@ -13,7 +13,9 @@ use ros2_client::{
 };
 use serde::{Deserialize as _, de::IntoDeserializer as _};
 
-use controller::deploy::{GoalSample, OdometrySample, Operator, Request, ScanSample};
+use controller::deploy::{
+    GoalSample, OdometrySample, Operator, OperatorSource, Request, ScanSample,
+};
 
 use self::ray_sensor::{RaySensor, RaySubscription};
 pub use self::{
@@ -23,6 +25,7 @@ pub use self::{
 use crate::{
     LinkError,
     config::Ros2Config,
+    foreign_text::shown,
     log::Recorder,
     messages::{self, Odometry, PoseStamped, Text},
     network::{Delivery, NetworkError, Ros},
@@ -104,11 +107,16 @@ impl Sensors {
             to.recorder,
             notice,
             |text, notice| match request_named(&text.data) {
-                Some(request) => to.operator.request(request, now_ns),
-                None if text.data == "heartbeat" => to.operator.heartbeat(now_ns),
+                Some(request) => {
+                    to.operator.request(request);
+                    to.operator.heartbeat(OperatorSource::Remote, now_ns);
+                }
+                None if text.data == "heartbeat" => {
+                    to.operator.heartbeat(OperatorSource::Remote, now_ns);
+                }
                 None => notice(format!(
                     "{OPERATOR_TOPIC}: there is no request `{}`, take stand, start, stop, lie-down, emergency-stop or heartbeat",
-                    text.data
+                    shown(&text.data)
                 )),
             },
         );
@@ -117,9 +125,12 @@ impl Sensors {
             &config.odometry_topic,
             to.recorder,
             notice,
-            |odometry, notice| match odometry_sample(config, odometry, now_ns) {
-                Ok(sample) => to.odometry.write(sample),
-                Err(problem) => notice(problem),
+            |odometry, notice| {
+                let (sample, problem) = odometry_sample(config, odometry, now_ns);
+                to.odometry.write(sample);
+                if let Some(problem) = problem {
+                    notice(problem);
+                }
             },
         );
         take(
@@ -148,50 +159,79 @@ pub fn take<M: messages::Message>(
     notice: &mut dyn FnMut(String),
     mut with: impl FnMut(&M, &mut dyn FnMut(String)),
 ) {
+    take_from(from, topic, recorder, notice, |message, _, notice| {
+        with(message, notice);
+    });
+}
+
+/// As [`take`], with the GUID of the publisher.
+pub fn take_from<M: messages::Message>(
+    from: &Subscription<M>,
+    topic: &str,
+    recorder: Option<&Recorder>,
+    notice: &mut dyn FnMut(String),
+    mut with: impl FnMut(&M, [u8; 16], &mut dyn FnMut(String)),
+) {
     for _ in 0..BURST {
         match from.take() {
-            Ok(Some((message, _))) => {
+            Ok(Some((message, info))) => {
                 if let Some(recorder) = recorder {
                     recorder.message(topic, &message);
                 }
-                with(&message, notice);
+                with(&message, info.publisher_gid().to_bytes16(), notice);
             }
             Ok(None) => return,
             Err(error) => notice(format!(
-                "{topic}: a message is no {}/{}: {error}",
+                "{topic}: a message is no {}/{}: {}",
                 M::PACKAGE,
-                M::NAME
+                M::NAME,
+                shown(&error.to_string())
             )),
         }
     }
 }
 
+/// Bytes of the longest name of a request, and more.
+const LONGEST_NAME: usize = 64;
+
 fn request_named(name: &str) -> Option<Request> {
+    if name.len() > LONGEST_NAME {
+        return None;
+    }
     let name: serde::de::value::StrDeserializer<'_, serde::de::value::Error> =
         name.into_deserializer();
     Request::deserialize(name).ok()
 }
 
+/// The sample, and what is wrong with it. One in unknown frames arrives nevertheless: the robot does not run on the drifting
+/// estimate where an odometry is there that it does not understand.
 fn odometry_sample(
     config: &Ros2Config,
     odometry: &Odometry,
     now_ns: u64,
-) -> Result<OdometrySample, String> {
+) -> (OdometrySample, Option<String>) {
     let (frame, child) = (&odometry.header.frame_id, &odometry.child_frame_id);
-    if *frame != config.world_frame || *child != config.base_frame {
-        return Err(format!(
-            "{}: odometry of `{child}` in `{frame}`, expected `{}` in `{}`: set ros2.base_frame and ros2.world_frame",
-            config.odometry_topic, config.base_frame, config.world_frame
-        ));
-    }
+    let known_frames = *frame == config.world_frame && *child == config.base_frame;
+    let problem = (!known_frames).then(|| {
+        format!(
+            "{}: odometry of `{}` in `{}`, expected `{}` in `{}`: set ros2.base_frame and ros2.world_frame, or ros2.odometry_topic",
+            config.odometry_topic,
+            shown(child),
+            shown(frame),
+            config.base_frame,
+            config.world_frame
+        )
+    });
     let pose = &odometry.pose.pose;
     let (p, q, v) = (pose.position, pose.orientation, odometry.twist.twist.linear);
-    Ok(OdometrySample {
+    let sample = OdometrySample {
         received_ns: now_ns,
         position_world: Point3::new(p.x, p.y, p.z).cast(),
         orientation_wxyz: [q.w, q.x, q.y, q.z].map(|value| value as f32),
         linear_velocity_base: Vector3::new(v.x, v.y, v.z).cast(),
-    })
+        known_frames,
+    };
+    (sample, problem)
 }
 
 fn goal_sample(config: &Ros2Config, goal: &PoseStamped, now_ns: u64) -> Result<GoalSample, String> {
@@ -199,7 +239,8 @@ fn goal_sample(config: &Ros2Config, goal: &PoseStamped, now_ns: u64) -> Result<G
     let frame = &goal.header.frame_id;
     if *frame != config.world_frame {
         return Err(format!(
-            "{topic}: goal in the unknown frame `{frame}`, expected `{}`: in RViz, set Fixed Frame to it",
+            "{topic}: goal in the unknown frame `{}`, expected `{}`: in RViz, set Fixed Frame to it",
+            shown(frame),
             config.world_frame
         ));
     }
@@ -290,14 +331,17 @@ mod tests {
             },
         };
         odometry.twist.twist.linear.x = 2.0;
-        let sample = odometry_sample(&config, &odometry, 5).unwrap();
+        let (sample, problem) = odometry_sample(&config, &odometry, 5);
+        assert_eq!((sample.known_frames, problem), (true, None));
         assert_eq!(sample.position_world, Point3::new(6.0, -1.0, 9.0));
         assert_eq!(sample.linear_velocity_base.x, 2.0);
         assert_eq!(sample.orientation_wxyz[0], 0.5_f64.cos() as f32);
-        odometry.child_frame_id = "imu".to_owned();
-        let error = odometry_sample(&config, &odometry, 5).unwrap_err();
+        odometry.child_frame_id = "i\u{1b}[2Jmu".to_owned();
+        let (sample, problem) = odometry_sample(&config, &odometry, 5);
+        assert!(!sample.known_frames);
+        let error = problem.unwrap();
         assert!(
-            error.starts_with("odom: odometry of `imu` in `odom`"),
+            error.starts_with("odom: odometry of `i\\u{1b}[2Jmu` in `odom`"),
             "{error}"
         );
     }
@@ -310,5 +354,6 @@ mod tests {
         );
         assert_eq!(request_named("lie-down"), Some(Request::LieDown));
         assert_eq!(request_named("Start"), None);
+        assert_eq!(request_named(&"stand".repeat(200_000)), None);
     }
 }

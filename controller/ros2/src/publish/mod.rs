@@ -1,19 +1,22 @@
 //! Status, transforms and markers for displays such as RViz and Foxglove.
 
+mod frames;
+
 use controller::deploy::Status;
 use nalgebra::{Isometry3, Point3, Translation3, UnitQuaternion};
 use policies::RaySpec;
 use robots::Robot;
 use ros2_client::Publisher;
 
+use self::frames::RobotFrames;
 use crate::{
     clock::wall_ns,
     config::Ros2Config,
     log::Recorder,
     messages::{
         ColorRgba, DiagnosticArray, DiagnosticStatus, Duration, Float32, Header, JointState,
-        KeyValue, Marker, MarkerArray, Message, Point, Pose, Quaternion, Text, TfMessage, Time,
-        Transform, TransformStamped, Twist, TwistStamped, Vector3,
+        KeyValue, Marker, MarkerArray, Message, Odometry, Point, Pose, Quaternion, Text, TfMessage,
+        Time, Twist, TwistStamped, Vector3,
     },
     network::{Delivery, NetworkError, Ros},
 };
@@ -31,7 +34,13 @@ pub const MARKERS_TOPIC: &str = "abs/markers";
 const DIAGNOSTICS_TOPIC: &str = "diagnostics";
 const TF_TOPIC: &str = "tf";
 const JOINTS_TOPIC: &str = "joint_states";
+/// Pose and velocity of the base as estimated, `nav_msgs/Odometry`.
+pub const ODOMETRY_TOPIC: &str = "abs/odometry";
+/// The URDF, `std_msgs/String`.
+const DESCRIPTION_TOPIC: &str = "robot_description";
 
+/// Statuses from one description to the next, 10 s: not every subscriber asks for the last one.
+const DESCRIPTION_EVERY: u32 = 250;
 /// Statuses from one diagnostics message to the next.
 const DIAGNOSTICS_EVERY: u32 = 10;
 
@@ -45,11 +54,15 @@ pub struct Publishers {
     diagnostics: Publisher<DiagnosticArray>,
     tf: Publisher<TfMessage>,
     joints: Publisher<JointState>,
+    odometry: Publisher<Odometry>,
+    description: Publisher<Text>,
 }
 
 /// Publishes the status of the control thread.
 pub struct StatusPublisher {
     joint_names: Vec<String>,
+    frames: RobotFrames,
+    publishes_tf: bool,
     robot: String,
     rays: RaySpec,
     world_frame: String,
@@ -69,14 +82,19 @@ impl Publishers {
             diagnostics: ros.publish(DIAGNOSTICS_TOPIC, delivery)?,
             tf: ros.publish(TF_TOPIC, delivery)?,
             joints: ros.publish(JOINTS_TOPIC, delivery)?,
+            odometry: ros.publish(ODOMETRY_TOPIC, delivery)?,
+            description: ros.publish(DESCRIPTION_TOPIC, Delivery::Kept)?,
         })
     }
 }
 
 impl StatusPublisher {
-    pub fn new(robot: &Robot, rays: &RaySpec, config: &Ros2Config) -> Self {
+    /// `urdf` is the robot's; none is published where it is empty.
+    pub fn new(robot: &Robot, urdf: &str, rays: &RaySpec, config: &Ros2Config) -> Self {
         Self {
             joint_names: robot.joints().map(|joint| joint.name.clone()).collect(),
+            frames: RobotFrames::new(robot, urdf, &config.base_frame),
+            publishes_tf: config.publish_tf,
             robot: robot.name.clone(),
             rays: rays.clone(),
             world_frame: config.world_frame.clone(),
@@ -112,7 +130,25 @@ impl StatusPublisher {
         }
         let markers = self.markers(&world, status);
         send(&to.markers, MARKERS_TOPIC, markers, recorder);
-        send(&to.tf, TF_TOPIC, self.transforms(world, status), recorder);
+        send(
+            &to.odometry,
+            ODOMETRY_TOPIC,
+            self.frames.odometry(world.clone(), status),
+            recorder,
+        );
+        if self.publishes_tf {
+            send(
+                &to.tf,
+                TF_TOPIC,
+                self.frames.transforms(world, status),
+                recorder,
+            );
+        }
+        let urdf = self.frames.urdf();
+        if !urdf.is_empty() && self.published.is_multiple_of(DESCRIPTION_EVERY) {
+            let data = urdf.to_owned();
+            send(&to.description, DESCRIPTION_TOPIC, Text { data }, recorder);
+        }
         let joints = self.joint_state(stamp, status);
         send(&to.joints, JOINTS_TOPIC, joints, recorder);
         if self.published.is_multiple_of(DIAGNOSTICS_EVERY) {
@@ -126,21 +162,6 @@ impl StatusPublisher {
         Header {
             stamp,
             frame_id: frame.to_owned(),
-        }
-    }
-
-    fn transforms(&self, header: Header, status: &Status) -> TfMessage {
-        let base = base_pose(status);
-        let (p, q) = (base.translation.vector, base.rotation);
-        TfMessage {
-            transforms: vec![TransformStamped {
-                header,
-                child_frame_id: self.base_frame.clone(),
-                transform: Transform {
-                    translation: vector(p.x, p.y, p.z),
-                    rotation: quaternion(&q),
-                },
-            }],
         }
     }
 
@@ -323,7 +344,7 @@ mod tests {
     fn rays_and_goal_are_drawn_in_the_world_frame() {
         let robot = Robot::load("go1").unwrap();
         let spec = RaySpec::default();
-        let publisher = StatusPublisher::new(&robot, &spec, &Ros2Config::default());
+        let publisher = StatusPublisher::new(&robot, "", &spec, &Ros2Config::default());
         let mut scan = RayScan::clear(&spec);
         scan.distance_m[5] = 2.0;
         let mut estimate = RobotState::zero(12, 4);

@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     assemble::assemble,
+    bounded_file,
     description::Description,
     error::{Problem, RobotError},
     model::Robot,
@@ -166,7 +167,7 @@ impl Folder {
                 .find(|(name, _)| *name == file)
                 .map(|(_, text)| (*text).to_owned())
                 .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)),
-            Self::Path(path) => fs::read_to_string(path.join(file)),
+            Self::Path(path) => bounded_file::read_text(&path.join(file)),
         };
         text.map_err(|source| RobotError::Read {
             path: self.place(file).into(),

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result};
+use policies::file::{MAX_DATA_BYTES, read_bytes};
 
 /// For each scalar, (step, value).
 pub type Scalars = BTreeMap<String, Vec<(f64, f64)>>;
@@ -28,7 +29,7 @@ pub fn read(folder: &Path) -> Result<Scalars> {
     paths.sort();
     let mut scalars = Scalars::new();
     for path in paths {
-        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = read_bytes(&path, MAX_DATA_BYTES).with_context(|| format!("cannot read {}", path.display()))?;
         for (name, points) in scalars_of(&bytes) {
             let all = scalars.entry(name).or_default();
             if let Some((first, _)) = points.first() {

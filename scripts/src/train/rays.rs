@@ -20,7 +20,7 @@ use nalgebra::Vector3;
 use policies::{
     Bundle,
     depth::{DepthSamples, Intrinsics, RayNetworkKind},
-    file::write_atomic,
+    file::{read_text, write_atomic},
     spec::{NetworkSpec, Provenance, role},
 };
 use robots::Robot;
@@ -75,7 +75,7 @@ pub fn resume(
     let bundle = Bundle::load(&run.bundle())?;
     let path = run.path().join(DATA);
     let folder =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        read_text(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let data = DepthData::open(Path::new(folder.trim()))?;
     data.check(robot, &bundle)?;
     run.save_config(config)?;

@@ -19,7 +19,7 @@ use anyhow::{Context, Result};
 use learning::{EventWriter, Regression, RegressionProgress, ValueLearner};
 use policies::{
     Bundle, Layout,
-    file::write_atomic,
+    file::{MAX_DATA_BYTES, read_bytes, write_atomic},
     observation::terms,
     reach_avoid::{ReachAvoidValue, Rollouts, ValueReport},
     spec::{NetworkSpec, Provenance, SwitchSpec, role},
@@ -190,7 +190,7 @@ impl<'a> Session<'a> {
             let path = folder.join(format!("episodes-{first:06}.safetensors"));
             let origin = self.origin(first)?;
             if path.is_file() {
-                let part = fs::read(&path)
+                let part = read_bytes(&path, MAX_DATA_BYTES)
                     .map_err(anyhow::Error::from)
                     .and_then(|b| Ok(Rollouts::decode(&b, &origin, dim)?));
                 let part = part.with_context(|| path.display().to_string())?;

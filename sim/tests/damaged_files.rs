@@ -67,7 +67,10 @@ fn survive(file: &Path, read: impl Fn(&[u8]) -> Result<(), String> + Send + 'sta
     for seed in 0..count {
         match results.recv_timeout(DEADLINE) {
             Ok(Ok(())) => accepted += 1,
-            Ok(Err(line)) => assert!(!line.is_empty() && !line.contains('\n'), "seed {seed}: {line:?}"),
+            Ok(Err(line)) => assert!(
+                !line.is_empty() && !line.contains('\n'),
+                "seed {seed}: {line:?}"
+            ),
             Err(RecvTimeoutError::Timeout) => panic!("{}: seed {seed} hangs", file.display()),
             Err(RecvTimeoutError::Disconnected) => {
                 panic!("{}: seed {seed} makes a panic", file.display())
@@ -82,7 +85,13 @@ fn survive(file: &Path, read: impl Fn(&[u8]) -> Result<(), String> + Send + 'sta
 fn peak_memory_mb() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    line.unwrap().split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1000
+    line.unwrap()
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        / 1000
 }
 
 fn line(error: impl std::fmt::Display) -> String {
@@ -99,7 +108,9 @@ fn load_bundle(folder: &Path) -> Result<(), String> {
 #[test]
 fn manifests() {
     let folder = copy(&shipped("policies/bundles/go1"));
-    survive(&folder.path().join("bundle.toml"), move |_| load_bundle(folder.path()));
+    survive(&folder.path().join("bundle.toml"), move |_| {
+        load_bundle(folder.path())
+    });
 }
 
 #[test]
@@ -107,7 +118,9 @@ fn weights() {
     let folder = copy(&shipped("policies/bundles/go1-lag-a"));
     let manifest = folder.path().join("bundle.toml");
     let text = fs::read_to_string(&manifest).unwrap();
-    let hash = Bundle::load(folder.path()).unwrap().spec.networks["agile"].sha256.clone();
+    let hash = Bundle::load(folder.path()).unwrap().spec.networks["agile"]
+        .sha256
+        .clone();
     survive(&folder.path().join("agile.safetensors"), move |bytes| {
         // As if the manifest meant them: what is then wrong is up to the reader of the weights.
         let refusal = Bundle::load(folder.path()).err().map(line);
@@ -162,8 +175,12 @@ fn settings_of_a_run() {
     survive(&path.clone(), move |_| {
         let settings = settings::with_file(&Settings::default(), &path).map_err(line)?;
         settings.eval.validate(&settings.physics).map_err(line)?;
-        let Settings { controller, deploy, .. } = settings;
-        Pilot::new(&robot, &bundle, &controller, &deploy).map(drop).map_err(line)
+        let Settings {
+            controller, deploy, ..
+        } = settings;
+        Pilot::new(&robot, &bundle, &controller, &deploy)
+            .map(drop)
+            .map_err(line)
     });
 }
 
@@ -195,7 +212,14 @@ fn depth_images() {
     let mut samples = DepthSamples::new([8, 6], 5);
     for scene in 0..20 {
         let tilt = Vector3::new(0.1, 0.0, -1.0);
-        samples.push(&[1.5; 48], &tilt, &[2.0; 5], &[DepthSamples::NOTHING; 5], scene, false);
+        samples.push(
+            &[1.5; 48],
+            &tilt,
+            &[2.0; 5],
+            &[DepthSamples::NOTHING; 5],
+            scene,
+            false,
+        );
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("train-000000.safetensors");

@@ -36,13 +36,20 @@ impl ReplayCommand {
         };
         if let Some(first) = report.first_different {
             let different = report.different;
-            bail!("{file}: {different} of {cycles} commands differ, the first in cycle {first}{end}");
+            bail!(
+                "{file}: {different} of {cycles} commands differ, the first in cycle {first}{end}"
+            );
         }
         let mut out = io::stdout();
         match &report.end {
             LogEnd::Whole => writeln!(out, "{cycles} cycles, every command the same, bit for bit")?,
-            LogEnd::Cut { .. } => writeln!(out, "the first {cycles} cycles, commands the same, bit for bit{end}")?,
-            LogEnd::Damaged { .. } => bail!("{file}: only the first {cycles} cycles can be replayed, commands the same, bit for bit{end}"),
+            LogEnd::Cut { .. } => writeln!(
+                out,
+                "the first {cycles} cycles, commands the same, bit for bit{end}"
+            )?,
+            LogEnd::Damaged { .. } => bail!(
+                "{file}: only the first {cycles} cycles can be replayed, commands the same, bit for bit{end}"
+            ),
         }
         Ok(out.flush()?)
     }

@@ -28,8 +28,8 @@ impl StoredEvaluation {
     /// One line if a file is missing or is not of this kind.
     pub fn read(folder: &Path) -> Result<Self> {
         let metrics = folder.join(METRICS);
-        let text = read_text(&metrics)
-            .with_context(|| format!("cannot read {}", metrics.display()))?;
+        let text =
+            read_text(&metrics).with_context(|| format!("cannot read {}", metrics.display()))?;
         let report = serde_json::from_str(&text).with_context(|| metrics.display().to_string())?;
         let episodes = folder.join(EPISODES);
         let unreadable = || format!("cannot read {}", episodes.display());

@@ -29,7 +29,8 @@ pub fn read(folder: &Path) -> Result<Scalars> {
     paths.sort();
     let mut scalars = Scalars::new();
     for path in paths {
-        let bytes = read_bytes(&path, MAX_DATA_BYTES).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = read_bytes(&path, MAX_DATA_BYTES)
+            .with_context(|| format!("cannot read {}", path.display()))?;
         for (name, points) in scalars_of(&bytes) {
             let all = scalars.entry(name).or_default();
             if let Some((first, _)) = points.first() {

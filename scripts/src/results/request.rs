@@ -4,7 +4,10 @@ use std::{fs, io, path::Path};
 
 use anyhow::{Context, Result, bail};
 use controller::{ControllerConfig, Method};
-use policies::{Twist, file::{read_text, write_atomic}};
+use policies::{
+    Twist,
+    file::{read_text, write_atomic},
+};
 use serde::Serialize;
 use sim::{engine::PhysicsConfig, eval::EvalConfig};
 

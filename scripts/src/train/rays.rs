@@ -74,8 +74,7 @@ pub fn resume(
 ) -> Result<()> {
     let bundle = Bundle::load(&run.bundle())?;
     let path = run.path().join(DATA);
-    let folder =
-        read_text(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let folder = read_text(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let data = DepthData::open(Path::new(folder.trim()))?;
     data.check(robot, &bundle)?;
     run.save_config(config)?;

@@ -31,7 +31,8 @@ fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            let words: Vec<_> = error.split_whitespace().collect();
+            eprintln!("error: {}", words.join(" "));
             ExitCode::FAILURE
         }
     }

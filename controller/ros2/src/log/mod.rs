@@ -156,7 +156,7 @@ impl Log {
         let place = path.to_owned();
         let failed = move |error: Box<dyn std::error::Error + Send + Sync>| LogError {
             path: place.display().to_string(),
-            reason: error.to_string(),
+            reason: reason(error.as_ref()),
         };
         let open = || -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
             let file = file::create(path, overwrite)?;
@@ -224,6 +224,11 @@ impl Log {
         file::publish(&self.path, self.overwrite).map_err(|error| failed(error.to_string()))?;
         Ok(summary)
     }
+}
+
+/// What the operating system says, where the writer only says that it does.
+fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    error.source().unwrap_or(error).to_string()
 }
 
 /// Has the file on the disk every second, so that it outlives a power cut, until nobody writes it.

@@ -92,7 +92,12 @@ impl Course {
                 received_ns: input.time_ns,
                 tick: input.cycle as u32,
                 crc_ok: true,
-                joint_position_rad: robot.control.standing_position_rad.iter().copied().collect(),
+                joint_position_rad: robot
+                    .control
+                    .standing_position_rad
+                    .iter()
+                    .copied()
+                    .collect(),
                 joint_velocity_radps: still.clone().collect(),
                 joint_torque_nm: still.collect(),
                 imu_orientation_wxyz: [1.0, 0.0, 0.0, 0.0],
@@ -401,7 +406,7 @@ fn a_full_disk_is_told_at_once_and_what_was_written_can_be_replayed() {
     let writer = LogWriter::new(writer, entries, cycles, Arc::default(), lost);
     let thread = thread::spawn(move || {
         writer.run().map_err(|error| {
-            let (path, reason) = ("run.mcap".to_owned(), error.to_string());
+            let (path, reason) = ("run.mcap".to_owned(), reason(error.as_ref()));
             alarm.raise(&LogError { path, reason });
         })
     });
@@ -412,7 +417,8 @@ fn a_full_disk_is_told_at_once_and_what_was_written_can_be_replayed() {
     course.cycles(&robot, 30);
     let line = heard.recv_timeout(Duration::from_secs(5)).unwrap();
     assert!(
-        line.starts_with("cannot write the log run.mcap: ") && !line.contains('\n'),
+        line.starts_with("cannot write the log run.mcap: no storage space;")
+            && !line.contains('\n'),
         "{line}"
     );
     assert!(

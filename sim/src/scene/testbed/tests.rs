@@ -357,8 +357,14 @@ fn scenes_of_one_s_own_say_what_is_wrong() {
         "scene FILE: `obstacles.x_m` is [1.6, 10000000000], must be within -100 and 100"
     );
     let huge = "[[groups]]\nparts = [{ box = { size_m = [9e18, 1, 1] } }]";
-    assert!(error(huge).ends_with("`groups[0].parts[0].size_m` is 9000000000000000000, must be at most 100"));
-    assert!(error("[[groups]]\nparts = [{ box = { size_m = [1, 1, 1], at_m = [nan, 0, 0] } }]").contains("at_m"));
+    assert!(
+        error(huge)
+            .ends_with("`groups[0].parts[0].size_m` is 9000000000000000000, must be at most 100")
+    );
+    assert!(
+        error("[[groups]]\nparts = [{ box = { size_m = [1, 1, 1], at_m = [nan, 0, 0] } }]")
+            .contains("at_m")
+    );
     assert!(error("passage_m = 1e9").contains("from 0 to 100"));
     let many = "[[groups]]\ncount = 1000000000000\nobjects = [\"chair\"]";
     assert!(error(many).contains("obstacles in all, must be at most 500"));

@@ -136,7 +136,7 @@ pub struct Log {
     overwrite: bool,
     recorder: Recorder,
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<LogSummary, LogError>>,
+    thread: Option<JoinHandle<Result<LogSummary, LogError>>>,
 }
 
 impl Log {
@@ -191,8 +191,13 @@ impl Log {
         let thread = start("log")
             .spawn(move || {
                 let _ended: Sender<()> = ended;
-                let result = log_writer.run().map_err(alarmed);
-                result.inspect_err(|error| alarm.raise(error))
+                let written = log_writer.run().and_then(|(summary, file)| {
+                    file.into_inner()?.sync_all()?;
+                    Ok(summary)
+                });
+                written
+                    .map_err(alarmed)
+                    .inspect_err(|error| alarm.raise(error))
             })
             .map_err(|error| failed(error.into()))?;
         Ok(Self {
@@ -200,7 +205,7 @@ impl Log {
             overwrite,
             recorder,
             stop,
-            thread,
+            thread: Some(thread),
         })
     }
 
@@ -213,16 +218,33 @@ impl Log {
     ///
     /// # Errors
     /// When it could not be written, now or before.
-    pub fn finish(self) -> Result<LogSummary, LogError> {
-        let failed = |reason: String| LogError {
-            path: self.path.display().to_string(),
-            reason,
-        };
-        self.stop.store(true, Ordering::Release);
-        let summary = (self.thread.join())
-            .unwrap_or_else(|_| Err(failed("its thread has panicked".to_owned())))?;
-        file::publish(&self.path, self.overwrite).map_err(|error| failed(error.to_string()))?;
+    pub fn finish(mut self) -> Result<LogSummary, LogError> {
+        let summary = self.end()?;
+        file::publish(&self.path, self.overwrite)
+            .map_err(|error| self.failed(error.to_string()))?;
         Ok(summary)
+    }
+
+    /// Ends the thread.
+    fn end(&mut self) -> Result<LogSummary, LogError> {
+        self.stop.store(true, Ordering::Release);
+        let result = self.thread.take().map(JoinHandle::join);
+        let panicked = || Err(self.failed("its thread has panicked".to_owned()));
+        result.and_then(Result::ok).unwrap_or_else(panicked)
+    }
+
+    fn failed(&self, reason: String) -> LogError {
+        let path = self.path.display().to_string();
+        LogError { path, reason }
+    }
+}
+
+impl Drop for Log {
+    /// A run that did not begin leaves no log that would be in the way of the next.
+    fn drop(&mut self) {
+        if self.thread.is_some() && self.end().is_ok_and(|summary| summary.cycles == 0) {
+            let _ = std::fs::remove_file(file::partial_path(&self.path));
+        }
     }
 }
 

@@ -440,6 +440,31 @@ fn a_full_disk_is_told_at_once_and_what_was_written_can_be_replayed() {
 }
 
 #[test]
+fn a_run_that_does_not_begin_leaves_no_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.mcap");
+    let robot = Robot::load("go1").unwrap();
+    let bundle = bundle(&robot);
+    for cycles in [0, 3] {
+        let (mut course, queue) = Course::new(&robot, &bundle);
+        let log = Log::start(&path, false, &header(), &bundle, queue, |line| {
+            panic!("{line}")
+        });
+        let log = log.unwrap();
+        assert!(partial_path(&path).exists());
+        course.cycles(&robot, cycles);
+        drop(log);
+        assert_eq!(partial_path(&path).exists(), cycles > 0);
+    }
+    let (_, queue) = Course::new(&robot, &bundle);
+    let again = Log::start(&path, false, &header(), &bundle, queue, |line| {
+        panic!("{line}")
+    });
+    let text = again.unwrap_err().to_string();
+    assert!(text.contains("run.mcap.part is there already"), "{text}");
+}
+
+#[test]
 fn damage_of_the_settings_is_seen_in_an_unfinished_log() {
     let folder = tempfile::tempdir().unwrap();
     let [_, mut unfinished] = logs(&folder);

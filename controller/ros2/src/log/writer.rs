@@ -53,11 +53,11 @@ impl<W: Write + Seek> LogWriter<W> {
         }
     }
 
-    /// Writes until it is stopped, and the end of the file.
+    /// Writes until it is stopped, and the end of the file. Returns the output too, which may hold some of it back.
     ///
     /// # Errors
     /// Those of the file.
-    pub fn run(mut self) -> Result<LogSummary, Box<dyn std::error::Error + Send + Sync>> {
+    pub fn run(mut self) -> Result<(LogSummary, W), Box<dyn std::error::Error + Send + Sync>> {
         let mut summary = LogSummary {
             cycles: 0,
             messages: 0,
@@ -103,9 +103,8 @@ impl<W: Write + Seek> LogWriter<W> {
             }
         }
         self.writer.finish()?;
-        self.writer.into_inner().flush()?;
         summary.lost = self.lost.load(Ordering::Relaxed);
-        Ok(summary)
+        Ok((summary, self.writer.into_inner()))
     }
 
     fn write(&mut self, entry: &Entry) -> mcap::McapResult<()> {

@@ -1,10 +1,21 @@
 //! Damages the bytes of a file, as a broken disk, an editor or an attacker may. Included by the tests of several crates.
 
-use std::ops::Range;
+#![allow(dead_code, reason = "not all of them need all of it")]
+
+use std::{
+    fs,
+    ops::Range,
+    path::Path,
+    sync::mpsc::{RecvTimeoutError, channel},
+    thread,
+    time::Duration,
+};
 
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
+/// How long reading one file may take.
+const DEADLINE: Duration = Duration::from_secs(2);
 /// What numbers of a text are replaced with.
 const NUMBERS: [&str; 14] = [
     "0",
@@ -86,4 +97,49 @@ fn number_at(bytes: &[u8], from: usize) -> Option<Range<usize>> {
     let is_part = |byte: &u8| byte.is_ascii_digit() || b".eE+-".contains(byte);
     let len = bytes[start..].iter().position(|byte| !is_part(byte));
     Some(start..len.map_or(bytes.len(), |len| start + len))
+}
+
+/// Damages `file`, and has `read` read it, many times. Prints how many were accepted nevertheless.
+pub fn survive(file: &Path, read: impl Fn(&[u8]) -> Result<(), String> + Send + 'static) {
+    let count = std::env::var("DAMAGED_FILES").map_or(300, |count| count.parse().unwrap());
+    let original = fs::read(file).unwrap();
+    read(&original).expect("the shipped file");
+    let (path, (done, results)) = (file.to_owned(), channel());
+    let reader = thread::spawn(move || {
+        for seed in 0..count {
+            let bytes = damaged(&original, seed);
+            fs::write(&path, &bytes).unwrap();
+            // The test has failed when nobody listens.
+            let _ = done.send(read(&bytes));
+        }
+    });
+    let mut accepted = 0;
+    for seed in 0..count {
+        match results.recv_timeout(DEADLINE) {
+            Ok(Ok(())) => accepted += 1,
+            Ok(Err(line)) => assert!(
+                !line.is_empty() && !line.contains('\n'),
+                "seed {seed}: {line:?}"
+            ),
+            Err(RecvTimeoutError::Timeout) => panic!("{}: seed {seed} hangs", file.display()),
+            Err(RecvTimeoutError::Disconnected) => {
+                panic!("{}: seed {seed} makes a panic", file.display())
+            }
+        }
+    }
+    reader.join().unwrap();
+    println!("{}: {accepted} of {count} accepted", file.display());
+    assert!(peak_memory_mb() < 1000, "{} MB", peak_memory_mb());
+}
+
+fn peak_memory_mb() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    line.unwrap()
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        / 1000
 }

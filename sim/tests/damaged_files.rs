@@ -1,12 +1,9 @@
 //! Files that are damaged, each in hundreds of ways: every kind that is read from a disk gives a line or what it says, soon,
-//! without a panic, with less than 1 GB. `DAMAGED_FILES=10000` sets how many of each kind. (Logs: `controller/ros2/src/log`.)
+//! without a panic, with less than 1 GB. `DAMAGED_FILES=10000` sets how many of each kind. (Robots and logs: in their crates.)
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::mpsc::{RecvTimeoutError, channel},
-    thread,
-    time::Duration,
 };
 
 use controller::{
@@ -29,11 +26,10 @@ use sim::{
 };
 use tempfile::TempDir;
 
+use self::damage::survive;
+
 #[path = "../../tests/damage.rs"]
 mod damage;
-
-/// How long reading one file may take.
-const DEADLINE: Duration = Duration::from_secs(2);
 
 fn shipped(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
@@ -47,51 +43,6 @@ fn copy(folder: &Path) -> TempDir {
         fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
     }
     copy
-}
-
-/// Damages `file`, and has `read` read it, many times. Prints how many were accepted nevertheless.
-fn survive(file: &Path, read: impl Fn(&[u8]) -> Result<(), String> + Send + 'static) {
-    let count = std::env::var("DAMAGED_FILES").map_or(300, |count| count.parse().unwrap());
-    let original = fs::read(file).unwrap();
-    read(&original).expect("the shipped file");
-    let (path, (done, results)) = (file.to_owned(), channel());
-    let reader = thread::spawn(move || {
-        for seed in 0..count {
-            let bytes = damage::damaged(&original, seed);
-            fs::write(&path, &bytes).unwrap();
-            // The test has failed when nobody listens.
-            let _ = done.send(read(&bytes));
-        }
-    });
-    let mut accepted = 0;
-    for seed in 0..count {
-        match results.recv_timeout(DEADLINE) {
-            Ok(Ok(())) => accepted += 1,
-            Ok(Err(line)) => assert!(
-                !line.is_empty() && !line.contains('\n'),
-                "seed {seed}: {line:?}"
-            ),
-            Err(RecvTimeoutError::Timeout) => panic!("{}: seed {seed} hangs", file.display()),
-            Err(RecvTimeoutError::Disconnected) => {
-                panic!("{}: seed {seed} makes a panic", file.display())
-            }
-        }
-    }
-    reader.join().unwrap();
-    println!("{}: {accepted} of {count} accepted", file.display());
-    assert!(peak_memory_mb() < 1000, "{} MB", peak_memory_mb());
-}
-
-fn peak_memory_mb() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    line.unwrap()
-        .split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse::<u64>()
-        .unwrap()
-        / 1000
 }
 
 fn line(error: impl std::fmt::Display) -> String {
@@ -138,19 +89,6 @@ fn weights() {
 fn sha256_in<'a>(line: &'a str, expected: &str) -> Option<&'a str> {
     let mut words = line.split(|letter: char| !letter.is_ascii_hexdigit());
     words.find(|word| word.len() == 64 && *word != expected)
-}
-
-#[test]
-fn robots_and_their_urdfs() {
-    for name in ["robot.toml", "go1.urdf"] {
-        let folder = copy(&shipped("robots/go1"));
-        survive(&folder.path().join(name), move |_| {
-            let robot = Robot::load(folder.path().to_str().unwrap()).map_err(line)?;
-            let height_m = robot.height_over_feet_m(&robot.control.standing_position_rad);
-            assert!(height_m.is_finite());
-            Ok(())
-        });
-    }
 }
 
 /// The settings of a program that runs and tests policies.

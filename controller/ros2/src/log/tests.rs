@@ -359,6 +359,7 @@ fn every_channel_has_a_schema_that_readers_of_ros_2_know() {
 }
 
 /// A disk with so many bytes left.
+#[derive(Debug)]
 struct Disk(Arc<Mutex<(io::Cursor<Vec<u8>>, usize)>>);
 
 impl Write for Disk {

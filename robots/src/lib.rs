@@ -21,6 +21,7 @@
 //! ```
 
 mod assemble;
+pub mod bounded_file;
 mod description;
 mod error;
 mod kinematics;

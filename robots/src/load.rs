@@ -5,8 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use quick_xml::{Reader, events::Event};
+
 use crate::{
     assemble::assemble,
+    bounded_file,
     description::Description,
     error::{Problem, RobotError},
     model::Robot,
@@ -116,10 +119,12 @@ impl RobotFiles {
     pub fn robot(&self) -> Result<Robot, RobotError> {
         let [place, urdf_place] = &self.places;
         let description = Description::parse(place, &self.description)?;
-        let urdf = urdf_rs::read_from_string(&self.urdf).map_err(|error| RobotError::Syntax {
+        let syntax = |message: String| RobotError::Syntax {
             place: urdf_place.clone(),
-            message: error.to_string().replace('\n', " "),
-        })?;
+            message: message.replace('\n', " "),
+        };
+        check_depth(&self.urdf).map_err(syntax)?;
+        let urdf = urdf_rs::read_from_string(&self.urdf).map_err(|e| syntax(e.to_string()))?;
         assemble(&description, &urdf, place, urdf_place)
     }
 
@@ -138,6 +143,26 @@ impl RobotFiles {
         fs::create_dir_all(folder)?;
         fs::write(folder.join(DESCRIPTION_FILE), &self.description)?;
         fs::write(folder.join(&self.urdf_name), &self.urdf)
+    }
+}
+
+/// Elements within each other; a URDF needs six.
+const MAX_DEPTH: usize = 50;
+
+/// The parser of URDFs follows elements within each other to the end of its stack.
+fn check_depth(xml: &str) -> Result<(), String> {
+    let mut reader = Reader::from_str(xml);
+    let mut depth: usize = 0;
+    loop {
+        match reader.read_event().map_err(|error| error.to_string())? {
+            Event::Start(_) if depth == MAX_DEPTH => {
+                return Err(format!("more than {MAX_DEPTH} elements within each other"));
+            }
+            Event::Start(_) => depth += 1,
+            Event::End(_) => depth = depth.saturating_sub(1),
+            Event::Eof => return Ok(()),
+            _ => {}
+        }
     }
 }
 
@@ -171,7 +196,7 @@ impl Folder {
                 .find(|(name, _)| *name == file)
                 .map(|(_, text)| (*text).to_owned())
                 .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)),
-            Self::Path(path) => fs::read_to_string(path.join(file)),
+            Self::Path(path) => bounded_file::read_text(&path.join(file)),
         };
         text.map_err(|source| RobotError::Read {
             path: self.place(file).into(),

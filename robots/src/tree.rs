@@ -12,6 +12,13 @@ use crate::{
     model::{CONTINUOUS_LIMIT_RAD, CollisionShape, Foot, Joint, Leg, Link, Shape},
 };
 
+/// No length or angle of a robot is larger, m or rad.
+const LARGEST: f64 = 100.0;
+/// No link is heavier, nor has a larger moment of inertia, kg m^2.
+const HEAVIEST_KG: f64 = 1000.0;
+/// Links of a robot, fixed ones included.
+const MOST_LINKS: usize = 500;
+
 /// The URDF's links and joints, known to form a tree.
 pub(crate) struct Tree<'a> {
     description: &'a Description,
@@ -37,6 +44,9 @@ impl<'a> Tree<'a> {
         description: &'a Description,
         urdf: &'a urdf_rs::Robot,
     ) -> Result<Self, Problem> {
+        let links = urdf.links.len();
+        let what = "number of links";
+        require(links <= MOST_LINKS, what, links as f64, "at most 500")?;
         unique("link", urdf.links.iter().map(|link| &link.name))?;
         unique("joint", urdf.joints.iter().map(|joint| &joint.name))?;
         let links: BTreeMap<&str, _> = urdf.links.iter().map(|l| (l.name.as_str(), l)).collect();
@@ -138,7 +148,7 @@ impl<'a> Tree<'a> {
         let mass = link.inertial.mass.value;
         let what = format!("mass of link `{name}`");
         require(mass >= 0.0, &what, mass, "positive")?;
-        require(mass <= 1000.0, &what, mass, "at most 1000")?;
+        require(mass <= HEAVIEST_KG, &what, mass, "at most 1000")?;
         let i = &link.inertial.inertia;
         let inertia = Matrix3::new(
             i.ixx, i.ixy, i.ixz, i.ixy, i.iyy, i.iyz, i.ixz, i.iyz, i.izz,
@@ -146,6 +156,8 @@ impl<'a> Tree<'a> {
         for value in inertia.iter() {
             let what = format!("an entry of <inertia> of link `{name}`");
             require(value.is_finite(), &what, *value, "a finite number")?;
+            let is_small = value.abs() <= HEAVIEST_KG;
+            require(is_small, &what, *value, "within -1000 and 1000")?;
         }
         if inertia != Matrix3::zeros() {
             check_inertia(name, &inertia)?;
@@ -297,7 +309,8 @@ fn hinge_joint(
 fn shape(link: &str, geometry: &Geometry) -> Result<Shape, Problem> {
     let length = |what: &str, value: f64| {
         let what = format!("{what} of a collision shape of link `{link}`");
-        require(value > 0.0 && value.is_finite(), &what, value, "positive").map(|()| value as f32)
+        require(value > 0.0 && value.is_finite(), &what, value, "positive")?;
+        require(value <= LARGEST, &what, value, "at most 100").map(|()| value as f32)
     };
     Ok(match geometry {
         Geometry::Box { size } => {
@@ -374,6 +387,8 @@ fn joint_kind(joint: &urdf_rs::Joint) -> String {
 fn isometry(pose: &urdf_rs::Pose, what: impl Fn() -> String) -> Result<Isometry3<f64>, Problem> {
     for &value in pose.xyz.iter().chain(pose.rpy.iter()) {
         require(value.is_finite(), &what(), value, "a finite number")?;
+        let is_near = value.abs() <= LARGEST;
+        require(is_near, &what(), value, "within -100 and 100")?;
     }
     let [roll, pitch, yaw] = pose.rpy.0;
     Ok(Isometry3::from_parts(

@@ -274,6 +274,41 @@ fn joints() {
         &[("<origin xyz=\"0 0.08 0\"/>", "<origin xyz=\"0 nan 0\"/>")],
         "go1.urdf: origin of joint `FL_thigh_joint` is NaN; it must be a finite number",
     );
+    refused(
+        &[("<origin xyz=\"0 0.08 0\"/>", "<origin xyz=\"0 1e38 0\"/>")],
+        "go1.urdf: origin of joint `FL_thigh_joint` is 100000000000000000000000000000000000000; \
+         it must be within -100 and 100",
+    );
+}
+
+#[test]
+fn endless_files() {
+    let robot_end = "</robot>";
+    let links: String = (0..1000)
+        .map(|n| format!("<link name=\"l{n}\"/>"))
+        .collect();
+    let many = format!("{links}{robot_end}");
+    let line = load_edited(&[(robot_end, &many)]).unwrap_err();
+    assert!(
+        line.contains("number of links is 10") && line.ends_with("it must be at most 500"),
+        "{line}"
+    );
+    // Elements in elements, which a parser may follow into the end of its stack.
+    let deep = format!(
+        "{}{}{robot_end}",
+        "<a>".repeat(200_000),
+        "</a>".repeat(200_000)
+    );
+    let start = std::time::Instant::now();
+    let line = load_edited(&[(robot_end, &deep)]).unwrap_err();
+    assert_eq!(line, "go1.urdf: more than 50 elements within each other");
+    let brackets = "x = ".to_owned() + &"[".repeat(200_000);
+    let line = load_edited(&[("[control]", &brackets)]).unwrap_err();
+    assert!(line.starts_with("robot.toml"), "{line}");
+    assert!(start.elapsed().as_secs() < 2);
+    let long = format!("<!-- {} -->{robot_end}", "a".repeat(5 << 20));
+    let line = load_edited(&[(robot_end, &long)]).unwrap_err();
+    assert!(line.contains("is too large"), "{line}");
 }
 
 #[test]
@@ -281,6 +316,10 @@ fn masses_and_inertias() {
     refused(
         &[("<mass value=\"0.92\"/>", "<mass value=\"-0.92\"/>")],
         "go1.urdf: mass of link `FL_thigh` is -0.92; it must be positive",
+    );
+    refused(
+        &[("<mass value=\"0.92\"/>", "<mass value=\"1e30\"/>")],
+        "go1.urdf: mass of link `FL_thigh` is 1000000000000000000000000000000; it must be at most 1000",
     );
     refused(
         &[("<mass value=\"0.92\"/>", "<mass value=\"0\"/>")],

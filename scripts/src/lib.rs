@@ -35,9 +35,16 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// Longest error, characters: it may quote what it was given.
+const LONGEST_ERROR: usize = 2000;
+
 /// Prints an error in one line.
 fn report(error: &anyhow::Error) {
-    eprintln!("error: {}", one_line(&with_causes(error)));
+    let mut line = one_line(&with_causes(error));
+    if let Some((end, _)) = line.char_indices().nth(LONGEST_ERROR) {
+        line.replace_range(end.., "...");
+    }
+    eprintln!("error: {line}");
 }
 
 fn is_help(error: &clap::Error) -> bool {

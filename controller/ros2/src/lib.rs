@@ -30,7 +30,7 @@ mod state_source;
 pub use clock::wall_ns;
 pub use config::{RaySource, Ros2Config};
 pub use link::{COMMAND_TOPIC, LinkError, REQUEST_TOPIC, RESPONSE_TOPIC, STATE_TOPIC};
-pub use log::{LogError, LogSummary, ReplayError, ReplayReport, replay};
+pub use log::{LogEnd, LogError, LogSummary, ReplayError, ReplayReport, decode_cycle, replay};
 pub use motors::{MotorMap, MotorMapError};
 pub use network::{Delivery, Network, NetworkError, Ros};
 pub use publish::STATE_TOPIC as RUN_STATE_TOPIC;

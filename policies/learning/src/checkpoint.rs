@@ -1,13 +1,14 @@
 //! Checkpoints: folders `checkpoint-<iteration>` from which training resumes exactly.
 //!
-//! `learner.toml` says how far learning is, `learner.safetensors` holds weights and optimizer, `envs-<rank>.bin` the environments of one worker.
-//! Without the `envs` files, it resumes with fresh episodes.
+//! `learner.toml` says how far learning is, with its own checksum in the first line; `learner.safetensors` holds weights and optimizer, `envs-<rank>.bin`
+//! the environments of one worker. Without the `envs` files, it resumes with fresh episodes.
 
 use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use policies::file::{MAX_DATA_BYTES, read_bytes, read_text};
 use policies::training::PpoConfig;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, View};
@@ -70,7 +71,7 @@ fn weights_path(checkpoint: &Path) -> PathBuf {
     checkpoint.join("learner.safetensors")
 }
 
-/// `learner.toml`.
+/// `learner.toml` after its first line, the checksum.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LearnerFile {
@@ -219,7 +220,7 @@ impl Writer {
                 algorithm: algorithm.clone(),
             })
             .map_err(|e| invalid(&path, e.to_string()))?;
-            write(&path, text.as_bytes())
+            write(&path, with_crc(&text).as_bytes())
         });
     }
 
@@ -307,10 +308,29 @@ pub fn policy_steps(checkpoint: &Path) -> Result<u64, CheckpointError> {
     Ok(learner_file(&checkpoint.join("learner.toml"))?.policy_steps)
 }
 
+/// What the first line of `learner.toml` begins with: the CRC-32 of all that follows it.
+const CRC: &str = "crc32 = ";
+
+fn with_crc(text: &str) -> String {
+    let crc = crc32fast::hash(text.as_bytes());
+    format!("{CRC}{crc}\n{text}")
+}
+
+/// The text after the checksum, if that is right; a file of an earlier program has none.
+fn without_crc(text: &str) -> Option<&str> {
+    match text.strip_prefix(CRC).map(|rest| rest.split_once('\n')) {
+        Some(Some((_, rest))) => (with_crc(rest) == text).then_some(rest),
+        Some(None) => None,
+        None => Some(text),
+    }
+}
+
 fn learner_file(path: &Path) -> Result<LearnerFile, CheckpointError> {
-    let text = fs::read_to_string(path).map_err(at(path))?;
+    let text = read_text(path).map_err(at(path))?;
+    let text =
+        without_crc(&text).ok_or_else(|| invalid(path, "damaged: its CRC-32 does not match"))?;
     let file: LearnerFile =
-        toml::from_str(&text).map_err(|e| invalid(path, e.message().to_string()))?;
+        toml::from_str(text).map_err(|e| invalid(path, e.message().to_string()))?;
     if file.format != FORMAT {
         return Err(invalid(
             path,
@@ -340,7 +360,7 @@ pub(crate) fn load(checkpoint: &Path) -> Result<(Progress, usize, State), Checkp
     }
 
     let path = weights_path(checkpoint);
-    let bytes = fs::read(&path).map_err(at(&path))?;
+    let bytes = read_bytes(&path, MAX_DATA_BYTES).map_err(at(&path))?;
     if crc32fast::hash(&bytes) != file.weights_crc32 {
         return Err(invalid(
             &path,
@@ -373,7 +393,7 @@ pub(crate) fn load_environments(
     carried: usize,
 ) -> Result<Option<EnvState>, CheckpointError> {
     let path = checkpoint.join(envs_name(rank));
-    let bytes = match fs::read(&path) {
+    let bytes = match read_bytes(&path, MAX_DATA_BYTES) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(at(&path)(e)),

@@ -12,7 +12,7 @@ pub use error::BundleError;
 
 use crate::{
     depth::{RayGrid, RayNetwork},
-    file::write_atomic,
+    file::{MAX_DATA_BYTES, read_bytes, read_text, write_atomic},
     nn::{Activation, Linear, Mlp},
     observation::{Layout, Quantity},
     policy::{ActionMap, Policy},
@@ -52,19 +52,16 @@ impl Bundle {
     /// When a file cannot be read, is cut off or is not the one that the manifest means, or a number is out of range.
     pub fn load(dir: &Path) -> Result<Self, BundleError> {
         let path = dir.join(MANIFEST);
-        let read = |path: &Path| {
-            fs::read(path).map_err(|source| BundleError::Read {
-                path: path.to_owned(),
-                source,
-            })
+        let unread = |path: &Path| {
+            let path = path.to_owned();
+            move |source| BundleError::Read { path, source }
         };
         let wrong = |line, message| BundleError::Manifest {
             path: path.clone(),
             line,
             message,
         };
-        let text =
-            String::from_utf8(read(&path)?).map_err(|_| wrong(1, "not UTF-8 text".to_owned()))?;
+        let text = read_text(&path).map_err(unread(&path))?;
         let is_old = text
             .parse::<toml::Table>()
             .is_ok_and(|table| !table.contains_key("version"));
@@ -83,7 +80,7 @@ impl Bundle {
         let mut layers = BTreeMap::new();
         for (role, network) in &spec.networks {
             let path = dir.join(&network.file);
-            let bytes = read(&path)?;
+            let bytes = read_bytes(&path, MAX_DATA_BYTES).map_err(unread(&path))?;
             let found = weights::sha256(&bytes);
             if network.sha256 != found {
                 return Err(BundleError::Hash {

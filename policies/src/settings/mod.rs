@@ -2,10 +2,17 @@
 
 mod former;
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use serde::{Serialize, de::DeserializeOwned};
 use toml::{Table, Value};
+
+use crate::file::read_text;
+
+/// Tables in tables that a key may name.
+const MAX_DEPTH: usize = 32;
+/// Bytes up to which a key is compared with the known ones; none is as long.
+const LONGEST_KEY: usize = 120;
 
 /// A setting that cannot be, and where it was set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +37,15 @@ pub fn with_file<T: Serialize + DeserializeOwned>(
 /// Names the key that is wrong.
 pub fn with_set<T: Serialize + DeserializeOwned>(base: &T, set: &str) -> Result<T, SettingsError> {
     let layer = parse_set(set).and_then(|layer| overlaid(base, layer));
-    layer.map_err(|error| SettingsError(format!("--set {set}: {error}")))
+    layer.map_err(|error| SettingsError(format!("--set {}: {error}", abbreviated(set))))
+}
+
+/// What an error says of a text that may be endless.
+fn abbreviated(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_KEY) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// `base` overwritten by `layer`; tables are merged, everything else is replaced.
@@ -92,7 +107,7 @@ fn difference_in(prefix: &str, a: &Table, b: &Table) -> Option<Difference> {
 /// # Errors
 /// When it cannot be read, or the line that is no TOML.
 pub fn read(path: &Path) -> Result<Table, SettingsError> {
-    let text = fs::read_to_string(path)
+    let text = read_text(path)
         .map_err(|error| SettingsError(format!("cannot read the config: {error}")))?;
     parse(&text)
 }
@@ -136,6 +151,10 @@ pub fn parse_set(set: &str) -> Result<Table, SettingsError> {
         .ok()
         .and_then(|mut table| table.remove("value"))
         .unwrap_or_else(|| Value::String(text.trim().to_owned()));
+    if path.split('.').count() > MAX_DEPTH {
+        let refusal = format!("a key of more than {MAX_DEPTH} parts");
+        return Err(SettingsError(refusal));
+    }
     let mut keys = path.trim().rsplit('.').map(str::trim);
     let last = keys.next().unwrap_or_default();
     let mut table = Table::from_iter([(last.to_owned(), value)]);
@@ -164,6 +183,10 @@ fn is_known(known: &Table, path: &str) -> bool {
 }
 
 fn unknown_key(known: &Table, path: &str) -> String {
+    if path.len() > LONGEST_KEY {
+        let key = abbreviated(path);
+        return format!("unknown key `{key}` (`abs config TASK` lists all keys)");
+    }
     let mut keys = Vec::new();
     collect_keys(known, "", &mut keys);
     let nearest = keys
@@ -221,6 +244,33 @@ mod tests {
             difference("a = 1", "a = 1\nb = \"x\"").unwrap(),
             r#"b ["nothing", "\"x\""]"#
         );
+    }
+
+    #[test]
+    fn endless_keys_are_refused_at_once() {
+        #[derive(Serialize, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Known {
+            seed: u32,
+        }
+        let long = "é".repeat(100_000);
+        let deep = "a.".repeat(100_000) + "a";
+        let start = std::time::Instant::now();
+        let refusal = |key: &str| {
+            let error = with_set(&Known { seed: 1 }, &format!("{key}=1"));
+            error.err().unwrap().to_string()
+        };
+        assert!(refusal(&long).contains(": unknown key `ééé"));
+        assert!(refusal(&deep).ends_with("...: a key of more than 32 parts"));
+        for key in [&long, &deep, &format!("seed.{long}")] {
+            assert!(refusal(key).len() < 1000, "{}", refusal(key));
+            // A file may nest no deeper than the TOML parser allows.
+            let parsed = parse(&format!("{key} = 1"));
+            let error = parsed.and_then(|layer| overlaid(&Known { seed: 1 }, layer));
+            let text = error.err().unwrap().to_string();
+            assert!(text.len() < 1000 && !text.contains('\n'), "{text}");
+        }
+        assert!(start.elapsed().as_secs() < 2);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `abs deploy`: a policy bundle on a robot.
 
-use std::path::PathBuf;
+use std::{io::Write as _, path::PathBuf};
 
 use anyhow::Result;
 use controller::{Method, deploy::DeployConfig};
@@ -68,7 +68,8 @@ impl DeployCommand {
             args: self.args.clone(),
         };
         let report = run.run(|line| eprintln!("{line}"))?;
-        print!("{report}");
+        // Whoever reads may be gone.
+        let _ = write!(std::io::stdout(), "{report}");
         if let Some(path) = &self.picture {
             cycle_times("abs deploy", &report.timing)?.save_png(path)?;
         }

@@ -13,7 +13,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use policies::{Bundle, RaySpec, depth::DepthSamples, file::write_atomic};
+use policies::{
+    Bundle, RaySpec,
+    depth::DepthSamples,
+    file::{MAX_DATA_BYTES, read_bytes, read_text, write_atomic},
+};
 use robots::{Camera, Robot};
 use serde::{Deserialize, Serialize};
 use sim::depth::{RecordingConfig, Split};
@@ -105,7 +109,7 @@ impl DepthData {
     /// When it holds no depth images.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(MANIFEST);
-        let text = fs::read_to_string(&path).with_context(|| {
+        let text = read_text(&path).with_context(|| {
             format!(
                 "{} holds no depth images: cannot read {MANIFEST}; record some with `abs collect-depth`",
                 folder.display()
@@ -218,7 +222,8 @@ impl DepthData {
 
     fn read(&self, file: &FileRecord) -> Result<DepthSamples> {
         let path = self.folder.join(&file.name);
-        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = read_bytes(&path, MAX_DATA_BYTES)
+            .with_context(|| format!("cannot read {}", path.display()))?;
         let samples = DepthSamples::decode(&bytes, Some(&self.origin()?))
             .with_context(|| path.display().to_string())?;
         ensure!(

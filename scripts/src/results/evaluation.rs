@@ -1,8 +1,9 @@
 //! An evaluation, read back from its folder.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use anyhow::{Context, Result};
+use policies::file::{MAX_DATA_BYTES, read_bytes, read_text};
 use sim::eval::{EvalReport, Outcome};
 
 use crate::{
@@ -27,13 +28,15 @@ impl StoredEvaluation {
     /// One line if a file is missing or is not of this kind.
     pub fn read(folder: &Path) -> Result<Self> {
         let metrics = folder.join(METRICS);
-        let text = fs::read_to_string(&metrics)
-            .with_context(|| format!("cannot read {}", metrics.display()))?;
+        let text =
+            read_text(&metrics).with_context(|| format!("cannot read {}", metrics.display()))?;
         let report = serde_json::from_str(&text).with_context(|| metrics.display().to_string())?;
         let episodes = folder.join(EPISODES);
-        let rows = csv::Reader::from_path(&episodes)
-            .and_then(|mut reader| reader.deserialize().collect())
-            .with_context(|| format!("cannot read {}", episodes.display()))?;
+        let unreadable = || format!("cannot read {}", episodes.display());
+        let bytes = read_bytes(&episodes, MAX_DATA_BYTES).with_context(unreadable)?;
+        let mut reader = csv::Reader::from_reader(bytes.as_slice());
+        let rows: Result<_, csv::Error> = reader.deserialize().collect();
+        let rows = rows.with_context(unreadable)?;
         Ok(Self {
             name: name_of(folder),
             report,

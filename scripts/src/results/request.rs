@@ -4,7 +4,10 @@ use std::{fs, io, path::Path};
 
 use anyhow::{Context, Result, bail};
 use controller::{ControllerConfig, Method};
-use policies::{Twist, file::write_atomic};
+use policies::{
+    Twist,
+    file::{read_text, write_atomic},
+};
 use serde::Serialize;
 use sim::{engine::PhysicsConfig, eval::EvalConfig, reality::RealityConfig};
 
@@ -71,7 +74,7 @@ impl Request {
 
     /// Whether `folder` holds the finished evaluation.
     pub fn is_done(&self, folder: &Path) -> bool {
-        let found = fs::read_to_string(folder.join(REQUEST));
+        let found = read_text(&folder.join(REQUEST));
         found.is_ok_and(|text| Self(text) == *self) && folder.join(METRICS).is_file()
     }
 
@@ -83,7 +86,7 @@ impl Request {
         if !folder.join(METRICS).exists() || self.is_done(folder) {
             return Ok(());
         }
-        let of = fs::read_to_string(folder.join(REQUEST)).ok();
+        let of = read_text(&folder.join(REQUEST)).ok();
         let of = of.and_then(|text| text.parse::<toml::Table>().ok());
         let of = of
             .as_ref()

@@ -15,7 +15,7 @@ use learning::{RayLearner, RayView, Regression};
 use nalgebra::Vector3;
 use policies::{
     depth::{DepthSamples, Intrinsics, RayNetworkKind},
-    file::write_atomic,
+    file::{read_text, write_atomic},
     spec::{NetworkSpec, role},
 };
 use sim::depth::Split;
@@ -132,7 +132,7 @@ pub fn train(training: &Training, callbacks: &mut Callbacks<'_>) -> Result<()> {
 fn data_folder(training: &Training) -> Result<PathBuf> {
     if training.resuming {
         let path = training.path.join(DATA);
-        let folder = fs::read_to_string(&path);
+        let folder = read_text(&path);
         let folder = folder.with_context(|| format!("cannot read {}", path.display()))?;
         return Ok(PathBuf::from(folder.trim()));
     }

@@ -20,7 +20,7 @@ use anyhow::{Context, Result};
 use learning::{Regression, ValueLearner};
 use policies::{
     Bundle, Layout,
-    file::write_atomic,
+    file::{MAX_DATA_BYTES, read_bytes, write_atomic},
     observation::terms,
     reach_avoid::{ReachAvoidValue, Rollouts, ValueReport},
     spec::{NetworkSpec, SwitchSpec, role},
@@ -149,7 +149,7 @@ impl Session<'_> {
             let path = folder.join(format!("episodes-{first:06}.safetensors"));
             let origin = self.rollout_origin(first)?;
             if path.is_file() {
-                let part = fs::read(&path)
+                let part = read_bytes(&path, MAX_DATA_BYTES)
                     .map_err(anyhow::Error::from)
                     .and_then(|b| Ok(Rollouts::decode(&b, &origin, dim)?));
                 let part = part.with_context(|| path.display().to_string())?;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails like the test")]
 
 mod bench;
+mod bounded_input;
 mod bundle;
 mod configuration;
 mod depth;

@@ -61,7 +61,7 @@ fn cycles(log: &Path) -> Vec<CycleRecord> {
         .unwrap()
         .map(Result::unwrap)
         .filter(|message| message.channel.topic == "abs/cycle")
-        .map(|message| postcard::from_bytes(&message.data).unwrap())
+        .map(|message| ros2::decode_cycle(&message.data).unwrap())
         .collect()
 }
 

@@ -56,3 +56,20 @@ fn a_wrong_setting_is_named_with_its_section() {
         "`env.agile.obstacles.box_fraction`: is 2, must be between 0 and 1"
     );
 }
+
+#[test]
+fn ground_that_no_memory_holds_is_refused() {
+    let refusal = |change: fn(&mut EnvConfig)| {
+        let mut config = EnvConfig::default();
+        change(&mut config);
+        config.validate().unwrap_err().to_string()
+    };
+    assert_eq!(
+        refusal(|config| config.terrain.reach_m = 1e10),
+        "`env.terrain.reach_m`: is 10000000000, must be at most 20"
+    );
+    assert!(refusal(|config| config.terrain.reach_m = f32::NAN).contains("terrain.reach_m"));
+    assert!(refusal(|config| config.terrain.variants = 0).contains("terrain.variants"));
+    assert!(refusal(|config| config.terrain.variants = usize::MAX).contains("terrain.variants"));
+    assert!(refusal(|config| config.terrain.shares = [0.0; 3]).contains("terrain.shares"));
+}

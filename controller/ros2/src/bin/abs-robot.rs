@@ -1,6 +1,6 @@
 //! `abs-robot`: runs a policy bundle on a robot. The same as `abs deploy`, without simulation, training and pictures.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use policies::{Bundle, settings};
@@ -31,7 +31,8 @@ fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            let words: Vec<_> = error.split_whitespace().collect();
+            eprintln!("error: {}", words.join(" "));
             ExitCode::FAILURE
         }
     }
@@ -62,6 +63,7 @@ fn run(cli: Cli) -> Result<(), String> {
         .run(|line| eprintln!("{line}"))
     };
     let report = start().map_err(|error| error.to_string())?;
-    print!("{report}");
+    // Whoever reads may be gone.
+    let _ = write!(std::io::stdout(), "{report}");
     Ok(())
 }

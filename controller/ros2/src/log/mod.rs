@@ -1,47 +1,47 @@
-//! The log of a run: an MCAP file with every ROS 2 message received and sent, and every control cycle for replay.
+//! The log of a run: an MCAP file with every ROS 2 message received and sent, and every control cycle for replay. What is
+//! written is on its way to the disk within a second, so that it outlives the program and the computer.
 
+mod cycle;
+mod file;
+mod records;
 mod replay;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fs::File,
-    io::BufWriter,
+    io::{BufWriter, Seek, Write},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    thread::JoinHandle,
-    time::{Duration, Instant},
+    thread::{self, JoinHandle},
+    time::Duration,
 };
-
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use mcap::{
-    Attachment, WriteOptions, Writer,
-    records::{MessageHeader, Metadata},
-};
-use policies::Bundle;
 
 use controller::deploy::CycleRecord;
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use mcap::{Attachment, WriteOptions, Writer, records::Metadata};
+use policies::Bundle;
 
-pub use self::replay::{ReplayError, ReplayReport, replay};
+use self::{cycle::CYCLE_LAYOUT, writer::LogWriter};
+pub use self::{
+    cycle::decode_cycle,
+    records::LogEnd,
+    replay::{ReplayError, ReplayReport, replay},
+};
 use crate::{clock::wall_ns, messages::Message};
 
-/// Channel of the control cycles.
-pub const CYCLE_TOPIC: &str = "abs/cycle";
-/// Encoding of its messages: a `deploy::CycleRecord` in postcard.
-pub const CYCLE_ENCODING: &str = "postcard";
 /// Name of the metadata record.
 pub const METADATA: &str = "abs";
-/// Version of the layout of cycle records and their settings.
-pub const CYCLE_LAYOUT: &str = "3";
 
 /// Messages that wait for the writer; more are dropped and counted.
 const QUEUE: usize = 8192;
-/// How often the control cycles are fetched.
-const FETCH: Duration = Duration::from_millis(10);
-/// How often the file is flushed.
-const FLUSH: Duration = Duration::from_secs(1);
+/// How often the operating system is asked to have the file on the disk.
+const SYNC: Duration = Duration::from_secs(1);
 
 /// The parameters of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub struct LogHeader {
 }
 
 /// Why a log cannot be written.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("cannot write the log {path}: {reason}")]
 pub struct LogError {
     path: String,
@@ -67,6 +67,7 @@ pub struct LogError {
 pub struct Recorder {
     queue: Sender<Entry>,
     lost: Arc<AtomicU64>,
+    failure: Arc<OnceLock<String>>,
 }
 
 #[derive(Debug)]
@@ -94,6 +95,27 @@ impl Recorder {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
+
+    /// Why the log is no longer written, once it is not.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+}
+
+/// Tells at once that the log cannot be written.
+struct Alarm {
+    failure: Arc<OnceLock<String>>,
+    notice: Box<dyn Fn(String) + Send + Sync>,
+}
+
+impl Alarm {
+    fn raise(&self, error: &LogError) {
+        let line =
+            format!("{error}; the run goes on without a log, and what is written can be replayed");
+        if self.failure.set(error.to_string()).is_ok() {
+            (self.notice)(line);
+        }
+    }
 }
 
 /// Contents of a log.
@@ -111,85 +133,79 @@ pub struct LogSummary {
 #[derive(Debug)]
 pub struct Log {
     path: PathBuf,
+    overwrite: bool,
     recorder: Recorder,
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<LogSummary, LogError>>,
+    thread: Option<JoinHandle<Result<LogSummary, LogError>>>,
 }
 
 impl Log {
-    /// Starts a log. It is written to `path` with `.part` appended, and renamed when it is finished.
+    /// Starts a log. It is written to `path` with `.part` appended, and renamed when it is finished. What fails meanwhile
+    /// is told through `notice` at once, from another thread.
     ///
     /// # Errors
-    /// When the file cannot be created.
+    /// When the file cannot be created, or another one has its name and is not to be overwritten.
     pub fn start(
         path: &Path,
+        overwrite: bool,
         header: &LogHeader,
         bundle: &Bundle,
         cycles: rtrb::Consumer<CycleRecord>,
+        notice: impl Fn(String) + Send + Sync + 'static,
     ) -> Result<Self, LogError> {
-        let partial = partial_path(path);
-        let failed = |reason: String| LogError {
-            path: partial.display().to_string(),
-            reason,
+        let place = path.to_owned();
+        let failed = move |error: Box<dyn std::error::Error + Send + Sync>| LogError {
+            path: place.display().to_string(),
+            reason: reason(error.as_ref()),
         };
-        let file = File::create(&partial).map_err(|error| failed(error.to_string()))?;
-        let mut writer = WriteOptions::new()
-            .profile("ros2")
-            .create(BufWriter::new(file))
-            .map_err(|error| failed(error.to_string()))?;
-        let entry = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        let metadata = Metadata {
-            name: METADATA.to_owned(),
-            metadata: BTreeMap::from([
-                entry("cycle_layout", CYCLE_LAYOUT),
-                entry("version", env!("CARGO_PKG_VERSION")),
-                entry("robot", &header.robot),
-                entry("bundle", &header.bundle),
-                entry("config", &header.config),
-            ]),
+        let open = || -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
+            let file = file::create(path, overwrite)?;
+            let on_disk = file.try_clone()?;
+            Ok((begin(BufWriter::new(file), header, bundle)?, on_disk))
         };
-        writer
-            .write_metadata(&metadata)
-            .map_err(|error| failed(error.to_string()))?;
-        attach(&mut writer, bundle).map_err(|error| failed(error.to_string()))?;
+        let (writer, on_disk) = open().map_err(&failed)?;
         let (queue, entries) = bounded(QUEUE);
         let recorder = Recorder {
             queue,
             lost: Arc::default(),
+            failure: Arc::default(),
         };
+        let alarm = Arc::new(Alarm {
+            failure: Arc::clone(&recorder.failure),
+            notice: Box::new(notice),
+        });
         let stop = Arc::new(AtomicBool::new(false));
-        let log_writer = LogWriter {
-            writer,
-            channels: HashMap::new(),
-            entries,
-            cycles,
-            stop: Arc::clone(&stop),
-            lost: Arc::clone(&recorder.lost),
-        };
-        let finished = path.to_owned();
-        let thread = std::thread::Builder::new()
-            .name("log".to_owned())
+        let (lost, asked) = (Arc::clone(&recorder.lost), Arc::clone(&stop));
+        let log_writer = LogWriter::new(writer, entries, cycles, asked, lost);
+        let (ended, writing) = bounded(0);
+        let start = |name: &str| thread::Builder::new().name(name.to_owned());
+        let (syncing, alarmed) = (Arc::clone(&alarm), failed.clone());
+        start("log sync")
             .spawn(move || {
-                log_writer
-                    .run()
-                    .and_then(|summary| {
-                        std::fs::rename(&partial, &finished)?;
-                        Ok(summary)
-                    })
-                    .map_err(|error| LogError {
-                        path: finished.display().to_string(),
-                        reason: error.to_string(),
-                    })
+                if let Err(error) = keep_on_disk(&on_disk, &writing) {
+                    syncing.raise(&alarmed(error.into()));
+                }
             })
-            .map_err(|error| LogError {
-                path: path.display().to_string(),
-                reason: error.to_string(),
-            })?;
+            .map_err(|error| failed(error.into()))?;
+        let alarmed = failed.clone();
+        let thread = start("log")
+            .spawn(move || {
+                let _ended: Sender<()> = ended;
+                let written = log_writer.run().and_then(|(summary, file)| {
+                    file.into_inner()?.sync_all()?;
+                    Ok(summary)
+                });
+                written
+                    .map_err(alarmed)
+                    .inspect_err(|error| alarm.raise(error))
+            })
+            .map_err(|error| failed(error.into()))?;
         Ok(Self {
             path: path.to_owned(),
+            overwrite,
             recorder,
             stop,
-            thread,
+            thread: Some(thread),
         })
     }
 
@@ -202,23 +218,97 @@ impl Log {
     ///
     /// # Errors
     /// When it could not be written, now or before.
-    pub fn finish(self) -> Result<LogSummary, LogError> {
-        self.stop.store(true, Ordering::Release);
-        let result = self.thread.join();
-        result.unwrap_or_else(|_| {
-            Err(LogError {
-                path: self.path.display().to_string(),
-                reason: "its thread has panicked".to_owned(),
-            })
-        })
+    pub fn finish(mut self) -> Result<LogSummary, LogError> {
+        let summary = self.end()?;
+        file::publish(&self.path, self.overwrite)
+            .map_err(|error| self.failed(error.to_string()))?;
+        Ok(summary)
     }
+
+    /// Ends the thread.
+    fn end(&mut self) -> Result<LogSummary, LogError> {
+        self.stop.store(true, Ordering::Release);
+        let result = self.thread.take().map(JoinHandle::join);
+        let panicked = || Err(self.failed("its thread has panicked".to_owned()));
+        result.and_then(Result::ok).unwrap_or_else(panicked)
+    }
+
+    fn failed(&self, reason: String) -> LogError {
+        let path = self.path.display().to_string();
+        LogError { path, reason }
+    }
+}
+
+impl Drop for Log {
+    /// A run that did not begin leaves no log that would be in the way of the next.
+    fn drop(&mut self) {
+        if self.thread.is_some() && self.end().is_ok_and(|summary| summary.cycles == 0) {
+            let _ = std::fs::remove_file(file::partial_path(&self.path));
+        }
+    }
+}
+
+/// What the operating system says, where the writer only says that it does.
+fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    error.source().unwrap_or(error).to_string()
+}
+
+/// Has the file on the disk every second, so that it outlives a power cut, until nobody writes it.
+fn keep_on_disk(file: &File, writing: &Receiver<()>) -> std::io::Result<()> {
+    while let Err(RecvTimeoutError::Timeout) = writing.recv_timeout(SYNC) {
+        file.sync_data()?;
+    }
+    Ok(())
+}
+
+/// Begins a file with all that the run depends on.
+fn begin<W: Write + Seek>(
+    output: W,
+    header: &LogHeader,
+    bundle: &Bundle,
+) -> Result<Writer<W>, Box<dyn std::error::Error + Send + Sync>> {
+    // Without seeking, chunks are written whole: an unfinished log ends with a whole one, or in the middle of one.
+    let options = WriteOptions::new().profile("ros2").disable_seeking(true);
+    let mut writer = options.create(output)?;
+    let entry = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let mut metadata = BTreeMap::from([
+        entry("cycle_layout", CYCLE_LAYOUT),
+        entry("version", env!("CARGO_PKG_VERSION")),
+        entry("robot", &header.robot),
+        entry("bundle", &header.bundle),
+        entry("config", &header.config),
+    ]);
+    metadata.insert(CRC.to_owned(), metadata_crc(&metadata));
+    writer.write_metadata(&Metadata {
+        name: METADATA.to_owned(),
+        metadata,
+    })?;
+    attach(&mut writer, bundle)?;
+    writer.flush()?;
+    Ok(writer)
+}
+
+/// Key of the checksum of the metadata, which MCAP has none for.
+const CRC: &str = "crc32";
+
+/// CRC-32 of all keys and values but its own, each ended by a line feed.
+fn metadata_crc(metadata: &BTreeMap<String, String>) -> String {
+    let mut crc = crc32fast::Hasher::new();
+    for text in (metadata.iter())
+        .filter(|(key, _)| *key != CRC)
+        .flat_map(|(key, value)| [key, value])
+    {
+        crc.update(text.as_bytes());
+        crc.update(b"\n");
+    }
+    format!("{:08x}", crc.finalize())
 }
 
 /// Attaches the files of the bundle, so that the log can be replayed without them.
 fn attach(
-    writer: &mut Writer<BufWriter<File>>,
+    writer: &mut Writer<impl Write + Seek>,
     bundle: &Bundle,
-) -> Result<(), Box<dyn std::error::Error>> {
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let folder = tempfile::tempdir()?;
     bundle.save(folder.path())?;
     for file in std::fs::read_dir(folder.path())? {
@@ -232,106 +322,4 @@ fn attach(
         })?;
     }
     Ok(())
-}
-
-/// Path of an unfinished log.
-pub fn partial_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    name.into()
-}
-
-struct LogWriter {
-    writer: Writer<BufWriter<File>>,
-    channels: HashMap<String, (u16, u32)>,
-    entries: Receiver<Entry>,
-    cycles: rtrb::Consumer<CycleRecord>,
-    stop: Arc<AtomicBool>,
-    lost: Arc<AtomicU64>,
-}
-
-impl LogWriter {
-    fn run(mut self) -> Result<LogSummary, Box<dyn std::error::Error + Send + Sync>> {
-        let mut summary = LogSummary {
-            cycles: 0,
-            messages: 0,
-            lost: 0,
-        };
-        let no_metadata = BTreeMap::new();
-        let cycle_channel =
-            self.writer
-                .add_channel(0, CYCLE_TOPIC, CYCLE_ENCODING, &no_metadata)?;
-        let mut bytes = Vec::new();
-        let mut flushed = Instant::now();
-        loop {
-            // Asked before the queues are emptied, so that nothing that came before the stop is left.
-            let last = self.stop.load(Ordering::Acquire);
-            let until = Instant::now() + FETCH;
-            loop {
-                let wait = match last {
-                    true => Duration::ZERO,
-                    false => until.saturating_duration_since(Instant::now()),
-                };
-                match self.entries.recv_timeout(wait) {
-                    Ok(entry) => {
-                        self.write(&entry)?;
-                        summary.messages += 1;
-                    }
-                    Err(RecvTimeoutError::Timeout) => break,
-                    Err(RecvTimeoutError::Disconnected) => {
-                        std::thread::sleep(wait);
-                        break;
-                    }
-                }
-            }
-            while let Ok(record) = self.cycles.pop() {
-                bytes = postcard::to_extend(&record, std::mem::take(&mut bytes))?;
-                let header = message_header(cycle_channel, record.input.cycle as u32, wall_ns());
-                self.writer.write_to_known_channel(&header, &bytes)?;
-                bytes.clear();
-                summary.cycles += 1;
-            }
-            if last {
-                break;
-            }
-            if flushed.elapsed() >= FLUSH {
-                self.writer.flush()?;
-                flushed = Instant::now();
-            }
-        }
-        self.writer.finish()?;
-        self.writer.into_inner().into_inner()?.sync_all()?;
-        summary.lost = self.lost.load(Ordering::Relaxed);
-        Ok(summary)
-    }
-
-    fn write(&mut self, entry: &Entry) -> mcap::McapResult<()> {
-        let (channel, sequence) = match self.channels.get_mut(&entry.topic) {
-            Some(channel) => channel,
-            None => {
-                let name = format!("{}/msg/{}", entry.package, entry.name);
-                let schema = (entry.schema)();
-                let schema = self
-                    .writer
-                    .add_schema(&name, "ros2msg", schema.as_bytes())?;
-                let no_metadata = BTreeMap::new();
-                let id = self
-                    .writer
-                    .add_channel(schema, &entry.topic, "cdr", &no_metadata)?;
-                self.channels.entry(entry.topic.clone()).or_insert((id, 0))
-            }
-        };
-        let header = message_header(*channel, *sequence, entry.time_ns);
-        *sequence = sequence.wrapping_add(1);
-        self.writer.write_to_known_channel(&header, &entry.data)
-    }
-}
-
-fn message_header(channel_id: u16, sequence: u32, time_ns: u64) -> MessageHeader {
-    MessageHeader {
-        channel_id,
-        sequence,
-        log_time: time_ns,
-        publish_time: time_ns,
-    }
 }

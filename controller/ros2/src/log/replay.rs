@@ -1,19 +1,23 @@
 //! Replay of a log.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
-use mcap::{
-    MessageStream,
-    read::{self, LinearReader},
-    records::Record,
-};
+use controller::deploy::{CycleInput, CycleRecord, MotorCommand, Pilot};
 use policies::Bundle;
 use robots::Robot;
+use tempfile::TempDir;
 
-use controller::deploy::{CycleRecord, MotorCommand, Pilot};
-
-use super::{CYCLE_LAYOUT, CYCLE_TOPIC, METADATA};
+use super::{
+    CRC, METADATA,
+    cycle::{CYCLE_LAYOUT, CYCLE_TOPIC, decode_cycle},
+    file::partial_path,
+    metadata_crc,
+    records::{LogEnd, Messages, Record, Records, Stop, WRONG_CRC},
+};
 use crate::run::RunConfig;
+
+/// Most bytes of the bundle's files in a log.
+const MAX_BUNDLE_BYTES: u64 = 512 << 20;
 
 /// Why a log cannot be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -32,52 +36,167 @@ pub struct ReplayReport {
     pub different: u64,
     /// The first of them.
     pub first_different: Option<u64>,
+    /// Where the log ends, and whether it should.
+    pub end: LogEnd,
 }
 
-/// Runs a pilot on the recorded inputs of every cycle in `path`, and compares the commands bit by bit.
+/// Runs a pilot on the recorded inputs of every cycle in `path`, and compares the commands bit by bit. A log that is cut
+/// off or damaged is replayed up to there: only what has the right checksum is.
 ///
 /// # Errors
-/// When the file cannot be read, is truncated or is no log of a run, or lacks cycles.
+/// When the file cannot be read, is no log of a run, lacks cycles, or ends before the first.
 pub fn replay(path: &Path) -> Result<ReplayReport, ReplayError> {
     let failed = |problem: String| ReplayError {
         path: path.display().to_string(),
         problem,
     };
-    let bytes = fs::read(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
-    let mut pilot = recorded_pilot(&bytes).map_err(failed)?;
-    let messages = MessageStream::new(&bytes).map_err(|error| failed(unreadable(&error)))?;
-    let mut report = ReplayReport {
-        cycles: 0,
-        different: 0,
-        first_different: None,
+    let mut records = Records::open(path).map_err(|error| failed(unopened(path, &error)))?;
+    let mut replay = Replay::new().map_err(failed)?;
+    let end = loop {
+        match records.next() {
+            Ok(record) => replay.take(record).map_err(failed)?,
+            Err(Stop::End(end)) => break end,
+            Err(Stop::Unreadable(error)) => return Err(failed(format!("cannot be read: {error}"))),
+        };
+        if let Some(end) = replay.damaged.take() {
+            break end;
+        }
     };
-    let mut record = CycleRecord::default();
-    for message in messages {
-        let message = message.map_err(|error| failed(unreadable(&error)))?;
-        if message.channel.topic != CYCLE_TOPIC {
-            continue;
+    match (replay.cycles, &end) {
+        (0, LogEnd::Whole) => Err(failed("holds no control cycle".to_owned())),
+        (0, end) => Err(failed(format!("{end}, before its first control cycle"))),
+        (cycles, _) => Ok(ReplayReport {
+            cycles,
+            different: replay.different,
+            first_different: replay.first_different,
+            end,
+        }),
+    }
+}
+
+fn unopened(path: &Path, error: &std::io::Error) -> String {
+    let partial = partial_path(path);
+    match error.kind() {
+        std::io::ErrorKind::InvalidData => error.to_string(),
+        std::io::ErrorKind::NotFound if partial.is_file() => format!(
+            "cannot be read: {error}; the run was cut short, its log is {}",
+            partial.display()
+        ),
+        _ => format!("cannot be read: {error}"),
+    }
+}
+
+/// A replay on its way.
+struct Replay {
+    /// Files of the bundle.
+    folder: TempDir,
+    bundle_bytes: u64,
+    metadata: Option<BTreeMap<String, String>>,
+    messages: Messages,
+    pilot: Option<(Pilot, Robot)>,
+    damaged: Option<LogEnd>,
+    record: CycleRecord,
+    cycles: u64,
+    different: u64,
+    first_different: Option<u64>,
+}
+
+impl Replay {
+    fn new() -> Result<Self, String> {
+        let folder = tempfile::tempdir();
+        Ok(Self {
+            folder: folder.map_err(|error| format!("no folder for the bundle: {error}"))?,
+            bundle_bytes: 0,
+            metadata: None,
+            messages: Messages::of(CYCLE_TOPIC),
+            pilot: None,
+            damaged: None,
+            record: CycleRecord::default(),
+            cycles: 0,
+            different: 0,
+            first_different: None,
+        })
+    }
+
+    fn take(&mut self, record: Record<'_>) -> Result<(), String> {
+        match record {
+            Record::Metadata {
+                name,
+                entries,
+                bytes,
+            } if name == METADATA => {
+                if (entries.get(CRC)).is_some_and(|crc| *crc != metadata_crc(&entries)) {
+                    let what = WRONG_CRC.to_owned();
+                    self.damaged = Some(LogEnd::Damaged { bytes, what });
+                }
+                self.metadata = Some(entries);
+            }
+            Record::Metadata { .. } => {}
+            Record::Attachment { name, data } => self.keep(name, data)?,
+            Record::Chunk(chunk) => {
+                for message in self.messages.of_chunk(chunk)? {
+                    self.cycle(message)?;
+                }
+            }
         }
-        let recorded: CycleRecord = postcard::from_bytes(&message.data)
-            .map_err(|error| failed(format!("cycle {} is malformed: {error}", report.cycles)))?;
-        if recorded.input.cycle != report.cycles {
-            return Err(failed(format!(
+        Ok(())
+    }
+
+    /// Keeps a file of the bundle.
+    fn keep(&mut self, name: &str, data: &[u8]) -> Result<(), String> {
+        let file = Path::new(name);
+        if file.file_name() != Some(file.as_os_str()) {
+            return Err(format!("attachment {name:?} is no file name"));
+        }
+        self.bundle_bytes += data.len() as u64;
+        if self.bundle_bytes > MAX_BUNDLE_BYTES {
+            return Err(format!(
+                "more than {MAX_BUNDLE_BYTES} bytes of files are attached"
+            ));
+        }
+        fs::write(self.folder.path().join(file), data)
+            .map_err(|error| format!("no file for the bundle: {error}"))
+    }
+
+    fn cycle(&mut self, message: &[u8]) -> Result<(), String> {
+        let (pilot, robot) = match &mut self.pilot {
+            Some(pilot) => pilot,
+            // Settings and bundle come before the cycles.
+            none => none.insert(recorded_pilot(self.metadata.as_ref(), self.folder.path())?),
+        };
+        let malformed = |what: &str| format!("cycle {} is malformed: {what}", self.cycles);
+        let recorded = decode_cycle(message).map_err(|what| malformed(&what))?;
+        if recorded.input.cycle != self.cycles {
+            return Err(format!(
                 "cycles {} to {} are missing, the controller cannot be followed beyond",
-                report.cycles,
+                self.cycles,
                 recorded.input.cycle.saturating_sub(1)
-            )));
+            ));
         }
-        record.input = recorded.input;
-        pilot.cycle(&mut record);
-        if bits(&record.command) != bits(&recorded.command) {
-            report.different += 1;
-            report.first_different.get_or_insert(report.cycles);
+        if !fits(&recorded.input, robot) {
+            return Err(malformed("it is of a robot with other joints"));
         }
-        report.cycles += 1;
+        self.record.input = recorded.input;
+        pilot.cycle(&mut self.record);
+        if bits(&self.record.command) != bits(&recorded.command) {
+            self.different += 1;
+            self.first_different.get_or_insert(self.cycles);
+        }
+        self.cycles += 1;
+        Ok(())
     }
-    if report.cycles == 0 {
-        return Err(failed("holds no control cycle".to_owned()));
-    }
-    Ok(report)
+}
+
+/// Whether what the pilot counts on is there: one entry per joint in each state that was received.
+fn fits(input: &CycleInput, robot: &Robot) -> bool {
+    let state = &input.robot;
+    let joints = robot.num_joints();
+    let vectors = [
+        &state.joint_position_rad,
+        &state.joint_velocity_radps,
+        &state.joint_torque_nm,
+    ];
+    state.received_ns == 0 || vectors.iter().all(|vector| vector.len() == joints)
 }
 
 /// The serialized command, to compare bits and not numbers.
@@ -86,40 +205,11 @@ fn bits(command: &MotorCommand) -> Vec<u8> {
     postcard::to_stdvec(command).unwrap_or_default()
 }
 
-fn unreadable(error: &mcap::McapError) -> String {
-    use mcap::McapError as E;
-    match error {
-        E::UnexpectedEof | E::UnexpectedEoc | E::BadMagic | E::BadFooter => {
-            format!("is no MCAP file, or cut off ({error})")
-        }
-        error => format!("cannot be read as MCAP: {error}"),
-    }
-}
-
 /// The pilot of the recorded run.
-fn recorded_pilot(bytes: &[u8]) -> Result<Pilot, String> {
-    // A truncated file has no footer.
-    read::footer(bytes).map_err(|error| unreadable(&error))?;
-    let records = LinearReader::new(bytes).map_err(|error| unreadable(&error))?;
-    let folder =
-        tempfile::tempdir().map_err(|error| format!("no folder for the bundle: {error}"))?;
-    let mut metadata = None;
-    for record in records {
-        match record.map_err(|error| unreadable(&error))? {
-            Record::Metadata(found) if found.name == METADATA => metadata = Some(found.metadata),
-            Record::Attachment { header, data, .. } => {
-                let name = Path::new(&header.name);
-                if name.file_name() != Some(name.as_os_str()) {
-                    return Err(format!("attachment `{}` is no file name", header.name));
-                }
-                fs::write(folder.path().join(name), data)
-                    .map_err(|error| format!("no file for the bundle: {error}"))?;
-            }
-            // The cycles come after both.
-            Record::Chunk { .. } | Record::DataEnd(_) if metadata.is_some() => break,
-            _ => {}
-        }
-    }
+fn recorded_pilot(
+    metadata: Option<&BTreeMap<String, String>>,
+    bundle: &Path,
+) -> Result<(Pilot, Robot), String> {
     let metadata = metadata.ok_or("is no log of a run: it has no metadata `abs`")?;
     let value = |key: &str| {
         let value = metadata.get(key);
@@ -135,7 +225,8 @@ fn recorded_pilot(bytes: &[u8]) -> Result<Pilot, String> {
     let config: RunConfig = toml::from_str(value("config")?)
         .map_err(|error| format!("its settings: {}", error.message()))?;
     let robot = Robot::load(value("robot")?).map_err(|error| error.to_string())?;
-    let bundle = Bundle::load(folder.path()).map_err(|error| format!("its bundle: {error}"))?;
-    Pilot::new(&robot, &bundle, &config.controller, &config.deploy)
-        .map_err(|error| error.to_string())
+    let bundle = Bundle::load(bundle).map_err(|error| format!("its bundle: {error}"))?;
+    let pilot = Pilot::new(&robot, &bundle, &config.controller, &config.deploy)
+        .map_err(|error| error.to_string())?;
+    Ok((pilot, robot))
 }

@@ -86,7 +86,7 @@ macro_rules! primitive {
     )*};
 }
 primitive!(bool => "bool", u8 => "uint8", i8 => "int8", u16 => "uint16", i16 => "int16", u32 => "uint32",
-    i32 => "int32", i64 => "int64", f32 => "float32", f64 => "float64", String => "string");
+    i32 => "int32", u64 => "uint64", i64 => "int64", f32 => "float32", f64 => "float64", String => "string");
 
 impl<T: Field, const N: usize> Field for [T; N] {
     fn ros_name() -> String {
@@ -143,7 +143,7 @@ macro_rules! message {
         }
     )*};
 }
-use message;
+pub(crate) use message;
 
 #[cfg(test)]
 mod tests;

@@ -111,6 +111,7 @@ impl StatusPublisher {
         warning: Option<&str>,
         recorder: Option<&Recorder>,
     ) {
+        let warning = warning.or(recorder.and_then(Recorder::failure));
         let stamp = Time::from_nanos(wall_ns());
         let world = self.header(stamp, &self.world_frame);
         send(&to.state, STATE_TOPIC, state_text(status), recorder);

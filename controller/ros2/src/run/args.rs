@@ -45,6 +45,9 @@ pub struct RunArgs {
     /// Record everything into this MCAP file
     #[arg(long, value_name = "FILE.mcap")]
     pub log: Option<PathBuf>,
+    /// Replace the log of an earlier run
+    #[arg(long, requires = "log")]
+    pub overwrite: bool,
 }
 
 /// `x,y` in m, and the heading in degrees; by default the direction from the origin to the goal.

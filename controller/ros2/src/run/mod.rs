@@ -148,12 +148,12 @@ impl Run {
         let (_, no_cycles) = rtrb::RingBuffer::new(1);
         let cycles = std::mem::replace(&mut link_port.log, no_cycles);
         let log = match &args.log {
-            Some(path) => Some(Log::start(
-                path,
-                &self.log_header(&config)?,
-                bundle,
-                cycles,
-            )?),
+            Some(path) => {
+                let (header, alarm) = (self.log_header(&config)?, printer.clone());
+                let alarm = move |line| alarm.print(format!("warning: {line}"));
+                let overwrite = args.overwrite;
+                Some(Log::start(path, overwrite, &header, bundle, cycles, alarm)?)
+            }
             None => None,
         };
         let operator = Arc::clone(&link_port.operator);

@@ -7,12 +7,11 @@ mod rays;
 mod value;
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use policies::depth::DepthError;
-use policies::file::write_atomic;
+use policies::file::{MAX_DATA_BYTES, read_bytes, write_atomic};
 use policies::training::InvalidConfig;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
@@ -119,7 +118,7 @@ pub trait Regression {
     /// When the file is damaged, or of another network. The learner is then as before.
     fn load(&mut self, path: &Path) -> Result<(), RegressionError> {
         let error = |what: String| checkpoint_error(path, what);
-        let bytes = fs::read(path).map_err(|e| error(e.to_string()))?;
+        let bytes = read_bytes(path, MAX_DATA_BYTES).map_err(|e| error(e.to_string()))?;
         let damaged = |e| error(format!("not a whole checkpoint ({e})"));
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
         let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;

@@ -260,6 +260,26 @@ fn damaged_or_foreign_checkpoints_are_refused_with_one_line() {
         cut(&path.join(file));
         assert!(refusal(&mut runner, &path).contains(file), "{file}");
     }
+    // Cut after any byte, and with any digit changed.
+    let path = runner.save(folder.path()).unwrap();
+    let learner = path.join("learner.toml");
+    let text = fs::read_to_string(&learner).unwrap();
+    for end in 0..text.len() {
+        fs::write(&learner, &text[..end]).unwrap();
+        refusal(&mut runner, &path);
+    }
+    for (at, _) in text.match_indices(|c: char| c.is_ascii_digit()) {
+        let mut bytes = text.clone().into_bytes();
+        bytes[at] ^= 1;
+        fs::write(&learner, bytes).unwrap();
+        let line = refusal(&mut runner, &path);
+        assert!(line.contains("learner.toml: "), "{line}");
+    }
+    // An earlier program wrote no checksum.
+    let (_, earlier) = text.split_once('\n').unwrap();
+    fs::write(&learner, earlier).unwrap();
+    assert!(runner.resume(&path).unwrap().environments);
+
     let path = runner.save(folder.path()).unwrap();
     let wider = PpoConfig {
         hidden: vec![32, 32],

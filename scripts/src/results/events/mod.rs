@@ -6,6 +6,7 @@ mod writer;
 use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result};
+use policies::file::{MAX_DATA_BYTES, read_bytes};
 
 #[cfg(any(feature = "train", test))]
 pub use writer::EventWriter;
@@ -34,7 +35,8 @@ pub fn read(folder: &Path) -> Result<Scalars> {
     paths.sort();
     let mut scalars = Scalars::new();
     for path in paths {
-        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = read_bytes(&path, MAX_DATA_BYTES)
+            .with_context(|| format!("cannot read {}", path.display()))?;
         for (name, points) in scalars_of(&bytes) {
             let all = scalars.entry(name).or_default();
             if let Some((first, _)) = points.first() {

@@ -3,7 +3,7 @@
 use nalgebra::{Point2, Point3, UnitQuaternion, Vector2, Vector3};
 use serde::{Deserialize, Serialize};
 
-use super::{Passage, TestbedError, check_range, range_error};
+use super::{LARGEST, Passage, TestbedError, check_positive, check_range, range_error};
 use crate::{
     random::{Stream, uniform},
     scene::{CLEARANCE_M, ObjectKind, Obstacle, ObstacleShape},
@@ -99,8 +99,8 @@ impl ObstacleGroup {
                 return range_error(key(range_key), low, "zero or more");
             }
         }
-        if !(self.passage_m >= 0.0 && self.passage_m.is_finite()) {
-            return range_error(key("passage_m"), self.passage_m, "zero or more");
+        if !(0.0..=LARGEST).contains(&self.passage_m) {
+            return range_error(key("passage_m"), self.passage_m, "from 0 to 100");
         }
         if self.parts.is_empty() == self.objects.is_empty() {
             let has = if self.parts.is_empty() {
@@ -117,11 +117,12 @@ impl ObstacleGroup {
                 } => &[("radius_m", *radius_m), ("height_m", *height_m)],
                 Part::Box { size_m, .. } => &size_m.map(|side_m| ("size_m", side_m)),
             };
+            let key = |part_key: &str| key(&format!("parts[{index}].{part_key}"));
             for (size_key, size_m) in sizes {
-                if !(*size_m > 0.0 && size_m.is_finite()) {
-                    let key = key(&format!("parts[{index}].{size_key}"));
-                    return range_error(key, size_m, "positive");
-                }
+                check_positive(&key(size_key), *size_m)?;
+            }
+            for (place_key, value) in part.place() {
+                check_range(&key(place_key), [value; 2])?;
             }
         }
         Ok(())
@@ -186,6 +187,15 @@ impl ObstacleGroup {
 }
 
 impl Part {
+    /// The numbers that say where it is in its group.
+    fn place(&self) -> [(&'static str, f32); 4] {
+        let (&[x, y, z], yaw_rad) = match self {
+            Self::Cylinder { at_m, .. } => (at_m, 0.0),
+            Self::Box { at_m, yaw_rad, .. } => (at_m, *yaw_rad),
+        };
+        [("at_m", x), ("at_m", y), ("at_m", z), ("yaw_rad", yaw_rad)]
+    }
+
     /// In the world, as part of a group at this place.
     fn at(&self, place: Point2<f32>, group_yaw_rad: f32) -> Obstacle {
         let about_z = |rad| UnitQuaternion::from_axis_angle(&Vector3::z_axis(), rad);

@@ -118,6 +118,11 @@ pub enum TestbedError {
         /// What would be right.
         expected: &'static str,
     },
+    /// More obstacles than a scene may have.
+    #[error(
+        "{0} obstacles in all, must be at most {MOST_OBSTACLES}: take a smaller `obstacles.count`, or `count` or `parts` of groups"
+    )]
+    TooMany(usize),
     /// Obstacles cover the goals.
     #[error(
         "no free goal in {0} draws: take a smaller `obstacles.count` or `obstacles.radius_m`, or goals elsewhere"
@@ -170,6 +175,12 @@ pub struct Passage {
 }
 
 const GOAL_DRAWS: usize = 1000;
+/// No number of a scene is larger, in m, rad, m/s, s or kg: what a robot meets in an episode is nearer.
+const LARGEST: f32 = 100.0;
+/// Obstacles of a scene, and parts of their groups, are no more.
+const MOST_OBSTACLES: usize = 500;
+/// An object has up to so many parts.
+const OBJECT_PARTS: usize = 16;
 
 impl TestbedConfig {
     /// Checks all ranges.
@@ -182,9 +193,7 @@ impl TestbedConfig {
             ("obstacles.radius_m", obstacles.radius_m),
             ("obstacles.height_m", obstacles.height_m),
         ] {
-            if !(value > 0.0 && value.is_finite()) {
-                return range_error(key, value, "positive");
-            }
+            check_positive(key, value)?;
         }
         for (key, value) in [
             ("start_xy_m", self.start_xy_m),
@@ -192,8 +201,8 @@ impl TestbedConfig {
             ("passage_m", self.passage_m),
             ("passage_slope", self.passage_slope),
         ] {
-            if !(value >= 0.0 && value.is_finite()) {
-                return range_error(key, value, "zero or more");
+            if !(0.0..=LARGEST).contains(&value) {
+                return range_error(key, value, "from 0 to 100");
             }
         }
         for (key, range) in [
@@ -223,10 +232,19 @@ impl TestbedConfig {
                 "ahead of every start, whose x is up to `start_xy_m`",
             );
         }
+        let mut obstacles = self.obstacles.count;
         for (index, group) in self.groups.iter().enumerate() {
             group.validate(&group_name(index))?;
+            let parts = match group.objects.is_empty() {
+                true => group.parts.len(),
+                false => OBJECT_PARTS,
+            };
+            obstacles = obstacles.saturating_add(group.count.saturating_mul(parts));
         }
-        Ok(())
+        match obstacles <= MOST_OBSTACLES {
+            true => Ok(()),
+            false => Err(TestbedError::TooMany(obstacles)),
+        }
     }
 
     /// Ground of one episode: flat where the robot starts.
@@ -259,10 +277,25 @@ fn range_error(
 }
 
 fn check_range(key: &str, [low, high]: [f32; 2]) -> Result<(), TestbedError> {
-    if low.is_finite() && high.is_finite() && low <= high {
+    if -LARGEST <= low && low <= high && high <= LARGEST {
         return Ok(());
     }
-    range_error(key, format!("[{low}, {high}]"), "[low, high]")
+    let expected = match low <= high {
+        true => "within -100 and 100",
+        false => "[low, high]",
+    };
+    range_error(key, format!("[{low}, {high}]"), expected)
+}
+
+fn check_positive(key: &str, value: f32) -> Result<(), TestbedError> {
+    if value > 0.0 && value <= LARGEST {
+        return Ok(());
+    }
+    let expected = match value > 0.0 {
+        true => "at most 100",
+        false => "positive",
+    };
+    range_error(key, value, expected)
 }
 
 impl TestScene {

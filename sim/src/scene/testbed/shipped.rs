@@ -1,6 +1,8 @@
 //! The scenes that are shipped, and those of one's own.
 
-use std::{fs, io, path::PathBuf};
+use std::{io, path::PathBuf};
+
+use policies::file::read_text;
 
 use super::{TestbedConfig, TestbedError};
 
@@ -91,7 +93,7 @@ impl TestbedConfig {
             .is_some_and(|extension| extension == "toml")
         {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-            let text = fs::read_to_string(&path).map_err(|source| SceneError::Read {
+            let text = read_text(&path).map_err(|source| SceneError::Read {
                 path: path.clone(),
                 source,
             })?;

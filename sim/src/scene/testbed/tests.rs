@@ -351,6 +351,23 @@ fn scenes_of_one_s_own_say_what_is_wrong() {
         error("[[groups]]"),
         "scene FILE: `groups[0].parts` is empty, must be what it is made of, or `objects` is"
     );
+    // Numbers that no episode needs, and that took for ever to draw.
+    assert_eq!(
+        error("obstacles.x_m = [1.6, 1e10]"),
+        "scene FILE: `obstacles.x_m` is [1.6, 10000000000], must be within -100 and 100"
+    );
+    let huge = "[[groups]]\nparts = [{ box = { size_m = [9e18, 1, 1] } }]";
+    assert!(
+        error(huge)
+            .ends_with("`groups[0].parts[0].size_m` is 9000000000000000000, must be at most 100")
+    );
+    assert!(
+        error("[[groups]]\nparts = [{ box = { size_m = [1, 1, 1], at_m = [nan, 0, 0] } }]")
+            .contains("at_m")
+    );
+    assert!(error("passage_m = 1e9").contains("from 0 to 100"));
+    let many = "[[groups]]\ncount = 1000000000000\nobjects = [\"chair\"]";
+    assert!(error(many).contains("obstacles in all, must be at most 500"));
     let inside = "[[groups]]\nx_m = [0, 0]\ny_m = [0, 0]\nobjects = [\"table\"]";
     let error = TestScene::new(1, 0, &load(inside).unwrap()).unwrap_err();
     assert!(error.to_string().starts_with("`groups[0]` leaves no free"));

@@ -110,7 +110,32 @@ impl ConfigError {
     }
 }
 
+/// Most tiles of ground of one kind, and how far they may reach, m: all of them have room in 1 GB.
+const MOST_TILES: usize = 1000;
+const FARTHEST_M: f32 = 20.0;
+
 impl EnvConfig {
+    fn validate_terrain(&self) -> Result<(), ConfigError> {
+        let terrain = &self.terrain;
+        ConfigError::unless_at_least("terrain.variants", terrain.variants as f32, 1.0)?;
+        ConfigError::unless_at_least("terrain.reach_m", terrain.reach_m, 1.0)?;
+        let reason = if terrain.reach_m > FARTHEST_M {
+            let reason = format!("is {}, must be at most {FARTHEST_M}", terrain.reach_m);
+            Some(("terrain.reach_m", reason))
+        } else if terrain.variants.saturating_mul(self.curriculum.levels) > MOST_TILES {
+            let reason = format!("times `curriculum.levels` must be at most {MOST_TILES}");
+            Some(("terrain.variants", reason))
+        } else if !(terrain.shares.iter().all(|share| *share >= 0.0)
+            && (f32::MIN_POSITIVE..=f32::MAX).contains(&terrain.shares.iter().sum()))
+        {
+            let reason = "must be zero or more, and not all zero".to_owned();
+            Some(("terrain.shares", reason))
+        } else {
+            None
+        };
+        reason.map_or(Ok(()), |(key, reason)| Err(ConfigError::new(key, reason)))
+    }
+
     /// Checks all ranges.
     ///
     /// # Errors
@@ -135,6 +160,7 @@ impl EnvConfig {
             ),
             ("randomization.joint_bias_rad", randomization.joint_bias_rad),
         ])?;
+        self.validate_terrain()?;
         self.validate_tasks()
     }
 }

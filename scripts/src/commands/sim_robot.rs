@@ -1,5 +1,6 @@
 //! `abs sim-robot`: a robot in rapier behind the topics of a real one.
 
+mod fault_runs;
 mod soak;
 mod trials;
 
@@ -18,7 +19,7 @@ use controller::{
 use policies::file::write_atomic;
 use robots::Robot;
 use sim::scene::TestScene;
-use sim_ros2::{Ros2Robot, STEP_S};
+use sim_ros2::{Ros2Robot, STEP_S, SensorFaults};
 
 use super::subject::Subject;
 use crate::{
@@ -37,6 +38,9 @@ Examples:
                                                                             the same on the estimate alone
   abs sim-robot --robot go1 --domain 7 --interface lo --lose 0.3            a bad network
   abs sim-robot --robot go1 --domain 7 --interface lo --soak 10             memory over 10 minutes
+  abs sim-robot --robot go1 --domain 7 --interface lo --fault-runs 100      something fails in each of 100 runs
+  abs sim-robot --robot go2 --domain 7 --interface lo --bare --trials 20    a robot without counter, checksum, foot
+                                                                            sensors and sport mode, at 200 Hz
 
 It answers on rt/lowstate, rt/lowcmd and rt/api/motion_switcher, and publishes /scan and /odom;
 with --set ros2.rays=depth also the images of its camera.")]
@@ -59,6 +63,13 @@ pub struct SimRobotCommand {
     /// Start `abs deploy` as another process, let it run from goal to goal, and print the memory of both
     #[arg(long, value_name = "MINUTES", group = "with_deploy")]
     soak: Option<u32>,
+    /// Start `abs deploy` as another process N times, let something fail at a random time, and tell whether the robot was
+    /// held by an old command
+    #[arg(long, value_name = "N", group = "with_deploy")]
+    fault_runs: Option<u64>,
+    /// As simple simulators are: states without counter, checksum and foot forces, 200 times a second, and no sport mode
+    #[arg(long)]
+    bare: bool,
     /// Simulate the robot of this bundle; with --trials or --soak also the bundle that runs [default: the shipped bundle of the robot]
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
@@ -107,7 +118,11 @@ impl SimRobotCommand {
             "--lose is {}, must be 0 or more and below 1",
             self.lose
         );
-        let needs_bundle = self.bundle.is_some() || self.trials.is_some() || self.soak.is_some();
+        if self.bare {
+            ros2.release_sport_mode = false;
+        }
+        let deploys = [self.trials, self.fault_runs, self.soak.map(u64::from)];
+        let needs_bundle = self.bundle.is_some() || deploys.iter().any(Option::is_some);
         let (robot, config, deployed) = match needs_bundle {
             true => {
                 let subject = Subject::resolve(resolved, self.bundle.as_deref(), self.method)?;
@@ -120,25 +135,37 @@ impl SimRobotCommand {
         };
         config.eval.validate(&config.physics)?;
         let interrupt = Interrupt::listen("stopping")?;
-        let simulated = Ros2Robot::new(&robot, &config.physics, &config.ros2, self.lose)?;
+        let mut simulated = Ros2Robot::new(&robot, &config.physics, &config.ros2, self.lose)?;
+        if self.bare {
+            simulated = simulated.bare();
+        }
+        simulated.set_faults(self.usual_faults());
         let mut session = Session {
             interrupt,
             pace: Pace::start(),
-            simulated: match self.no_odometry {
-                true => simulated.without_odometry(),
-                false => simulated,
-            },
+            simulated,
             robot,
             config,
         };
-        match (self.trials, self.soak, deployed) {
-            (Some(trials), _, Some(subject)) => {
+        match (self.trials, self.soak, self.fault_runs, deployed) {
+            (Some(trials), _, _, Some(subject)) => {
                 trials::compare(self, &mut session, &subject, trials)
             }
-            (None, Some(minutes), Some(subject)) => {
+            (_, Some(minutes), _, Some(subject)) => {
                 soak::soak(self, &mut session, &subject, minutes)
             }
+            (_, _, Some(runs), Some(subject)) => {
+                fault_runs::run(self, &mut session, &subject, runs)
+            }
             _ => session.stand_by(self.episode),
+        }
+    }
+
+    /// What is missing throughout.
+    fn usual_faults(&self) -> SensorFaults {
+        SensorFaults {
+            no_odometry: self.no_odometry,
+            ..SensorFaults::default()
         }
     }
 

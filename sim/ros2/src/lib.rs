@@ -16,21 +16,17 @@
 //! ```
 
 mod camera;
+mod publish;
 
 use std::f32::consts::{PI, TAU};
 
-use nalgebra::UnitQuaternion;
 use policies::{RayScan, RaySpec};
 use rand::RngExt as _;
-use robots::{Robot, RobotState};
+use robots::Robot;
 use ros2::{
     COMMAND_TOPIC, Delivery, MotorMap, MotorMapError, NetworkError, REQUEST_TOPIC, RESPONSE_TOPIC,
     RUN_STATE_TOPIC, RaySource, Ros, Ros2Config, STATE_TOPIC,
-    messages::{
-        BmsState, Header, ImuState, LaserScan, LowCmd, LowState, MotorCmd, MotorState, Odometry,
-        Point, Pose, PoseWithCovariance, Quaternion, Request, Response, Text, Time, Twist,
-        TwistWithCovariance, Vector3,
-    },
+    messages::{LaserScan, LowCmd, LowState, MotorCmd, Odometry, Request, Response, Text, Time},
     wall_ns,
 };
 use ros2_client::{Publisher, Subscription};
@@ -77,6 +73,29 @@ pub enum Ros2RobotError {
     Network(#[from] NetworkError),
 }
 
+/// What is wrong with the robot and its sensors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SensorFaults {
+    /// It publishes no states.
+    pub silent: bool,
+    /// It publishes the same state again and again.
+    pub frozen: bool,
+    /// A joint turns with 10^6 rad/s, it says.
+    pub impossible_velocity: bool,
+    /// The position of a joint is NaN.
+    pub not_a_number: bool,
+    /// The checksums of its states are wrong.
+    pub wrong_checksum: bool,
+    /// It publishes no scans.
+    pub no_scans: bool,
+    /// Its scans have no valid beam.
+    pub blind: bool,
+    /// It publishes no odometry.
+    pub no_odometry: bool,
+    /// Its odometry jumps by 3 m and back, five times a second.
+    pub jumping_odometry: bool,
+}
+
 /// The robot and its topics. The caller keeps time: one [`step`](Self::step) every [`STEP_S`].
 pub struct Ros2Robot {
     simulated: MotorRobot,
@@ -92,7 +111,13 @@ pub struct Ros2Robot {
     targets: Vec<MotorTarget>,
     /// Fraction of messages that are lost, both ways.
     loss: f32,
-    publishes_odometry: bool,
+    faults: SensorFaults,
+    /// As simple simulators are: no counter, checksum, foot sensors or sport mode, 200 states a second.
+    is_bare: bool,
+    /// The last state, for one that is frozen.
+    last_state: Option<LowState>,
+    /// Step of the last command.
+    commanded: u64,
     stream: Stream,
     /// The state that the controlling program publishes.
     run_state: String,
@@ -173,7 +198,10 @@ impl Ros2Robot {
             owned: true,
             targets: sport_targets(robot),
             loss,
-            publishes_odometry: true,
+            faults: SensorFaults::default(),
+            is_bare: false,
+            last_state: None,
+            commanded: 0,
             stream: stream(0, 0),
             run_state: String::new(),
             commands_taken: 0,
@@ -182,11 +210,27 @@ impl Ros2Robot {
         })
     }
 
-    /// The same without odometry: the controlling program has its own estimate only.
+    /// As simple simulators are: states without counter, checksum and foot forces, 200 times a second, and no sport mode.
     #[must_use]
-    pub fn without_odometry(mut self) -> Self {
-        self.publishes_odometry = false;
+    pub fn bare(mut self) -> Self {
+        self.is_bare = true;
+        self.owned = false;
         self
+    }
+
+    /// What is wrong with the robot and its sensors from now on.
+    pub fn set_faults(&mut self, faults: SensorFaults) {
+        self.faults = faults;
+    }
+
+    /// Time since the last command, s.
+    pub fn command_age_s(&self) -> f32 {
+        (self.steps - self.commanded) as f32 * STEP_S
+    }
+
+    /// Whether a command holds a joint at a position.
+    pub fn is_held(&self) -> bool {
+        !self.owned && self.targets.iter().any(|target| target.stiffness > 0.0)
     }
 
     /// Puts the robot into another scene, standing, its joints owned by the sport mode again.
@@ -195,7 +239,7 @@ impl Ros2Robot {
     /// When the engine refuses an obstacle.
     pub fn reset(&mut self, start: &EpisodeStart) -> Result<(), Ros2RobotError> {
         self.place(start)?;
-        self.owned = true;
+        self.owned = !self.is_bare;
         self.targets = sport_targets(&self.robot);
         self.run_state.clear();
         Ok(())
@@ -216,13 +260,20 @@ impl Ros2Robot {
         self.take();
         self.simulated.step(&self.targets);
         self.steps += 1;
-        let state = self.low_state();
-        if !self.is_lost() {
+        // Two of five steps are 200 Hz.
+        let is_due = !self.is_bare || 2 * self.steps % 5 < 2;
+        if is_due && !self.faults.silent && !self.is_lost() {
+            let state = match (self.faults.frozen, &self.last_state) {
+                (true, Some(state)) => state.clone(),
+                _ => self.low_state(),
+            };
+            self.last_state = Some(state.clone());
             // Best effort, as the robot does it.
             let _ = self.topics.states.publish(state);
         }
         let stamp = Time::from_nanos(wall_ns());
-        if self.publishes_odometry && self.steps.is_multiple_of(ODOMETRY_STEPS) && !self.is_lost() {
+        if self.steps.is_multiple_of(ODOMETRY_STEPS) && !self.faults.no_odometry && !self.is_lost()
+        {
             let _ = self.topics.odometry.publish(self.odometry(stamp));
         }
         if self.steps.is_multiple_of(IMAGE_STEPS)
@@ -234,7 +285,7 @@ impl Ros2Robot {
         }
         if self.steps.is_multiple_of(SCAN_STEPS) {
             let scan = self.scan(stamp);
-            if !self.is_lost() {
+            if !self.faults.no_scans && !self.is_lost() {
                 let _ = self.topics.scans.publish(scan);
             }
         }
@@ -264,6 +315,9 @@ impl Ros2Robot {
             self.run_state = text.data;
         }
         while let Ok(Some((request, _))) = self.topics.requests.take() {
+            if self.is_bare {
+                continue;
+            }
             let (code, data) = match request.header.identity.api_id {
                 Request::CHECK_MODE if self.owned => (0, r#"{"form":"0","name":"normal"}"#),
                 Request::CHECK_MODE => (0, r#"{"form":"0","name":""}"#),
@@ -290,118 +344,13 @@ impl Ros2Robot {
                 continue;
             }
             self.commands_taken += 1;
+            self.commanded = self.steps;
             if self.owned {
                 continue;
             }
             for (target, &motor) in self.targets.iter_mut().zip(self.map.motors()) {
                 *target = motor_target(&command.motor_cmd[motor]);
             }
-        }
-    }
-
-    fn low_state(&self) -> LowState {
-        let physics = self.simulated.physics();
-        let orientation = &physics.orientation;
-        let gyroscope = orientation.inverse_transform_vector(&physics.angular_velocity_world);
-        let (roll, pitch, yaw) = orientation.euler_angles();
-        let mut state = LowState {
-            imu_state: ImuState {
-                quaternion: [orientation.w, orientation.i, orientation.j, orientation.k],
-                gyroscope: gyroscope.into(),
-                accelerometer: self.simulated.accelerometer_mps2().into(),
-                rpy: [roll, pitch, yaw],
-                temperature: 40,
-            },
-            bms_state: BmsState {
-                soc: 95,
-                ..BmsState::default()
-            },
-            // In ms.
-            tick: (self.steps as u32).wrapping_mul((STEP_S * 1e3) as u32),
-            power_v: 29.0,
-            ..LowState::default()
-        };
-        for (joint, &motor) in self.map.motors().iter().enumerate() {
-            state.motor_state[motor] = MotorState {
-                mode: MotorCmd::ENABLED,
-                q: physics.joint_position_rad[joint],
-                dq: physics.joint_velocity_radps[joint],
-                tau_est: physics.joint_torque_nm[joint],
-                temperature: 35,
-                ..MotorState::default()
-            };
-        }
-        for (force, &foot) in physics.foot_force_world.iter().zip(self.map.feet()) {
-            // Saturates, as the sensor does.
-            state.foot_force[foot] = force.norm() as i16;
-        }
-        state.sealed()
-    }
-
-    fn odometry(&self, stamp: Time) -> Odometry {
-        let physics = self.simulated.physics();
-        let orientation = &physics.orientation;
-        let linear = orientation.inverse_transform_vector(&physics.linear_velocity_world);
-        let angular = orientation.inverse_transform_vector(&physics.angular_velocity_world);
-        let p = physics.position_world;
-        Odometry {
-            header: Header {
-                stamp,
-                frame_id: self.config.world_frame.clone(),
-            },
-            child_frame_id: self.config.base_frame.clone(),
-            pose: PoseWithCovariance {
-                pose: Pose {
-                    position: Point {
-                        x: p.x.into(),
-                        y: p.y.into(),
-                        z: p.z.into(),
-                    },
-                    orientation: quaternion(orientation),
-                },
-                covariance: [0.0; 36],
-            },
-            twist: TwistWithCovariance {
-                twist: Twist {
-                    linear: vector(&linear),
-                    angular: vector(&angular),
-                },
-                covariance: [0.0; 36],
-            },
-        }
-    }
-
-    /// A level scan around the base at its height.
-    fn scan(&mut self, stamp: Time) -> LaserScan {
-        let physics = self.simulated.physics();
-        let mut state = RobotState::zero(self.robot.num_joints(), self.robot.num_feet());
-        state.position_world = physics.position_world;
-        state.orientation = physics.orientation;
-        let time_s = self.steps as f32 * STEP_S;
-        let mut ranges = Vec::with_capacity(BEAMS);
-        for caster in &self.laser {
-            caster.cast(&state, &self.obstacles, time_s, &mut self.fan);
-            let hit = |&distance_m: &f32| match distance_m < LASER_RANGE_M {
-                true => distance_m,
-                false => f32::INFINITY,
-            };
-            ranges.extend(self.fan.distance_m.iter().map(hit));
-        }
-        let step_rad = TAU / BEAMS as f32;
-        LaserScan {
-            header: Header {
-                stamp,
-                frame_id: self.config.lidar.level_frame.clone(),
-            },
-            angle_min: -PI,
-            angle_max: -PI + (BEAMS - 1) as f32 * step_rad,
-            angle_increment: step_rad,
-            time_increment: 0.0,
-            scan_time: SCAN_STEPS as f32 * STEP_S,
-            range_min: 0.0,
-            range_max: LASER_RANGE_M,
-            ranges,
-            intensities: Vec::new(),
         }
     }
 }
@@ -443,21 +392,4 @@ fn idle_targets(robot: &Robot) -> Vec<MotorTarget> {
         ..MotorTarget::default()
     };
     vec![idle; robot.num_joints()]
-}
-
-fn vector(vector: &nalgebra::Vector3<f32>) -> Vector3 {
-    Vector3 {
-        x: vector.x.into(),
-        y: vector.y.into(),
-        z: vector.z.into(),
-    }
-}
-
-fn quaternion(q: &UnitQuaternion<f32>) -> Quaternion {
-    Quaternion {
-        x: q.i.into(),
-        y: q.j.into(),
-        z: q.k.into(),
-        w: q.w.into(),
-    }
 }

@@ -119,7 +119,8 @@ pub fn survive(file: &Path, read: impl Fn(&[u8]) -> Result<(), String> + Send + 
             Ok(Ok(())) => accepted += 1,
             Ok(Err(line)) => assert!(
                 !line.is_empty() && !line.contains('\n'),
-                "seed {seed}: {line:?}"
+                "seed {seed}: {:.300}",
+                line.escape_debug().to_string()
             ),
             Err(RecvTimeoutError::Timeout) => panic!("{}: seed {seed} hangs", file.display()),
             Err(RecvTimeoutError::Disconnected) => {

@@ -24,7 +24,7 @@ pub enum RobotError {
         source: std::io::Error,
     },
     /// The syntax is wrong, a key is unknown or missing, or a value is of the wrong type.
-    #[error("{place}: {message}")]
+    #[error("{place}: {}", one_line(message))]
     Syntax {
         /// File, and line where it is known.
         place: String,
@@ -32,7 +32,7 @@ pub enum RobotError {
         message: String,
     },
     /// The files can be read, but do not describe a robot.
-    #[error("{file}: {problem}")]
+    #[error("{file}: {}", one_line(problem))]
     Invalid {
         /// The file at fault.
         file: String,
@@ -232,6 +232,12 @@ pub enum Problem {
         "link `{0}` has collision shapes but no contact class; list it under base, thigh or calf in [contact]"
     )]
     NoContactClass(String),
+}
+
+/// Names in a file may hold line breaks.
+fn one_line(text: impl std::fmt::Display) -> String {
+    let text = text.to_string();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 impl Problem {

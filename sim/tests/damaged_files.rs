@@ -1,6 +1,8 @@
 //! Files that are damaged, each in hundreds of ways: every kind that is read from a disk gives a line or what it says, soon,
 //! without a panic, with less than 1 GB. `DAMAGED_FILES=10000` sets how many of each kind. (Robots and logs: in their crates.)
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -1,16 +1,21 @@
-//! Contact forces by class of body.
+//! Contact forces of one robot by class of body.
 
 use nalgebra::Vector3;
-use rapier3d::prelude::*;
 use robots::{ContactClass, FootVec};
 use serde::{Deserialize, Serialize};
 
-use super::{convert, model::ContactTag};
-use crate::engine::PhysicsState;
+use super::PhysicsState;
+
+/// What a shape of the robot counts as.
+#[derive(Clone, Copy)]
+pub(super) struct ContactTag {
+    pub class: ContactClass,
+    pub leg: usize,
+}
 
 /// Contact forces of the last policy step.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Contacts {
+pub(super) struct ContactForces {
     foot_force_world: FootVec<Vector3<f32>>,
     foot_horizontal_excess_n: f32,
     base_force_n: f32,
@@ -18,7 +23,7 @@ pub struct Contacts {
     calf_force_n: FootVec<f32>,
 }
 
-impl Contacts {
+impl ContactForces {
     pub fn none(num_legs: usize) -> Self {
         let zeros: FootVec<f32> = std::iter::repeat_n(0.0, num_legs).collect();
         Self {
@@ -37,31 +42,25 @@ impl Contacts {
         self.calf_force_n.fill(0.0);
     }
 
-    /// Reads the forces of the physics step just taken.
-    pub fn measure(&mut self, narrow_phase: &NarrowPhase, colliders: &ColliderSet, step_s: f32) {
+    pub fn begin_physics_step(&mut self) {
         self.foot_force_world.fill(Vector3::zeros());
-        for pair in narrow_phase.contact_pairs() {
-            let Some((robot_is_first, tag)) = robot_side(colliders, pair) else {
-                continue;
-            };
-            let impulse_on_first = total_impulse(pair);
-            if impulse_on_first == Vector::ZERO {
-                continue;
+    }
+
+    /// Counts the force of one pair of shapes, world frame, on the robot's shape.
+    pub fn add(&mut self, tag: ContactTag, force_world: Vector3<f32>) {
+        let largest = match tag.class {
+            ContactClass::Base => &mut self.base_force_n,
+            ContactClass::Thigh => &mut self.thigh_force_n[tag.leg],
+            ContactClass::Calf => &mut self.calf_force_n[tag.leg],
+            ContactClass::Foot => {
+                self.foot_force_world[tag.leg] += force_world;
+                return;
             }
-            let sign = if robot_is_first { 1.0 } else { -1.0 };
-            let force = convert::to_vector(impulse_on_first * (sign / step_s));
-            let force_n = force.norm();
-            let largest = match tag.class {
-                ContactClass::Base => &mut self.base_force_n,
-                ContactClass::Thigh => &mut self.thigh_force_n[tag.leg],
-                ContactClass::Calf => &mut self.calf_force_n[tag.leg],
-                ContactClass::Foot => {
-                    self.foot_force_world[tag.leg] += force;
-                    continue;
-                }
-            };
-            *largest = largest.max(force_n);
-        }
+        };
+        *largest = largest.max(force_world.norm());
+    }
+
+    pub fn end_physics_step(&mut self) {
         for force in &self.foot_force_world {
             let excess_n = force.xy().norm() - 2.0 * force.z.abs();
             self.foot_horizontal_excess_n = self.foot_horizontal_excess_n.max(excess_n);
@@ -75,32 +74,4 @@ impl Contacts {
         state.thigh_force_n.clone_from(&self.thigh_force_n);
         state.calf_force_n.clone_from(&self.calf_force_n);
     }
-}
-
-/// Impulse of normal force and friction on the first collider of a pair.
-fn total_impulse(pair: &ContactPair) -> Vector {
-    let mut impulse = Vector::ZERO;
-    for manifold in pair
-        .rigid()
-        .map_or(&[][..], RigidPairContacts::solver_manifolds)
-    {
-        // Points that the solver was not given still carry impulses of previous steps.
-        for solver_contact in &manifold.data.solver_contacts {
-            let [point] = solver_contact.contact_indices();
-            let data = &manifold.points[point as usize].data;
-            impulse += data.warmstart_tangent_world - manifold.data.normal * data.impulse;
-        }
-    }
-    impulse
-}
-
-/// Whether the robot's collider is the first of a pair, and what it counts as.
-fn robot_side(colliders: &ColliderSet, pair: &ContactPair) -> Option<(bool, ContactTag)> {
-    let tag = |handle| {
-        let collider: Option<&Collider> = colliders.get(handle);
-        collider.and_then(|collider| ContactTag::unpack(collider.user_data))
-    };
-    tag(pair.collider1)
-        .map(|tag| (true, tag))
-        .or_else(|| tag(pair.collider2).map(|tag| (false, tag)))
 }

@@ -1,7 +1,9 @@
 //! The engine boundary: all that an environment needs from physics. Observations, rewards, randomization,
 //! curriculum and evaluation stand above it and are written once.
 
+mod actuation;
 mod batch;
+mod contact_forces;
 mod motor;
 mod motor_robot;
 mod rapier;

@@ -20,7 +20,7 @@ use robots::Robot;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::subject::Subject;
+use super::{engine_kind, subject::Subject};
 use crate::{
     config::{Config, ConfigArgs},
     pictures::{cycle_times, time_bars},
@@ -103,7 +103,7 @@ struct TrainArgs {
 #[derive(Clone, clap::Args)]
 struct BenchArgs {
     /// Physics engine [default: rapier and batch for `sim`, batch for `train`]
-    #[arg(long)]
+    #[arg(long, value_parser = engine_kind())]
     engine: Option<EngineKind>,
     /// Lanes of the batch engine: 4, 8 (AVX2) or 16 (AVX-512), 0 for the most there are [default: 0]
     #[arg(long)]

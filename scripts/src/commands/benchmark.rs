@@ -19,7 +19,7 @@ use controller::Method;
 use robots::Robot;
 use sim::engine::EngineKind;
 
-use super::{eval, subject::Subject};
+use super::{engine_kind, eval, subject::Subject};
 use crate::{
     config::ConfigArgs,
     repository,
@@ -51,7 +51,7 @@ pub struct BenchmarkCommand {
     #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
     seeds: Vec<u64>,
     /// Physics engine [default: rapier]
-    #[arg(long)]
+    #[arg(long, value_parser = engine_kind())]
     engine: Option<EngineKind>,
     /// Folder for evaluations and report
     #[arg(long, value_name = "DIR", default_value = "out/benchmark")]

@@ -8,7 +8,7 @@ use robots::Robot;
 use sim::engine::EngineKind;
 use time::OffsetDateTime;
 
-use super::subject::Subject;
+use super::{engine_kind, subject::Subject};
 use crate::{
     config::{Config, ConfigArgs, Task},
     run::folder::RunFolder,
@@ -64,7 +64,7 @@ pub struct TrainCommand {
     #[arg(long)]
     num_envs: Option<usize>,
     /// Physics engine [default: batch]
-    #[arg(long)]
+    #[arg(long, value_parser = engine_kind())]
     engine: Option<EngineKind>,
     /// What computes the networks; environments and optimizer are on the CPU [default: cpu]
     #[arg(long, value_parser = ["cpu", "cuda"])]

@@ -95,6 +95,11 @@ engines! {
 }
 
 impl EngineKind {
+    /// Name on the command line and in configurations.
+    pub const fn name(self) -> &'static str {
+        self.entry().name
+    }
+
     /// How many robots an engine steps together with profit, where no robot waits for another.
     pub(crate) fn robots_together(self) -> usize {
         self.entry().robots_together
@@ -103,7 +108,7 @@ impl EngineKind {
 
 impl fmt::Display for EngineKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.entry().name)
+        f.write_str(self.name())
     }
 }
 
@@ -112,8 +117,8 @@ impl FromStr for EngineKind {
 
     fn from_str(name: &str) -> Result<Self, EngineError> {
         let mut kinds = Self::ALL.iter().copied();
-        kinds.find(|kind| kind.entry().name == name).ok_or_else(|| {
-            let known: Vec<_> = Self::ALL.iter().map(|kind| kind.entry().name).collect();
+        kinds.find(|kind| kind.name() == name).ok_or_else(|| {
+            let known: Vec<_> = Self::ALL.iter().map(|kind| kind.name()).collect();
             EngineError::Unknown {
                 name: name.to_owned(),
                 known: known.join(", "),

@@ -6,6 +6,7 @@ mod batch;
 mod contact_forces;
 mod motor;
 mod motor_robot;
+mod mujoco;
 mod rapier;
 mod start;
 mod state;
@@ -92,6 +93,8 @@ engines! {
     Rapier: "rapier", rapier::build, 1;
     /// The batched engine: for training.
     Batch: "batch", batch::build, 64;
+    /// MuJoCo: a second opinion on contacts.
+    Mujoco: "mujoco", mujoco::build, 1;
 }
 
 impl EngineKind {
@@ -165,6 +168,9 @@ pub enum EngineError {
         /// What the engine cannot hold.
         reason: String,
     },
+    /// The program was built without the engine.
+    #[error("{0}")]
+    Absent(&'static str),
     /// No engine of that name.
     #[error("there is no engine `{name}`; there are {known}")]
     Unknown {

@@ -112,7 +112,7 @@ fn course(engine: EngineKind, workers: usize, steps: usize) -> Vec<Vec<u32>> {
 
 #[test]
 fn the_course_does_not_depend_on_the_shards() {
-    for engine in ENGINES {
+    for engine in engines() {
         let one = course(engine, 1, 60);
         assert_eq!(one, course(engine, 2, 60));
         assert_eq!(one, course(engine, 5, 60));
@@ -120,11 +120,15 @@ fn the_course_does_not_depend_on_the_shards() {
     }
 }
 
-const ENGINES: [EngineKind; 2] = [EngineKind::Rapier, EngineKind::Batch];
+/// Those that this build has.
+fn engines() -> impl Iterator<Item = EngineKind> {
+    let all = EngineKind::ALL.iter().copied();
+    all.filter(|kind| cfg!(feature = "mujoco") || *kind != EngineKind::Mujoco)
+}
 
 #[test]
 fn an_environment_restored_from_its_state_goes_on_bit_for_bit() {
-    for engine in ENGINES {
+    for engine in engines() {
         let fresh = || build::<AgileTask>(&config(5, engine), 1);
         let mut env = fresh();
         let mut out = Steps::new(&env);
@@ -218,7 +222,7 @@ fn a_privileged_critic_sees_velocity_and_surroundings_and_the_actor_what_it_alwa
 
 #[test]
 fn a_step_costs_1_where_any_body_collides() {
-    for engine in ENGINES {
+    for engine in engines() {
         let mut config = config(8, engine);
         config.agile.rewards = contacts_only(AgileRewards::NAMES);
         config.agile.regularizers = contacts_only(Regularizers::NAMES);

@@ -114,4 +114,10 @@ fn what_cannot_be_measured_is_refused() {
         &["bench", "sim", "--engine", "physx"],
         &["physx", "rapier", "batch"],
     );
+    if !cfg!(feature = "mujoco") {
+        assert_refused(
+            &["bench", "sim", "--engine", "mujoco"],
+            &["without MuJoCo", "scripts/abs", "--engine mujoco"],
+        );
+    }
 }

@@ -1,4 +1,4 @@
-//! Lets the program find libtorch at run time, and collects for `abs config` what the doc comments of all settings say.
+//! Lets the program find libtorch and MuJoCo at run time, and collects for `abs config` what the doc comments of all settings say.
 
 use std::{
     collections::BTreeMap,
@@ -46,6 +46,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=LIBTORCH");
     if let Ok(libtorch) = env::var("LIBTORCH") {
         println!("cargo::rustc-link-arg=-Wl,-rpath,{libtorch}/lib");
+    }
+    println!("cargo::rerun-if-env-changed=MUJOCO_DYNAMIC_LINK_DIR");
+    let uses_mujoco = env::var_os("CARGO_FEATURE_MUJOCO").is_some();
+    if let (true, Ok(folder)) = (uses_mujoco, env::var("MUJOCO_DYNAMIC_LINK_DIR")) {
+        println!("cargo::rustc-link-arg=-Wl,-rpath,{folder}");
     }
     let mut declarations = Declarations::new();
     for folder in FOLDERS {

@@ -1,4 +1,4 @@
-# Sourced by scripts/abs, scripts/test and .ci/run: checks the tools, fetches libtorch, builds.
+# Sourced by scripts/abs, scripts/test and .ci/run: checks the tools, fetches libtorch and MuJoCo, builds.
 # Expects `root`, the folder of the repository.
 
 fail() {
@@ -23,6 +23,18 @@ require_libtorch() {
         python3 -m pip --version >/dev/null 2>&1 || fail "python3 has no pip; on Debian: apt install python3-pip"
     fi
     python3 "$root/scripts/libtorch.py"
+}
+
+has_mujoco() {
+    [[ -e $root/.mujoco/libmujoco.so ]]
+}
+
+require_mujoco() {
+    command -v python3 >/dev/null || fail "python3 is not installed; it fetches MuJoCo"
+    if ! has_mujoco; then
+        python3 -m pip --version >/dev/null 2>&1 || fail "python3 has no pip; on Debian: apt install python3-pip"
+    fi
+    python3 "$root/scripts/mujoco.py"
 }
 
 # Whether training by several processes can be built: an MPI library, and libclang, which reads its header.

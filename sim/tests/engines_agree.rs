@@ -1,9 +1,10 @@
-//! Short trajectories of the batch engine beside those of rapier, the reference: the same starts, the same targets.
+//! Short trajectories of the batch engine and of MuJoCo beside those of rapier, the reference: the same starts, the same
+//! targets.
 
 use nalgebra::{UnitQuaternion, Vector3};
 use robots::Robot;
 use sim::{
-    engine::{BatchEngine, Engine, EpisodeStart, PhysicsConfig, PhysicsState, RapierEngine},
+    engine::{self, EngineKind, EpisodeStart, PhysicsConfig, PhysicsState},
     scene::Obstacle,
 };
 
@@ -24,19 +25,40 @@ struct Within {
     velocity_mps: f32,
 }
 
+/// Runs rapier beside each of `others` and compares it with their states after every policy step.
 fn compare(
     case: &str,
     start: &EpisodeStart,
     policy_steps: usize,
     targets: impl Fn(usize, usize) -> f32,
-    within: &Within,
+    others: [(EngineKind, Within); 2],
 ) {
+    for (kind, within) in others {
+        if kind == EngineKind::Mujoco && !cfg!(feature = "mujoco") {
+            continue;
+        }
+        let worst = difference(kind, start, policy_steps, &targets);
+        println!("{case}, {kind}: {worst:?}");
+        assert!(
+            worst.position_m < within.position_m
+                && worst.tilt_rad < within.tilt_rad
+                && worst.joint_rad < within.joint_rad
+                && worst.velocity_mps < within.velocity_mps,
+            "{case}, {kind}: {worst:?}"
+        );
+    }
+}
+
+fn difference(
+    kind: EngineKind,
+    start: &EpisodeStart,
+    policy_steps: usize,
+    targets: impl Fn(usize, usize) -> f32,
+) -> Difference {
     let robot = Robot::load("go1").expect("go1");
     let config = PhysicsConfig::default();
-    let mut engines: [Box<dyn Engine>; 2] = [
-        Box::new(RapierEngine::new(&robot, &config, 1).expect("rapier")),
-        Box::new(BatchEngine::new(&robot, &config, 1).expect("batch")),
-    ];
+    let mut engines = [EngineKind::Rapier, kind]
+        .map(|kind| engine::build(kind, &robot, &config, 1).expect("engine"));
     let mut states = [PhysicsState::zero(&robot), PhysicsState::zero(&robot)];
     for engine in &mut engines {
         engine.reset(0, start).expect("scene");
@@ -64,14 +86,11 @@ fn compare(
         worst.joint_rad = worst.joint_rad.max(joint_rad);
         worst.velocity_mps = worst.velocity_mps.max(velocity_mps);
     }
-    println!("{case}: {worst:?}");
-    assert!(
-        worst.position_m < within.position_m
-            && worst.tilt_rad < within.tilt_rad
-            && worst.joint_rad < within.joint_rad
-            && worst.velocity_mps < within.velocity_mps,
-        "{case}: {worst:?}"
-    );
+    worst
+}
+
+fn both(batch: Within, mujoco: Within) -> [(EngineKind, Within); 2] {
+    [(EngineKind::Batch, batch), (EngineKind::Mujoco, mujoco)]
 }
 
 fn standing() -> EpisodeStart {
@@ -84,13 +103,19 @@ fn legs_swing_alike_in_flight() {
     start.position_world.z = 3.0;
     start.angular_velocity_world = Vector3::new(1.0, -2.0, 0.5);
     let swing = |step: usize, joint: usize| 0.3 * (step as f32 * 0.4 + joint as f32).sin();
-    let within = Within {
+    let batch = Within {
         position_m: 0.015,
         tilt_rad: 0.05,
         joint_rad: 0.01,
         velocity_mps: 0.05,
     };
-    compare("flight", &start, 25, swing, &within);
+    let mujoco = Within {
+        position_m: 0.015,
+        tilt_rad: 0.05,
+        joint_rad: 0.01,
+        velocity_mps: 0.05,
+    };
+    compare("flight", &start, 25, swing, both(batch, mujoco));
 }
 
 #[test]
@@ -98,13 +123,19 @@ fn a_drop_lands_alike() {
     let mut start = standing();
     start.position_world.z += 0.1;
     start.orientation = UnitQuaternion::from_euler_angles(0.1, -0.05, 0.7);
-    let within = Within {
+    let batch = Within {
         position_m: 0.01,
         tilt_rad: 0.02,
         joint_rad: 0.03,
         velocity_mps: 0.05,
     };
-    compare("drop", &start, 50, |_, _| 0.0, &within);
+    let mujoco = Within {
+        position_m: 0.01,
+        tilt_rad: 0.02,
+        joint_rad: 0.03,
+        velocity_mps: 0.05,
+    };
+    compare("drop", &start, 50, |_, _| 0.0, both(batch, mujoco));
 }
 
 #[test]
@@ -112,13 +143,19 @@ fn a_slide_brakes_alike() {
     let mut start = standing();
     start.linear_velocity_world = Vector3::new(1.0, 0.3, 0.0);
     start.dynamics.friction = 0.4;
-    let within = Within {
+    let batch = Within {
         position_m: 0.025,
         tilt_rad: 0.06,
         joint_rad: 0.1,
         velocity_mps: 0.15,
     };
-    compare("slide", &start, 50, |_, _| 0.0, &within);
+    let mujoco = Within {
+        position_m: 0.025,
+        tilt_rad: 0.06,
+        joint_rad: 0.1,
+        velocity_mps: 0.15,
+    };
+    compare("slide", &start, 50, |_, _| 0.0, both(batch, mujoco));
 }
 
 #[test]
@@ -133,13 +170,19 @@ fn squats_and_turns_look_alike() {
             _ => -0.3 * (1.0 - phase.cos()),
         }
     };
-    let within = Within {
+    let batch = Within {
         position_m: 0.015,
         tilt_rad: 0.05,
         joint_rad: 0.05,
         velocity_mps: 0.2,
     };
-    compare("squat", &start, 60, squat, &within);
+    let mujoco = Within {
+        position_m: 0.015,
+        tilt_rad: 0.05,
+        joint_rad: 0.05,
+        velocity_mps: 0.2,
+    };
+    compare("squat", &start, 60, squat, both(batch, mujoco));
 }
 
 #[test]
@@ -150,11 +193,17 @@ fn a_cylinder_stops_both_alike() {
     start
         .obstacles
         .push(Obstacle::cylinder(0.9, 0.02, 0.4, 1.0));
-    let within = Within {
+    let batch = Within {
         position_m: 0.02,
         tilt_rad: 0.05,
         joint_rad: 0.06,
         velocity_mps: 0.1,
     };
-    compare("cylinder", &start, 40, |_, _| 0.0, &within);
+    let mujoco = Within {
+        position_m: 0.02,
+        tilt_rad: 0.05,
+        joint_rad: 0.06,
+        velocity_mps: 0.1,
+    };
+    compare("cylinder", &start, 40, |_, _| 0.0, both(batch, mujoco));
 }

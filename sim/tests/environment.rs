@@ -113,7 +113,7 @@ fn course(engine: EngineKind, workers: usize, steps: usize) -> Vec<Vec<u32>> {
 
 #[test]
 fn the_course_does_not_depend_on_the_shards() {
-    for engine in ENGINES {
+    for engine in engines() {
         let one = course(engine, 1, 60);
         assert_eq!(one, course(engine, 2, 60));
         assert_eq!(one, course(engine, 5, 60));
@@ -121,15 +121,18 @@ fn the_course_does_not_depend_on_the_shards() {
     }
 }
 
-const ENGINES: [EngineKind; 2] = [EngineKind::Rapier, EngineKind::Batch];
+/// Those that this build has.
+fn engines() -> impl Iterator<Item = EngineKind> {
+    let all = EngineKind::ALL.iter().copied();
+    all.filter(|kind| cfg!(feature = "mujoco") || *kind != EngineKind::Mujoco)
+}
 
 #[test]
 fn an_environment_restored_from_its_state_goes_on_bit_for_bit() {
-    for (engine, reality) in [
-        (EngineKind::Rapier, "ideal"),
-        (EngineKind::Batch, "ideal"),
-        (EngineKind::Batch, "field"),
-    ] {
+    for (engine, reality) in engines()
+        .map(|engine| (engine, "ideal"))
+        .chain([(EngineKind::Batch, "field")])
+    {
         let config = EnvConfig {
             reality: RealityConfig::load(reality).unwrap(),
             ..config(5, engine)
@@ -266,7 +269,7 @@ fn the_actor_of_a_late_robot_sees_the_past_and_the_critic_the_present() {
 
 #[test]
 fn a_step_costs_1_where_any_body_collides() {
-    for engine in ENGINES {
+    for engine in engines() {
         let mut config = config(8, engine);
         config.agile.rewards = contacts_only(AgileRewards::NAMES);
         config.agile.regularizers = contacts_only(Regularizers::NAMES);

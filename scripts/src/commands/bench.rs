@@ -13,13 +13,14 @@ use std::{
     time::Duration,
 };
 
+use ::sim::engine::EngineKind;
 use anyhow::{Result, ensure};
 use policies::{Bundle, RaySpec, training::Times};
 use robots::Robot;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::subject::Subject;
+use super::{engine_kind, subject::Subject};
 use crate::{
     config::{Config, ConfigArgs},
     pictures::{cycle_times, time_bars},
@@ -29,7 +30,7 @@ use crate::{
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  abs bench sim                      both engines
+  abs bench sim                      rapier and batch
   abs bench sim --engine rapier --threads 1 --json
   abs bench train --preset paper --picture out/bench.png
   abs bench switch --json
@@ -101,9 +102,9 @@ struct TrainArgs {
 
 #[derive(Clone, clap::Args)]
 struct BenchArgs {
-    /// Physics engine [default: all for `sim`, batch for `train`]
-    #[arg(long, value_parser = ["rapier", "batch"])]
-    engine: Option<String>,
+    /// Physics engine [default: rapier and batch for `sim`, batch for `train`]
+    #[arg(long, value_parser = engine_kind())]
+    engine: Option<EngineKind>,
     /// Lanes of the batch engine: 4, 8 (AVX2) or 16 (AVX-512), 0 for the most there are [default: 0]
     #[arg(long)]
     lanes: Option<usize>,
@@ -149,12 +150,12 @@ impl BenchCommand {
     pub fn run(&self) -> Result<()> {
         match &self.what {
             What::Sim(args) => {
-                let engines: &[&str] = match &args.engine {
-                    Some(engine) => &[engine],
-                    None => &["rapier", "batch"],
+                let engines = match args.engine {
+                    Some(engine) => vec![engine],
+                    None => vec![EngineKind::Rapier, EngineKind::Batch],
                 };
                 let reports = engines
-                    .iter()
+                    .into_iter()
                     .map(|engine| {
                         sim::measure(&with_threads(args.config(engine)?, 1)?, args.duration())
                     })
@@ -165,7 +166,7 @@ impl BenchCommand {
             What::Train(TrainArgs { device, common }) => {
                 let mut args = common.clone();
                 args.config.set("algorithm.device", device.as_ref());
-                let config = args.config(args.engine.as_deref().unwrap_or("batch"))?;
+                let config = args.config(args.engine.unwrap_or(EngineKind::Batch))?;
                 match measure_training(&config, args.duration())? {
                     Some(report) => {
                         args.draw(&[report.bar()])?;
@@ -242,7 +243,7 @@ fn measure_training(_config: &Config, _duration: Duration) -> Result<Option<sim:
 }
 
 impl BenchArgs {
-    fn config(&self, engine: &str) -> Result<Config> {
+    fn config(&self, engine: EngineKind) -> Result<Config> {
         let mut args = self.config.clone();
         args.set("env.num_envs", self.num_envs);
         args.set("env.engine", Some(engine));

@@ -17,8 +17,9 @@ use std::{
 use anyhow::{Result, ensure};
 use controller::Method;
 use robots::Robot;
+use sim::engine::EngineKind;
 
-use super::{eval, subject::Subject};
+use super::{engine_kind, eval, subject::Subject};
 use crate::{
     config::ConfigArgs,
     repository,
@@ -50,8 +51,8 @@ pub struct BenchmarkCommand {
     #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
     seeds: Vec<u64>,
     /// Physics engine [default: rapier]
-    #[arg(long, value_parser = ["rapier", "batch"])]
-    engine: Option<String>,
+    #[arg(long, value_parser = engine_kind())]
+    engine: Option<EngineKind>,
     /// Folder for evaluations and report
     #[arg(long, value_name = "DIR", default_value = "out/benchmark")]
     out: PathBuf,
@@ -119,7 +120,7 @@ impl BenchmarkCommand {
     fn jobs(&self) -> Result<Vec<Job>> {
         ensure!(self.episodes > 0, "--episodes 0: must be at least 1");
         let mut args = self.config.clone();
-        args.set("eval.engine", self.engine.as_ref());
+        args.set("eval.engine", self.engine);
         args.set("eval.episodes", Some(self.episodes));
         let resolved = args.resolve_plain()?;
         resolved.config.start_thread_pool()?;

@@ -25,7 +25,11 @@ mod train;
 mod view_depth;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{
+    Parser, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use sim::engine::EngineKind;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,6 +39,12 @@ Examples:
   abs eval --bundle policies/bundles/go1       the paper's test: table, metrics.json, pictures
   abs play --bundle policies/bundles/go1       one episode as an animated GIF
   abs doctor                                   what this machine has, and what is missing";
+
+/// Reads the name of an engine; `--help` lists them.
+fn engine_kind() -> impl TypedValueParser<Value = EngineKind> {
+    let names = EngineKind::ALL.iter().map(|kind| kind.name());
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<EngineKind>())
+}
 
 /// Agile but safe: a legged robot that runs to a goal and does not collide.
 #[derive(Parser)]

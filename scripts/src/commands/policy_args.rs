@@ -6,7 +6,7 @@ use anyhow::Result;
 use controller::Method;
 use sim::{engine::EngineKind, eval::RaySource};
 
-use super::subject::Subject;
+use super::{engine_kind, subject::Subject};
 use crate::config::{Config, ConfigArgs};
 
 /// Flags shared by `eval`, `play` and `demo`.
@@ -28,7 +28,7 @@ pub struct PolicyArgs {
     #[arg(long, value_enum)]
     rays: Option<Rays>,
     /// Physics engine [default: rapier]
-    #[arg(long)]
+    #[arg(long, value_parser = engine_kind())]
     engine: Option<EngineKind>,
     #[command(flatten)]
     config: ConfigArgs,

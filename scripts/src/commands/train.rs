@@ -5,9 +5,10 @@ use std::{path::PathBuf, sync::LazyLock};
 use anyhow::{Result, ensure};
 use clap::{ValueEnum, builder::PossibleValue};
 use robots::Robot;
+use sim::engine::EngineKind;
 use time::OffsetDateTime;
 
-use super::subject::Subject;
+use super::{engine_kind, subject::Subject};
 use crate::{
     config::{Config, ConfigArgs, Task},
     run::folder::RunFolder,
@@ -66,8 +67,8 @@ pub struct TrainCommand {
     #[arg(long)]
     num_envs: Option<usize>,
     /// Physics engine [default: batch]
-    #[arg(long, value_parser = ["rapier", "batch"])]
-    engine: Option<String>,
+    #[arg(long, value_parser = engine_kind())]
+    engine: Option<EngineKind>,
     /// What computes the networks; environments and optimizer are on the CPU [default: cpu]
     #[arg(long, value_parser = ["cpu", "cuda"])]
     device: Option<String>,
@@ -216,8 +217,8 @@ impl TrainCommand {
         };
         args.set("env.num_envs", self.num_envs);
         args.set("algorithm.device", self.device.as_ref());
-        args.set("env.engine", self.engine.as_ref());
-        args.set("reach_avoid.rollouts.engine", self.engine.as_ref());
+        args.set("env.engine", self.engine);
+        args.set("reach_avoid.rollouts.engine", self.engine);
         args
     }
 

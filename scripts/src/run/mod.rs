@@ -5,6 +5,5 @@
     expect(dead_code, reason = "for training")
 )]
 pub mod folder;
-#[cfg(any(feature = "ros2", feature = "train"))]
 pub mod interrupt;
 pub mod progress;

@@ -111,7 +111,13 @@ fn what_cannot_be_measured_is_refused() {
         &["crouch_position_rad has 2 entries", "3 (one leg)"],
     );
     assert_refused(
-        &["bench", "sim", "--engine", "mujoco"],
-        &["mujoco", "rapier", "batch"],
+        &["bench", "sim", "--engine", "physx"],
+        &["physx", "rapier", "batch"],
     );
+    if !cfg!(feature = "mujoco") {
+        assert_refused(
+            &["bench", "sim", "--engine", "mujoco"],
+            &["without MuJoCo", "scripts/abs", "--engine mujoco"],
+        );
+    }
 }

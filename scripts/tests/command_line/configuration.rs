@@ -28,8 +28,8 @@ fn wrong_types_are_named_with_key_and_value() {
     );
     assert_refused(&["config", "agile", "--set", "seed=-3"], &["seed", "-3"]);
     assert_refused(
-        &["config", "agile", "--set", "env.engine=mujoco"],
-        &["env.engine", "mujoco", "rapier"],
+        &["config", "agile", "--set", "env.engine=physx"],
+        &["env.engine", "physx", "rapier"],
     );
     assert_refused(
         &["config", "agile", "--set", "algorithm.name=trpo"],

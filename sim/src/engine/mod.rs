@@ -1,9 +1,12 @@
 //! The engine boundary: all that an environment needs from physics. Observations, rewards, randomization,
 //! curriculum and evaluation stand above it and are written once.
 
+mod actuation;
 mod batch;
+mod contact_forces;
 mod motor;
 mod motor_robot;
+mod mujoco;
 mod rapier;
 mod start;
 mod state;
@@ -92,10 +95,17 @@ engines! {
         Rapier: "rapier", rapier::build, 1;
         /// The batched engine: for training.
         Batch: "batch", batch::build, 64;
+        /// MuJoCo: a second opinion on contacts.
+        Mujoco: "mujoco", mujoco::build, 1;
     }
 }
 
 impl EngineKind {
+    /// Name on the command line and in configurations.
+    pub const fn name(self) -> &'static str {
+        self.entry().name
+    }
+
     /// How many robots an engine steps together with profit, where no robot waits for another.
     pub(crate) fn robots_together(self) -> usize {
         self.entry().robots_together
@@ -104,7 +114,7 @@ impl EngineKind {
 
 impl fmt::Display for EngineKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.entry().name)
+        f.write_str(self.name())
     }
 }
 
@@ -113,8 +123,8 @@ impl FromStr for EngineKind {
 
     fn from_str(name: &str) -> Result<Self, EngineError> {
         let mut kinds = Self::ALL.iter().copied();
-        kinds.find(|kind| kind.entry().name == name).ok_or_else(|| {
-            let known: Vec<_> = Self::ALL.iter().map(|kind| kind.entry().name).collect();
+        kinds.find(|kind| kind.name() == name).ok_or_else(|| {
+            let known: Vec<_> = Self::ALL.iter().map(|kind| kind.name()).collect();
             EngineError::Unknown {
                 name: name.to_owned(),
                 known: known.join(", "),
@@ -161,6 +171,9 @@ pub enum EngineError {
         /// What the engine cannot hold.
         reason: String,
     },
+    /// The program was built without the engine.
+    #[error("{0}")]
+    Absent(&'static str),
     /// No engine of that name.
     #[error("there is no engine `{name}`; there are {known}")]
     Unknown {

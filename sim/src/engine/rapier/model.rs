@@ -5,7 +5,7 @@ use rapier3d::prelude::*;
 use robots::{ContactClass, Link, Robot, Shape};
 
 use super::convert;
-use crate::engine::{EngineError, PhysicsConfig};
+use crate::engine::{EngineError, PhysicsConfig, contact_forces::ContactTag};
 
 /// The robot touches the world, and nothing else touches anything.
 pub const ROBOT_GROUPS: InteractionGroups =
@@ -69,7 +69,10 @@ impl LinkBody {
                     .position(convert::pose(&origin))
                     .density(0.0)
                     .collision_groups(ROBOT_GROUPS)
-                    .user_data(ContactTag::new(collision.class, leg).pack())
+                    .user_data(user_data(ContactTag {
+                        class: collision.class,
+                        leg,
+                    }))
             })
             .collect();
         Self { mass, colliders }
@@ -96,40 +99,28 @@ impl LinkBody {
     }
 }
 
-/// What a robot collider counts as, carried in its `user_data`.
-#[derive(Clone, Copy)]
-pub struct ContactTag {
-    pub class: ContactClass,
-    pub leg: usize,
+/// What a robot collider counts as, for its `user_data`.
+fn user_data(tag: ContactTag) -> u128 {
+    let class = match tag.class {
+        ContactClass::Base => 1,
+        ContactClass::Thigh => 2,
+        ContactClass::Calf => 3,
+        ContactClass::Foot => 4,
+    };
+    class | (tag.leg as u128) << 8
 }
 
-impl ContactTag {
-    fn new(class: ContactClass, leg: usize) -> Self {
-        Self { class, leg }
-    }
-
-    fn pack(self) -> u128 {
-        let class = match self.class {
-            ContactClass::Base => 1,
-            ContactClass::Thigh => 2,
-            ContactClass::Calf => 3,
-            ContactClass::Foot => 4,
-        };
-        class | (self.leg as u128) << 8
-    }
-
-    /// `None` for colliders of the world.
-    pub fn unpack(user_data: u128) -> Option<Self> {
-        let class = match user_data & 0xff {
-            1 => ContactClass::Base,
-            2 => ContactClass::Thigh,
-            3 => ContactClass::Calf,
-            4 => ContactClass::Foot,
-            _ => return None,
-        };
-        let leg = (user_data >> 8) as usize;
-        Some(Self { class, leg })
-    }
+/// What a collider with this `user_data` counts as; `None` for those of the world.
+pub fn tag(user_data: u128) -> Option<ContactTag> {
+    let class = match user_data & 0xff {
+        1 => ContactClass::Base,
+        2 => ContactClass::Thigh,
+        3 => ContactClass::Calf,
+        4 => ContactClass::Foot,
+        _ => return None,
+    };
+    let leg = (user_data >> 8) as usize;
+    Some(ContactTag { class, leg })
 }
 
 impl RobotModel {

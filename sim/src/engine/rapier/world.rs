@@ -1,21 +1,20 @@
 //! One robot in its scene.
 
-use std::collections::VecDeque;
-
 use nalgebra::{Point3, Vector3};
 use rapier3d::prelude::*;
 use robots::JointVec;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    contacts::Contacts,
-    convert,
+    contacts, convert,
     model::{RobotJoint, RobotModel, WORLD_GROUPS},
     motor::{Motor, MotorTarget},
     shapes::shape_and_pose,
     terrain::TerrainShapes,
 };
-use crate::engine::{EpisodeStart, PhysicsConfig, PhysicsState, torque_noise};
+use crate::engine::{
+    EpisodeStart, PhysicsConfig, PhysicsState, actuation::Actuation, contact_forces::ContactForces,
+};
 
 /// Generalized coordinates of the base come before those of the joints.
 const BASE_DOFS: usize = 6;
@@ -47,15 +46,9 @@ pub struct Bodies {
 /// Our part of the state.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct EpisodeState {
-    torque_offset_nm: JointVec,
-    torque_noise_nm: JointVec,
-    noise_seed: u64,
-    actuation_delay_steps: usize,
-    physics_step: u32,
-    /// Joint targets that the delay still needs, oldest first.
-    targets_rad: VecDeque<JointVec>,
+    actuation: Actuation,
     joint_torque_nm: JointVec,
-    contacts: Contacts,
+    contacts: ContactForces,
 }
 
 impl World {
@@ -65,16 +58,10 @@ impl World {
         start: &EpisodeStart,
         terrain: ColliderBuilder,
     ) -> Self {
-        let dynamics = &start.dynamics;
         let episode = EpisodeState {
-            torque_offset_nm: dynamics.torque_offset_nm.clone(),
-            torque_noise_nm: dynamics.torque_noise_nm.clone(),
-            noise_seed: dynamics.noise_seed,
-            actuation_delay_steps: dynamics.actuation_delay_steps,
-            physics_step: 0,
-            targets_rad: VecDeque::from([start.joint_position_rad.clone()]),
+            actuation: Actuation::new(start),
             joint_torque_nm: std::iter::repeat_n(0.0, model.joints.len()).collect(),
-            contacts: Contacts::none(model.num_legs),
+            contacts: ContactForces::none(model.num_legs),
         };
         let (bodies, colliders) = build(model, start, terrain);
         let mut world = Self::with_state(bodies, colliders, episode);
@@ -102,27 +89,14 @@ impl World {
     }
 
     pub fn step(&mut self, model: &RobotModel, config: &PhysicsConfig, target_rad: &[f32]) {
-        let targets_kept = self
-            .episode
-            .actuation_delay_steps
-            .div_ceil(config.decimation)
-            + 1;
-        let targets = &mut self.episode.targets_rad;
-        let mut target = if targets.len() < targets_kept {
-            JointVec::new()
-        } else {
-            targets.pop_front().unwrap_or_default()
-        };
-        target.clear();
-        target.extend(target_rad.iter().copied());
-        targets.push_back(target);
-
-        self.episode.contacts.begin_policy_step();
+        let episode = &mut self.episode;
+        episode
+            .actuation
+            .begin_policy_step(target_rad, config.decimation);
+        episode.contacts.begin_policy_step();
         for step in 0..config.decimation {
-            let delay = self.episode.actuation_delay_steps;
-            let targets_back = delay.saturating_sub(step).div_ceil(config.decimation);
-            let newest = self.episode.targets_rad.len() - 1;
-            let target_rad = self.episode.targets_rad[newest.saturating_sub(targets_back)].clone();
+            let actuation = &self.episode.actuation;
+            let target_rad = actuation.target_rad(step, config.decimation).clone();
             self.physics_step(model, config, |joint, index| MotorTarget {
                 position_rad: target_rad[index],
                 stiffness: joint.motor_stiffness,
@@ -152,10 +126,13 @@ impl World {
         let positions_rad = self.actuate(model, config, target);
         self.advance(&model.parameters, config);
         self.measure_torques(model, config.step_s, &positions_rad);
-        self.episode
-            .contacts
-            .measure(&self.bodies.narrow_phase, &self.colliders, config.step_s);
-        self.episode.physics_step += 1;
+        contacts::measure(
+            &mut self.episode.contacts,
+            &self.bodies.narrow_phase,
+            &self.colliders,
+            config.step_s,
+        );
+        self.episode.actuation.end_physics_step();
     }
 
     fn advance(&mut self, parameters: &IntegrationParameters, config: &PhysicsConfig) {
@@ -185,7 +162,7 @@ impl World {
         target: impl Fn(&RobotJoint, usize) -> MotorTarget,
     ) -> JointVec {
         let mut positions_rad = JointVec::new();
-        let episode = &self.episode;
+        let actuation = &self.episode.actuation;
         let multibody = self.bodies.multibody_mut();
         for (index, joint) in model.joints.iter().enumerate() {
             let velocity = multibody.generalized_velocity()[BASE_DOFS + index];
@@ -194,10 +171,8 @@ impl World {
             };
             let position = link.joint.coords()[HINGE];
             positions_rad.push(position);
-            let noise = torque_noise(episode.noise_seed, episode.physics_step, index as u32);
-            let added = episode.torque_offset_nm[index] + noise * episode.torque_noise_nm[index];
             let mut target = target(joint, index);
-            target.torque_nm += added;
+            target.torque_nm += actuation.added_torque_nm(index);
             let motor = Motor::new(joint, config, &target, position, velocity);
             link.joint
                 .set_spring(HINGE, motor.spring_stiffness, motor.spring_rest_rad);

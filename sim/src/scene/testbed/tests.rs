@@ -250,10 +250,12 @@ fn a_person_is_where_speed_and_time_say() {
     }
 }
 
-/// Runs a robot that stands still in the scene, in both engines.
-fn stand(scene: &TestScene, episode_s: f32) -> [(Trial, PhysicsState); 2] {
+/// Runs a robot that stands still in the scene, in every engine of this build.
+fn stand(scene: &TestScene, episode_s: f32) -> Vec<(Trial, PhysicsState)> {
     let robot = Robot::load("go1").unwrap();
-    [EngineKind::Rapier, EngineKind::Batch].map(|kind| {
+    let engines = EngineKind::ALL.iter().copied();
+    let engines = engines.filter(|kind| cfg!(feature = "mujoco") || *kind != EngineKind::Mujoco);
+    let run = |kind| {
         let physics = PhysicsConfig::default();
         let mut engine = engine::build(kind, &robot, &physics, 1).unwrap();
         engine.reset(0, &scene.start(&robot)).unwrap();
@@ -266,7 +268,8 @@ fn stand(scene: &TestScene, episode_s: f32) -> [(Trial, PhysicsState); 2] {
                 return (trial, state);
             }
         }
-    })
+    };
+    engines.map(run).collect()
 }
 
 #[test]
@@ -289,11 +292,11 @@ fn a_pedestrian_that_meets_the_robot_is_a_collision() {
 #[test]
 fn the_feet_carry_the_payload() {
     let mut scene = TestScene::new(1, 0, &load(CYLINDERS)).unwrap();
-    let carried_n = |scene: &TestScene| {
-        stand(scene, 2.0).map(|(_, state)| {
-            let feet = state.foot_force_world.iter();
-            feet.map(|force| force.z).sum::<f32>()
-        })
+    let carried_n = |scene: &TestScene| -> Vec<f32> {
+        let runs = stand(scene, 2.0).into_iter();
+        let feet = runs.map(|(_, state)| state.foot_force_world);
+        feet.map(|forces| forces.iter().map(|force| force.z).sum())
+            .collect()
     };
     let without = carried_n(&scene);
     scene.payload_kg = 6.0;

@@ -1,0 +1,85 @@
+//! The engine: one world per robot.
+
+use std::sync::Once;
+
+use mujoco_rs::prelude::{MjLogMessage, MjtLogLevel, set_log_handler};
+use robots::Robot;
+
+use super::{model::RobotModel, snapshot, world::World};
+use crate::engine::{Engine, EngineError, EpisodeStart, PhysicsConfig, PhysicsState};
+
+/// Robots simulated by MuJoCo.
+pub struct MujocoEngine {
+    config: PhysicsConfig,
+    model: RobotModel,
+    worlds: Vec<World>,
+}
+
+impl MujocoEngine {
+    /// `num_robots` worlds, in each of which the robot stands at the origin of a flat, empty scene.
+    ///
+    /// # Errors
+    /// When the robot has no joint, or MuJoCo refuses its model.
+    pub fn new(
+        robot: &Robot,
+        config: &PhysicsConfig,
+        num_robots: usize,
+    ) -> Result<Self, EngineError> {
+        static LOG: Once = Once::new();
+        LOG.call_once(|| {
+            // SAFETY: nobody uses MuJoCo before its first engine has been built, and others wait here.
+            unsafe { set_log_handler(log) };
+        });
+        let model = RobotModel::new(robot)?;
+        let start = EpisodeStart::standing(robot);
+        let worlds = (0..num_robots)
+            .map(|_| World::new(&model, config, &start))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            config: config.clone(),
+            model,
+            worlds,
+        })
+    }
+}
+
+/// MuJoCo would write a file into the working folder. Its warnings show in the state, which is then not finite; after an
+/// error it ends the process.
+fn log(message: &MjLogMessage) {
+    if message.level() == MjtLogLevel::mjLOG_ERROR {
+        eprintln!("error: MuJoCo: {}", message.subject());
+    }
+}
+
+impl Engine for MujocoEngine {
+    fn num_robots(&self) -> usize {
+        self.worlds.len()
+    }
+
+    fn reset(&mut self, index: usize, start: &EpisodeStart) -> Result<(), EngineError> {
+        self.worlds[index] = World::new(&self.model, &self.config, start)?;
+        Ok(())
+    }
+
+    fn step(&mut self, joint_target_rad: &[f32]) {
+        let num_joints = self.model.joints.len();
+        debug_assert_eq!(joint_target_rad.len(), self.worlds.len() * num_joints);
+        let targets = joint_target_rad.chunks_exact(num_joints);
+        for (world, target_rad) in self.worlds.iter_mut().zip(targets) {
+            world.step(&self.model, &self.config, target_rad);
+        }
+    }
+
+    fn read(&self, index: usize, state: &mut PhysicsState) {
+        self.worlds[index].read(state);
+    }
+
+    fn save(&self) -> Vec<u8> {
+        snapshot::save(&self.worlds)
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
+        self.worlds = snapshot::load(bytes, self.worlds.len(), &self.model, &self.config)?;
+        Ok(())
+    }
+}

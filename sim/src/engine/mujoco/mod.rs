@@ -1,0 +1,53 @@
+//! MuJoCo: a second opinion on contacts. One model per robot, compiled from MJCF at every reset.
+//!
+//! Links, joints, dry friction and stops are MuJoCo's; motors follow the law that all engines share (`motor`). Contacts
+//! are as hard as MuJoCo's default stability check allows at 5 ms steps (`mjcf`).
+//!
+//! Needs the cargo feature `mujoco` and its library, which `scripts/abs` fetches.
+
+#[cfg(feature = "mujoco")]
+mod contacts;
+#[cfg(feature = "mujoco")]
+mod engine;
+#[cfg(feature = "mujoco")]
+mod mjcf;
+#[cfg(feature = "mujoco")]
+mod model;
+#[cfg(feature = "mujoco")]
+mod motor;
+#[cfg(feature = "mujoco")]
+mod snapshot;
+#[cfg(feature = "mujoco")]
+mod terrain;
+#[cfg(feature = "mujoco")]
+mod world;
+
+use robots::Robot;
+
+use crate::engine::{Engine, EngineError, PhysicsConfig};
+
+/// As the table of engines builds it; there are no lanes to choose.
+#[cfg(feature = "mujoco")]
+pub(super) fn build(
+    robot: &Robot,
+    config: &PhysicsConfig,
+    num_robots: usize,
+    _lanes: usize,
+) -> Result<Box<dyn Engine>, EngineError> {
+    Ok(Box::new(engine::MujocoEngine::new(
+        robot, config, num_robots,
+    )?))
+}
+
+/// In a program without MuJoCo.
+#[cfg(not(feature = "mujoco"))]
+pub(super) fn build(
+    _robot: &Robot,
+    _config: &PhysicsConfig,
+    _num_robots: usize,
+    _lanes: usize,
+) -> Result<Box<dyn Engine>, EngineError> {
+    Err(EngineError::Absent(
+        "this program was built without MuJoCo; `scripts/abs` with `--engine mujoco` fetches it and builds with it",
+    ))
+}

@@ -1,0 +1,53 @@
+//! Motors in a step that is implicit in them.
+
+use super::model::RobotJoint;
+use crate::engine::PhysicsConfig;
+
+/// The torque of the shared law as a function of the velocity after the step: `constant - per_velocity * velocity`.
+///
+/// MuJoCo's own implicit integrators solve contacts as if motors were explicit. Here the slope times the step counts
+/// as inertia of the joint, which is the implicit step itself and holds for contacts too.
+#[derive(Clone, Copy)]
+pub struct Motor {
+    /// N·m.
+    pub constant_nm: f64,
+    /// N·m·s/rad.
+    pub per_velocity: f64,
+}
+
+impl Motor {
+    pub fn new(
+        joint: &RobotJoint,
+        config: &PhysicsConfig,
+        target_rad: f32,
+        added_nm: f32,
+        position_rad: f64,
+        velocity_radps: f64,
+    ) -> Self {
+        let (stiffness, damping) = (joint.motor_stiffness, joint.motor_damping);
+        let spring_nm = stiffness * (f64::from(target_rad) - position_rad) + f64::from(added_nm);
+        let torque_nm = spring_nm - damping * velocity_radps;
+        let (lowest_nm, highest_nm) = config.motor.torque_bounds_nm(
+            joint.effort_limit_nm,
+            joint.velocity_limit_radps,
+            velocity_radps as f32,
+        );
+        let bounded_nm = torque_nm.clamp(f64::from(lowest_nm), f64::from(highest_nm));
+        if bounded_nm == torque_nm {
+            Self {
+                constant_nm: spring_nm,
+                per_velocity: damping + stiffness * f64::from(config.step_s),
+            }
+        } else {
+            Self {
+                constant_nm: bounded_nm,
+                per_velocity: 0.0,
+            }
+        }
+    }
+
+    /// Torque of a step that ends with this velocity, N·m.
+    pub fn torque_nm(&self, velocity_radps: f64) -> f64 {
+        self.constant_nm - self.per_velocity * velocity_radps
+    }
+}

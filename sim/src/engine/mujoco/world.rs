@@ -1,0 +1,218 @@
+//! One robot in its scene.
+
+use std::sync::Arc;
+
+use mujoco_rs::prelude::MjtState;
+use nalgebra::{Point3, Quaternion, UnitQuaternion, Vector3};
+use robots::JointVec;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    contacts,
+    mjcf::{self, SceneDescription},
+    model::{Data, GeomTags, RobotModel},
+    motor::Motor,
+};
+use crate::{
+    engine::{
+        EngineError, EpisodeStart, PhysicsConfig, PhysicsState, actuation::Actuation,
+        contact_forces::ContactForces,
+    },
+    scene::{Obstacle, Terrain},
+};
+
+/// Coordinates of the base come before those of the joints: position and quaternion, linear and angular velocity.
+const BASE_POSITIONS: usize = 7;
+const BASE_DOFS: usize = 6;
+/// All that MuJoCo's next step depends on.
+const STATE: u32 = MjtState::mjSTATE_INTEGRATION as u32;
+
+pub struct World {
+    pub scene: Scene,
+    pub episode: EpisodeState,
+    data: Data,
+    tags: GeomTags,
+    motors: Vec<Motor>,
+}
+
+/// What the model is compiled from, besides the robot.
+pub struct Scene {
+    pub terrain: Arc<Terrain>,
+    pub obstacles: Vec<Obstacle>,
+    pub friction: f32,
+    pub added_base_mass_kg: f32,
+}
+
+/// Our part of the state.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct EpisodeState {
+    actuation: Actuation,
+    joint_torque_nm: JointVec,
+    contacts: ContactForces,
+}
+
+impl World {
+    pub fn new(
+        model: &RobotModel,
+        config: &PhysicsConfig,
+        start: &EpisodeStart,
+    ) -> Result<Self, EngineError> {
+        let scene = Scene {
+            terrain: Arc::clone(&start.terrain),
+            obstacles: start.obstacles.clone(),
+            friction: start.dynamics.friction,
+            added_base_mass_kg: start.dynamics.added_base_mass_kg,
+        };
+        let episode = EpisodeState {
+            actuation: Actuation::new(start),
+            joint_torque_nm: std::iter::repeat_n(0.0, model.joints.len()).collect(),
+            contacts: ContactForces::none(model.num_legs),
+        };
+        let mut world = Self::compiled(model, config, scene, episode)?;
+        world.place(start);
+        Ok(world)
+    }
+
+    /// A world that goes on from the bytes of [`World::state`].
+    pub fn with_state(
+        model: &RobotModel,
+        config: &PhysicsConfig,
+        scene: Scene,
+        episode: EpisodeState,
+        state: &[f64],
+    ) -> Result<Self, EngineError> {
+        let mut world = Self::compiled(model, config, scene, episode)?;
+        let known = world.data.model().state_size(STATE);
+        if state.len() != known {
+            let found = state.len();
+            return Err(EngineError::State(format!(
+                "it holds {found} numbers of a robot, MuJoCo {known}"
+            )));
+        }
+        let set = world.data.set_state(state, STATE);
+        set.map_err(|error| EngineError::State(error.to_string()))?;
+        Ok(world)
+    }
+
+    /// MuJoCo's part of the state.
+    pub fn state(&self) -> Box<[f64]> {
+        self.data.state(STATE)
+    }
+
+    fn compiled(
+        model: &RobotModel,
+        config: &PhysicsConfig,
+        scene: Scene,
+        episode: EpisodeState,
+    ) -> Result<Self, EngineError> {
+        let description = SceneDescription {
+            terrain: &scene.terrain,
+            obstacles: &scene.obstacles,
+            friction: scene.friction,
+            added_base_mass_kg: scene.added_base_mass_kg,
+        };
+        let (data, tags) = model.compile(config, &description)?;
+        Ok(Self {
+            scene,
+            episode,
+            data,
+            tags,
+            motors: Vec::with_capacity(model.joints.len()),
+        })
+    }
+
+    fn place(&mut self, start: &EpisodeStart) {
+        let positions = self.data.qpos_mut();
+        let q = start.orientation;
+        let pose = [q.w, q.i, q.j, q.k];
+        let base = start.position_world.iter().chain(&pose);
+        let all = base.chain(&start.joint_position_rad);
+        for (to, &from) in positions.iter_mut().zip(all) {
+            *to = from.into();
+        }
+        // MuJoCo's angular velocity is in the base frame.
+        let spin = q.inverse_transform_vector(&start.angular_velocity_world);
+        let base = start.linear_velocity_world.iter().chain(spin.iter());
+        let all = base.chain(&start.joint_velocity_radps);
+        for (to, &from) in self.data.qvel_mut().iter_mut().zip(all) {
+            *to = from.into();
+        }
+    }
+
+    pub fn step(&mut self, model: &RobotModel, config: &PhysicsConfig, target_rad: &[f32]) {
+        let EpisodeState {
+            actuation,
+            contacts,
+            ..
+        } = &mut self.episode;
+        actuation.begin_policy_step(target_rad, config.decimation);
+        contacts.begin_policy_step();
+        for step in 0..config.decimation {
+            self.move_obstacles();
+            self.actuate(model, config, step);
+            self.data.step();
+            self.measure_torques();
+            contacts::measure(&mut self.episode.contacts, &self.data, &self.tags);
+            self.episode.actuation.end_physics_step();
+        }
+    }
+
+    fn move_obstacles(&mut self) {
+        let time_s = self.data.time() as f32;
+        let moving = self.scene.obstacles.iter().filter(|it| mjcf::is_moving(it));
+        for (to, obstacle) in self.data.mocap_pos_mut().iter_mut().zip(moving) {
+            *to = obstacle.position_at(time_s).coords.cast().into();
+        }
+    }
+
+    /// Sets the motors for the next physics step.
+    fn actuate(&mut self, model: &RobotModel, config: &PhysicsConfig, step: usize) {
+        let actuation = &self.episode.actuation;
+        let target_rad = actuation.target_rad(step, config.decimation);
+        let step_s = f64::from(config.step_s);
+        self.motors.clear();
+        for (index, joint) in model.joints.iter().enumerate() {
+            let position_rad = self.data.qpos()[BASE_POSITIONS + index];
+            let dof = BASE_DOFS + index;
+            let velocity = self.data.qvel()[dof];
+            let added_nm = actuation.added_torque_nm(index);
+            let motor = Motor::new(
+                joint,
+                config,
+                target_rad[index],
+                added_nm,
+                position_rad,
+                velocity,
+            );
+            let implicit = motor.per_velocity + joint.damping_nms;
+            self.data.qfrc_applied_mut()[dof] = motor.constant_nm - implicit * velocity;
+            // SAFETY: neither sizes nor indices of the model change.
+            let compiled = unsafe { self.data.model_mut() };
+            compiled.dof_armature_mut()[dof] = joint.armature_kgm2 + step_s * implicit;
+            self.motors.push(motor);
+        }
+    }
+
+    fn measure_torques(&mut self) {
+        let velocities = &self.data.qvel()[BASE_DOFS..];
+        let torques = &mut self.episode.joint_torque_nm;
+        for ((torque_nm, motor), velocity) in torques.iter_mut().zip(&self.motors).zip(velocities) {
+            *torque_nm = motor.torque_nm(*velocity) as f32;
+        }
+    }
+
+    pub fn read(&self, state: &mut PhysicsState) {
+        let narrow = |values: &[f64]| -> Vector3<f32> { Vector3::from_column_slice(values).cast() };
+        let (positions, velocities) = (self.data.qpos(), self.data.qvel());
+        state.position_world = Point3::from(narrow(&positions[..3]));
+        let [w, i, j, k] = [3, 4, 5, 6].map(|at| positions[at] as f32);
+        state.orientation = UnitQuaternion::new_normalize(Quaternion::new(w, i, j, k));
+        state.linear_velocity_world = narrow(&velocities[..3]);
+        state.angular_velocity_world = state.orientation * narrow(&velocities[3..6]);
+        let narrow = |values: &[f64]| values.iter().map(|&value| value as f32).collect();
+        state.joint_position_rad = narrow(&positions[BASE_POSITIONS..]);
+        state.joint_velocity_radps = narrow(&velocities[BASE_DOFS..]);
+        (state.joint_torque_nm).clone_from(&self.episode.joint_torque_nm);
+        self.episode.contacts.read(state);
+    }
+}

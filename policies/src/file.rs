@@ -2,7 +2,7 @@
 
 use std::{io, io::Write as _, path::Path};
 
-pub use robots::bounded_file::{MAX_DATA_BYTES, read_bytes, read_text};
+pub use robots::bounded_file::{MAX_DATA_BYTES, MAX_TEXT_BYTES, read_bytes, read_text};
 
 /// Writes a file under a temporary name in the same folder and renames it, so that no reader sees half of it and an
 /// interrupted program leaves the old one.

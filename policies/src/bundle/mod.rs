@@ -12,7 +12,7 @@ pub use error::BundleError;
 
 use crate::{
     depth::{RayGrid, RayNetwork},
-    file::{MAX_DATA_BYTES, read_bytes, read_text, write_atomic},
+    file::{MAX_DATA_BYTES, MAX_TEXT_BYTES, read_bytes, write_atomic},
     nn::{Activation, Linear, Mlp},
     observation::{Layout, Quantity},
     policy::{ActionMap, Policy},
@@ -61,7 +61,8 @@ impl Bundle {
             line,
             message,
         };
-        let text = read_text(&path).map_err(unread(&path))?;
+        let bytes = read_bytes(&path, MAX_TEXT_BYTES).map_err(unread(&path))?;
+        let text = String::from_utf8(bytes).map_err(|_| wrong(1, "not UTF-8 text".to_owned()))?;
         let is_old = text
             .parse::<toml::Table>()
             .is_ok_and(|table| !table.contains_key("version"));

@@ -10,7 +10,10 @@ mod results;
 mod run;
 mod train;
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::Parser;
 // The paths by which training names them.
@@ -27,7 +30,7 @@ pub fn run() -> ExitCode {
     let cli = match commands::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() && !is_help(&error) => {
-            eprintln!("{}", one_line_usage_error(&error));
+            print_error(&one_line_usage_error(&error));
             return ExitCode::from(2);
         }
         Err(error) => error.exit(),
@@ -47,7 +50,12 @@ pub fn run() -> ExitCode {
 
 /// Prints an error in one line.
 fn report(error: &anyhow::Error) {
-    eprintln!("error: {}", one_line(&with_causes(error)));
+    print_error(&format!("error: {}", one_line(&with_causes(error))));
+}
+
+/// Prints a line to standard error; that it may be closed changes nothing about the error.
+fn print_error(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn is_help(error: &clap::Error) -> bool {

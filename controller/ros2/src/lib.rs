@@ -32,5 +32,5 @@ pub use log::{LogError, LogSummary, ReplayError, ReplayReport, replay};
 pub use motors::{MotorMap, MotorMapError};
 pub use network::{Delivery, Network, NetworkError, Ros};
 pub use publish::STATE_TOPIC as RUN_STATE_TOPIC;
-pub use run::{Run, RunArgs, RunConfig, RunError, RunReport};
+pub use run::{Run, RunArgs, RunConfig, RunError, RunReport, print_line};
 pub use sensors::{LidarConfig, LidarError, OPERATOR_TOPIC};

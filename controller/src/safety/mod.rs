@@ -161,8 +161,8 @@ impl SafetyLimiter {
         self.previous_rad.clear();
     }
 
-    /// Limits `target` in place: first its change, then its effort, then its position, so that the last named always
-    /// holds. Anything that is not finite, or not one number per joint, gives the [fallback](Self::fall_back).
+    /// Limits `target` in place: first its effort, then its position, last its change, which holds whatever the input. A
+    /// target that is not finite, or has not one number per joint, gives the [fallback](Self::fall_back).
     pub fn limit(&mut self, state: &RobotState, target: &mut JointTarget) -> Limited {
         if !self.is_sound(state, target) {
             self.fall_back(state, target);
@@ -183,23 +183,19 @@ impl SafetyLimiter {
                     clamped
                 };
             let target_rad = &mut target.position_rad[index];
-            let previous_rad = self.previous_rad[index];
-            *target_rad = bound(
-                |limited| &mut limited.velocity,
-                *target_rad,
-                previous_rad - joint.change_rad,
-                previous_rad + joint.change_rad,
-            );
             if target.stiffness[index] > 0.0 {
-                // effort = stiffness * (target - position) - damping * velocity, solved for the target.
+                // effort = stiffness * (target - position) - damping * velocity, solved for the target. The range always
+                // contains the measured position, so that no velocity moves a target past it.
                 let stiffness = target.stiffness[index];
                 let damping_nm = target.damping[index] * state.joint_velocity_radps[index];
                 let position_rad = state.joint_position_rad[index];
+                let low_rad = position_rad + (damping_nm - joint.effort_nm) / stiffness;
+                let high_rad = position_rad + (damping_nm + joint.effort_nm) / stiffness;
                 *target_rad = bound(
                     |limited| &mut limited.effort,
                     *target_rad,
-                    position_rad + (damping_nm - joint.effort_nm) / stiffness,
-                    position_rad + (damping_nm + joint.effort_nm) / stiffness,
+                    low_rad.min(position_rad),
+                    high_rad.max(position_rad),
                 );
             }
             *target_rad = bound(
@@ -207,6 +203,13 @@ impl SafetyLimiter {
                 *target_rad,
                 joint.lower_rad,
                 joint.upper_rad,
+            );
+            let previous_rad = self.previous_rad[index];
+            *target_rad = bound(
+                |limited| &mut limited.velocity,
+                *target_rad,
+                previous_rad - joint.change_rad,
+                previous_rad + joint.change_rad,
             );
         }
         self.previous_rad.clone_from(&target.position_rad);

@@ -1,4 +1,5 @@
 use policies::policy::default_target;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -124,18 +125,86 @@ fn a_target_stays_within_the_position_limits_and_full_effort_beyond() {
     );
 }
 
-/// Even where the joint was thrown far out of its range, so that the effort bound alone would follow it there.
+/// From a joint far out of its range, a target returns at the largest allowed rate and not in one step.
 #[test]
-fn the_position_limit_holds_over_all_others() {
+fn the_largest_change_holds_over_all_other_limits() {
     let (robot, mut state, mut target) = standing();
-    let joint = &robot.legs[0].joints[FL_HIP];
-    let upper_rad = joint.upper_rad + joint.effort_limit_nm / robot.control.stiffness[FL_HIP];
-    state.joint_position_rad[FL_HIP] = 20.0;
     let config = SafetyConfig::default();
     let mut limiter = SafetyLimiter::per_control_cycle(&robot, &config, POLICY_STEP_S).unwrap();
+    let joint = &robot.legs[0].joints[FL_HIP];
+    let change_rad = 0.5 * 4.0 * joint.velocity_limit_radps * POLICY_STEP_S;
+    state.joint_position_rad[FL_HIP] = 20.0;
     let limited = limiter.limit(&state, &mut target);
     assert!(limited.velocity && limited.effort && limited.position);
-    assert_close(target.position_rad[FL_HIP], upper_rad);
+    assert_close(target.position_rad[FL_HIP], 20.0 - change_rad);
+}
+
+/// A standing robot reports an impossible velocity with a correct checksum.
+#[test]
+fn no_velocity_moves_a_target_past_the_measured_position() {
+    let (robot, mut state, asked) = standing();
+    let config = SafetyConfig::default();
+    for velocity_radps in [1e6, -1e6] {
+        let mut limiter = SafetyLimiter::per_control_cycle(&robot, &config, POLICY_STEP_S).unwrap();
+        state.joint_velocity_radps.fill(velocity_radps);
+        for _ in 0..10 {
+            let mut target = asked.clone();
+            limiter.limit(&state, &mut target);
+            assert_eq!(target.position_rad, state.joint_position_rad);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_inputs_make_a_target_change_more_than_allowed(
+        cycles in prop::collection::vec((any_vec(), any_vec(), any_vec(), any_gain(), any_gain()), 2..20),
+    ) {
+        let robot = Robot::load("go1").unwrap();
+        let config = SafetyConfig::default();
+        let mut limiter = SafetyLimiter::per_control_cycle(&robot, &config, POLICY_STEP_S).unwrap();
+        let mut previous: Option<JointVec> = None;
+        for (position_rad, velocity_radps, target_rad, stiffness, damping) in cycles {
+            let mut state = RobotState::zero(12, 4);
+            state.joint_position_rad = position_rad.into_iter().collect();
+            state.joint_velocity_radps = velocity_radps.into_iter().collect();
+            let mut target = JointTarget {
+                position_rad: target_rad.into_iter().collect(),
+                stiffness: [stiffness; 12].into_iter().collect(),
+                damping: [damping; 12].into_iter().collect(),
+            };
+            let limited = limiter.limit(&state, &mut target);
+            if limited.fallback {
+                prop_assert_eq!(&target.stiffness[..], &[0.0; 12]);
+                previous = None;
+                continue;
+            }
+            let from = previous.as_ref().unwrap_or(&state.joint_position_rad);
+            for ((joint, from_rad), to_rad) in robot.joints().zip(from).zip(&target.position_rad) {
+                let allowed_rad = 0.5 * 4.0 * joint.velocity_limit_radps * POLICY_STEP_S;
+                let rounding_rad = 1e-6 * from_rad.abs() + 1e-5;
+                prop_assert!((to_rad - from_rad).abs() <= allowed_rad + rounding_rad, "{from_rad} to {to_rad}");
+            }
+            previous = Some(target.position_rad.clone());
+        }
+    }
+}
+
+/// Ordinary numbers, enormous ones, and what is no number.
+fn any_number() -> impl Strategy<Value = f32> {
+    prop_oneof![
+        20 => -3.0f32..3.0,
+        4 => -1e6f32..1e6,
+        1 => any::<f32>(),
+    ]
+}
+
+fn any_vec() -> impl Strategy<Value = Vec<f32>> {
+    prop::collection::vec(any_number(), 12)
+}
+
+fn any_gain() -> impl Strategy<Value = f32> {
+    prop_oneof![8 => 0.0f32..100.0, 1 => Just(0.0), 1 => any::<f32>()]
 }
 
 #[test]

@@ -1,11 +1,15 @@
 //! `abs-robot`: runs a policy bundle on a robot. The same as `abs deploy`, without simulation, training and pictures.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::Parser;
 use policies::{Bundle, settings};
 use robots::Robot;
-use ros2::{Run, RunArgs, RunConfig, RunError};
+use ros2::{Run, RunArgs, RunConfig, RunError, print_line};
 
 /// Run a policy bundle on a robot over ROS 2
 #[derive(Parser)]
@@ -31,7 +35,7 @@ fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            print_line(&format!("error: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -59,9 +63,9 @@ fn run(cli: Cli) -> Result<(), String> {
             config,
             args: cli.args.clone(),
         }
-        .run(|line| eprintln!("{line}"))
+        .run(print_line)
     };
     let report = start().map_err(|error| error.to_string())?;
-    print!("{report}");
+    let _ = write!(io::stdout(), "{report}");
     Ok(())
 }

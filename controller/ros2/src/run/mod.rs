@@ -24,6 +24,7 @@ use policies::{Bundle, BundleError};
 use robots::{Robot, RobotError};
 
 pub use self::args::{RunArgs, RunConfig};
+pub use self::printer::print_line;
 use self::{console::Console, printer::Printer};
 use crate::{
     link::{Link, LinkError, LinkSettings},

@@ -5,6 +5,7 @@
 mod bad_network;
 mod cyclone;
 mod own_network;
+mod process;
 mod rays;
 mod refusals;
 mod rig;

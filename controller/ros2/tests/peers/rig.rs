@@ -1,8 +1,9 @@
-//! `abs-robot` on a network of its own, and a robot that lies there.
+//! `abs-robot`, and a peer that plays a lying robot and its operator.
 
 use std::{
     fs::{self, File},
-    path::{Path, PathBuf},
+    os::fd::OwnedFd,
+    path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -18,20 +19,39 @@ use ros2_client::{Publisher, Subscription};
 /// The bundle that it runs.
 pub const BUNDLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/bundles/go1");
 
-/// `abs-robot` on the loopback, with what it says.
+/// `abs-robot` on the loopback, with its output.
 pub struct Robot {
     pub child: Child,
-    says: PathBuf,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
+
+/// File with the output of `abs-robot`.
+const OUTPUT: &str = "output.txt";
 
 impl Robot {
     pub fn start(domain: u16, config: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let file = File::create(folder.path().join(OUTPUT)).unwrap();
+        Self::start_with(domain, config, flags, folder, file.into())
+    }
+
+    /// With the closed pipe of a terminal that is gone as output.
+    pub fn start_unheard(domain: u16, config: &str, flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        File::create(folder.path().join(OUTPUT)).unwrap();
+        let (_, pipe) = std::io::pipe().unwrap();
+        Self::start_with(domain, config, flags, folder, pipe.into())
+    }
+
+    fn start_with(
+        domain: u16,
+        config: &str,
+        flags: &[&str],
+        folder: tempfile::TempDir,
+        output: OwnedFd,
+    ) -> Self {
         let config_path = folder.path().join("config.toml");
         fs::write(&config_path, config).unwrap();
-        let says = folder.path().join("says.txt");
-        let file = File::create(&says).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_abs-robot"))
             .args(["--bundle", BUNDLE])
             .args([
@@ -44,22 +64,18 @@ impl Robot {
             .arg(config_path)
             .args(flags)
             .stdin(Stdio::null())
-            .stdout(file.try_clone().unwrap())
-            .stderr(file)
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
             .spawn()
             .unwrap();
-        Self {
-            child,
-            says,
-            _folder: folder,
-        }
+        Self { child, folder }
     }
 
     pub fn said(&self) -> String {
-        fs::read_to_string(&self.says).unwrap()
+        fs::read_to_string(self.folder.path().join(OUTPUT)).unwrap()
     }
 
-    /// Waits until it has said something.
+    /// Waits until it has printed `text`.
     #[track_caller]
     pub fn wait_for(&self, text: &str) {
         let start = Instant::now();
@@ -73,17 +89,18 @@ impl Robot {
         }
     }
 
+    /// Sends a signal, e.g. `INT`.
+    #[track_caller]
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let kill = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(kill.unwrap().success());
+    }
+
     /// Ends it as Ctrl-C does.
     #[track_caller]
     pub fn end(mut self) -> String {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-INT", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.signal("INT");
         let start = Instant::now();
         while self.child.try_wait().unwrap().is_none() {
             assert!(start.elapsed() < PATIENCE, "does not end:\n{}", self.said());
@@ -110,7 +127,7 @@ pub fn network(domain: u16) -> Network {
     }
 }
 
-/// A robot that lies and says so at 500 Hz, until it is told otherwise.
+/// The state of a lying robot.
 pub fn lying_state(tick: u32) -> LowState {
     let mut state = LowState {
         tick,
@@ -135,7 +152,7 @@ pub fn lying_state(tick: u32) -> LowState {
     state.sealed()
 }
 
-/// The robot that lies, and an operator, on the other side of DDS.
+/// A robot that lies, and an operator, as a DDS peer.
 pub struct Peer {
     pub ros: Ros,
     states: Publisher<LowState>,
@@ -143,19 +160,19 @@ pub struct Peer {
     operator: Publisher<Text>,
     said: Subscription<Text>,
     tick: u32,
-    /// Share of states and commands that is lost on the way.
+    /// Fraction of states and commands that are lost.
     pub lost: f32,
     random: Random,
-    /// What `abs-robot` last said that it does.
+    /// The last state that `abs-robot` published.
     pub state: String,
-    /// Commands that came, all with the right checksum.
+    /// Received commands, all with the right checksum.
     pub commands_taken: u32,
     asked: Instant,
 }
 
 impl Peer {
     pub fn new(domain: u16) -> Self {
-        // A robot is not held up by other programs, where that is allowed.
+        // With real-time priority, where that is allowed, other programs do not hold up the peer.
         let realtime = RealtimeConfig {
             priority: 60,
             lock_memory: false,
@@ -177,7 +194,7 @@ impl Peer {
         }
     }
 
-    /// The next of 500 steps a second: a new state goes out, and commands come in.
+    /// One step of 2 ms: sends a new state, and takes commands.
     pub fn step(&mut self) {
         self.tick += 1;
         if !self.is_lost() {
@@ -186,7 +203,7 @@ impl Peer {
         self.take();
     }
 
-    /// As [`step`](Self::step), with the last state once more.
+    /// As [`step`](Self::step), but sends the last state again.
     pub fn step_frozen(&mut self) {
         self.states.publish(lying_state(self.tick)).unwrap();
         self.take();
@@ -216,11 +233,12 @@ impl Peer {
 
     pub fn ask(&self, request: &str) {
         let data = request.to_owned();
-        // It may not be connected yet.
+        // No subscriber may be matched yet.
         let _ = self.operator.publish(Text { data });
     }
 
-    /// Asks, as an operator would, for what leads to `state`; a slow machine may cause faults on the way. True there.
+    /// Sends the requests that lead to `state`, as an operator would; a slow machine may cause faults on the way. True when
+    /// there.
     pub fn lead_to(&mut self, state: &str) -> bool {
         if self.asked.elapsed() > Duration::from_millis(100) {
             self.asked = Instant::now();
@@ -235,7 +253,7 @@ impl Peer {
     }
 }
 
-/// Numbers without order (xorshift).
+/// Pseudo-random numbers (xorshift).
 pub struct Random(pub u64);
 
 impl Random {

@@ -13,17 +13,20 @@ use syn::{
     Attribute, Expr, ExprLit, Fields, GenericArgument, Ident, Item, Lit, LitStr, Meta,
     PathArguments, Token, Type, braced, parenthesized,
     parse::{Parse, ParseStream},
-    parse_file,
+    parse_file, parse_quote, token,
 };
 
 /// Sources in which settings are declared.
 const FOLDERS: [&str; 4] = ["scripts/src", "policies", "controller", "sim"];
 /// The struct that holds all settings.
 const ROOT: &str = "Config";
+/// Macros that declare settings.
+const MACROS: [&str; 2] = ["reward_terms", "tasks"];
 
 /// A struct or an enum of settings.
 struct Declaration {
     folder: &'static str,
+    doc: String,
     fields: Vec<Field>,
     /// Names in TOML, and what they mean.
     variants: Vec<(String, String)>,
@@ -68,7 +71,11 @@ fn read_folder(
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(&path)?;
             // Most files declare no settings.
-            if text.contains("Deserialize") || text.contains("reward_terms!") {
+            if text.contains("Deserialize")
+                || MACROS
+                    .iter()
+                    .any(|name| text.contains(&format!("{name}! {{")))
+            {
                 let file =
                     parse_file(&text).map_err(|error| format!("{}: {error}", path.display()))?;
                 for item in file.items {
@@ -81,80 +88,116 @@ fn read_folder(
 }
 
 fn read_item(item: Item, folder: &'static str, declarations: &mut Declarations) {
-    let (name, fields, variants) = match item {
-        Item::Struct(item) if derives_deserialize(&item.attrs) => match item.fields {
-            Fields::Named(fields) => {
-                let fields = fields.named.into_iter().filter_map(|field| {
-                    let (type_name, optional) = name_of(&field.ty)?;
-                    Some(Field {
-                        name: field.ident?.to_string(),
-                        doc: doc_of(&field.attrs),
-                        type_name,
-                        optional,
-                    })
-                });
-                (item.ident, fields.collect(), Vec::new())
+    let (name, fields, attributes, variants) = match item {
+        Item::Struct(item) => match item.fields {
+            Fields::Named(fields) if derives_deserialize(&item.attrs) => {
+                let fields = fields
+                    .named
+                    .into_iter()
+                    .filter_map(|field| Some(Field::new(field.ident?, &field.attrs, &field.ty)));
+                (item.ident, fields.collect(), item.attrs, Vec::new())
             }
             _ => return,
         },
         Item::Enum(item) if derives_deserialize(&item.attrs) => {
             let rule = serde_value(&item.attrs, "rename_all").unwrap_or_default();
-            let variants = item.variants.into_iter();
-            let variants = variants.map(|variant| {
-                (
-                    renamed(&variant.ident.to_string(), &rule),
-                    doc_of(&variant.attrs),
-                )
-            });
-            (item.ident, Vec::new(), variants.collect())
-        }
-        Item::Macro(item) if item.mac.path.is_ident("reward_terms") => {
-            match item.mac.parse_body::<RewardTerms>() {
-                Ok(terms) => (terms.name, terms.fields, Vec::new()),
-                Err(_) => return,
+            let mut variants = Vec::new();
+            // Its names are not those of the variants.
+            if serde_value(&item.attrs, "try_from").is_none() {
+                let name = |ident: Ident| renamed(&ident.to_string(), &rule);
+                let all = item.variants.into_iter();
+                variants.extend(all.map(|variant| (name(variant.ident), doc_of(&variant.attrs))));
             }
+            (item.ident, Vec::new(), item.attrs, variants)
         }
+        Item::Macro(item) => match item.mac.parse_body::<DeclaredByMacro>() {
+            Ok(found) if MACROS.iter().any(|name| ends_with(&item.mac.path, name)) => {
+                (found.name, found.fields, found.attributes, Vec::new())
+            }
+            _ => return,
+        },
         _ => return,
+    };
+    let doc = doc_of(&attributes);
+    let declaration = Declaration {
+        folder,
+        doc,
+        fields,
+        variants,
     };
     declarations
         .entry(name.to_string())
         .or_default()
-        .push(Declaration {
-            folder,
-            fields,
-            variants,
-        });
+        .push(declaration);
 }
 
-/// `/// doc  Name(Context) { /// doc  term = weight, ... }`
-struct RewardTerms {
+fn ends_with(path: &syn::Path, name: &str) -> bool {
+    path.segments.last().is_some_and(|last| last.ident == name)
+}
+
+/// `Name(..) { key: Type = default, .. }`, with doc comments, where context and types may be left out; and for the table of tasks the tables of
+/// the tasks: `tasks { name: Task(Settings), .. }`.
+struct DeclaredByMacro {
+    attributes: Vec<Attribute>,
     name: Ident,
     fields: Vec<Field>,
 }
 
-impl Parse for RewardTerms {
+impl Parse for DeclaredByMacro {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        Attribute::parse_outer(input)?;
+        let attributes = Attribute::parse_outer(input)?;
         let name = input.parse()?;
-        let (context, terms);
-        parenthesized!(context in input);
-        context.parse::<Type>()?;
-        braced!(terms in input);
-        let mut fields = Vec::new();
-        while !terms.is_empty() {
-            let doc = doc_of(&Attribute::parse_outer(&terms)?);
-            let name = terms.parse::<Ident>()?.to_string();
-            terms.parse::<Token![=]>()?;
-            terms.parse::<Expr>()?;
-            terms.parse::<Token![,]>()?;
-            fields.push(Field {
-                name,
-                doc,
-                type_name: "f32".to_owned(),
-                optional: false,
-            });
+        if input.peek(token::Paren) {
+            let context;
+            parenthesized!(context in input);
+            context.parse::<Type>()?;
         }
-        Ok(Self { name, fields })
+        let keys;
+        braced!(keys in input);
+        let mut fields = Vec::new();
+        while !keys.is_empty() {
+            let doc = Attribute::parse_outer(&keys)?;
+            let key = keys.parse()?;
+            let mut ty: Type = parse_quote!(f32);
+            if keys.parse::<Option<Token![:]>>()?.is_some() {
+                ty = keys.parse()?;
+            }
+            keys.parse::<Token![=]>()?;
+            keys.parse::<Expr>()?;
+            keys.parse::<Token![,]>()?;
+            fields.push(Field::new(key, &doc, &ty));
+        }
+        if !input.is_empty() {
+            input.parse::<Ident>()?;
+            let tasks;
+            braced!(tasks in input);
+            while !tasks.is_empty() {
+                let key = tasks.parse()?;
+                tasks.parse::<Token![:]>()?;
+                tasks.parse::<Ident>()?;
+                let settings;
+                parenthesized!(settings in tasks);
+                fields.push(Field::new(key, &[], &settings.parse()?));
+                tasks.parse::<Token![,]>()?;
+            }
+        }
+        Ok(Self {
+            attributes,
+            name,
+            fields,
+        })
+    }
+}
+
+impl Field {
+    fn new(name: Ident, attributes: &[Attribute], ty: &Type) -> Self {
+        let (type_name, optional) = name_of(ty);
+        Self {
+            name: name.to_string(),
+            doc: doc_of(attributes),
+            type_name,
+            optional,
+        }
     }
 }
 
@@ -227,18 +270,20 @@ fn doc_of(attributes: &[Attribute]) -> String {
     words.join(" ").replace("[`", "`").replace("`]", "`")
 }
 
-/// The last part of a type's path, inside `Option` or `Vec`, and whether it is optional.
-fn name_of(ty: &Type) -> Option<(String, bool)> {
+/// The last part of a type's path, inside `Option` or `Vec`, and whether it is optional. Empty for what has no path.
+fn name_of(ty: &Type) -> (String, bool) {
     let Type::Path(path) = ty else {
-        return Some((String::new(), false));
+        return (String::new(), false);
     };
-    let last = path.path.segments.last()?;
+    let Some(last) = path.path.segments.last() else {
+        return (String::new(), false);
+    };
     match &last.arguments {
-        PathArguments::AngleBracketed(arguments) => match arguments.args.first()? {
-            GenericArgument::Type(inner) => Some((name_of(inner)?.0, last.ident == "Option")),
-            _ => None,
+        PathArguments::AngleBracketed(arguments) => match arguments.args.first() {
+            Some(GenericArgument::Type(inner)) => (name_of(inner).0, last.ident == "Option"),
+            _ => (String::new(), false),
         },
-        _ => Some((last.ident.to_string(), false)),
+        _ => (last.ident.to_string(), false),
     }
 }
 
@@ -255,8 +300,11 @@ fn write_keys(
     };
     for field in &declaration.fields {
         let path = format!("{prefix}{}", field.name);
-        let mut doc = field.doc.clone();
         let inner = find(declarations, declaration.folder, &field.type_name)?;
+        let mut doc = match (field.doc.as_str(), inner) {
+            ("", Some(inner)) => inner.doc.clone(),
+            (doc, _) => doc.to_owned(),
+        };
         for (variant, meaning) in inner.iter().flat_map(|inner| &inner.variants) {
             write!(doc, "\n`{variant}`: {meaning}")?;
         }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use learning::Runner;
-use policies::training::{PpoConfig, Precision, VecEnv};
+use policies::training::{PpoConfig, Precision};
 use robots::Robot;
 use sim::{
-    engine::EngineKind,
-    env::{EnvConfig, agile_shards},
+    engine::{EngineKind, PhysicsConfig},
+    tasks::{self, EnvConfig},
 };
 
 /// A learner of the agile task, small enough for a test: 8 environments, one worker, float32.
@@ -20,11 +20,10 @@ pub fn small_agile_learner(robot: &Arc<Robot>, engine: EngineKind) -> Runner {
         engine,
         ..EnvConfig::default()
     };
-    let shards = agile_shards(robot, &env, 1, 1).expect("the default environment");
-    let shards = shards
-        .into_iter()
-        .map(|shard| Box::new(shard) as Box<dyn VecEnv>)
-        .collect();
+    let agile = tasks::find("agile").expect("the paper's task");
+    let shards = agile
+        .shards(robot, &PhysicsConfig::default(), &env, 1, 1)
+        .expect("the default environment");
     let algorithm = PpoConfig {
         hidden: vec![32, 16],
         precision: Precision::F32,

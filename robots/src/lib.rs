@@ -8,6 +8,17 @@
 //! centres of the end spheres) or cylinders (read as capsules of the same total length), and each leg is a serial chain of
 //! revolute or continuous joints with a spherical foot fixed to its last link. `robot.toml` of `go1` shows every key but
 //! two: `motor.effort_limit_nm` and `motor.velocity_limit_radps` replace the URDF's limits. `[camera]` may be left out.
+//!
+//! ```
+//! use robots::Robot;
+//!
+//! let go1 = Robot::load("go1")?;
+//! assert_eq!((go1.num_joints(), go1.num_feet()), (12, 4));
+//! // Forward kinematics of the standing pose: the feet carry the base at this height.
+//! let standing_rad = &go1.control.standing_position_rad;
+//! assert!((0.2..0.4).contains(&go1.height_over_feet_m(standing_rad)));
+//! # Ok::<(), robots::RobotError>(())
+//! ```
 
 mod assemble;
 mod description;

@@ -14,9 +14,11 @@ mod together;
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use anyhow::{Result, ensure};
+use clap::{ValueEnum, builder::PossibleValue};
 #[cfg(feature = "train")]
 use learning::Processes;
 use robots::Robot;
@@ -61,7 +63,7 @@ pub struct TrainCommand {
         conflicts_with_all = ["task", "out", "config", "preset", "robot", "seed"],
     )]
     resume: Option<PathBuf>,
-    /// For agile and recovery: begin with the networks of another run, of another robot perhaps. Inputs that it did not have begin with zero weights
+    /// For policies: begin with the networks of another run, of another robot perhaps. Inputs that it did not have begin with zero weights
     #[arg(long, value_name = "RUN", conflicts_with = "resume")]
     from: Option<PathBuf>,
     /// For reach-avoid: the bundle whose agile policy is rolled out [default: the one that is shipped for the robot]
@@ -76,37 +78,51 @@ pub struct TrainCommand {
     /// Physics engine [default: batch]
     #[arg(long, value_parser = ["rapier", "batch"])]
     engine: Option<String>,
-    /// What computes the networks; environments and optimizer are on the processor [default: cpu]
+    /// What computes the networks; environments and optimizer are on the CPU [default: cpu]
     #[arg(long, value_parser = ["cpu", "cuda"])]
     device: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
 }
 
-/// What can be trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+/// What the command line asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
-    /// Agile policy, recovery policy and reach-avoid value, one after the other: a whole bundle
+    /// Agile policy, recovery policy and reach-avoid value: a whole bundle.
     All,
-    /// The policy that runs to a goal among obstacles
-    Agile,
-    /// The policy that tracks a twist from a violent state
-    Recovery,
-    /// The value that tells whether the agile policy will reach its goal without a collision
-    ReachAvoid,
-    /// The network that predicts rays from depth images
-    Rays,
+    One(Task),
 }
+
+static WHAT: LazyLock<Vec<What>> = LazyLock::new(|| {
+    let tasks = Task::value_variants().iter().copied().map(What::One);
+    [What::All].into_iter().chain(tasks).collect()
+});
 
 impl What {
     /// In the order in which they need each other.
-    fn tasks(self) -> &'static [Task] {
+    fn tasks(self) -> Result<Vec<Task>> {
         match self {
-            Self::All => &[Task::Agile, Task::Recovery, Task::ReachAvoid],
-            Self::Agile => &[Task::Agile],
-            Self::Recovery => &[Task::Recovery],
-            Self::ReachAvoid => &[Task::ReachAvoid],
-            Self::Rays => &[Task::Rays],
+            Self::All => Ok(vec![
+                Task::named("agile")?,
+                Task::named("recovery")?,
+                Task::ReachAvoid,
+            ]),
+            Self::One(task) => Ok(vec![task]),
+        }
+    }
+}
+
+impl ValueEnum for What {
+    fn value_variants<'a>() -> &'a [Self] {
+        &WHAT
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::All => Some(PossibleValue::new("all").help(
+                "Agile policy, recovery policy and reach-avoid value, one after the other: a whole bundle",
+            )),
+            Self::One(task) => task.to_possible_value(),
         }
     }
 }
@@ -150,10 +166,10 @@ impl TrainCommand {
         if self.is_all() {
             return match processes.size() {
                 1 => self.run_all(&processes, &interrupt),
-                _ => together::goes_on(&processes, Err(by_one_process("all"))),
+                _ => together::all_ok(&processes, Err(by_one_process("all"))),
             };
         }
-        let request = self.request(self.tasks()[0], processes.size());
+        let request = self.request(self.what().tasks()?[0], processes.size());
         let Request {
             config,
             robot,
@@ -166,12 +182,12 @@ impl TrainCommand {
         }
         let bundle = bundle.unwrap_or_default();
         match (config.task, run) {
-            (Task::Agile | Task::Recovery, run) => {
+            (Task::Policy(_), run) => {
                 let from = self.from.as_deref();
                 session::train(&processes, &config, &robot, run, from, &interrupt)
             }
             (task @ (Task::ReachAvoid | Task::Rays), _) if processes.size() > 1 => {
-                together::goes_on(&processes, Err(by_one_process(task.name())))
+                together::all_ok(&processes, Err(by_one_process(task.name())))
             }
             (Task::ReachAvoid, RunPath::New(path)) => {
                 reach_avoid::begin(&path, &config, &robot, &bundle, &interrupt)
@@ -195,8 +211,8 @@ impl TrainCommand {
     /// Always: first what else is wrong, then that libtorch is missing.
     #[cfg(not(feature = "train"))]
     pub fn run(&self) -> Result<()> {
-        for task in self.tasks() {
-            self.request(*task, 1)?;
+        for task in self.what().tasks()? {
+            self.request(task, 1)?;
         }
         anyhow::bail!(
             "this program was built without libtorch; start it as scripts/abs train, which fetches it"
@@ -212,7 +228,7 @@ impl TrainCommand {
     fn run_all(&self, processes: &Processes, interrupt: &Interrupt) -> Result<()> {
         let path = match &self.resume {
             Some(path) => {
-                let agile = path.join(Task::Agile.name());
+                let agile = path.join("agile");
                 ensure!(
                     self.args().sets.is_empty() && self.config.threads.is_none(),
                     "{} holds three runs; settings are changed in one of them, e.g. by --resume {} --set ...",
@@ -222,7 +238,8 @@ impl TrainCommand {
                 path.clone()
             }
             None => {
-                let requests = What::All.tasks().iter().map(|task| self.request(*task, 1));
+                let tasks = What::All.tasks()?.into_iter();
+                let requests = tasks.map(|task| self.request(task, 1));
                 let requests = requests.collect::<Result<Vec<_>>>()?;
                 let first = &requests[0].config;
                 let path = self.new_path("all", first);
@@ -233,8 +250,9 @@ impl TrainCommand {
         all::train(processes, &path, interrupt)
     }
 
-    fn tasks(&self) -> &'static [Task] {
-        self.task.unwrap_or(What::Agile).tasks()
+    /// The task of a run that is resumed is in its configuration.
+    fn what(&self) -> What {
+        self.task.unwrap_or(What::One(Task::default()))
     }
 
     /// All flags that change the configuration.
@@ -249,11 +267,13 @@ impl TrainCommand {
 
     fn request(&self, task: Task, processes: usize) -> Result<Request> {
         ensure!(
-            self.from.is_none() || matches!(self.task, Some(What::Agile | What::Recovery)),
-            "--from is for `agile` and `recovery`"
+            self.from.is_none() || matches!(self.task, Some(What::One(Task::Policy(_)))),
+            "--from is for policies, not for `{}`",
+            task.name()
         );
+        let takes_bundle = matches!(self.task, Some(What::One(Task::ReachAvoid | Task::Rays)));
         ensure!(
-            self.bundle.is_none() || matches!(self.task, Some(What::ReachAvoid | What::Rays)),
+            self.bundle.is_none() || takes_bundle,
             "--bundle is for `reach-avoid` and `rays`"
         );
         if let Some(path) = &self.resume {
@@ -315,7 +335,8 @@ fn check(mut config: Config, processes: usize) -> Result<Config> {
         stage.env.validate()?;
         stage.algorithm.validate()?;
     }
-    config.reach_avoid.validate(&config.physics)?;
+    config.physics.validate()?;
+    config.reach_avoid.validate()?;
     config.depth.learning.validate()?;
     if config.threads == 0 {
         config.resolve_threads(processes);
@@ -325,4 +346,4 @@ fn check(mut config: Config, processes: usize) -> Result<Config> {
 }
 
 #[cfg(feature = "train")]
-pub use {session::runner, together::goes_on};
+pub use {session::runner, together::all_ok};

@@ -9,7 +9,7 @@ use policies::{
     observation::terms,
     spec::{NetworkSpec, Provenance, role},
 };
-use robots::Robot;
+use robots::{Robot, RobotFiles};
 use serde_json::Value;
 
 /// A bundle of all networks for go1 whose weights are numbers without order.
@@ -130,6 +130,96 @@ fn an_evaluation_keeps_its_contract() {
     assert!(
         plotted.contains("outcomes.png") && plotted.contains("speeds.png"),
         "{plotted}"
+    );
+}
+
+#[test]
+fn an_evaluation_does_not_replace_another_unnoticed() {
+    let folder = tempfile::tempdir().unwrap();
+    save_bundle(&folder.path().join("mine/bundle"), 0.3);
+    save_bundle(&folder.path().join("other"), 0.2);
+    let run = |flags: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_abs"))
+            .current_dir(folder.path())
+            .args(["eval", "--method", "agile", "--seed", "2"])
+            .args(["--set", "eval.episode_s=0.5"])
+            .args(flags)
+            .output()
+            .unwrap()
+    };
+    let mine = ["--bundle", "mine/bundle", "--episodes", "2"];
+    let more = ["--bundle", "mine/bundle", "--episodes", "3"];
+    let episodes = || metrics(&folder.path().join("out/eval-agile-mine-2"))["episodes"].clone();
+    for _ in 0..2 {
+        let output = run(&mine);
+        assert!(output.status.success() && output.stderr.is_empty());
+        assert_eq!(episodes(), 2);
+    }
+    let refused = run(&more);
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success());
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    for part in ["out/eval-agile-mine-2", "mine/bundle", "--out", "--force"] {
+        assert!(stderr.contains(part), "{part}: {stderr}");
+    }
+    assert_eq!(episodes(), 2);
+    // A folder that is named is replaced, which is said.
+    for flags in [&["--force"][..], &["--out", "out/eval-agile-mine-2"]] {
+        assert!(run(&[&mine, &["--force"][..]].concat()).status.success());
+        let output = run(&[&more, flags].concat());
+        assert!(output.status.success());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            stderr.contains("replacing the evaluation of mine/bundle"),
+            "{stderr}"
+        );
+        assert_eq!(episodes(), 3);
+    }
+    // Another bundle has another folder.
+    assert!(
+        run(&["--bundle", "other", "--episodes", "2"])
+            .status
+            .success()
+    );
+    assert!(folder.path().join("out/eval-agile-other-2").is_dir());
+}
+
+#[test]
+fn a_bundle_knows_its_robot() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (bundle, out) = (at("bundle"), at("out"));
+    save_bundle(bundle.as_ref(), 0.3);
+    let eval = |flags: &[&str]| {
+        let common = [
+            "eval", "--bundle", &bundle, "--method", "agile", "--out", &out,
+        ];
+        let few = ["--episodes", "1", "--set", "eval.episode_s=0.2"];
+        abs(&[&common[..], &few, flags].concat())
+    };
+    // A robot of one's own: the files are in the bundle.
+    let own = at("own");
+    let files = RobotFiles::read("go1").unwrap();
+    files.write(own.as_ref()).unwrap();
+    let text = files.description().replacen("\"go1\"", "\"mine\"", 1);
+    fs::write(Path::new(&own).join("robot.toml"), text).unwrap();
+    let mut of_own = Bundle::load(bundle.as_ref()).unwrap();
+    of_own.spec.robot.name = "mine".to_owned();
+    of_own.save(bundle.as_ref()).unwrap();
+    assert_refused(
+        &["eval", "--bundle", &bundle],
+        "`mine`, which is not shipped; name its folder with --robot",
+    );
+    eval(&["--robot", &own]);
+    assert_eq!(metrics(out.as_ref())["robot"], "mine");
+    of_own.robot_files = RobotFiles::in_folder(own.as_ref()).unwrap();
+    of_own.save(bundle.as_ref()).unwrap();
+    fs::remove_dir_all(&own).unwrap();
+    eval(&[]);
+    assert_eq!(metrics(out.as_ref())["robot"], "mine");
+    assert_refused(
+        &["eval", "--bundle", &bundle, "--robot", "go1"],
+        "is for robot `mine`, but --robot says `go1`",
     );
 }
 
@@ -345,9 +435,15 @@ fn what_cannot_be_evaluated_is_named_in_one_line() {
     let bundle = bundle.to_str().unwrap();
     let eval = |flags: &[&'static str]| [&["eval", "--bundle", bundle][..], flags].concat();
     assert_refused(&eval(&["--episodes", "0"]), "`eval.episodes` is 0");
-    assert_refused(&eval(&["--method", "fly"]), "there is no method `fly`");
+    assert_refused(
+        &eval(&["--method", "fly"]),
+        "no network `fly`, it has agile",
+    );
     assert_refused(&eval(&["--robot", "go2"]), "go2");
-    assert_refused(&eval(&["--command", "1,0,0"]), "is for --method recovery");
+    assert_refused(
+        &eval(&["--command", "1,0,0"]),
+        "is for policies that track twists",
+    );
     assert_refused(
         &eval(&["--method", "recovery", "--command", "1,0"]),
         "must be three numbers",
@@ -357,7 +453,10 @@ fn what_cannot_be_evaluated_is_named_in_one_line() {
         "controller.switch.threshold is 1.5, must be between -1 and 1",
     );
     assert_refused(
-        &eval(&["--set", "controller.switch.search.limit.vy_mps=0"]),
+        &eval(&[
+            "--set",
+            "controller.switch.search.limit={vx_mps=0.1,vy_mps=0.0,yaw_rate_radps=1.0}",
+        ]),
         "controller.switch.search.limit.vy_mps is 0, must be positive",
     );
     assert_refused(

@@ -34,12 +34,12 @@
 
 pub mod depth;
 pub mod engine;
-pub mod env;
 mod episode;
 pub mod eval;
 pub mod random;
 pub mod reach_avoid;
 pub mod scene;
 pub mod sensors;
+pub mod tasks;
 
 pub use episode::EpisodeError;

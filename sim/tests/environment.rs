@@ -8,10 +8,13 @@ use policies::training::{Done, StepOut, VecEnv};
 use robots::Robot;
 use serde::de::DeserializeOwned;
 use sim::{
-    engine::EngineKind,
-    env::{
-        EnvConfig, EnvError, agile::AgileRewards, agile_shards, recovery::RecoveryRewards,
-        recovery_shards, rewards::Regularizers,
+    engine::{EngineKind, PhysicsConfig},
+    tasks::{
+        Env, EnvConfig, EnvError, HasSection, Task,
+        agile::{AgileRewards, AgileTask},
+        recovery::{RecoveryRewards, RecoveryTask},
+        rewards::Regularizers,
+        shards,
     },
 };
 
@@ -62,6 +65,16 @@ fn go1() -> Arc<Robot> {
     Arc::new(Robot::load("go1").unwrap())
 }
 
+/// All environments of a task in one shard.
+fn build<T: Task>(config: &EnvConfig, seed: u64) -> Env<T>
+where
+    EnvConfig: HasSection<T>,
+{
+    let physics = PhysicsConfig::default();
+    let mut shards = shards(&go1(), &physics, config, seed, 1).unwrap();
+    shards.remove(0)
+}
+
 /// Actions that differ per environment and step and do not depend on the number of environments.
 fn actions(first: usize, count: usize, step: usize) -> Vec<f32> {
     (first * 12..(first + count) * 12)
@@ -73,7 +86,15 @@ fn actions(first: usize, count: usize, step: usize) -> Vec<f32> {
 fn course(engine: EngineKind, workers: usize, steps: usize) -> Vec<Vec<u32>> {
     let mut course = vec![Vec::new(); 6];
     let mut first = 0;
-    for mut env in agile_shards(&go1(), &config(6, engine), 5, workers).unwrap() {
+    for mut env in shards::<AgileTask>(
+        &go1(),
+        &PhysicsConfig::default(),
+        &config(6, engine),
+        5,
+        workers,
+    )
+    .unwrap()
+    {
         let mut out = Steps::new(&env);
         let count = env.num_envs();
         for step in 0..steps {
@@ -104,18 +125,14 @@ const ENGINES: [EngineKind; 2] = [EngineKind::Rapier, EngineKind::Batch];
 #[test]
 fn an_environment_restored_from_its_state_goes_on_bit_for_bit() {
     for engine in ENGINES {
-        let build = || {
-            agile_shards(&go1(), &config(5, engine), 1, 1)
-                .unwrap()
-                .remove(0)
-        };
-        let mut env = build();
+        let fresh = || build::<AgileTask>(&config(5, engine), 1);
+        let mut env = fresh();
         let mut out = Steps::new(&env);
         for step in 0..90 {
             out.step(&mut env, &actions(0, 5, step));
         }
         let saved = env.save();
-        let mut restored = build();
+        let mut restored = fresh();
         restored.load(&saved).unwrap();
         let mut other = Steps::new(&restored);
         restored.observe(&mut other.observations);
@@ -130,7 +147,7 @@ fn an_environment_restored_from_its_state_goes_on_bit_for_bit() {
             assert_eq!(out.rewards, other.rewards);
             assert_eq!(out.done, other.done);
         }
-        let error = build().load(&saved[..saved.len() / 2]).unwrap_err();
+        let error = fresh().load(&saved[..saved.len() / 2]).unwrap_err();
         assert!(error.contains("not readable"), "{error}");
     }
 }
@@ -166,7 +183,7 @@ fn costs_are_the_contacts<E: VecEnv>(mut env: E) {
 
 /// Observations, element by element, after some steps.
 fn rows(config: &EnvConfig, steps: usize) -> (usize, Vec<Vec<f32>>) {
-    let mut env = agile_shards(&go1(), config, 3, 1).unwrap().remove(0);
+    let mut env = build::<AgileTask>(config, 3);
     let mut out = Steps::new(&env);
     for step in 0..steps {
         out.step(&mut env, &actions(0, config.num_envs, step));
@@ -207,13 +224,13 @@ fn a_step_costs_1_where_any_body_collides() {
         config.agile.regularizers = contacts_only(Regularizers::NAMES);
         config.recovery.rewards = contacts_only(RecoveryRewards::NAMES);
         config.recovery.regularizers = contacts_only(Regularizers::NAMES);
-        costs_are_the_contacts(agile_shards(&go1(), &config, 1, 1).unwrap().remove(0));
-        costs_are_the_contacts(recovery_shards(&go1(), &config, 1, 1).unwrap().remove(0));
+        costs_are_the_contacts(build::<AgileTask>(&config, 1));
+        costs_are_the_contacts(build::<RecoveryTask>(&config, 1));
     }
 }
 
 #[test]
-fn a_time_out_of_the_recovery_task_hands_over_its_last_observation() {
+fn a_timeout_of_the_recovery_task_hands_over_its_last_observation() {
     let config = EnvConfig {
         num_envs: 64,
         engine: EngineKind::Rapier,
@@ -225,16 +242,16 @@ fn a_time_out_of_the_recovery_task_hands_over_its_last_observation() {
     calm.recovery.start_joint_velocity_radps = 0.0;
     calm.num_envs = 4;
     calm.curriculum.start_max = 0;
-    let mut env = recovery_shards(&go1(), &calm, 1, 1).unwrap().remove(0);
+    let mut env = build::<RecoveryTask>(&calm, 1);
     assert_eq!(env.observation_dim(), 49);
     let mut out = Steps::new(&env);
-    let mut time_outs = 0;
+    let mut timeouts = 0;
     for _ in 0..100 {
         out.step(&mut env, &[0.0; 48]);
         for (index, done) in out.done.iter().enumerate() {
             let row = &out.terminal_observations[index * 49..(index + 1) * 49];
             if *done == Done::Timeout {
-                time_outs += 1;
+                timeouts += 1;
                 assert!(row.iter().all(|x| x.is_finite()));
                 assert_ne!(row, &out.observations[index * 49..(index + 1) * 49]);
             } else {
@@ -245,7 +262,10 @@ fn a_time_out_of_the_recovery_task_hands_over_its_last_observation() {
             }
         }
     }
-    assert_eq!(time_outs, 4, "a standing robot lives to the end of its 2 s");
+    assert_eq!(
+        timeouts, 4,
+        "a standing robot survives to the end of its 2 s"
+    );
 }
 
 #[test]
@@ -253,13 +273,14 @@ fn impossible_settings_are_named() {
     let check = |change: &dyn Fn(&mut EnvConfig), expected: &str| {
         let mut config = config(8, EngineKind::Rapier);
         change(&mut config);
-        let error = agile_shards(&go1(), &config, 1, 1)
+        let error = shards::<AgileTask>(&go1(), &PhysicsConfig::default(), &config, 1, 1)
             .err()
             .expect("refused")
             .to_string();
         assert!(error.contains(expected) && !error.contains('\n'), "{error}");
     };
-    check(&|c| c.lanes = 5, "5 lanes; this CPU has 4");
+    let five_lanes = |c: &mut EnvConfig| (c.engine, c.lanes) = (EngineKind::Batch, 5);
+    check(&five_lanes, "5 lanes; this CPU has 4");
     check(&|c| c.num_envs = 0, "`env.num_envs`: 0 is too small");
     check(
         &|c| c.agile.goal_x_m = [2.0, 1.0],
@@ -274,7 +295,13 @@ fn impossible_settings_are_named() {
         &|c| c.agile.obstacles.start_clearance_m = 20.0,
         "no place for an obstacle",
     );
-    let workers = agile_shards(&go1(), &config(2, EngineKind::Rapier), 1, 3);
+    let workers = shards::<AgileTask>(
+        &go1(),
+        &PhysicsConfig::default(),
+        &config(2, EngineKind::Rapier),
+        1,
+        3,
+    );
     assert!(matches!(
         workers,
         Err(EnvError::Workers {

@@ -4,7 +4,7 @@ use robots::RobotError;
 
 use crate::{
     depth::RayNetworkError,
-    mlp::MlpError,
+    nn::MlpError,
     rays::RaySpec,
     spec::{NetworkSpec, SpecError},
 };

@@ -13,7 +13,7 @@ pub use error::BundleError;
 use crate::{
     depth::{RayGrid, RayNetwork},
     file::write_atomic,
-    mlp::{Activation, Linear, Mlp},
+    nn::{Activation, Linear, Mlp},
     observation::{Layout, Quantity},
     policy::{ActionMap, Policy},
     rays::{RayMemory, RaySpec},

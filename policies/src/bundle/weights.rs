@@ -6,7 +6,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use sha2::{Digest, Sha256};
 
-use crate::mlp::Linear;
+use crate::nn::Linear;
 
 /// Reads all layers. The error is what follows the file name in the message.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<Linear>, String> {

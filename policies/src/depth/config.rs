@@ -8,37 +8,34 @@ use crate::training::InvalidConfig;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RayNetworkKind {
-    /// The network on signed distances around the rays that a bundle holds. Configs of earlier runs name the one before it.
+    /// The network of the bundles, on signed distances around the rays. Configurations of earlier runs call it `panorama`.
     #[serde(alias = "panorama")]
     Tsdf,
     /// The paper's: ResNet-18 on the image, the depth in all three channels. For comparison; no bundle holds it.
     Resnet18,
 }
 
-/// Settings of the learning of rays from depth images.
+/// Training of the rays from depth images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RayLearningConfig {
     /// The network.
     pub network: RayNetworkKind,
-    /// Passes over the images.
+    /// Passes over the images, at least 1.
     pub epochs: usize,
-    /// Images per optimizer step.
+    /// Images per optimizer step, at least 1.
     pub batch_size: usize,
-    /// Adam's learning rate at its highest.
+    /// Adam's highest learning rate, above 0.
     pub learning_rate: f32,
-    /// Learning rate at the end; a half cosine leads there.
+    /// Learning rate at the end, above 0 and at most `learning_rate`; a half cosine leads there.
     pub final_learning_rate: f32,
-    /// Optimizer steps between two checkpoints.
+    /// Optimizer steps from one checkpoint to the next, at least 1.
     pub checkpoint_interval: u64,
-    /// Changes of the images, drawn for each of them anew.
-    pub augmentation: AugmentationConfig,
 }
 
-/// Augmentation (docs/method.md, Ray prediction). Fractions are of the images.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AugmentationConfig {
+/// Augmentation of the images, drawn for each of them anew (docs/method.md, Ray prediction). Fractions are of the images.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Augmentation {
     /// Fraction that is mirrored, the rays with it.
     pub flip_fraction: f32,
     /// Fraction that is blurred.
@@ -64,12 +61,11 @@ impl Default for RayLearningConfig {
             learning_rate: 2e-3,
             final_learning_rate: 1e-5,
             checkpoint_interval: 500,
-            augmentation: AugmentationConfig::default(),
         }
     }
 }
 
-impl Default for AugmentationConfig {
+impl Default for Augmentation {
     fn default() -> Self {
         Self {
             flip_fraction: 0.5,
@@ -112,24 +108,6 @@ impl RayLearningConfig {
             "final_learning_rate",
             last,
             "above 0 and at most learning_rate",
-        )?;
-        let a = &self.augmentation;
-        for (field, share) in [
-            ("augmentation.flip_fraction", a.flip_fraction),
-            ("augmentation.blur_fraction", a.blur_fraction),
-            ("augmentation.noise_fraction", a.noise_fraction),
-            ("augmentation.noise_std", a.noise_std),
-            ("augmentation.tilt_noise_rad", a.tilt_noise_rad),
-            ("augmentation.erase_fraction", a.erase_fraction),
-            ("augmentation.erase_side", a.erase_side),
-        ] {
-            check(
-                (0.0..=1.0).contains(&share),
-                field,
-                share,
-                "between 0 and 1",
-            )?;
-        }
-        Ok(())
+        )
     }
 }

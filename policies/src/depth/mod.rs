@@ -12,12 +12,14 @@ mod config;
 mod errors;
 pub(crate) mod image;
 mod network;
+mod network_error;
 mod samples;
 pub(crate) mod tsdf;
 
-pub use config::{AugmentationConfig, RayLearningConfig, RayNetworkKind};
+pub use config::{Augmentation, RayLearningConfig, RayNetworkKind};
 pub use errors::{DistanceError, MeanError, RayErrors};
 pub use image::{DepthEncoding, DepthError, DepthImage, Intrinsics, check, fill_holes};
-pub use network::{Convolution, RayNetwork, RayNetworkError, RayPredictor};
+pub use network::{Convolution, RayNetwork, RayPredictor};
+pub use network_error::RayNetworkError;
 pub use samples::{DepthSamples, SamplesError};
 pub use tsdf::{InputMap, RayGrid, fast_log2};

@@ -5,7 +5,7 @@ use std::ops::Range;
 use robots::JointVec;
 
 use super::{ObservationInput, ObservationTerm, Quantity, QuantitySpec, TermError, Width};
-use crate::{command::Twist, rays::RaySpec, spec::RobotSpec};
+use crate::{policy::Twist, rays::RaySpec, spec::RobotSpec};
 
 /// What one network observes, in order, for one robot and one arrangement of rays. A row is written in two steps: [`Layout::write`] writes the
 /// frame of this policy step; then, once noise is added or the frame is known to be finite,

@@ -15,7 +15,7 @@ pub use term::{MAX_HISTORY, ObservationTerm, TermError};
 
 use robots::RobotState;
 
-use crate::command::{GoalYaw, Twist};
+use crate::policy::{GoalYaw, Twist};
 
 /// Everything that an observation is made of at one policy step. Slices have the lengths of the robot and rays that
 /// the [`Layout`] was made for.
@@ -33,7 +33,7 @@ pub struct ObservationInput<'a> {
     pub twist: Twist,
     /// Clipped action of the previous policy step, zeros at the start.
     pub previous_action: &'a [f32],
-    /// Ray distances, m; clipped to the range of the [`RaySpec`] here.
+    /// Ray distances, m; clipped to the range of the [`RaySpec`](crate::RaySpec) here.
     pub ray_distance_m: &'a [f32],
     /// Ray distances of the previous scan, m, for layouts that have one; clipped like the others.
     pub previous_ray_distance_m: &'a [f32],

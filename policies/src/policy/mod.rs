@@ -1,11 +1,13 @@
 //! A policy ready to run: observation, network and action in one.
 
 mod action;
+mod command;
 
 pub use action::{ACTION_CLIP, ActionMap, default_target};
+pub use command::{Goal, GoalYaw, Twist};
 
 use crate::{
-    mlp::Mlp,
+    nn::Mlp,
     observation::{FrameHistory, Layout, ObservationInput, Quantity},
 };
 

@@ -6,26 +6,26 @@ use crate::training::InvalidConfig;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReachAvoidConfig {
-    /// Widths of the hidden layers, which are followed by ReLU. The output is a tanh.
+    /// Widths of the hidden layers, each 1 to 1024, with ReLU. The output is a tanh.
     pub hidden: Vec<usize>,
-    /// Discount per policy step.
+    /// Discount per policy step, in (0, 1].
     pub gamma: f32,
     /// Relabel the failure margins of the last steps before a collision in hindsight. Without, the paper has more than
     /// twice as many collisions.
     pub softened: bool,
     /// What the network learns to predict.
     pub target: TargetKind,
-    /// Learning rate of Adam at the start.
+    /// Adam's learning rate at the start, in (0, 1).
     pub learning_rate: f32,
-    /// Learning rate at the end; geometric in between.
+    /// Learning rate at the end, in (0, 1); geometric in between.
     pub final_learning_rate: f32,
-    /// Rows per optimizer step.
+    /// Rows per optimizer step, at least 1.
     pub batch_size: usize,
-    /// Passes over the recorded rows.
+    /// Passes over the recorded rows, at least 1.
     pub epochs: usize,
-    /// Fraction of the episodes that is not learned from, but reported on.
+    /// Fraction of the episodes that is held out for the report, in (0, 1).
     pub held_out_fraction: f32,
-    /// Optimizer steps from one checkpoint to the next.
+    /// Optimizer steps from one checkpoint to the next, at least 1.
     pub checkpoint_interval: u64,
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Rollouts;
-use crate::mlp::{Activation, Linear, Mlp, MlpError};
+use crate::nn::{Activation, Linear, Mlp, MlpError};
 
 /// What came after a recorded state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The reach-avoid value network (docs/method.md, Reach-avoid value): forward pass and input gradient, without allocation.
 
-use crate::mlp::{Linear, MlpError, check};
+use crate::nn::{Linear, MlpError, check};
 
 /// A perceptron with ReLU hidden layers and one tanh output. Negative: from here the agile policy reaches its goal
 /// without a collision.

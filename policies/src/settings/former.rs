@@ -13,11 +13,6 @@ use Fate::{Removed, Renamed};
 
 /// Former keys. A leading `*` stands for any beginning, and in the new name for the same one. A table stands for all that is in it.
 const FORMER: &[(&str, Fate)] = &[
-    (
-        "*.lanes",
-        Removed("the batch engine takes the most that the CPU has"),
-    ),
-    ("*.walking_share", Renamed("*.moving_fraction")),
     ("*.rays.earlier_steps", Renamed("*.rays.previous_steps")),
     ("*.min_gain", Renamed("*.min_improvement")),
     ("*.held_out_share", Renamed("*.held_out_fraction")),
@@ -90,6 +85,13 @@ const FORMER: &[(&str, Fate)] = &[
         "*.recording.realism_share",
         Renamed("*.recording.realism_fraction"),
     ),
+    ("*.walking_share", Renamed("*.moving_fraction")),
+    ("*.box_share", Renamed("*.box_fraction")),
+    (
+        "*.level_down_lived",
+        Renamed("*.level_down_survival_fraction"),
+    ),
+    ("env.physics", Renamed("physics")),
 ];
 
 /// What became of the former keys in `layer`, in one line; nothing where there are none.

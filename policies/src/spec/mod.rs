@@ -16,7 +16,7 @@ pub use switch::{SwitchOverrides, SwitchSpec, TwistSearchOverrides, TwistSearchS
 
 use crate::{
     depth::{Convolution, RayGrid},
-    mlp::Activation,
+    nn::Activation,
     observation::{Layout, ObservationTerm, Quantity},
     policy::ACTION_CLIP,
     rays::RaySpec,

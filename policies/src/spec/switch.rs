@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::SpecError;
-use crate::command::Twist;
+use crate::policy::Twist;
 
 /// Most gradient steps that a search may be asked for.
 const MAX_SEARCH_STEPS: usize = 100;

@@ -12,51 +12,51 @@ pub struct PpoConfig {
     pub name: Algorithm,
     /// What `ppo-lagrangian` has besides.
     pub lagrangian: LagrangianConfig,
-    /// Widths of the hidden layers of actor and critic. The activation is ELU.
+    /// Widths of the hidden layers of actor and critic, each 1 to 8192. The activation is ELU.
     pub hidden: Vec<usize>,
     /// Number format of the networks' products; weights, optimizer and last layers are always float32.
     pub precision: Precision,
     /// Where the networks are evaluated and differentiated. Environments, losses and optimizer are on the CPU.
     pub device: Device,
-    /// Discount per policy step.
+    /// Discount per policy step, in [0, 1).
     pub gamma: f32,
-    /// GAE's trade between bias (0) and variance (1).
+    /// GAE's trade between bias (0) and variance (1), in [0, 1].
     pub lambda: f32,
-    /// The probability ratio counts within [1 - clip, 1 + clip]; value steps within +/- clip if `value_clip`.
+    /// The probability ratio counts within [1 - clip, 1 + clip], and value steps within +/- clip if `value_clip`; in (0, 1).
     pub clip: f32,
     /// Clips value steps too (paper: yes).
     pub value_clip: bool,
-    /// Policy steps of each environment per iteration.
+    /// Policy steps of each environment per iteration, at least 1.
     pub steps_per_rollout: usize,
-    /// Passes over each rollout.
+    /// Passes over each rollout, at least 1.
     pub epochs: usize,
-    /// Optimizer steps per pass.
+    /// Optimizer steps per pass, at least 1.
     pub minibatches: usize,
     /// Step size, adapted to `desired_kl`.
     pub learning_rate: LearningRate,
-    /// Divergence of the policy per minibatch that the learning rate is adapted to; 0 keeps the rate fixed.
+    /// Divergence of the policy per minibatch that the learning rate is adapted to, 0 or more; 0 keeps the rate fixed.
     pub desired_kl: f32,
-    /// Weight of the entropy bonus.
+    /// Weight of the entropy bonus, 0 or more.
     pub entropy: f32,
-    /// Largest gradient norm of the actor.
+    /// Largest gradient norm of the actor, above 0.
     pub actor_gradient_norm: f32,
-    /// Largest gradient norm of the critic.
+    /// Largest gradient norm of the critic, above 0.
     pub critic_gradient_norm: f32,
-    /// Rewards are multiplied by this before they reach the critic.
+    /// Factor on the rewards before they reach the critic, above 0.
     pub reward_scale: f32,
-    /// Gain of the actor's last layer at the start: small, so that the first mean actions are near zero.
+    /// Gain of the actor's last layer at the start, above 0: small, so that the first mean actions are near zero.
     pub last_layer_gain: f32,
-    /// Standard deviation of the actions at the start.
+    /// Standard deviation of the actions at the start, `min_std` or more.
     pub initial_std: f32,
-    /// The standard deviation stays above this.
+    /// Lower bound on the standard deviation, above 0.
     pub min_std: f32,
     /// Upper bound on the standard deviation late in training.
     pub std_bound: StdBound,
-    /// Training ends after this many policy steps.
+    /// Training ends after this many policy steps, at least 1.
     pub total_policy_steps: u64,
-    /// Iterations from one checkpoint to the next.
+    /// Iterations from one checkpoint to the next, at least 1.
     pub checkpoint_interval: u64,
-    /// Checkpoints kept, the newest ones.
+    /// Number of checkpoints kept, the newest ones, at least 1.
     pub keep_checkpoints: usize,
 }
 
@@ -76,13 +76,13 @@ pub enum Algorithm {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LagrangianConfig {
-    /// Multiplier at the start: the reward, unscaled, that one unit of cost is worth.
+    /// Multiplier at the start, 0 or more: the reward, unscaled, that one unit of cost is worth.
     pub multiplier: f32,
-    /// What an iteration adds to the multiplier for each unit of cost per episode above the limit.
+    /// What an iteration adds to the multiplier for each unit of cost per episode above the limit, 0 or more.
     pub rate: f32,
-    /// Mean cost of an episode that is allowed.
+    /// Mean cost of an episode that is allowed, 0 or more.
     pub cost_limit: f32,
-    /// GAE's lambda for the costs.
+    /// GAE's lambda for the costs, in [0, 1].
     pub cost_lambda: f32,
 }
 
@@ -90,9 +90,9 @@ pub struct LagrangianConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LearningRate {
-    /// At the start.
+    /// Learning rate at the start, between `min` and `max`.
     pub start: f32,
-    /// Lower bound.
+    /// Lower bound, above 0.
     pub min: f32,
     /// Upper bound. 1e-2 has diverged.
     pub max: f32,
@@ -107,11 +107,11 @@ pub struct StdBound {
     pub enabled: bool,
     /// Policy step at which the bound begins, at `from`.
     pub start: u64,
-    /// Policy step from which on the bound is `to`; geometric in between.
+    /// Policy step from which on the bound is `to`, `start` or more; geometric in between.
     pub end: u64,
-    /// Bound at `start`.
+    /// Bound at `start`, above 0.
     pub from: f32,
-    /// Bound from `end` on.
+    /// Bound from `end` on, between `min_std` and `from`.
     pub to: f32,
 }
 

@@ -245,9 +245,9 @@ impl BenchArgs {
     fn config(&self, engine: &str) -> Result<Config> {
         let mut args = self.config.clone();
         args.set("env.num_envs", self.num_envs);
-        args.set("env.lanes", self.lanes);
         args.set("env.engine", Some(engine));
-        let config = args.resolve()?;
+        let mut config = args.resolve()?;
+        config.env.lanes = self.lanes.unwrap_or(0);
         config.env.validate()?;
         config.algorithm.validate()?;
         Ok(config)

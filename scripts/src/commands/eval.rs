@@ -13,7 +13,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use controller::Method;
 use indicatif::{ProgressBar, ProgressStyle};
 use policies::{Twist, file::write_atomic};
 use robots::ContactClass;
@@ -60,7 +59,7 @@ pub struct EvalCommand {
     /// Number of episodes [default: 1000]
     #[arg(long)]
     episodes: Option<usize>,
-    /// With --method recovery: track this twist alone
+    /// With a policy that tracks twists: track this one alone
     #[arg(long, value_name = "VX,VY,WZ", allow_hyphen_values = true, value_parser = recovery::parse_command)]
     command: Option<Twist>,
     /// Folder for the results, replaced if it holds others [default: out/eval-METHOD-BUNDLE-SEED, and -SCENE]
@@ -132,20 +131,22 @@ impl EvalCommand {
         })?;
         let request = Request::new(&subject, self.command)?;
         let out = self.out.clone().unwrap_or_else(|| default_folder(&subject));
-        // A folder that is named is meant.
-        request.claim(&out, self.force || self.out.is_some())?;
-        if subject.method == Method::recovery() {
+        // A folder that is named is meant to be replaced.
+        let claim = || request.claim(&out, self.force || self.out.is_some());
+        if subject.tracks_twists() {
             ensure!(
                 self.episodes.is_none(),
                 "--episodes is for the methods that run to a goal; set eval.recovery.trials"
             );
+            claim()?;
             return recovery::run(&subject, self.command, &request, &out, self.json);
         }
         ensure!(
             self.command.is_none(),
-            "--command is for --method recovery; the method is {}",
+            "--command is for policies that track twists; the method is {}",
             subject.method
         );
+        claim()?;
         let report = evaluate(&subject, &request, &out)?;
         let text = match self.json {
             true => to_json(&report)?,

@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 use controller::Method;
 use policies::{
-    Bundle,
+    Bundle, Quantity,
     spec::{Output, role},
 };
 use robots::{Robot, RobotError};
-use sim::eval::{Evaluation, RecoveryEvaluation};
+use sim::{
+    eval::{Evaluation, RecoveryEvaluation, RecoveryTestConfig},
+    tasks::{self, Test},
+};
 
 use crate::{
     config::{Config, Resolved},
@@ -78,8 +81,16 @@ impl Subject {
                 robot
             }
         };
+        let method = method.unwrap_or_else(|| default_method(&bundle));
+        // The grid of the task, unless another one is asked for.
+        if let Method::Policy(role) = method
+            && let Some(Test::Twist(test)) = tasks::of_role(&role).map(|task| task.test)
+            && config.eval.recovery == RecoveryTestConfig::default()
+        {
+            config.eval.recovery = test();
+        }
         Ok(Self {
-            method: method.unwrap_or_else(|| default_method(&bundle)),
+            method,
             robot,
             bundle,
             bundle_path,
@@ -113,7 +124,7 @@ impl Subject {
         Some(switch.over(&self.bundle.switch()).threshold)
     }
 
-    /// The test of the recovery policy alone.
+    /// The test of a policy that tracks twists.
     ///
     /// # Errors
     /// One line that says what does not fit.
@@ -122,11 +133,24 @@ impl Subject {
         Ok(RecoveryEvaluation::new(
             robot,
             bundle,
+            self.method,
             &config.eval,
             &config.physics,
             &config.controller,
             config.seed,
         )?)
+    }
+
+    /// Whether the policy tracks twists, and does not run to goals.
+    pub fn tracks_twists(&self) -> bool {
+        tracks_twists(&self.bundle, self.method)
+    }
+}
+
+fn tracks_twists(bundle: &Bundle, method: Method) -> bool {
+    match method {
+        Method::Abs => false,
+        Method::Policy(role) => bundle.spec.observes(&role, Quantity::TwistCommand),
     }
 }
 

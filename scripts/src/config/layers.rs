@@ -4,23 +4,20 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
 use policies::{settings, training::Algorithm};
-use sim::scene::TestbedConfig;
+use sim::{scene::TestbedConfig, tasks::TASKS};
 use toml::{Table, Value};
 
 use super::{Config, Task};
 
-/// With `--preset paper`, what the recovery policy has of its own.
-const PAPER_RECOVERY: &str = "env.num_envs = 4096\nalgorithm.steps_per_rollout = 24";
-
 /// With an algorithm that takes collisions as costs they are not penalized too, in no stage.
-const COLLISIONS_AS_COSTS: &str = "
-[env.agile]
-rewards = { base_contact = 0.0 }
-regularizers = { thigh_contact = 0.0, calf_contact = 0.0, foot_horizontal_contact = 0.0 }
-[env.recovery]
-rewards = { base_contact = 0.0 }
-regularizers = { thigh_contact = 0.0, calf_contact = 0.0, foot_horizontal_contact = 0.0 }
-";
+fn collisions_as_costs() -> String {
+    let sections = TASKS.iter().map(|task| {
+        let keys = task.collision_penalties.iter();
+        let keys = keys.map(|key| format!("env.{}.{key} = 0.0\n", task.name));
+        keys.collect::<String>()
+    });
+    sections.collect()
+}
 
 /// Flags that change the configuration, shared by the commands.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
@@ -114,7 +111,7 @@ impl ConfigArgs {
         let resolved = self.lay_over(base.clone(), task, "")?;
         match (base.algorithm.name, resolved.config.algorithm.name) {
             (Algorithm::Ppo, Algorithm::PpoLagrangian) => {
-                self.lay_over(base, task, COLLISIONS_AS_COSTS)
+                self.lay_over(base, task, &collisions_as_costs())
             }
             _ => Ok(resolved),
         }
@@ -133,13 +130,12 @@ impl ConfigArgs {
         }
         match self.preset {
             Some(Preset::Paper) => {
-                let paper = include_str!("../../recipes/paper.toml");
-                resolved.lay(settings::parse(paper)?, "preset paper")?;
-                if of_task == Task::Recovery {
-                    resolved.lay(settings::parse(PAPER_RECOVERY)?, "preset paper")?;
+                let of_task = of_task.paper()?;
+                for paper in [include_str!("../../recipes/paper.toml"), of_task] {
+                    resolved.lay(settings::parse(paper)?, "preset paper")?;
                 }
             }
-            Some(Preset::People) if matches!(of_task, Task::Agile | Task::ReachAvoid) => {
+            Some(Preset::People) if matches!(of_task.name(), "agile" | "reach-avoid") => {
                 let people = include_str!("../../recipes/people.toml");
                 resolved.lay(settings::parse(people)?, "preset people")?;
             }
@@ -226,6 +222,10 @@ mod tests {
         }
     }
 
+    fn task(name: &str) -> Task {
+        Task::named(name).unwrap()
+    }
+
     fn recipe_of(task: Task) -> Config {
         ConfigArgs::default().resolve_task(task).unwrap().config
     }
@@ -283,7 +283,7 @@ mod tests {
                 preset,
                 ..args(&["algorithm.name=ppo-lagrangian"])
             };
-            let config = lag.resolve_task(Task::Agile).unwrap().config;
+            let config = lag.resolve_task(task("agile")).unwrap().config;
             assert_eq!(config.stages.is_empty(), preset.is_some());
             for stage in config.each_stage().unwrap() {
                 assert_eq!(stage.env.agile.rewards.base_contact, 0.0);
@@ -298,24 +298,24 @@ mod tests {
             preset: Some(Preset::People),
             ..ConfigArgs::default()
         };
-        let agile = people.resolve_task(Task::Agile).unwrap().config;
-        let recipe = recipe_of(Task::Agile).each_stage().unwrap();
+        let agile = people.resolve_task(task("agile")).unwrap().config;
+        let recipe = recipe_of(task("agile")).each_stage().unwrap();
         let stages = agile.each_stage().unwrap();
         assert_eq!(stages.len(), 2);
         let end = recipe.last().unwrap();
         for stage in &stages {
             assert_eq!(stage.env.rays.previous_steps, 20);
-            assert!(stage.env.agile.obstacles.walking_share > 0.0);
-            assert!(stage.env.agile.obstacles.box_share > 0.0);
+            assert!(stage.env.agile.obstacles.moving_fraction > 0.0);
+            assert!(stage.env.agile.obstacles.box_fraction > 0.0);
             assert_eq!(stage.env.agile.regularizers, end.env.agile.regularizers);
             assert_eq!(stage.env.agile.obstacles.x_m, end.env.agile.obstacles.x_m);
         }
         let value = people.resolve_task(Task::ReachAvoid).unwrap().config;
         let rollouts = &value.reach_avoid.rollouts;
-        assert!(rollouts.agile.obstacles.walking_share > 0.0);
+        assert!(rollouts.agile.obstacles.moving_fraction > 0.0);
         assert_eq!(rollouts.episodes, 150_000);
         // It sees no rays.
-        let recovery = people.resolve_task(Task::Recovery).unwrap().config;
-        assert_eq!(recovery, recipe_of(Task::Recovery));
+        let recovery = people.resolve_task(task("recovery")).unwrap().config;
+        assert_eq!(recovery, recipe_of(task("recovery")));
     }
 }

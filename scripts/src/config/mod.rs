@@ -15,8 +15,8 @@ use policies::{
 };
 use serde::{Deserialize, Serialize};
 use sim::{
-    depth::RecordingConfig, engine::PhysicsConfig, env::EnvConfig, eval::EvalConfig,
-    reach_avoid::RolloutConfig,
+    depth::RecordingConfig, engine::PhysicsConfig, eval::EvalConfig, reach_avoid::RolloutConfig,
+    tasks::EnvConfig,
 };
 
 pub use layers::{ConfigArgs, Resolved};
@@ -90,7 +90,7 @@ pub struct ReachAvoidSettings {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            task: Task::Agile,
+            task: Task::default(),
             robot: "go1".into(),
             seed: 1,
             threads: 0,
@@ -126,7 +126,7 @@ impl ReachAvoidSettings {
     ///
     /// # Errors
     /// One line that names the key and what would be right.
-    pub fn validate(&self, physics: &PhysicsConfig) -> Result<()> {
+    pub fn validate(&self) -> Result<()> {
         // NaN is no threshold either.
         ensure!(
             self.threshold > -1.0 && self.threshold < 1.0,
@@ -139,7 +139,7 @@ impl ReachAvoidSettings {
             self.min_improvement
         );
         self.learning.validate()?;
-        Ok(self.rollouts.validate(physics)?)
+        Ok(self.rollouts.validate()?)
     }
 }
 

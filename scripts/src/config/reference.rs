@@ -47,7 +47,8 @@ impl Topic {
             #[cfg(feature = "ros2")]
             Self::Deploy,
         ];
-        Task::ALL.map(Self::Train).into_iter().chain(others)
+        let tasks = Task::all().iter().copied();
+        tasks.map(Self::Train).chain(others)
     }
 
     /// What it is called on the command line.
@@ -75,23 +76,28 @@ impl Topic {
     /// Tables that are used.
     fn tables(self) -> &'static [&'static str] {
         match self {
-            Self::Train(Task::Agile | Task::Recovery) => &["env", "algorithm", "stages"],
-            Self::Train(Task::ReachAvoid) => &["reach_avoid"],
-            Self::Train(Task::Rays) => &["depth.learning"],
-            Self::Eval => &["eval", "controller"],
-            Self::CollectDepth => &["depth.recording"],
+            Self::Train(task) => match task.name() {
+                "reach-avoid" => &["physics", "reach_avoid"],
+                "rays" => &["depth.learning"],
+                _ => &["physics", "env", "algorithm", "stages"],
+            },
+            Self::Eval => &["physics", "eval", "controller"],
+            Self::CollectDepth => &["physics", "depth.recording"],
             #[cfg(feature = "ros2")]
             Self::Deploy => &["controller", "deploy", "ros2"],
         }
     }
 
-    /// Tables inside those that are not.
-    fn unused(self) -> &'static [&'static str] {
-        match self {
-            Self::Train(Task::Agile) => &["env.recovery"],
-            Self::Train(Task::Recovery) => &["env.agile"],
-            _ => &[],
-        }
+    /// Whether a table is used: of the environments only what the task has.
+    fn uses(self, table: &str) -> bool {
+        // `env.rays` is no task's: only policies learn in an environment.
+        let of_other_task = |task: &Task| {
+            matches!(task, Task::Policy(_))
+                && self != Self::Train(*task)
+                && is_within(table, &format!("env.{}", task.name()))
+        };
+        let mut tables = self.tables().iter();
+        tables.any(|used| is_within(table, used)) && !Task::all().iter().any(of_other_task)
     }
 
     /// The settings, as the flags change them.
@@ -153,11 +159,8 @@ struct Page<'a> {
 impl Page<'_> {
     /// Whether the topic uses a table, or something in it was set.
     fn is_used(&self, table: &str) -> bool {
-        let within = |of: &&str| is_within(table, of);
-        let used = self.topic.tables().iter().any(within);
-        let unused = self.topic.unused().iter().any(within);
         let mut set = self.origins.iter();
-        used && !unused || set.any(|(key, from)| from != "recipe" && is_within(key, table))
+        self.topic.uses(table) || set.any(|(key, from)| from != "recipe" && is_within(key, table))
     }
 
     fn header(&mut self, table: &str, line: &str) {
@@ -300,19 +303,22 @@ mod tests {
             seed: Some(3),
             ..ConfigArgs::default()
         };
-        let resolved = args.resolve_task(Task::Agile).unwrap();
-        let text = resolved.explained(Topic::Train(Task::Agile), true).unwrap();
+        let agile = Task::named("agile").unwrap();
+        let resolved = args.resolve_task(agile).unwrap();
+        let text = resolved.explained(Topic::Train(agile), true).unwrap();
         for line in [
             "# Environments, over all workers.\nnum_envs = 1280  # default\n",
-            "first_rad = -2.0420352  # recipe\n",
             "reach_m = 0.5  # --set\n",
             "seed = 3  # --seed\n",
             "episodes = 7  # --set\n",
-            "#   `batch`: The batched engine: for training.\n",
+            "# `bf16`: bfloat16.\n",
             "set.env.agile",
         ] {
             assert!(text.contains(line), "{line:?} is not in\n{text}");
         }
+        let is_first_ray =
+            |line: &str| line.starts_with("first_rad = -2.04203") && line.ends_with("# recipe");
+        assert!(text.lines().any(is_first_ray), "{text}");
         assert!(!text.contains("[env.recovery]"));
         assert!(!text.contains("[ros2]"));
     }

@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_stages_of_every_recipe_are_sound() {
-        for task in Task::ALL {
+        for &task in Task::all() {
             let resolved = ConfigArgs::default().resolve_task(task).unwrap();
             for stage in resolved.config.each_stage().unwrap() {
                 stage.env.validate().unwrap();

@@ -223,7 +223,10 @@ fn draw_episode(
 }
 
 /// The step at which the robot was nearest to an obstacle; none without a trace.
-pub(super) fn closest_step<'a>(obstacle: &Obstacle, trace: &'a [TraceStep]) -> Option<&'a TraceStep> {
+pub(super) fn closest_step<'a>(
+    obstacle: &Obstacle,
+    trace: &'a [TraceStep],
+) -> Option<&'a TraceStep> {
     let distance_m = |step: &TraceStep| {
         let way = step.time_s * obstacle.velocity_world;
         obstacle.footprint_distance_m(&(step.position_world - way).xy())

@@ -21,7 +21,7 @@ use crate::{
 
 /// Whether a folder holds the runs of `create`.
 pub fn is_run(path: &Path) -> bool {
-    RunFolder::open(path).is_err() && RunFolder::open(&path.join(Task::Agile.name())).is_ok()
+    RunFolder::open(path).is_err() && RunFolder::open(&path.join("agile")).is_ok()
 }
 
 /// Makes the folders of all runs, with their configurations.
@@ -40,7 +40,7 @@ pub fn create<'a>(path: &Path, configs: impl Iterator<Item = &'a Config>) -> Res
 
 /// Trains what is not done yet. Returns early after Ctrl-C.
 pub fn train(processes: &Processes, path: &Path, interrupt: &Interrupt) -> Result<()> {
-    let run_of = |task: Task| RunFolder::open(&path.join(task.name()));
+    let run_of = |task: &str| RunFolder::open(&path.join(task));
     let go_on = || {
         eprintln!(
             "go on with all of it by   scripts/abs train --resume {}",
@@ -48,7 +48,7 @@ pub fn train(processes: &Processes, path: &Path, interrupt: &Interrupt) -> Resul
         );
         Ok(())
     };
-    for task in [Task::Agile, Task::Recovery] {
+    for task in ["agile", "recovery"] {
         let run = run_of(task)?;
         let config = run.config()?;
         if !session::is_done(run.path(), &config)? {
@@ -60,12 +60,12 @@ pub fn train(processes: &Processes, path: &Path, interrupt: &Interrupt) -> Resul
             return go_on();
         }
     }
-    let run = run_of(Task::ReachAvoid)?;
+    let run = run_of(Task::ReachAvoid.name())?;
     if !reach_avoid::is_done(run.path()) {
         let config = run.config()?;
         if Bundle::load(&run.bundle()).is_err() {
-            let mut bundle = Bundle::load(&run_of(Task::Agile)?.bundle())?;
-            let recovery = Bundle::load(&run_of(Task::Recovery)?.bundle())?;
+            let mut bundle = Bundle::load(&run_of("agile")?.bundle())?;
+            let recovery = Bundle::load(&run_of("recovery")?.bundle())?;
             bundle.insert_from(role::RECOVERY, &recovery)?;
             bundle.save(&run.bundle())?;
         }

@@ -36,8 +36,8 @@ use crate::{
     run_folder::{RunFolder, git_revision},
 };
 
-/// Share of the images to learn from that are held out for the curve: the last ones, which are of scenes of their own.
-const HELD_OUT_SHARE: f64 = 0.02;
+/// Fraction of the images to learn from that are held out for the curve: the last ones, which are of scenes of their own.
+const HELD_OUT_FRACTION: f64 = 0.02;
 const DATA: &str = "data.txt";
 
 /// Starts a new run for the bundle in the folder `bundle`, with the images in `data`.
@@ -106,7 +106,7 @@ fn train(
     for samples in data.files(Split::Train) {
         images.append(&samples?);
     }
-    let held_out = (HELD_OUT_SHARE * images.len() as f64) as usize;
+    let held_out = (HELD_OUT_FRACTION * images.len() as f64) as usize;
     let mut learner = RayLearner::new(
         settings.clone(),
         view.clone(),

@@ -1,4 +1,4 @@
-//! Learning of the reach-avoid value: record roll-outs, learn, report.
+//! Learning of the reach-avoid value: record rollouts, learn, report.
 //!
 //! ```text
 //! runs/reach-avoid-go1-1-20260131-235959/
@@ -38,7 +38,7 @@ use crate::{
     run_folder::{RunFolder, git_revision},
 };
 
-/// Episodes in a file of roll-outs, and between two looks for Ctrl-C.
+/// Episodes in a file of rollouts, and between two looks for Ctrl-C.
 const EPISODES_PER_FILE: usize = 1024;
 
 /// Starts a new run with the agile policy of the bundle in the folder `bundle`.
@@ -116,7 +116,7 @@ struct Metrics<'a> {
     held_out: ValueReport,
 }
 
-/// What a file of roll-outs depends on.
+/// What a file of rollouts depends on.
 #[derive(Serialize)]
 struct Origin<'a> {
     policy: &'a str,
@@ -228,7 +228,7 @@ impl<'a> Session<'a> {
         Ok(Some(all))
     }
 
-    /// Tells roll-outs apart that are not the same.
+    /// Tells rollouts apart that are not the same.
     fn origin(&self, first_episode: usize) -> Result<String> {
         // How many episodes there are does not change them.
         let config = RolloutConfig {

@@ -7,23 +7,21 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use learning::{
     EventWriter, IterationReport, KnownInputs, Processes, Runner, TrainError, checkpoint,
 };
 use policies::{
     Bundle, Layout, Linear, PolicySpec,
-    observation::terms,
     spec::{NetworkSpec, Provenance},
-    training::VecEnv,
 };
 use robots::Robot;
-use sim::env::{Share, agile_shards, recovery_shards, task::Privileged};
+use sim::tasks::{Share, TaskEntry};
 use time::OffsetDateTime;
 
 use super::{
     RunPath,
-    together::{goes_on, same_path},
+    together::{all_ok, same_path},
 };
 use crate::{
     config::{Config, Task},
@@ -58,20 +56,20 @@ pub fn train(
     };
     let path = same_path(processes, &path)?;
     // First, so that a mistake leaves no run folder behind.
-    let mut runner = goes_on(processes, stage(&path, config, &robot, processes, resuming))?;
+    let mut runner = all_ok(processes, stage(&path, config, &robot, processes, resuming))?;
     if let Some(from) = from {
-        goes_on(processes, begin_from(&mut runner, from, config, &robot))?;
+        all_ok(processes, begin_from(&mut runner, from, config, &robot))?;
     }
     let prepared = match (processes.rank(), resuming) {
         (0, false) => RunFolder::create(&path, config).map(|_| ()),
         (0, true) => RunFolder::open(&path).and_then(|run| run.save_config(config)),
         _ => Ok(()),
     };
-    goes_on(processes, prepared)?;
+    all_ok(processes, prepared)?;
     let run = RunFolder::open(&path).context(
         "this process does not see the run folder; put it where all machines do, with --out",
     );
-    let run = goes_on(processes, run)?;
+    let run = all_ok(processes, run)?;
     let session = Session {
         run: &run,
         config,
@@ -89,7 +87,7 @@ pub fn train(
         if done < end || done >= config.algorithm.total_policy_steps {
             return Ok(());
         }
-        runner = goes_on(processes, stage(&path, config, &robot, processes, true))?;
+        runner = all_ok(processes, stage(&path, config, &robot, processes, true))?;
     }
 }
 
@@ -168,24 +166,17 @@ fn begin_from(runner: &mut Runner, from: &Path, config: &Config, robot: &Robot) 
     Ok(())
 }
 
-/// What the actor sees, and what critics see besides.
+/// What the actor observes, and what a privileged critic observes besides.
 fn observed(config: &Config, robot: &Robot) -> Result<Vec<Layout>> {
-    let rays = &config.env.rays;
-    let (terms, privileged) = match config.task {
-        Task::Agile => (
-            terms::agile(rays),
-            Privileged::velocity_and_surroundings(robot),
-        ),
-        Task::Recovery => (terms::recovery(), Privileged::velocity(robot)),
-        Task::ReachAvoid | Task::Rays => return Err(not_reinforced(config)),
-    };
-    let layout = Layout::new(&terms, &robot.into(), rays)?;
-    let privileged = config.env.privileged_critic.then_some(privileged.layout);
-    Ok(std::iter::once(layout).chain(privileged).collect())
+    Ok(policy_task(config)?.layouts(robot, &config.env)?)
 }
 
-fn not_reinforced(config: &Config) -> anyhow::Error {
-    anyhow!("`{}` is not learned by reinforcement", config.task.name())
+/// The row of the table of tasks.
+fn policy_task(config: &Config) -> Result<&'static TaskEntry> {
+    match config.task {
+        Task::Policy(task) => Ok(task),
+        other => bail!("`{}` is not learned by reinforcement", other.name()),
+    }
 }
 
 fn newest_checkpoint(run: &Path) -> Result<Option<PathBuf>> {
@@ -210,23 +201,12 @@ pub fn runner(config: &Config, robot: &Arc<Robot>, processes: &Processes) -> Res
         workers: threads * processes.size(),
         own: threads * processes.rank()..threads * (processes.rank() + 1),
     };
-    let shards = match config.task {
-        Task::Agile => boxed(agile_shards(robot, env, seed, share)?),
-        Task::Recovery => boxed(recovery_shards(robot, env, seed, share)?),
-        Task::ReachAvoid | Task::Rays => return Err(not_reinforced(config)),
-    };
+    let shards = policy_task(config)?.shards(robot, &config.physics, env, seed, share)?;
     let algorithm = config.algorithm.clone();
     Ok(match processes.communicator() {
         Some(others) => Runner::among_processes(algorithm, shards, seed, others)?,
         None => Runner::new(algorithm, shards, seed)?,
     })
-}
-
-fn boxed<E: VecEnv + 'static>(shards: Vec<E>) -> Vec<Box<dyn VecEnv>> {
-    shards
-        .into_iter()
-        .map(|shard| Box::new(shard) as Box<dyn VecEnv>)
-        .collect()
 }
 
 /// States that are not finite are left in the run folder for inspection.
@@ -272,7 +252,7 @@ impl Session<'_> {
         progress.finish();
         let outcome = outcome.map_err(|error| alone_or_end(processes, error));
         let outcome = outcome.map_or_else(Err, |()| failure.map_or(Ok(()), Err));
-        goes_on(processes, outcome)?;
+        all_ok(processes, outcome)?;
         self.export_bundle(runner)?;
 
         let run = self.run.path().display();
@@ -299,7 +279,7 @@ impl Session<'_> {
         let outcome = runner.run(Some(&checkpoints), self.interrupt.flag(), |_, _| {
             ControlFlow::Continue(())
         });
-        goes_on(
+        all_ok(
             processes,
             outcome.map_err(|error| alone_or_end(processes, error)),
         )
@@ -343,22 +323,16 @@ impl Session<'_> {
         };
         let (robot, rays) = (&self.robot, &self.config.env.rays);
         let scale = robot.control.action_scale;
-        let step_s = self.config.env.physics.policy_step_s();
+        let step_s = self.config.physics.policy_step_s();
         let noise = &self.config.env.noise;
         let mut bundle = Bundle::new(PolicySpec {
             illusion_margin_m: noise.illusion.then_some(noise.illusion_margin_m),
             ..PolicySpec::new(robot, rays, step_s)
         });
-        let terms = match self.config.task {
-            Task::Agile => terms::agile(rays),
-            Task::Recovery => terms::recovery(),
-            // Have sessions of their own.
-            Task::ReachAvoid | Task::Rays => return Ok(()),
-        };
         bundle.robot_files = self.run.bundled_robot()?;
-        let role = self.config.task.name();
-        let spec = NetworkSpec::policy(role, terms, scale, provenance);
-        bundle.insert(role, spec, layers)?;
+        let task = policy_task(self.config)?;
+        let spec = NetworkSpec::policy(task.role, task.observations(rays), scale, provenance);
+        bundle.insert(task.role, spec, layers)?;
         Ok(bundle.save(&self.run.bundle())?)
     }
 }

@@ -41,7 +41,7 @@ fn gather<T: Serialize + for<'de> Deserialize<'de>>(
 
 /// Goes on with `result` if no process has failed. If one has, the first process gets its error, the others one that
 /// prints nothing.
-pub fn goes_on<T>(processes: &Processes, result: Result<T>) -> Result<T> {
+pub fn all_ok<T>(processes: &Processes, result: Result<T>) -> Result<T> {
     if processes.size() == 1 {
         return result;
     }
@@ -67,7 +67,7 @@ pub fn goes_on<T>(processes: &Processes, result: Result<T>) -> Result<T> {
 
 /// What is asked for, if it is the same for all processes.
 pub fn same(processes: &Processes, request: Result<Request>) -> Result<Request> {
-    let request = goes_on(processes, request)?;
+    let request = all_ok(processes, request)?;
     let own = (request.config.to_toml()?, format!("{:?}", request.robot));
     let all = gather(processes, own)?;
     let difference = (all.iter().enumerate()).find_map(|(rank, (config, robot))| {
@@ -82,7 +82,7 @@ pub fn same(processes: &Processes, request: Result<Request>) -> Result<Request> 
             "{difference}; start all processes with the same settings"
         ))
     });
-    goes_on(processes, outcome)
+    all_ok(processes, outcome)
 }
 
 /// The first process's path.

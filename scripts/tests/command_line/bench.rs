@@ -58,7 +58,7 @@ fn the_control_benchmark_counts_cycles_and_finds_no_allocation() {
 fn the_training_benchmark_prints_json() {
     let folder = tempfile::tempdir().unwrap();
     let picture = folder.path().join("a/times.png");
-    let flags = "bench train --json --engine rapier --num-envs 2 --threads 1 --seconds 0.1 \
+    let flags = "bench train --json --engine rapier --num-envs 2 --threads 1 --seconds 1.0 \
                  --set algorithm.steps_per_rollout=4 --set algorithm.precision=f32 --picture";
     let mut arguments: Vec<_> = flags.split_whitespace().collect();
     arguments.push(picture.to_str().unwrap());

@@ -67,12 +67,15 @@ fn config_files_are_named_with_line_or_key() {
 fn files_of_former_keys_are_refused_with_the_new_names() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("old.toml");
-    fs::write(&path, "[env]\nlanes = 8\n").unwrap();
+    fs::write(&path, "[reach_avoid]\nmin_gain = 0.1\n").unwrap();
     let path = path.to_str().unwrap();
     for command in [&["config", "agile"][..], &["eval"]] {
         assert_refused(
             &[command, &["--config", path]].concat(),
-            &["old.toml", "`env.lanes` is gone"],
+            &[
+                "old.toml",
+                "`reach_avoid.min_gain` was renamed to `reach_avoid.min_improvement`", // words: allow
+            ],
         );
     }
 }
@@ -81,7 +84,10 @@ fn files_of_former_keys_are_refused_with_the_new_names() {
 fn tasks_that_are_not_there_and_files_of_another_task_are_refused() {
     assert_refused(
         &["config", "flying"],
-        &["`flying`", "agile, recovery, reach-avoid, rays, eval"],
+        &[
+            "`flying`",
+            "agile, recovery, velocity, reach-avoid, rays, eval",
+        ],
     );
     assert_refused(
         &["config", "--set", "seed=3"],

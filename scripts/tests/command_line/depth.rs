@@ -45,7 +45,7 @@ fn images_are_recorded_and_drawn() {
     let told = collect(name, &[]);
     let (train, test) = (images(&data, "train"), images(&data, "test"));
     assert!(train >= 8 && test >= 4, "{train} {test}");
-    let expected = format!("{train} images to learn from, {test} to test on, in {name}\n");
+    let expected = format!("{train} images for training, {test} for testing, in {name}\n");
     assert_eq!(told, expected);
 
     let picture = folder.path().join("some.png");

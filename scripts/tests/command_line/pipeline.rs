@@ -133,7 +133,7 @@ fn all_trains_a_bundle_and_goes_on_with_what_is_not_done() {
     );
     assert_refused(
         &["train", "all", "--bundle", &out],
-        &["--bundle", "from nothing"],
+        &["--bundle", "`reach-avoid` and `rays`"],
     );
 }
 

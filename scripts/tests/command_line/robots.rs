@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::assert_refused;
+use crate::{abs, assert_refused};
 
 /// A folder with go1, in which each text is replaced once.
 fn edited_go1(folder: &Path, edits: &[(&str, &str)]) -> String {
@@ -120,6 +120,50 @@ fn legs_of_unequal_length_are_for_rapier() {
     refused(
         &edits,
         &["leg `FR` has 2 joints", "equal length", "--engine rapier"],
+    );
+}
+
+#[test]
+fn a_robot_that_is_not_the_one_of_the_bundle_is_refused_with_both_names() {
+    let bundle = concat!(env!("CARGO_MANIFEST_DIR"), "/../policies/bundles/go2");
+    for command in [
+        &["eval"][..],
+        &["play"],
+        &["bench", "switch"],
+        &["bench", "control"],
+        &["bench", "depth"],
+        &["collect-depth"],
+        #[cfg(feature = "ros2")]
+        &["deploy"],
+        #[cfg(feature = "ros2")]
+        &["sim-robot"],
+        &["train", "reach-avoid"],
+    ] {
+        assert_refused(
+            &[command, &["--bundle", bundle, "--robot", "go1"]].concat(),
+            &["policies/bundles/go2", "`go2`", "--robot says `go1`"],
+        );
+    }
+}
+
+#[test]
+fn without_a_robot_it_is_that_of_the_bundle() {
+    let bundle = concat!(env!("CARGO_MANIFEST_DIR"), "/../policies/bundles/go2");
+    let flags = [
+        "bench",
+        "switch",
+        "--bundle",
+        bundle,
+        "--seconds",
+        "0.01",
+        "--json",
+    ];
+    let outcome = abs(&flags);
+    assert!(outcome.success, "{}", outcome.stderr);
+    assert!(
+        outcome.stdout.contains("\"robot\": \"go2\""),
+        "{}",
+        outcome.stdout
     );
 }
 

@@ -74,7 +74,7 @@ mod with_libtorch {
     };
 
     use policies::Bundle;
-    use robots::Robot;
+    use robots::{Robot, RobotFiles};
 
     use super::with_tiny;
     use crate::{abs, assert_refused};
@@ -104,7 +104,7 @@ mod with_libtorch {
         let files = names(&run);
         assert!(files[3].starts_with("events.out.tfevents"), "{files:?}");
         assert_eq!(files[..3], ["bundle", "checkpoints", "config.toml"]);
-        assert_eq!(files[4..], ["revision.txt"]);
+        assert_eq!(files[4..], ["revision.txt", "robot"]);
         assert_eq!(names(&run.join("checkpoints")), ["checkpoint-3"]);
 
         let bundle = Bundle::load(&run.join("bundle")).unwrap();
@@ -149,6 +149,61 @@ mod with_libtorch {
             "algorithm.total_policy_steps=96",
         ]);
         assert_eq!(weights(&whole), weights(&parts));
+    }
+
+    #[test]
+    fn the_printed_settings_train_the_same_policy() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let (file, with, without) = (at("my.toml"), at("with"), at("without"));
+        fs::write(&file, abs(&["config", "agile"]).stdout).unwrap();
+        let two = ["--set", "algorithm.total_policy_steps=64"];
+        train(&[&with_tiny(&["agile", "--out", &without])[..], &two].concat());
+        train(
+            &[
+                &with_tiny(&["agile", "--out", &with, "--config", &file])[..],
+                &two,
+            ]
+            .concat(),
+        );
+        let read = |run: &str, name: &str| fs::read(Path::new(run).join(name)).unwrap();
+        for name in names(&Path::new(&with).join("checkpoints/checkpoint-2")) {
+            let name = format!("checkpoints/checkpoint-2/{name}");
+            assert!(read(&with, &name) == read(&without, &name), "{name}");
+        }
+        assert_eq!(read(&with, "config.toml"), read(&without, "config.toml"));
+    }
+
+    #[test]
+    fn a_run_is_resumed_from_elsewhere_with_its_own_robot() {
+        let folder = tempfile::tempdir().unwrap();
+        let robot = folder.path().join("mine");
+        let files = RobotFiles::read("go1").unwrap();
+        files.write(&robot).unwrap();
+        let run = folder.path().join("run");
+        let start = with_tiny(&["agile", "--out", "run", "--robot", "mine"]);
+        let output = Command::new(env!("CARGO_BIN_EXE_abs"))
+            .current_dir(folder.path())
+            .args([&start[..], &["--set", "algorithm.total_policy_steps=32"]].concat())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let stiffer = files
+            .description()
+            .replacen("stiffness = [30.0", "stiffness = [40.0", 1);
+        fs::write(robot.join("robot.toml"), stiffer).unwrap();
+        let more = ["--set", "algorithm.total_policy_steps=96"];
+        let resumed = abs(&[&["train", "--resume", run.to_str().unwrap()], &more[..]].concat());
+        assert!(resumed.success, "{}", resumed.stderr);
+        for part in ["has changed", "control.stiffness is [40.0", "was [30.0"] {
+            assert!(resumed.stderr.contains(part), "{part}: {}", resumed.stderr);
+        }
+        let bundle = Bundle::load(&run.join("bundle")).unwrap();
+        assert_eq!(bundle.spec.robot.stiffness[0], 30.0);
     }
 
     #[test]

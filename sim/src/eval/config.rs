@@ -76,7 +76,7 @@ pub enum EvalError {
     },
     /// The recovery policy knows no goal.
     #[error(
-        "method `recovery` follows a twist and has no episodes with a goal, take `agile` or `abs`"
+        "the policy observes no goal; it tracks twists, and is tested by `abs eval --method` with its role"
     )]
     NoGoal,
     /// The scenes are impossible.

@@ -2,7 +2,7 @@
 //! depend on the seed and their number alone.
 //!
 //! `abs eval`, from the command to the network, in six files:
-//! 1. `scripts/src/eval.rs`: the command, and what it writes;
+//! 1. `scripts/src/commands/eval.rs`: the command, and what it writes;
 //! 2. `sim/src/eval/evaluation.rs`: which episodes, and what is kept of them;
 //! 3. `sim/src/scene/testbed/mod.rs`: the scene of an episode;
 //! 4. `sim/src/episode/runner.rs`: the loop over policy steps;

@@ -348,7 +348,7 @@ fn recovery_has_no_goal_to_run_to() {
     )
     .err()
     .unwrap();
-    assert!(error.to_string().contains("follows a twist"), "{error}");
+    assert!(error.to_string().contains("it tracks twists"), "{error}");
 }
 
 /// A robot that stands and does nothing follows the stop command alone.
@@ -370,8 +370,16 @@ fn a_standing_robot_has_the_errors_of_standing() {
         ..EvalConfig::default()
     };
     let (controller, physics) = (ControllerConfig::default(), PhysicsConfig::default());
-    let evaluation =
-        RecoveryEvaluation::new(&robot, &bundle, &config, &physics, &controller, 1).unwrap();
+    let evaluation = RecoveryEvaluation::new(
+        &robot,
+        &bundle,
+        Method::recovery(),
+        &config,
+        &physics,
+        &controller,
+        1,
+    )
+    .unwrap();
     let report = evaluation.report(None, &|| ()).unwrap();
     assert_eq!((report.episodes, evaluation.trials(None)), (10, 10));
     assert_eq!(report.survival_rate, 1.0, "{report:?}");

@@ -2,13 +2,12 @@ use policies::Twist;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    engine::{EngineKind, PhysicsConfig},
-    env::{
-        ConfigError, EnvConfig,
-        agile::{AgileConfig, ObstacleConfig},
-        randomization::RandomizationConfig,
-    },
+    engine::EngineKind,
     scene::{TestbedConfig, TestbedError},
+    tasks::{
+        ConfigError, EnvConfig, RandomizationConfig,
+        agile::{AgileConfig, ObstacleConfig},
+    },
 };
 
 /// Settings of the rollouts. Ranges are [low, high].
@@ -126,9 +125,8 @@ impl RolloutConfig {
     ///
     /// # Errors
     /// The first that is out of range.
-    pub fn validate(&self, physics: &PhysicsConfig) -> Result<(), RolloutConfigError> {
+    pub fn validate(&self) -> Result<(), RolloutConfigError> {
         EnvConfig {
-            physics: physics.clone(),
             agile: self.agile.clone(),
             randomization: self.randomization.clone(),
             ..EnvConfig::default()

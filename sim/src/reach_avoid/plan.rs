@@ -3,20 +3,17 @@
 use std::sync::Arc;
 
 use nalgebra::{Point2, Point3, UnitQuaternion, Vector3};
-use policies::{
-    Bundle, Twist,
-    spec::{SpecError, role},
-};
+use policies::{Bundle, Twist, spec::role};
 use rand::RngExt;
 use robots::Robot;
 
 use super::RolloutConfig;
 use crate::{
     engine::{EpisodeStart, PhysicsState},
-    env::{agile::AgileTask, task::Task},
     episode::SlotStart,
     random::{Stream, stream, uniform},
     scene::{Obstacle, Terrain, TestScene, TestbedError},
+    tasks::{Task, agile::AgileTask},
 };
 
 /// Draws for a place among the obstacles before the start of the scene is taken.
@@ -49,15 +46,14 @@ impl<'a> Planner<'a> {
         bundle: &Bundle,
         config: &'a RolloutConfig,
         policy_step_s: f32,
-    ) -> Result<Self, SpecError> {
-        let layout = bundle.spec.layout(role::AGILE)?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             can_recover: bundle.has(role::RECOVERY),
-            task: AgileTask::new(config.agile.clone(), layout, robot.clone()),
+            task: AgileTask::new(&config.agile, &Arc::new(robot.clone())),
             robot,
             config,
             policy_step_s,
-        })
+        }
     }
 
     pub(super) fn plan(&self, seed: u64, episode: u64) -> Result<RolloutPlan, TestbedError> {

@@ -60,7 +60,7 @@ impl<'a> RolloutRecorder<'a> {
         physics: &'a PhysicsConfig,
         seed: u64,
     ) -> Result<Self, RolloutError> {
-        config.validate(physics)?;
+        config.validate()?;
         let step = bundle.spec.check_policy_step(physics.policy_step_s());
         step.map_err(|error| ControllerError::Bundle(error.into()))?;
         let controller = ControllerConfig::default();
@@ -113,8 +113,7 @@ impl<'a> RolloutRecorder<'a> {
         };
         let plan = Rollout {
             recorder: self,
-            planner: Planner::new(robot, bundle, config, physics.policy_step_s())
-                .map_err(|error| ControllerError::Bundle(error.into()))?,
+            planner: Planner::new(robot, bundle, config, physics.policy_step_s()),
         };
         let observe = |_: &RolloutEpisode| Recorded::new(&self.layout);
         let numbers: Vec<u64> = episodes.collect();

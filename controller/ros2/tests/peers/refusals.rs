@@ -97,7 +97,7 @@ fn refusals_are_one_line_before_anything_is_sent() {
     refused(&["--domain", "240"], "domain 240 does not exist");
     refused(
         &["--robot", "go2"],
-        "bundle is for robot `go1`, but the robot is `go2`",
+        "robot is go2, but the bundle was trained with go1",
     );
     refused(
         &["--set", "ros2.domian=3"],

@@ -5,8 +5,8 @@ use rand::{Rng, RngExt};
 use rand_pcg::Pcg64;
 
 use policies::depth::{
-    AugmentationConfig, DepthError, InputMap, Intrinsics, RayGrid, RayNetworkKind, check,
-    fast_log2, fill_holes,
+    Augmentation, DepthError, InputMap, Intrinsics, RayGrid, RayNetworkKind, check, fast_log2,
+    fill_holes,
 };
 use policies::rays::RaySpec;
 
@@ -114,7 +114,7 @@ impl RayView {
         &mut self,
         image_mm: &[u16],
         projected_gravity: &Vector3<f32>,
-        config: &AugmentationConfig,
+        config: &Augmentation,
         random: &mut Pcg64,
         input: &mut [f32],
         rays: &mut [f32],
@@ -245,7 +245,7 @@ mod tests {
         image
     };
 
-    const NONE: AugmentationConfig = AugmentationConfig {
+    const NONE: Augmentation = Augmentation {
         flip_fraction: 0.0,
         blur_fraction: 0.0,
         noise_fraction: 0.0,
@@ -266,7 +266,7 @@ mod tests {
         RayView::new(kind, &camera, &camera_base, &RaySpec::default()).unwrap()
     }
 
-    fn augmented(view: &mut RayView, config: &AugmentationConfig) -> (Vec<f32>, Vec<f32>) {
+    fn augmented(view: &mut RayView, config: &Augmentation) -> (Vec<f32>, Vec<f32>) {
         let mut input = vec![0.0; view.len()];
         // The last rays look to the left.
         let mut rays: Vec<f32> = (0..11).map(|ray| if ray < 5 { 3.0 } else { 1.0 }).collect();
@@ -281,7 +281,7 @@ mod tests {
         for kind in [RayNetworkKind::Tsdf, RayNetworkKind::Resnet18] {
             let mut view = view(kind);
             let (clean, rays) = augmented(&mut view, &NONE);
-            let flip = AugmentationConfig {
+            let flip = Augmentation {
                 flip_fraction: 1.0,
                 ..NONE
             };
@@ -300,7 +300,7 @@ mod tests {
     fn each_augmentation_does_its_own() {
         let mut view = view(RayNetworkKind::Resnet18);
         let (clean, rays) = augmented(&mut view, &NONE);
-        let mut changed = |config: AugmentationConfig| {
+        let mut changed = |config: Augmentation| {
             let (input, same_rays) = augmented(&mut view, &config);
             assert_eq!(rays, same_rays);
             let differences = input.iter().zip(&clean).map(|(a, b)| (a - b).abs());
@@ -309,19 +309,19 @@ mod tests {
         assert_eq!(changed(NONE), 0);
         // The edge between the halves, two columns wide.
         assert_eq!(
-            changed(AugmentationConfig {
+            changed(Augmentation {
                 blur_fraction: 1.0,
                 ..NONE
             }),
             2 * 18
         );
         assert!(
-            changed(AugmentationConfig {
+            changed(Augmentation {
                 noise_fraction: 1.0,
                 ..NONE
             }) > 500
         );
-        let erased = changed(AugmentationConfig {
+        let erased = changed(Augmentation {
             erase_fraction: 1.0,
             ..NONE
         });
@@ -332,7 +332,7 @@ mod tests {
     fn noise_of_the_tilt_moves_what_is_seen() {
         let mut view = view(RayNetworkKind::Tsdf);
         let (clean, _) = augmented(&mut view, &NONE);
-        let tilted = AugmentationConfig {
+        let tilted = Augmentation {
             noise_fraction: 1.0,
             noise_std: 0.0,
             tilt_noise_rad: 0.05,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use policies::Linear;
-use policies::depth::{Convolution, DepthSamples, RayLearningConfig, check};
+use policies::depth::{Augmentation, Convolution, DepthSamples, RayLearningConfig, check};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use tch::nn;
@@ -156,7 +156,7 @@ impl<'a> RayLearner<'a> {
         let (len, rays) = (self.view.len(), self.samples.num_rays);
         let inputs = elements_mut::<f32>(&mut self.input).chunks_exact_mut(len);
         let targets = elements_mut::<f32>(&mut self.target).chunks_exact_mut(rays);
-        let augmentation = &self.config.augmentation;
+        let augmentation = &Augmentation::default();
         let samples = self.batches.rows().iter();
         for ((sample, input), target) in samples.zip(inputs).zip(targets) {
             let sample = *sample as usize;

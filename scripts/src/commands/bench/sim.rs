@@ -19,9 +19,9 @@ use robots::{Robot, RobotState};
 use serde::Serialize;
 use sim::{
     engine::{self, EngineKind, EpisodeStart, PhysicsState},
-    env::agile_shards,
     scene::Obstacle,
     sensors::RayCaster,
+    tasks::{self, agile::AgileTask},
 };
 
 use crate::{config::Config, run::progress::short};
@@ -69,11 +69,12 @@ pub fn measure(config: &Config, duration: Duration) -> Result<SimReport> {
         .map(|worker| physics_worker(&robot, config, worker))
         .collect::<Result<Vec<_>>>()?;
     let robot_steps_per_second = total_rate(physics, duration);
-    let environments = agile_shards(&robot, &config.env, config.seed, config.threads)?
-        .into_iter()
-        .map(environment_worker)
-        .collect();
-    let mut first = agile_shards(&robot, &config.env, config.seed, config.threads)?.swap_remove(0);
+    let shards = || {
+        let (seed, workers) = (config.seed, config.threads);
+        tasks::shards::<AgileTask>(&robot, &config.physics, &config.env, seed, workers)
+    };
+    let environments = shards()?.into_iter().map(environment_worker).collect();
+    let mut first = shards()?.swap_remove(0);
     Ok(SimReport {
         robot: robot.name.clone(),
         engine: config.env.engine,
@@ -81,7 +82,7 @@ pub fn measure(config: &Config, duration: Duration) -> Result<SimReport> {
         lanes: engine::build_with_lanes(
             config.env.engine,
             &robot,
-            &config.env.physics,
+            &config.physics,
             1,
             config.env.lanes,
         )?
@@ -126,7 +127,7 @@ fn total_rate(workers: Vec<Work>, duration: Duration) -> f64 {
 fn physics_worker(robot: &Arc<Robot>, config: &Config, worker: usize) -> Result<Work> {
     let share = |worker: usize| worker * config.env.num_envs / config.threads;
     let count = share(worker + 1) - share(worker);
-    let settings = &config.env.physics;
+    let settings = &config.physics;
     let (kind, lanes) = (config.env.engine, config.env.lanes);
     let mut engine = engine::build_with_lanes(kind, robot, settings, count, lanes)?;
     let start = EpisodeStart {

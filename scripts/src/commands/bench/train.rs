@@ -16,7 +16,7 @@ use super::with_threads;
 use crate::{
     config::Config,
     run::progress::short,
-    train::{goes_on, runner},
+    train::{all_ok, runner},
 };
 
 /// The first iterations allocate, and resets come all at once.
@@ -66,9 +66,9 @@ impl TrainReport {
 /// Learns for `duration`, and at least one iteration. The first of several processes reports.
 pub fn measure(config: &Config, duration: Duration) -> Result<Option<TrainReport>> {
     let processes = Processes::join()?;
-    let config = &goes_on(&processes, with_threads(config.clone(), processes.size()))?;
+    let config = &all_ok(&processes, with_threads(config.clone(), processes.size()))?;
     let robot = Arc::new(Robot::load(&config.robot)?);
-    let mut runner = goes_on(&processes, runner(config, &robot, &processes))?;
+    let mut runner = all_ok(&processes, runner(config, &robot, &processes))?;
     for _ in 0..WARM_UP_ITERATIONS {
         runner.iterate()?;
     }

@@ -1,4 +1,4 @@
-//! `abs eval --method recovery`: twist tracking and braking.
+//! `abs eval` of a policy that tracks twists: tracking and braking.
 
 use std::{
     fmt::Write as _,
@@ -49,7 +49,10 @@ pub fn run(
     write(&out.join(METRICS), metrics.as_bytes())?;
     let picture = out.join("tracking.png");
     if command.is_none() {
-        let title = format!("{}, recovery policy: velocity over command", report.robot);
+        let title = format!(
+            "{}, {} policy: velocity over command",
+            report.robot, subject.method
+        );
         twist_tracking(&title, &report)?.save_png(&picture)?;
     } else if picture.exists() {
         // One of an earlier evaluation would be misleading.
@@ -58,15 +61,15 @@ pub fn run(
     request.finish(out)?;
     let text = match json {
         true => metrics,
-        false => table(&report) + &format!("results in {}\n", out.display()),
+        false => table(&report, subject.method.name()) + &format!("results in {}\n", out.display()),
     };
     io::stdout().write_all(text.as_bytes())?;
     Ok(())
 }
 
-fn table(report: &RecoveryReport) -> String {
+fn table(report: &RecoveryReport, method: &str) -> String {
     let mut text = format!(
-        "{}, recovery, {}: {} cases, {} trials, seed {}\n",
+        "{}, {method}, {}: {} cases, {} trials, seed {}\n",
         report.robot,
         report.engine,
         report.cases.len(),

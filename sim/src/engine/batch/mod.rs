@@ -92,7 +92,7 @@ impl Instructions {
     }
 }
 
-/// Many robots of one kind, stepped together. See the [module](self) for the physics.
+/// Many robots of one kind, stepped together. The module documentation has the physics.
 pub struct BatchEngine {
     engine: Box<dyn Engine>,
 }

@@ -1,10 +1,11 @@
-//! The test of the recovery policy alone: how well it follows twists from rest, and how soon it stops.
+//! The test of a policy that tracks twists, the recovery policy among them: how well it tracks a grid of them from rest, on the ground of the
+//! scene, and how soon it stops.
 
 mod report;
 
-use std::f32::consts::FRAC_PI_3;
+use std::{f32::consts::FRAC_PI_3, sync::Arc};
 
-use controller::{Controller, ControllerConfig, Method};
+use controller::{Controller, ControllerConfig, ControllerError, Method};
 use nalgebra::{Point2, Vector3};
 use policies::{Bundle, Goal, Twist};
 use rand::Rng;
@@ -24,7 +25,7 @@ use crate::{
 /// A robot that tilts farther has fallen, even if its legs keep the base off the ground.
 const FALL_TILT_RAD: f32 = FRAC_PI_3;
 
-/// Settings of the test of the recovery policy.
+/// Settings of the test of a policy that tracks twists.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecoveryTestConfig {
@@ -104,6 +105,7 @@ pub struct RecoveryEvaluation<'a> {
     config: &'a EvalConfig,
     physics: &'a PhysicsConfig,
     seed: u64,
+    method: Method,
     controller: Controller,
 }
 
@@ -115,19 +117,23 @@ impl<'a> RecoveryEvaluation<'a> {
     pub fn new(
         robot: &'a Robot,
         bundle: &'a Bundle,
+        method: Method,
         config: &'a EvalConfig,
         physics: &'a PhysicsConfig,
         controller: &ControllerConfig,
         seed: u64,
     ) -> Result<Self, EvalError> {
         config.validate(physics)?;
+        let step = bundle.spec.check_policy_step(physics.policy_step_s());
+        step.map_err(|error| ControllerError::Bundle(error.into()))?;
         Ok(Self {
             robot,
             bundle,
             config,
             physics,
             seed,
-            controller: Controller::new(robot, bundle, Method::recovery(), controller)?,
+            method,
+            controller: Controller::new(robot, bundle, method, controller)?,
         })
     }
 
@@ -172,6 +178,7 @@ impl<'a> RecoveryEvaluation<'a> {
         let (name, engine) = (&self.robot.name, self.config.engine);
         Ok(RecoveryReport::new(
             name,
+            self.method,
             engine,
             self.seed,
             cases.collect(),
@@ -229,6 +236,7 @@ impl Plan for TrialPlan<'_> {
                 friction: uniform(config.testbed.friction, &mut stream),
                 ..Dynamics::nominal(robot)
             },
+            terrain: Arc::new(config.testbed.draw_terrain(&mut stream)),
             ..EpisodeStart::standing(robot)
         };
         let start = SlotStart {

@@ -75,7 +75,13 @@ pub struct RecoveryReport {
 
 impl RecoveryReport {
     /// Summarizes the cases.
-    pub(super) fn new(robot: &str, engine: EngineKind, seed: u64, cases: Vec<CaseReport>) -> Self {
+    pub(super) fn new(
+        robot: &str,
+        method: Method,
+        engine: EngineKind,
+        seed: u64,
+        cases: Vec<CaseReport>,
+    ) -> Self {
         let episodes: usize = cases.iter().map(|case| case.trials).sum();
         let falls: usize = cases.iter().map(|case| case.falls).sum();
         let errors: Vec<[f64; 3]> = cases.iter().filter_map(CaseReport::error).collect();
@@ -84,7 +90,7 @@ impl RecoveryReport {
         };
         Self {
             robot: robot.to_owned(),
-            method: Method::recovery(),
+            method,
             engine,
             episodes,
             seed,

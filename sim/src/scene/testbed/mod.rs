@@ -230,7 +230,7 @@ impl TestbedConfig {
     }
 
     /// Ground of one episode: flat where the robot starts.
-    fn draw_terrain(&self, stream: &mut Stream) -> Terrain {
+    pub(crate) fn draw_terrain(&self, stream: &mut Stream) -> Terrain {
         if self.rough_m[1] == 0.0 {
             return Terrain::Flat;
         }

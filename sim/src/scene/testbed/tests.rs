@@ -330,7 +330,12 @@ fn scenes_of_one_s_own_say_what_is_wrong() {
         let path = path.to_str().unwrap();
         TestbedConfig::load(path).map_err(|error| error.to_string().replace(path, "FILE"))
     };
-    assert_eq!(load("obstacles = 3").unwrap().name, "mine");
+    assert_eq!(load("obstacles.count = 3").unwrap().name, "mine");
+    assert!(
+        load("obstacles = 3")
+            .unwrap_err()
+            .contains("`obstacles.count`")
+    );
     let error = |text: &str| load(text).unwrap_err();
     assert!(error("\nobstacle = 3").starts_with("scene FILE, line 2: unknown field `obstacle`"));
     assert!(error("[[groups]]\nsize = 3").contains("line 2: unknown field `size`"));

@@ -31,7 +31,10 @@ fn bundle(robot: &Robot) -> Bundle {
 }
 
 fn bundle_with(robot: &Robot, rays: &RaySpec) -> Bundle {
-    let mut bundle = Bundle::new(PolicySpec::new(robot, rays, 0.02));
+    let mut bundle = Bundle::new(PolicySpec {
+        illusion_margin_m: Some(0.3),
+        ..PolicySpec::new(robot, rays, 0.02)
+    });
     for (role, terms) in [
         (role::AGILE, terms::agile(rays)),
         (role::RECOVERY, terms::recovery()),

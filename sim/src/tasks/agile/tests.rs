@@ -1,5 +1,4 @@
 use nalgebra::{Point2, Point3};
-use policies::rays::RaySpec;
 use robots::{JointVec, RobotState};
 
 use super::{super::rewards::SoftLimits, *};
@@ -16,9 +15,9 @@ struct Case {
 }
 
 impl Case {
-    fn judge(&self) -> (AgileEpisode, Judgement, Vec<f32>) {
-        let robot = Robot::load("go1").unwrap();
-        let mut task = task(&robot);
+    fn step(&self) -> (AgileEpisode, StepOutcome, Vec<f32>) {
+        let robot = go1();
+        let mut task = AgileTask::new(&AgileConfig::default(), &robot);
         task.config.end_on_collision = self.end_on_collision;
         let mut physics = PhysicsState::zero(&robot);
         physics.joint_position_rad = robot
@@ -42,9 +41,9 @@ impl Case {
             duration_s: 8.0,
             collided: false,
         };
-        let mut terms = vec![0.0; task.term_names().len()];
+        let mut terms = vec![0.0; AgileTask::reward_names().len()];
         let velocity: JointVec = [0.0; 12].into_iter().collect();
-        let judgement = task.judge(
+        let outcome = task.step(
             &mut episode,
             &StepContext {
                 limits: &SoftLimits::new(&robot),
@@ -60,12 +59,12 @@ impl Case {
             },
             &mut terms,
         );
-        (episode, judgement, terms)
+        (episode, outcome, terms)
     }
 
     #[track_caller]
     fn expect(&self, term: &str, expected: f32) {
-        let (_, _, terms) = self.judge();
+        let (_, _, terms) = self.step();
         let index = AgileRewards::NAMES
             .iter()
             .position(|name| *name == term)
@@ -78,19 +77,8 @@ impl Case {
     }
 }
 
-fn layout(robot: &Robot) -> Layout {
-    let rays = RaySpec::default();
-    Layout::new(
-        &policies::observation::terms::agile(&rays),
-        &robot.into(),
-        &rays,
-    )
-    .unwrap()
-}
-
-fn task(robot: &Robot) -> AgileTask {
-    let layout = layout(robot);
-    AgileTask::new(AgileConfig::default(), layout, robot.clone())
+fn go1() -> Arc<Robot> {
+    Arc::new(Robot::load("go1").unwrap())
 }
 
 const RUNNING: Case = Case {
@@ -169,10 +157,12 @@ fn base_contact_ends_the_episode_and_costs_more_at_the_goal() {
         ..RUNNING
     };
     fall.expect("base_contact", -100.0);
-    let (episode, judgement, _) = fall.judge();
+    let (episode, outcome, _) = fall.step();
     assert!(episode.collided);
-    assert_eq!(judgement.done, Done::Terminated);
-    assert_eq!(judgement.end.unwrap().level, LevelChange::Down);
+    let StepOutcome::Terminated(end) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(end.level, LevelChange::Down);
     Case {
         goal: [0.3, 0.0],
         time_left_s: 0.5,
@@ -187,14 +177,14 @@ fn a_touched_calf_ends_the_episode_only_on_request() {
         calf_force_n: 5.0,
         ..RUNNING
     };
-    let (episode, judgement, _) = touch.judge();
+    let (episode, outcome, _) = touch.step();
     assert!(episode.collided);
-    assert_eq!(judgement.done, Done::No);
+    assert_eq!(outcome, StepOutcome::Running);
     let strict = Case {
         end_on_collision: true,
         ..touch
     };
-    assert_eq!(strict.judge().1.done, Done::Terminated);
+    assert!(matches!(strict.step().1, StepOutcome::Terminated(_)));
 }
 
 #[test]
@@ -204,21 +194,21 @@ fn the_level_follows_the_final_distance() {
         (1.0, LevelChange::Stay),
         (2.5, LevelChange::Down),
     ] {
-        let (_, judgement, _) = Case {
+        let (_, outcome, _) = Case {
             goal: [distance, 0.0],
             time_left_s: 0.0,
             ..RUNNING
         }
-        .judge();
-        assert_eq!(judgement.end.unwrap().level, change);
+        .step();
+        assert_eq!(outcome.end().unwrap().level, change);
     }
-    assert!(RUNNING.judge().1.end.is_none());
+    assert_eq!(RUNNING.step().1, StepOutcome::Running);
 }
 
 #[test]
 fn episodes_are_drawn_within_the_ranges_of_the_method() {
-    let robot = Robot::load("go1").unwrap();
-    let task = task(&robot);
+    let robot = go1();
+    let task = AgileTask::new(&AgileConfig::default(), &robot);
     let mut stream = stream(3, 0);
     let mut cylinders = [0; 10];
     for draw in 0..2000 {
@@ -253,57 +243,53 @@ fn episodes_are_drawn_within_the_ranges_of_the_method() {
 }
 
 #[test]
-fn walkers_are_where_they_are_drawn_in_time_and_leave_start_and_goal_free() {
-    let robot = Robot::load("go1").unwrap();
-    let layout = layout(&robot);
+fn moving_obstacles_pass_their_drawn_position_in_time_and_clear_start_and_goal() {
     let mut config = AgileConfig::default();
-    config.obstacles.walking_share = 0.5;
+    config.obstacles.moving_fraction = 0.5;
     let (speed_mps, pace_mps) = (config.obstacles.speed_mps, config.obstacles.pace_mps);
-    let task = AgileTask::new(config, layout, robot);
+    let task = AgileTask::new(&config, &go1());
     let mut stream = stream(3, 0);
-    let (mut walking, mut all, mut near_goal) = (0, 0, 0);
+    let (mut moving, mut all, mut near_goal) = (0, 0, 0);
     for _ in 0..500 {
         let plan = task.plan(5, &mut stream);
         let start = Point2::from(plan.start_xy_m);
         all += plan.obstacles.len();
-        for walker in &plan.obstacles {
-            let speed = walker.velocity_world.norm();
+        for obstacle in &plan.obstacles {
+            let speed = obstacle.velocity_world.norm();
             if speed == 0.0 {
                 continue;
             }
-            walking += 1;
+            moving += 1;
             assert!((speed_mps[0]..=speed_mps[1] + 1e-5).contains(&speed));
             // At some time it is where it was drawn, and a robot may be there too.
             let meets = |time_s: f32| {
-                let at = walker.position_at(time_s).xy();
+                let at = obstacle.position_at(time_s).xy();
                 let pace_mps_now = (at - start).norm() / time_s;
                 (-3.0..=8.0).contains(&at.x)
                     && (-2.5..=2.5).contains(&at.y)
                     && (pace_mps[0]..=pace_mps[1]).contains(&pace_mps_now)
             };
             assert!((1..=1000).any(|step| meets(0.01 * step as f32)));
-            assert!(walker.nearest_footprint_distance_m(&start) >= 0.5 - 1e-4);
+            assert!(obstacle.nearest_footprint_distance_m(&start) >= 0.5 - 1e-4);
             let goal = plan.episode.goal.position_world;
-            near_goal += usize::from(walker.nearest_footprint_distance_m(&goal) < 0.5);
+            near_goal += usize::from(obstacle.nearest_footprint_distance_m(&goal) < 0.5);
         }
     }
-    // Half of them; a few find no way past a start that is near.
+    // Half of them; a few find no path clear of a start that is near.
     assert!(
-        (0.45..=0.52).contains(&(walking as f32 / all as f32)),
-        "{walking} of {all}"
+        (0.45..=0.52).contains(&(moving as f32 / all as f32)),
+        "{moving} of {all}"
     );
-    // Where walkers cross everywhere, no free goal is found in 100 draws.
-    assert!(near_goal < walking / 100, "{near_goal} of {walking}");
+    // Where paths cross everywhere, no free goal is found in 100 draws.
+    assert!(near_goal < moving / 100, "{near_goal} of {moving}");
 }
 
 #[test]
 fn boxes_are_as_large_as_they_say_and_leave_start_and_goal_free() {
-    let robot = Robot::load("go1").unwrap();
-    let layout = layout(&robot);
     let mut config = AgileConfig::default();
-    config.obstacles.box_share = 0.5;
+    config.obstacles.box_fraction = 0.5;
     config.obstacles.margin_m = 0.05;
-    let task = AgileTask::new(config, layout, robot);
+    let task = AgileTask::new(&config, &go1());
     let mut stream = stream(3, 0);
     let (mut boxes, mut all, mut on_goal) = (0, 0, 0);
     for _ in 0..500 {

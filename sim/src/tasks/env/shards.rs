@@ -2,11 +2,15 @@
 
 use std::{ops::Range, sync::Arc};
 
-use policies::observation::{Layout, TermError, terms};
+use policies::observation::TermError;
 use robots::Robot;
 
-use super::{ConfigError, Env, EnvConfig, agile::AgileTask, recovery::RecoveryTask, task::Task};
-use crate::{engine::EngineError, scene::TerrainLibrary};
+use super::{ConfigError, Env};
+use crate::{
+    engine::{EngineError, PhysicsConfig},
+    scene::TerrainLibrary,
+    tasks::{EnvConfig, HasSection, task::Task},
+};
 
 /// Which of the shards that the environments are split into, one per worker, are built here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,52 +29,23 @@ impl From<usize> for Share {
     }
 }
 
-/// Builds the environments of the agile task, split into one [`Env`] per worker thread.
+/// Builds the environments of a task, split into one [`Env`] per worker thread.
 ///
 /// # Errors
 /// One line for a setting out of range or a robot that the engine cannot hold.
-pub fn agile_shards(
+pub fn shards<T: Task>(
     robot: &Arc<Robot>,
+    physics: &PhysicsConfig,
     config: &EnvConfig,
     seed: u64,
     share: impl Into<Share>,
-) -> Result<Vec<Env<AgileTask>>, EnvError> {
+) -> Result<Vec<Env<T>>, EnvError>
+where
+    EnvConfig: HasSection<T>,
+{
+    physics.validate()?;
     config.validate()?;
-    let layout = Layout::new(
-        &terms::agile(&config.rays),
-        &robot.as_ref().into(),
-        &config.rays,
-    )?;
-    shards(robot, config, seed, share.into(), || {
-        AgileTask::new(config.agile.clone(), layout.clone(), Robot::clone(robot))
-    })
-}
-
-/// Builds the environments of the recovery task, split into one [`Env`] per worker thread.
-///
-/// # Errors
-/// As [`agile_shards`].
-pub fn recovery_shards(
-    robot: &Arc<Robot>,
-    config: &EnvConfig,
-    seed: u64,
-    share: impl Into<Share>,
-) -> Result<Vec<Env<RecoveryTask>>, EnvError> {
-    config.validate()?;
-    let layout = Layout::new(&terms::recovery(), &robot.as_ref().into(), &config.rays)?;
-    shards(robot, config, seed, share.into(), || {
-        RecoveryTask::new(config.recovery.clone(), layout.clone(), Robot::clone(robot))
-    })
-}
-
-fn shards<T: Task>(
-    robot: &Arc<Robot>,
-    config: &EnvConfig,
-    seed: u64,
-    share: Share,
-    task: impl Fn() -> T,
-) -> Result<Vec<Env<T>>, EnvError> {
-    let workers = share.workers;
+    let Share { workers, own } = share.into();
     if workers == 0 || workers > config.num_envs {
         return Err(EnvError::Workers {
             workers,
@@ -83,13 +58,12 @@ fn shards<T: Task>(
         seed,
     ));
     let bound = |worker: usize| worker * config.num_envs / workers;
-    share
-        .own
-        .map(|worker| {
-            let range = bound(worker)..bound(worker + 1);
-            Env::new(robot, config, seed, range, Arc::clone(&terrains), task())
-        })
-        .collect()
+    own.map(|worker| {
+        let range = bound(worker)..bound(worker + 1);
+        let task = T::new(config.section(), robot);
+        Env::new(robot, physics, config, seed, range, &terrains, task)
+    })
+    .collect()
 }
 
 /// Why environments could not be built.
@@ -101,7 +75,7 @@ pub enum EnvError {
     /// Something cannot be observed.
     #[error(transparent)]
     Observation(#[from] TermError),
-    /// The engine refused the robot.
+    /// The physics are impossible, or the engine refused the robot.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// More threads than environments, or none.

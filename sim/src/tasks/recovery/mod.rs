@@ -1,16 +1,26 @@
-//! The recovery task (method section 5): from a violent state, track a twist as fast as possible.
+//! The recovery task (docs/method.md, Recovery policy): from a violent state, track a twist as fast as possible.
+
+use std::sync::Arc;
 
 use nalgebra::{UnitQuaternion, Vector3};
-use policies::{command::Twist, observation::Layout, training::Done};
-use robots::Robot;
+use policies::{
+    Twist,
+    observation::{ObservationTerm, Quantity},
+    rays::RaySpec,
+    spec::role,
+};
+use robots::{Robot, RobotState};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    config::uniform,
+    ConfigError,
     rewards::{Regularizers, StepContext, reward_terms},
-    task::{EpisodeEnd, EpisodePlan, Judgement, LevelChange, Privileged, Task, TaskInput},
+    task::{EpisodeEnd, EpisodePlan, LevelChange, StepOutcome, Task, TaskInput, Test},
 };
-use crate::random::Stream;
+use crate::{
+    eval::RecoveryTestConfig,
+    random::{Stream, uniform},
+};
 
 /// Settings of the recovery task. Ranges are [low, high].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,8 +44,8 @@ pub struct RecoveryConfig {
     pub one_sided_vx: bool,
     /// Squared velocity error, averaged over the second half of the episode, below which the level rises, m²/s².
     pub level_up_squared_error: f32,
-    /// Share of the episode that must be lived so that the level does not fall.
-    pub level_down_lived: f32,
+    /// Survival fraction of the episode below which the level falls.
+    pub level_down_survival_fraction: f32,
     /// Weights of the task rewards.
     pub rewards: RecoveryRewards,
     /// Weights of the regularizers.
@@ -58,7 +68,7 @@ impl Default for RecoveryConfig {
             },
             one_sided_vx: true,
             level_up_squared_error: 0.125,
-            level_down_lived: 0.9,
+            level_down_survival_fraction: 0.9,
             rewards: RecoveryRewards::default(),
             regularizers: Regularizers {
                 calf_contact: 0.0,
@@ -115,9 +125,7 @@ fn base_contact(context: &RecoveryContext) -> f32 {
 /// The recovery task.
 pub struct RecoveryTask {
     config: RecoveryConfig,
-    layout: Layout,
-    privileged: Privileged,
-    robot: Robot,
+    robot: Arc<Robot>,
 }
 
 /// One episode of the recovery task.
@@ -130,31 +138,53 @@ pub struct RecoveryEpisode {
     counted_steps: u32,
 }
 
-impl RecoveryTask {
-    /// The task for one robot.
-    pub fn new(config: RecoveryConfig, layout: Layout, robot: Robot) -> Self {
-        Self {
-            config,
-            layout,
-            privileged: Privileged::velocity(&robot),
-            robot,
-        }
-    }
-}
-
 impl Task for RecoveryTask {
+    type Config = RecoveryConfig;
     type Episode = RecoveryEpisode;
 
-    fn layout(&self) -> &Layout {
-        &self.layout
+    const SUMMARY: &'static str = "The policy that tracks a twist from a violent state";
+    const RECIPE: &'static str = include_str!("recipe.toml");
+    const PAPER: Option<&'static str> =
+        Some("env.num_envs = 4096\nalgorithm.steps_per_rollout = 24");
+    const ROLE: &'static str = role::RECOVERY;
+    const TEST: Test = Test::Twist(RecoveryTestConfig::default);
+
+    fn observations(_: &RaySpec) -> Vec<ObservationTerm> {
+        use Quantity::*;
+        [
+            FootContact,
+            AngularVelocityBase,
+            ProjectedGravityBase,
+            TwistCommand,
+            JointPosition,
+            JointVelocity,
+            PreviousAction,
+        ]
+        .map(Into::into)
+        .to_vec()
     }
 
-    fn privileged(&self) -> &Privileged {
-        &self.privileged
+    fn privileged_observations() -> Vec<ObservationTerm> {
+        [Quantity::LinearVelocityBase].map(Into::into).to_vec()
     }
 
-    fn term_names(&self) -> Vec<&'static str> {
+    fn reward_names() -> Vec<&'static str> {
         [RecoveryRewards::NAMES, Regularizers::NAMES].concat()
+    }
+
+    fn validate(config: &RecoveryConfig) -> Result<(), ConfigError> {
+        ConfigError::unless_at_least("episode_s", config.episode_s, 0.1)?;
+        ConfigError::unless_ranges(&[
+            ("start_vx_mps", config.start_vx_mps),
+            ("start_joint_factor", config.start_joint_factor),
+        ])
+    }
+
+    fn new(config: &RecoveryConfig, robot: &Arc<Robot>) -> Self {
+        Self {
+            config: config.clone(),
+            robot: Arc::clone(robot),
+        }
     }
 
     fn plan(&self, _level: usize, stream: &mut Stream) -> EpisodePlan<RecoveryEpisode> {
@@ -195,12 +225,12 @@ impl Task for RecoveryTask {
         }
     }
 
-    fn judge(
+    fn step(
         &self,
         episode: &mut RecoveryEpisode,
         step: &StepContext,
         terms: &mut [f32],
-    ) -> Judgement {
+    ) -> StepOutcome {
         let state = step.state;
         let command = episode.command;
         let vx_error = state.linear_velocity_base.x - command.vx_mps;
@@ -225,45 +255,41 @@ impl Task for RecoveryTask {
             episode.counted_steps += 1;
         }
         let falls = step.physics.base_touches();
-        let time_out = self.config.episode_s - step.time_s < 0.5 * step.step_s;
-        let done = match (falls, time_out) {
-            (true, _) => Done::Terminated,
-            (false, true) => Done::Timeout,
-            (false, false) => {
-                return Judgement {
-                    done: Done::No,
-                    end: None,
-                };
-            }
-        };
+        if !falls && !step.is_last(self.config.episode_s) {
+            return StepOutcome::Running;
+        }
         let counted = episode.counted_steps.max(1) as f32;
         let squared_error = episode.squared_error_sum / counted;
-        let lived = step.time_s / self.config.episode_s;
-        let level = if lived < self.config.level_down_lived {
+        let survival_fraction = step.time_s / self.config.episode_s;
+        let level = if survival_fraction < self.config.level_down_survival_fraction {
             LevelChange::Down
         } else if squared_error < self.config.level_up_squared_error {
             LevelChange::Up
         } else {
             LevelChange::Stay
         };
-        Judgement {
-            done,
-            end: Some(EpisodeEnd {
-                level,
-                scalars: [
-                    ("fall_rate", f32::from(falls)),
-                    ("lived", lived),
-                    ("squared_velocity_error", squared_error),
-                    ("yaw_rate_error_radps", episode.yaw_rate_error_sum / counted),
-                ],
-            }),
+        let end = EpisodeEnd {
+            level,
+            scalars: vec![
+                ("fall_rate", f32::from(falls)),
+                ("survival_fraction", survival_fraction),
+                ("squared_velocity_error", squared_error),
+                ("yaw_rate_error_radps", episode.yaw_rate_error_sum / counted),
+            ],
+        };
+        match falls {
+            true => StepOutcome::Terminated(end),
+            false => StepOutcome::Timeout(end),
         }
     }
 
-    fn input(&self, episode: &RecoveryEpisode, _: &robots::RobotState, _: f32) -> TaskInput {
+    fn input(&self, episode: &RecoveryEpisode, _: &RobotState, _: f32) -> TaskInput {
         TaskInput {
             twist: episode.command,
             ..TaskInput::default()
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

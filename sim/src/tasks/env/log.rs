@@ -2,7 +2,7 @@
 
 use policies::training::Scalar;
 
-use super::task::EpisodeEnd;
+use crate::tasks::task::EpisodeEnd;
 
 /// Sums of reward terms per step and of scalars per episode.
 pub(super) struct Log {
@@ -40,8 +40,8 @@ impl Log {
         self.episodes += 1;
         self.episode_steps += u64::from(steps);
         self.scalars.resize(end.scalars.len(), ("", 0.0));
-        for (sum, (name, value)) in self.scalars.iter_mut().zip(end.scalars) {
-            *sum = (name, sum.1 + f64::from(value));
+        for (sum, (name, value)) in self.scalars.iter_mut().zip(&end.scalars) {
+            *sum = (*name, sum.1 + f64::from(*value));
         }
     }
 

@@ -61,6 +61,11 @@ pub struct StepContext<'a> {
 }
 
 impl StepContext<'_> {
+    /// Whether an episode of this length ends with this step. Half a step of tolerance: the times are rounded.
+    pub fn is_last(&self, episode_s: f32) -> bool {
+        episode_s - self.time_s < 0.5 * self.step_s
+    }
+
     /// L1 distance of the joints to the standing pose, rad.
     pub fn distance_to_standing_rad(&self) -> f32 {
         let joints = self.physics.joint_position_rad.iter();
@@ -107,7 +112,7 @@ impl SoftLimits {
 }
 
 reward_terms! {
-    /// Penalties shared by the agile and the recovery policy (method section 4).
+    /// Penalties shared by the tasks (docs/method.md, Agile policy).
     Regularizers(StepContext<'_>) {
         /// Number of thighs in contact.
         thigh_contact = -100.0,

@@ -1,11 +1,13 @@
-//! Domain randomization (method section 4).
+//! Domain randomization (docs/method.md, Domain randomization and ERFI).
 
 use rand::RngExt;
 use robots::{JointVec, Robot};
 use serde::{Deserialize, Serialize};
 
-use super::config::uniform;
-use crate::{engine::Dynamics, random::Stream};
+use crate::{
+    engine::Dynamics,
+    random::{Stream, uniform},
+};
 
 /// Physical parameters drawn for each episode. Ranges are [low, high].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,26 +1,30 @@
-//! The agile task (method section 4): reach a goal pose among obstacles before the time is up.
+//! The agile task (docs/method.md, Agile policy): reach a goal pose among obstacles before the time is up.
 
 mod obstacles;
 
-use std::f32::consts::PI;
+use std::{f32::consts::PI, sync::Arc};
 
 use nalgebra::{Point2, UnitQuaternion, Vector3};
 use policies::{
-    command::{Goal, GoalYaw},
-    observation::Layout,
-    training::Done,
+    Goal, GoalYaw,
+    observation::{ObservationTerm, Quantity},
+    rays::RaySpec,
+    spec::role,
 };
-use robots::Robot;
+use robots::{Robot, RobotState};
 use serde::{Deserialize, Serialize};
 
 pub use obstacles::ObstacleConfig;
 
 use super::{
-    config::uniform,
+    ConfigError,
     rewards::{Regularizers, StepContext, reward_terms},
-    task::{EpisodeEnd, EpisodePlan, Judgement, LevelChange, Privileged, Task, TaskInput},
+    task::{EpisodeEnd, EpisodePlan, LevelChange, StepOutcome, Task, TaskInput, Test},
 };
-use crate::{random::Stream, scene::Obstacle};
+use crate::{
+    random::{Stream, uniform},
+    scene::Obstacle,
+};
 
 /// Settings of the agile task. Ranges are [low, high].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -172,9 +176,7 @@ fn base_contact(context: &AgileContext) -> f32 {
 /// The agile task.
 pub struct AgileTask {
     config: AgileConfig,
-    layout: Layout,
-    privileged: Privileged,
-    robot: Robot,
+    robot: Arc<Robot>,
 }
 
 /// One episode of the agile task.
@@ -188,16 +190,6 @@ pub struct AgileEpisode {
 }
 
 impl AgileTask {
-    /// The task for one robot.
-    pub fn new(config: AgileConfig, layout: Layout, robot: Robot) -> Self {
-        Self {
-            config,
-            layout,
-            privileged: Privileged::velocity_and_surroundings(&robot),
-            robot,
-        }
-    }
-
     fn draw_goal(&self, start: Point2<f32>, obstacles: &[Obstacle], stream: &mut Stream) -> Goal {
         let c = &self.config;
         let mut position = Point2::origin();
@@ -219,18 +211,67 @@ impl AgileTask {
 }
 
 impl Task for AgileTask {
+    type Config = AgileConfig;
     type Episode = AgileEpisode;
 
-    fn layout(&self) -> &Layout {
-        &self.layout
+    const SUMMARY: &'static str = "The policy that runs to a goal among obstacles";
+    const RECIPE: &'static str = include_str!("recipe.toml");
+    const PAPER: Option<&'static str> = Some("");
+    const ROLE: &'static str = role::AGILE;
+    const TEST: Test = Test::Goal;
+
+    fn observations(rays: &RaySpec) -> Vec<ObservationTerm> {
+        use Quantity::*;
+        let mut terms = vec![
+            FootContact,
+            AngularVelocityBase,
+            ProjectedGravityBase,
+            GoalPosition,
+            GoalHeading,
+            TimeLeft,
+            JointPosition,
+            JointVelocity,
+            PreviousAction,
+            LogRays,
+        ];
+        if rays.previous_steps > 0 {
+            terms.push(PreviousLogRays);
+        }
+        terms.into_iter().map(Into::into).collect()
     }
 
-    fn privileged(&self) -> &Privileged {
-        &self.privileged
+    fn privileged_observations() -> Vec<ObservationTerm> {
+        [Quantity::LinearVelocityBase, Quantity::LogRays]
+            .map(Into::into)
+            .to_vec()
     }
 
-    fn term_names(&self) -> Vec<&'static str> {
+    fn reward_names() -> Vec<&'static str> {
         [AgileRewards::NAMES, Regularizers::NAMES].concat()
+    }
+
+    fn validate(config: &AgileConfig) -> Result<(), ConfigError> {
+        ConfigError::unless_at_least("episode_s", config.episode_s[0], 0.1)?;
+        ConfigError::unless_ranges(&[
+            ("episode_s", config.episode_s),
+            ("goal_x_m", config.goal_x_m),
+            ("goal_y_m", config.goal_y_m),
+            ("goal_heading_rad", config.goal_heading_rad),
+            ("start_joint_factor", config.start_joint_factor),
+        ])?;
+        let obstacles = config.obstacles.validate(config.start_xy_m);
+        obstacles.map_err(|error| error.within("obstacles"))
+    }
+
+    fn new(config: &AgileConfig, robot: &Arc<Robot>) -> Self {
+        Self {
+            config: config.clone(),
+            robot: Arc::clone(robot),
+        }
+    }
+
+    fn collision_margin_m(&self) -> f32 {
+        self.config.obstacles.margin_m
     }
 
     fn plan(&self, level: usize, stream: &mut Stream) -> EpisodePlan<AgileEpisode> {
@@ -266,12 +307,12 @@ impl Task for AgileTask {
         }
     }
 
-    fn judge(
+    fn step(
         &self,
         episode: &mut AgileEpisode,
         step: &StepContext,
         terms: &mut [f32],
-    ) -> Judgement {
+    ) -> StepOutcome {
         let goal = GoalYaw::new(step.state, &episode.goal);
         let goal_distance_m = goal.distance_m();
         let context = AgileContext {
@@ -287,14 +328,9 @@ impl Task for AgileTask {
 
         episode.collided |= step.physics.collision().is_some();
         let falls = step.physics.base_touches();
-        // Half a step of tolerance: the last step ends at the duration up to rounding.
-        let time_out = context.time_left_s < 0.5 * step.step_s;
         let ends = falls || (self.config.end_on_collision && episode.collided);
-        if !ends && !time_out {
-            return Judgement {
-                done: Done::No,
-                end: None,
-            };
+        if !ends && !step.is_last(episode.duration_s) {
+            return StepOutcome::Running;
         }
         let level = match goal_distance_m {
             d if d < self.config.level_up_m => LevelChange::Up,
@@ -302,24 +338,21 @@ impl Task for AgileTask {
             _ => LevelChange::Stay,
         };
         let reached = !episode.collided && goal_distance_m < self.config.reach_m;
-        Judgement {
-            // The time is observed, so that its end is a termination like any other (method section 6).
-            done: Done::Terminated,
-            end: Some(EpisodeEnd {
-                level,
-                scalars: [
-                    ("reach_rate", f32::from(reached)),
-                    ("collision_rate", f32::from(episode.collided)),
-                    ("fall_rate", f32::from(falls)),
-                    ("final_distance_m", goal_distance_m),
-                ],
-            }),
-        }
+        // The time left is observed, so that its end is a termination like any other (docs/method.md, Agile policy).
+        StepOutcome::Terminated(EpisodeEnd {
+            level,
+            scalars: vec![
+                ("reach_rate", f32::from(reached)),
+                ("collision_rate", f32::from(episode.collided)),
+                ("fall_rate", f32::from(falls)),
+                ("final_distance_m", goal_distance_m),
+            ],
+        })
     }
 
-    fn input(&self, episode: &AgileEpisode, state: &robots::RobotState, time_s: f32) -> TaskInput {
+    fn input(&self, episode: &AgileEpisode, state: &RobotState, time_s: f32) -> TaskInput {
         TaskInput {
-            goal: GoalYaw::new(state, &episode.goal),
+            goal: Some(GoalYaw::new(state, &episode.goal)),
             time_left_s: episode.duration_s - time_s,
             ..TaskInput::default()
         }

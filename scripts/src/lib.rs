@@ -27,6 +27,10 @@ use {
 
 /// The program: runs the command that the arguments name. An error is one line.
 pub fn run() -> ExitCode {
+    // `abs deploy` starts processes beside its own.
+    if let Some(code) = ros2::run_helper() {
+        return code;
+    }
     let cli = match commands::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() && !is_help(&error) => {

@@ -16,6 +16,7 @@
 
 mod clock;
 mod config;
+mod helper;
 mod link;
 mod log;
 pub mod messages;
@@ -27,6 +28,7 @@ mod sensors;
 
 pub use clock::wall_ns;
 pub use config::{RaySource, Ros2Config};
+pub use helper::run_helper;
 pub use link::{COMMAND_TOPIC, LinkError, REQUEST_TOPIC, RESPONSE_TOPIC, STATE_TOPIC};
 pub use log::{LogError, LogSummary, ReplayError, ReplayReport, replay};
 pub use motors::{MotorMap, MotorMapError};

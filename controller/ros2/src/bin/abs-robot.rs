@@ -9,7 +9,7 @@ use std::{
 use clap::Parser;
 use policies::{Bundle, settings};
 use robots::Robot;
-use ros2::{Run, RunArgs, RunConfig, RunError, print_line};
+use ros2::{Run, RunArgs, RunConfig, RunError, print_line, run_helper};
 
 /// Run a policy bundle on a robot over ROS 2
 #[derive(Parser)]
@@ -32,6 +32,9 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = run_helper() {
+        return code;
+    }
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -52,7 +52,13 @@ mod tests {
         let writer: Guid = std::array::from_fn(|index| index as u8 + 1);
         let mut packet = vec![7; 3];
         // 1.5 s after the epoch.
-        write_sample(&mut packet, &writer, 0x1_0000_0002, 1_500_000_000, &[0, 1, 0, 0, 42]);
+        write_sample(
+            &mut packet,
+            &writer,
+            0x1_0000_0002,
+            1_500_000_000,
+            &[0, 1, 0, 0, 42],
+        );
         let expected = [
             b"RTPS\x02\x04\x01\x12".as_slice(),
             &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],

@@ -1,10 +1,9 @@
 //! Release of the joints by the robot's own sport mode, which would command them as well.
 
-use ros2_client::{Publisher, Subscription};
-
+use super::dds::endpoints::{Endpoints, Publisher, Subscription};
 use crate::{
     messages::{Request, Response},
-    network::{Delivery, NetworkError, Ros},
+    network::Delivery,
 };
 
 /// Topic of requests to the motion switcher.
@@ -28,31 +27,27 @@ pub struct SportMode {
 }
 
 impl SportMode {
-    /// Opens both topics.
-    ///
-    /// # Errors
-    /// When DDS refuses.
-    pub fn new(ros: &mut Ros) -> Result<Self, NetworkError> {
-        Ok(Self {
-            requests: ros.publish(REQUEST_TOPIC, Delivery::Reliable)?,
-            responses: ros.subscribe(RESPONSE_TOPIC, Delivery::Reliable)?,
+    pub fn new(endpoints: &mut Endpoints) -> Self {
+        Self {
+            requests: endpoints.publish(REQUEST_TOPIC, Delivery::Reliable),
+            responses: endpoints.subscribe(RESPONSE_TOPIC, Delivery::Reliable),
             last_id: 0,
             asked_ns: 0,
             first_ns: 0,
             answered: false,
-        })
+        }
     }
 
     /// Starts from the beginning: the robot may have restarted, and its sport mode with it.
     pub fn start_again(&mut self) {
-        while let Ok(Some(_)) = self.responses.take() {}
+        while self.responses.take().is_some() {}
         (self.asked_ns, self.first_ns) = (0, 0);
         self.answered = false;
     }
 
     /// Handles the answers, and repeats the request when it is time. True once no mode owns the joints.
     pub fn poll(&mut self, now_ns: u64, notice: &mut dyn FnMut(String)) -> bool {
-        while let Ok(Some((response, _))) = self.responses.take() {
+        while let Some(response) = self.responses.take() {
             let header = response.header;
             // Answers to requests of others.
             if header.identity.id > self.last_id || header.identity.id <= 0 {
@@ -97,7 +92,7 @@ impl SportMode {
     fn send(&mut self, api_id: i64) {
         self.last_id += 1;
         // A lost request is repeated.
-        let _ = self.requests.publish(Request::new(self.last_id, api_id));
+        self.requests.publish(&Request::new(self.last_id, api_id));
     }
 }
 

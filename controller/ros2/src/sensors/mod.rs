@@ -7,25 +7,19 @@ mod ray_sensor;
 use nalgebra::{Isometry3, Point2, Point3, Quaternion, UnitQuaternion, Vector3};
 use policies::{Bundle, Goal};
 use robots::Robot;
-use ros2_client::{
-    Subscription,
-    dds::rustdds::mio1::{Interest, Registry, Token},
-};
 use serde::{Deserialize as _, de::IntoDeserializer as _};
 
 use controller::deploy::{GoalSample, OdometrySample, Operator, Request, ScanSample};
 
+pub use self::lidar::{LidarConfig, LidarError};
 use self::ray_sensor::{RaySensor, RaySubscription};
-pub use self::{
-    lidar::{LidarConfig, LidarError},
-    ray_sensor::ray_topics,
-};
 use crate::{
     LinkError,
     config::Ros2Config,
+    link::{Endpoints, Subscription},
     log::Recorder,
     messages::{self, Odometry, PoseStamped, Text},
-    network::{Delivery, NetworkError, Ros},
+    network::Delivery,
 };
 
 /// Topic of requests: one of `stand`, `start`, `stop`, `lie-down`, `emergency-stop`, or `heartbeat`.
@@ -54,22 +48,13 @@ pub struct Sinks<'a> {
 }
 
 impl Subscriptions {
-    pub fn new(ros: &mut Ros, config: &Ros2Config) -> Result<Self, NetworkError> {
-        Ok(Self {
-            rays: RaySubscription::new(ros, config)?,
-            odometry: ros.subscribe(&config.odometry_topic, Delivery::Newest)?,
-            goal: ros.subscribe(&config.goal_topic, Delivery::Reliable)?,
-            operator: ros.subscribe(OPERATOR_TOPIC, Delivery::Reliable)?,
-        })
-    }
-
-    /// Registers all of them with a poll.
-    pub fn register(&mut self, registry: &Registry) -> std::io::Result<()> {
-        let readable = Interest::READABLE;
-        self.rays.register(registry, Token(0))?;
-        registry.register(&mut self.odometry, Token(1), readable)?;
-        registry.register(&mut self.goal, Token(2), readable)?;
-        registry.register(&mut self.operator, Token(3), readable)
+    pub fn new(endpoints: &mut Endpoints, config: &Ros2Config) -> Self {
+        Self {
+            rays: RaySubscription::new(endpoints, config),
+            odometry: endpoints.subscribe(&config.odometry_topic, Delivery::Newest),
+            goal: endpoints.subscribe(&config.goal_topic, Delivery::Reliable),
+            operator: endpoints.subscribe(OPERATOR_TOPIC, Delivery::Reliable),
+        }
     }
 }
 
@@ -137,10 +122,7 @@ impl Sensors {
     }
 }
 
-/// Most messages of a topic that are handled in a row, so that no topic holds up the others.
-const BURST: usize = 64;
-
-/// Calls `with` for every message that has arrived, and `notice` for every malformed one.
+/// Calls `with` for every message that has arrived.
 pub fn take<M: messages::Message>(
     from: &Subscription<M>,
     topic: &str,
@@ -148,21 +130,11 @@ pub fn take<M: messages::Message>(
     notice: &mut dyn FnMut(String),
     mut with: impl FnMut(&M, &mut dyn FnMut(String)),
 ) {
-    for _ in 0..BURST {
-        match from.take() {
-            Ok(Some((message, _))) => {
-                if let Some(recorder) = recorder {
-                    recorder.message(topic, &message);
-                }
-                with(&message, notice);
-            }
-            Ok(None) => return,
-            Err(error) => notice(format!(
-                "{topic}: a message is no {}/{}: {error}",
-                M::PACKAGE,
-                M::NAME
-            )),
+    while let Some(message) = from.take() {
+        if let Some(recorder) = recorder {
+            recorder.message(topic, &message);
         }
+        with(&message, notice);
     }
 }
 

@@ -92,9 +92,29 @@ impl Robot {
     /// Sends a signal, e.g. `INT`.
     #[track_caller]
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let kill = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(kill.unwrap().success());
+        signal(self.child.id(), name);
+    }
+
+    /// The process beside it with this name.
+    #[track_caller]
+    pub fn helper(&self, name: &str) -> u32 {
+        let start = Instant::now();
+        loop {
+            let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+            let children: String = tasks
+                .filter_map(|task| fs::read_to_string(task.unwrap().path().join("children")).ok())
+                .collect();
+            let mut pids = children.split_whitespace();
+            let found = pids.find(|pid| {
+                let comm = fs::read_to_string(format!("/proc/{pid}/comm"));
+                comm.is_ok_and(|comm| comm.trim() == name)
+            });
+            if let Some(pid) = found {
+                return pid.parse().unwrap();
+            }
+            assert!(start.elapsed() < PATIENCE, "no {name}:\n{}", self.said());
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Ends it as Ctrl-C does.
@@ -115,6 +135,25 @@ impl Drop for Robot {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a signal, e.g. `INT`, to a process.
+#[track_caller]
+pub fn signal(pid: u32, name: &str) {
+    let kill = Command::new("kill")
+        .args(["-s", name, &pid.to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+}
+
+/// Resident memory of a process that may have ended, MB.
+pub fn resident_mb(pid: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib / 1024.0)
 }
 
 /// Longer than anything takes on a busy machine.
@@ -167,6 +206,11 @@ pub struct Peer {
     pub state: String,
     /// Received commands, all with the right checksum.
     pub commands_taken: u32,
+    /// When each was received, and whether it damps all joints.
+    pub seen: Vec<(Instant, bool)>,
+    /// Longest time between two messages with the state, since it was last reset.
+    pub longest_silence: Duration,
+    heard: Instant,
     asked: Instant,
 }
 
@@ -190,6 +234,9 @@ impl Peer {
             random: Random(0x2545_F491_4F6C_DD1D),
             state: String::new(),
             commands_taken: 0,
+            seen: Vec::new(),
+            longest_silence: Duration::ZERO,
+            heard: Instant::now(),
             asked: Instant::now(),
         }
     }
@@ -209,6 +256,52 @@ impl Peer {
         self.take();
     }
 
+    /// Lets the robot come to `state`.
+    #[track_caller]
+    pub fn lead(&mut self, robot: &Robot, state: &str) {
+        let start = Instant::now();
+        while !self.lead_to(state) {
+            self.step();
+            assert!(
+                start.elapsed() < PATIENCE,
+                "in state `{}`:\n{}",
+                self.state,
+                robot.said()
+            );
+        }
+    }
+
+    /// Goes on for a while.
+    pub fn steps(&mut self, time: Duration) {
+        let start = Instant::now();
+        while start.elapsed() < time {
+            self.step();
+        }
+    }
+
+    /// Checks that damping came within 40 ms of the last other command, and for at least 1 s, in what was seen since
+    /// `attack`. Prints the time.
+    #[track_caller]
+    pub fn assert_damped(&self, what: &str, attack: Instant) {
+        let last = self.seen.iter().rposition(|(_, damps)| !damps).unwrap();
+        let (last, after) = (self.seen[last].0, &self.seen[last + 1..]);
+        let [(first, _), .., (end, _)] = after else {
+            panic!(
+                "{what}: no damping after the last of {} commands",
+                self.seen.len()
+            );
+        };
+        let time = first.duration_since(last.max(attack - Duration::from_millis(2)));
+        let lasted = end.duration_since(*first);
+        println!(
+            "{what}: damping after {:.1} ms, for {:.2} s",
+            1e3 * time.as_secs_f64(),
+            lasted.as_secs_f64()
+        );
+        assert!(time <= Duration::from_millis(40), "{what}: {time:?}");
+        assert!(lasted >= Duration::from_secs(1), "{what}: {lasted:?}");
+    }
+
     /// The counter in the last state.
     pub fn tick(&self) -> u32 {
         self.tick
@@ -219,9 +312,14 @@ impl Peer {
             if !self.is_lost() {
                 assert_eq!(command.crc, command.checksum());
                 self.commands_taken += 1;
+                let mut joints = command.motor_cmd[..12].iter();
+                let damps = joints.all(|motor| motor.kp == 0.0 && motor.kd > 0.0);
+                self.seen.push((Instant::now(), damps));
             }
         }
         while let Ok(Some((text, _))) = self.said.take() {
+            self.longest_silence = self.longest_silence.max(self.heard.elapsed());
+            self.heard = Instant::now();
             self.state = text.data;
         }
         thread::sleep(Duration::from_millis(2));

@@ -30,7 +30,8 @@ impl DdsThreads {
     /// Whether all of them are running.
     pub fn are_alive(&self) -> bool {
         let exists = |thread: &u32| fs::exists(format!("/proc/self/task/{thread}"));
-        self.0.len() >= PER_PARTICIPANT && self.0.iter().all(|thread| exists(thread).unwrap_or(true))
+        self.0.len() >= PER_PARTICIPANT
+            && self.0.iter().all(|thread| exists(thread).unwrap_or(true))
     }
 }
 
@@ -57,13 +58,20 @@ mod tests {
         let (stop, stopped) = crossbeam::channel::bounded::<()>(0);
         let start = |name: &str| {
             let stopped = stopped.clone();
-            let body = move || drop(stopped.recv());
-            thread::Builder::new().name(name.to_owned()).spawn(body).unwrap()
+            let body = move || {
+                let _ = stopped.recv();
+            };
+            thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(body)
+                .unwrap()
         };
         let (threads, found) = DdsThreads::of(|| [start("RustDDS one"), start("RustDDS two")]);
         assert!(found.are_alive());
         drop(stop);
-        threads.map(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
         // The system forgets a thread a moment after it has ended.
         let start = std::time::Instant::now();
         while found.are_alive() {

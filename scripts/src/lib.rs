@@ -28,6 +28,7 @@ use {
 /// The program: runs the command that the arguments name. An error is one line.
 pub fn run() -> ExitCode {
     // `abs deploy` starts processes beside its own.
+    #[cfg(feature = "ros2")]
     if let Some(code) = ros2::run_helper() {
         return code;
     }

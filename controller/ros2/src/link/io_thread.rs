@@ -112,7 +112,7 @@ impl IoThread {
     fn take(&self, dds: &mut FrameReader, notice: &mut impl FnMut(String)) -> io::Result<()> {
         while let Some(frame) = dds.next()? {
             match frame.kind {
-                Kind::Sample => self.endpoints.deliver(frame.index, frame.body),
+                Kind::Sample => self.endpoints.deliver(&frame),
                 Kind::Notice => notice(String::from_utf8_lossy(frame.body).into_owned()),
                 Kind::Route => {
                     let route = postcard::from_bytes(frame.body).map_err(io::Error::other)?;

@@ -115,6 +115,8 @@ const STATUSES: usize = 8;
 
 /// By how much the priority of the link's threads is below that of the control thread.
 const PRIORITY_BELOW: u8 = 10;
+/// The same for the DDS process: its threads, which may spin, hold up none that sends.
+const DDS_PRIORITY_BELOW: u8 = 20;
 /// Routes and guardians that wait for the sender.
 const NEWS: usize = 16;
 
@@ -174,10 +176,11 @@ impl Link {
         let (routes_in, routes) = bounded(NEWS);
         let (guardians_in, guardians) = bounded(NEWS);
         let (endpoints, topics) = Topics::new(config);
-        let below = RealtimeConfig {
-            priority: realtime.priority.saturating_sub(PRIORITY_BELOW),
+        let realtime_below = |below| RealtimeConfig {
+            priority: realtime.priority.saturating_sub(below),
             ..realtime.clone()
         };
+        let below = realtime_below(PRIORITY_BELOW);
         let guardian = GuardianKeeper::start(realtime.clone(), damping.to_cdr(), guardians_in);
         let supervisor = Supervisor {
             states: States {
@@ -202,7 +205,7 @@ impl Link {
                 recorder: recorder.clone(),
             },
             config: config.clone(),
-            realtime: below.clone(),
+            realtime: realtime_below(DDS_PRIORITY_BELOW),
             notices: notices_in.clone(),
             shared: Arc::clone(&shared),
         };

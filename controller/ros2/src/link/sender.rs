@@ -119,6 +119,10 @@ impl CommandSender {
             }
         }
         for route in self.routes.try_iter() {
+            // After a restart of DDS the readers are not known yet, and still listen to the former writer.
+            if route.addresses.is_empty() && state.route.is_some() {
+                continue;
+            }
             state.writer.set_route(route.clone());
             if let Some(guardian) = &mut state.guardian {
                 guardian.set_route(&route);
@@ -179,5 +183,125 @@ impl Shared {
             true => states_ns.min(others_ns),
             false => states_ns,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+
+    use controller::deploy::JointCommand;
+    use crossbeam::channel::unbounded;
+    use robots::Robot;
+    use triple_buffer::{Input, TripleBuffer};
+
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+    /// Of the stiffness of the first motor in a packet.
+    const STIFFNESS_AT: usize = 868 - 808 + 36;
+
+    /// A sender without guardian, its input, and the socket of a robot.
+    struct Scene {
+        sender: CommandSender,
+        command: Input<MotorCommand>,
+        robot: UdpSocket,
+    }
+
+    fn command(map: &MotorMap, stiffness: f32, time_ns: u64) -> MotorCommand {
+        let joint = JointCommand {
+            mode: 1,
+            stiffness,
+            damping: 1.0,
+            ..JointCommand::default()
+        };
+        MotorCommand {
+            time_ns,
+            joints: map.motors().iter().map(|_| joint).collect(),
+        }
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let map = MotorMap::new(&Robot::load("go1").unwrap()).unwrap();
+            let robot = UdpSocket::bind("127.0.0.1:0").unwrap();
+            robot.set_nonblocking(true).unwrap();
+            let SocketAddr::V4(address) = robot.local_addr().unwrap() else {
+                panic!("IPv4")
+            };
+            let (routes_in, routes) = unbounded();
+            let route = Route {
+                writer: [7; 16],
+                source: Ipv4Addr::LOCALHOST,
+                addresses: vec![address],
+            };
+            routes_in.send(route).unwrap();
+            let shared = Arc::new(Shared::default());
+            shared.released.store(true, Ordering::Release);
+            let (input, output) = TripleBuffer::new(&command(&map, 0.0, 0)).split();
+            let sender = CommandSender {
+                damping: map.command(&command(&map, 0.0, 0)),
+                map,
+                command: output,
+                heartbeat: Arc::default(),
+                routes,
+                guardians: unbounded().1,
+                notices: unbounded().0,
+                recorder: None,
+                shared,
+                state: SenderState::default(),
+            };
+            Self {
+                sender,
+                command: input,
+                robot,
+            }
+        }
+
+        /// A step after a new command, if there is one. Gives the stiffness that the robot receives.
+        fn step(&mut self, stiffness: Option<f32>, now_ns: u64) -> Option<f32> {
+            if let Some(stiffness) = stiffness {
+                let command = command(&self.sender.map, stiffness, now_ns);
+                self.command.write(command);
+            }
+            self.sender.step(now_ns);
+            let mut packet = [0; 1000];
+            let length = self.robot.recv(&mut packet).ok()?;
+            assert_eq!(length, 868);
+            let bytes = packet[STIFFNESS_AT..][..4].try_into().unwrap();
+            Some(f32::from_le_bytes(bytes))
+        }
+    }
+
+    #[test]
+    fn every_command_is_sent_once_and_damping_when_the_control_thread_has_ended() {
+        let mut scene = Scene::new();
+        assert_eq!(scene.step(None, MS), None, "no command yet");
+        assert_eq!(scene.step(Some(30.0), 10 * MS), Some(30.0));
+        assert_eq!(scene.step(None, 15 * MS), None);
+        assert_eq!(scene.step(Some(31.0), 20 * MS), Some(31.0));
+        assert_eq!(scene.step(None, 50 * MS), None);
+        for now_ms in (51..2000).step_by(5) {
+            assert_eq!(scene.step(None, now_ms * MS), Some(0.0), "{now_ms} ms");
+        }
+    }
+
+    #[test]
+    fn commands_are_held_back_until_the_control_thread_damps() {
+        let mut scene = Scene::new();
+        assert_eq!(scene.step(Some(30.0), 10 * MS), Some(30.0));
+        scene.sender.state.is_held = true;
+        assert_eq!(scene.step(Some(30.0), 12 * MS), Some(0.0));
+        assert_eq!(scene.step(Some(29.0), 14 * MS), Some(0.0));
+        assert_eq!(scene.step(Some(0.0), 16 * MS), Some(0.0));
+        assert_eq!(scene.step(Some(29.0), 18 * MS), Some(29.0));
+    }
+
+    #[test]
+    fn while_the_robots_own_mode_has_the_joints_nothing_is_sent() {
+        let mut scene = Scene::new();
+        scene.sender.shared.released.store(false, Ordering::Release);
+        assert_eq!(scene.step(Some(30.0), 10 * MS), None);
+        assert_eq!(scene.step(None, 100 * MS), None);
     }
 }

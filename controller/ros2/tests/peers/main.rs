@@ -4,6 +4,7 @@
 
 mod bad_network;
 mod cyclone;
+mod hostile;
 mod own_network;
 mod process;
 mod rays;

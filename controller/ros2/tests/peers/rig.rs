@@ -146,12 +146,11 @@ pub fn signal(pid: u32, name: &str) {
     assert!(kill.unwrap().success());
 }
 
-/// Resident memory of a process that may have ended, MB.
-pub fn resident_mb(pid: u32) -> Option<f64> {
+/// The most resident memory that a process has had, MB; none if it has ended.
+pub fn peak_mb(pid: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kib / 1024.0)
 }
@@ -218,7 +217,7 @@ impl Peer {
     pub fn new(domain: u16) -> Self {
         // With real-time priority, where that is allowed, other programs do not hold up the peer.
         let realtime = RealtimeConfig {
-            priority: 60,
+            priority: 65,
             lock_memory: false,
         };
         let _ = enter_realtime(&realtime);
@@ -271,6 +270,26 @@ impl Peer {
         }
     }
 
+    /// GUIDs of its writers: of states, and of requests, which is reliable.
+    pub fn writers(&self) -> [[u8; 16]; 2] {
+        [
+            self.states.guid().to_bytes(),
+            self.operator.guid().to_bytes(),
+        ]
+    }
+
+    /// Checks that no command but damping was followed by more than 40 ms of silence, and prints the longest.
+    #[track_caller]
+    pub fn assert_never_left(&self, what: &str) {
+        let now = (Instant::now(), true);
+        let next = self.seen.iter().skip(1).chain([&now]);
+        let stiff = (self.seen.iter().zip(next)).filter(|((_, damps), _)| !damps);
+        let silence = stiff.map(|((time, _), (next, _))| next.duration_since(*time));
+        let longest = silence.max().unwrap();
+        println!("{what}: after a stiff command the next at most {longest:.1?} later");
+        assert!(longest <= Duration::from_millis(40), "{what}: {longest:?}");
+    }
+
     /// Goes on for a while.
     pub fn steps(&mut self, time: Duration) {
         let start = Instant::now();
@@ -291,12 +310,11 @@ impl Peer {
                 self.seen.len()
             );
         };
-        let time = first.duration_since(last.max(attack - Duration::from_millis(2)));
+        let time = first.duration_since(last);
         let lasted = end.duration_since(*first);
         println!(
-            "{what}: damping after {:.1} ms, for {:.2} s",
-            1e3 * time.as_secs_f64(),
-            lasted.as_secs_f64()
+            "{what}: damping {time:.1?} after the last other command, {:.1?} after the attack, for {lasted:.2?}",
+            first.duration_since(attack)
         );
         assert!(time <= Duration::from_millis(40), "{what}: {time:?}");
         assert!(lasted >= Duration::from_secs(1), "{what}: {lasted:?}");

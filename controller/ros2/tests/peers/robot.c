@@ -1,5 +1,6 @@
 // A robot that lies, as a peer of Cyclone DDS 0.10: feeds states, reads commands, and checks their checksums over the
-// structs, whose layout is the vendor's. Ends after SECONDS and prints what it saw as one line of JSON.
+// structs, whose layout is the vendor's. Ends after SECONDS and prints what it saw as one line of JSON: also the time from
+// the last stiff command to the first that damps, and how long damping came after it.
 // usage: robot DOMAIN SECONDS
 #define _GNU_SOURCE
 #include <sched.h>
@@ -60,6 +61,7 @@ int main(int count, char **arguments) {
     state.imu_state.quaternion[0] = 1;
     state.imu_state.accelerometer[2] = 9.81f;
     state.bms_state.soc = 95;
+    dds_time_t last_stiff = 0, first_damping = 0, last_damping = 0;
     int taken = 0, wrong_crc = 0, damping = 0, stiff = 0;
     dds_time_t end = dds_time() + (dds_time_t)(1e9 * atof(arguments[2]));
     while (dds_time() < end) {
@@ -83,9 +85,19 @@ int main(int count, char **arguments) {
             wrong_crc += buffer[i].crc != crc_of(&buffer[i], sizeof buffer[i]);
             damping += buffer[i].motor_cmd[0].kp == 0 && buffer[i].motor_cmd[0].kd > 0;
             stiff += buffer[i].motor_cmd[0].kp > 0;
+            if (buffer[i].motor_cmd[0].kp > 0) {
+                last_stiff = dds_time();
+                first_damping = 0;
+            } else {
+                last_damping = dds_time();
+                if (!first_damping) first_damping = last_damping;
+            }
         }
         dds_sleepfor(DDS_MSECS(2));
     }
-    printf("{\"commands\": %d, \"wrong_crc\": %d, \"damping\": %d, \"stiff\": %d}\n", taken, wrong_crc, damping, stiff);
+    double to_damping_s = first_damping ? 1e-9 * (double)(first_damping - last_stiff) : 1e9;
+    double damping_s = first_damping ? 1e-9 * (double)(last_damping - first_damping) : 0;
+    printf("{\"commands\": %d, \"wrong_crc\": %d, \"damping\": %d, \"stiff\": %d, \"to_damping_s\": %f, \"damping_s\": %f}\n",
+        taken, wrong_crc, damping, stiff, to_damping_s, damping_s);
     return 0;
 }

@@ -8,7 +8,9 @@ use std::marker::PhantomData;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use ros2_client::dds::rustdds::mio1::{Interest, Registry, Token};
 
+use super::frames::Frame;
 use crate::{
+    link::rtps::Guid,
     messages::Message,
     network::{Delivery, NetworkError, Ros},
 };
@@ -22,19 +24,27 @@ const BURST: usize = 64;
 
 /// The place of an endpoint in the list, and a message.
 type Sample = (u8, Vec<u8>);
+/// The publisher of a message, and the message.
+type Received = (Guid, Vec<u8>);
 
 /// A subscription to a topic.
 #[derive(Debug)]
 pub struct Subscription<M> {
-    samples: Receiver<Vec<u8>>,
+    samples: Receiver<Received>,
     message: PhantomData<fn() -> M>,
 }
 
 impl<M: Message> Subscription<M> {
     /// The next message that has arrived.
     pub fn take(&self) -> Option<M> {
+        self.take_from().map(|(message, _)| message)
+    }
+
+    /// The next message that has arrived, and the GUID of its publisher.
+    pub fn take_from(&self) -> Option<(M, Guid)> {
         // The DDS process has read them, so all are well-formed.
-        (self.samples.try_iter()).find_map(|bytes| M::from_cdr(&bytes))
+        (self.samples.try_iter())
+            .find_map(|(publisher, bytes)| Some((M::from_cdr(&bytes)?, publisher)))
     }
 }
 
@@ -68,7 +78,7 @@ struct Endpoint {
     delivery: Delivery,
     open: Open,
     /// To its subscription.
-    samples: Option<Sender<Vec<u8>>>,
+    samples: Option<Sender<Received>>,
 }
 
 /// All endpoints of a run but motor commands and states.
@@ -117,7 +127,7 @@ impl Endpoints {
         topic: &str,
         delivery: Delivery,
         open: Open,
-        samples: Option<Sender<Vec<u8>>>,
+        samples: Option<Sender<Received>>,
     ) -> u8 {
         self.list.push(Endpoint {
             topic: topic.to_owned(),
@@ -130,10 +140,10 @@ impl Endpoints {
     }
 
     /// Hands a message to its subscription.
-    pub fn deliver(&self, index: u8, sample: &[u8]) {
-        let endpoint = self.list.get(usize::from(index));
+    pub fn deliver(&self, frame: &Frame<'_>) {
+        let endpoint = self.list.get(usize::from(frame.index));
         if let Some(samples) = endpoint.and_then(|endpoint| endpoint.samples.as_ref()) {
-            let _ = samples.try_send(sample.to_vec());
+            let _ = samples.try_send((frame.publisher, frame.body.to_vec()));
         }
     }
 
@@ -175,8 +185,8 @@ pub enum Opened {
 /// A subscription of the DDS library.
 pub trait Source {
     fn register(&mut self, registry: &Registry, token: Token) -> std::io::Result<()>;
-    /// Hands on what has arrived: CDR, or a line that says why a message is none of this type.
-    fn take(&mut self, with: &mut dyn FnMut(Result<Vec<u8>, String>));
+    /// Hands on what has arrived: publisher and CDR, or a line that says why a message is none of this type.
+    fn take(&mut self, with: &mut dyn FnMut(Result<(Guid, Vec<u8>), String>));
 }
 
 /// A publisher of the DDS library.
@@ -195,10 +205,13 @@ impl<M: Message> Source for TypedSource<M> {
         registry.register(&mut self.subscription, token, Interest::READABLE)
     }
 
-    fn take(&mut self, with: &mut dyn FnMut(Result<Vec<u8>, String>)) {
+    fn take(&mut self, with: &mut dyn FnMut(Result<(Guid, Vec<u8>), String>)) {
         for _ in 0..BURST {
             match self.subscription.take() {
-                Ok(Some((message, _))) => with(Ok(message.to_cdr())),
+                Ok(Some((message, info))) => {
+                    let publisher = info.publisher_gid().to_bytes16();
+                    with(Ok((publisher, message.to_cdr())));
+                }
                 Ok(None) => return,
                 Err(error) => with(Err(format!(
                     "{}: a message is no {}/{}: {error}",

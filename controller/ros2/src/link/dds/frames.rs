@@ -1,4 +1,4 @@
-//! Messages between the run and its DDS process: eight bytes of header, then the body.
+//! Messages between the run and its DDS process: a header, then the body.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -11,9 +11,13 @@ use rustix::{
     io::Errno,
 };
 
+use crate::link::rtps::Guid;
+
 /// Longest body.
 pub const MAX_BYTES: usize = 32 << 20;
-const HEADER_BYTES: usize = 8;
+/// Kind, index, two bytes of zero, length of the body, publisher.
+const HEADER_BYTES: usize = 8 + PUBLISHER_BYTES;
+const PUBLISHER_BYTES: usize = 16;
 /// Bytes read at once.
 const CHUNK: usize = 64 << 10;
 
@@ -53,17 +57,31 @@ impl Kind {
 pub struct Frame<'a> {
     pub kind: Kind,
     pub index: u8,
+    /// Of a sample that was received; else zeros.
+    pub publisher: Guid,
     pub body: &'a [u8],
 }
 
 /// Writes a frame; one that is too long is left out.
-pub fn write(mut to: &UnixStream, kind: Kind, index: u8, body: &[u8]) -> io::Result<()> {
+pub fn write(to: &UnixStream, kind: Kind, index: u8, body: &[u8]) -> io::Result<()> {
+    write_from(to, kind, index, [0; PUBLISHER_BYTES], body)
+}
+
+/// Writes a frame with a publisher; one that is too long is left out.
+pub fn write_from(
+    mut to: &UnixStream,
+    kind: Kind,
+    index: u8,
+    publisher: Guid,
+    body: &[u8],
+) -> io::Result<()> {
     if body.len() > MAX_BYTES {
         return Ok(());
     }
     let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
     bytes.extend([kind as u8, index, 0, 0]);
     bytes.extend((body.len() as u32).to_le_bytes());
+    bytes.extend(publisher);
     bytes.extend(body);
     to.write_all(&bytes)
 }
@@ -126,8 +144,8 @@ impl FrameReader {
         let Some((header, after)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
             return Ok(None);
         };
-        let [kind, index, _, _, length @ ..] = *header;
-        let length = u32::from_le_bytes(length) as usize;
+        let [kind, index, _, _, l0, l1, l2, l3, publisher @ ..] = *header;
+        let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
         let kind = Kind::ALL.get(usize::from(kind)).copied();
         let (Some(kind), true) = (kind, length <= MAX_BYTES) else {
             return Err(io::ErrorKind::InvalidData.into());
@@ -136,7 +154,12 @@ impl FrameReader {
             return Ok(None);
         };
         self.start += HEADER_BYTES + length;
-        Ok(Some(Frame { kind, index, body }))
+        Ok(Some(Frame {
+            kind,
+            index,
+            publisher,
+            body,
+        }))
     }
 }
 
@@ -155,20 +178,21 @@ mod tests {
         let long: Vec<u8> = (0..200_000).map(|index| index as u8).collect();
         let sent = long.clone();
         let writer = std::thread::spawn(move || {
-            write(&to, Kind::Sample, 3, &sent).unwrap();
+            write_from(&to, Kind::Sample, 3, [9; 16], &sent).unwrap();
             write(&to, Kind::Heartbeat, 0, &[]).unwrap();
         });
         let mut found = Vec::new();
         while found.len() < 2 {
             reader.receive(Duration::from_secs(1)).unwrap();
             while let Some(frame) = reader.next().unwrap() {
-                found.push((frame.kind, frame.index, frame.body.to_vec()));
+                let from = frame.publisher[15];
+                found.push((frame.kind, frame.index, from, frame.body.to_vec()));
             }
         }
         writer.join().unwrap();
         assert_eq!(
             found,
-            [(Kind::Sample, 3, long), (Kind::Heartbeat, 0, vec![])]
+            [(Kind::Sample, 3, 9, long), (Kind::Heartbeat, 0, 0, vec![])]
         );
         let end = reader.receive(NOW).unwrap_err();
         assert_eq!(end.kind(), io::ErrorKind::UnexpectedEof);
@@ -179,6 +203,7 @@ mod tests {
         for header in [[7, 0, 0, 0, 0, 0, 0, 0], [3, 0, 0, 0, 1, 0, 0, 2]] {
             let (mut to, from) = UnixStream::pair().unwrap();
             to.write_all(&header).unwrap();
+            to.write_all(&[0; PUBLISHER_BYTES]).unwrap();
             let mut reader = FrameReader::new(from);
             reader.receive(NOW).unwrap();
             assert!(reader.next().is_err(), "{header:?}");

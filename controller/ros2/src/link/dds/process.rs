@@ -180,8 +180,8 @@ fn relay_states(
         let mut result = Ok(());
         // Malformed messages are dropped; a foreign type is told by discovery.
         source.take(&mut |sample| {
-            if let Ok(sample) = sample {
-                let written = frames::write(to, Kind::Sample, 0, &sample);
+            if let Ok((publisher, sample)) = sample {
+                let written = frames::write_from(to, Kind::Sample, 0, publisher, &sample);
                 result = std::mem::replace(&mut result, Ok(())).and(written);
             }
         });
@@ -229,7 +229,9 @@ fn relay_others(
             };
             source.take(&mut |sample| {
                 let written = match sample {
-                    Ok(sample) => frames::write(&to, Kind::Sample, index as u8, &sample),
+                    Ok((publisher, sample)) => {
+                        frames::write_from(&to, Kind::Sample, index as u8, publisher, &sample)
+                    }
                     Err(text) => notices.write(&text),
                 };
                 result = std::mem::replace(&mut result, Ok(())).and(written);

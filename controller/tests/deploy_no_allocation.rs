@@ -9,8 +9,8 @@ use std::sync::atomic::AtomicBool;
 use controller::{
     ControllerConfig, Method,
     deploy::{
-        Clock, DeployConfig, GoalSample, LinkPort, Pilot, Request, RobotSample, ScanSample, State,
-        ports, run_cycles,
+        Clock, DeployConfig, GoalSample, LinkPort, OperatorSource, Pilot, Request, RobotSample,
+        ScanSample, State, ports, run_cycles,
     },
 };
 use nalgebra::{Point2, Vector3};
@@ -78,6 +78,13 @@ impl Clock for Play {
         self.link.heartbeat.beat(time_ns);
         self.sample.received_ns = time_ns;
         self.sample.tick = self.cycle;
+        // The joints are where they are commanded.
+        let commanded = &self.link.command.read().joints;
+        for (position_rad, joint) in self.sample.joint_position_rad.iter_mut().zip(commanded) {
+            if joint.stiffness > 0.0 {
+                *position_rad += (joint.position_rad - *position_rad).clamp(-0.1, 0.1);
+            }
+        }
         // Upside down for a while.
         let upside_down = (4000..4100).contains(&self.cycle);
         self.sample.imu_orientation_wxyz = if upside_down {
@@ -99,9 +106,11 @@ impl Clock for Play {
             _ => None,
         };
         if let Some(request) = request {
-            self.link.operator.request(request, time_ns);
+            self.link.operator.request(request);
         }
-        self.link.operator.heartbeat(time_ns);
+        self.link
+            .operator
+            .heartbeat(OperatorSource::Remote, time_ns);
         self.before = ALLOCATIONS.get();
     }
 }

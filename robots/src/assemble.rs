@@ -6,7 +6,7 @@ use nalgebra::{Isometry3, Translation3, UnitQuaternion};
 use urdf_rs::JointType;
 
 use crate::{
-    description::{CameraDescription, Description, require},
+    description::{Bound, CameraDescription, Description, require},
     error::{Problem, RobotError},
     kinematics::height_over_feet_m,
     model::{Base, Camera, Control, Leg, Robot},
@@ -49,19 +49,35 @@ pub(crate) fn assemble(
     })
 }
 
+/// Largest effort limit, N·m, and velocity limit, rad/s: larger ones limit nothing.
+const EFFORT: Bound = (1000.0, "at most 1000");
+const VELOCITY: Bound = (200.0, "at most 200");
+
 fn set_motors(description: &Description, legs: &mut [Leg]) -> Result<(), Problem> {
     let motor = &description.motor;
-    let vector = |key: &str, values: &[f32]| description.per_joint_non_negative(key, values);
-    let armature = vector("motor.armature_kgm2", &motor.armature_kgm2)?;
-    let damping = vector("motor.damping_nms", &motor.damping_nms)?;
-    let friction = vector("motor.friction_nm", &motor.friction_nm)?;
+    let vector = |bound, key: &str, values: &[f32]| description.per_joint_up_to(bound, key, values);
+    let armature = vector(
+        (10.0, "at most 10"),
+        "motor.armature_kgm2",
+        &motor.armature_kgm2,
+    )?;
+    let damping = vector(
+        (100.0, "at most 100"),
+        "motor.damping_nms",
+        &motor.damping_nms,
+    )?;
+    let friction = vector(
+        (100.0, "at most 100"),
+        "motor.friction_nm",
+        &motor.friction_nm,
+    )?;
     let effort = motor.effort_limit_nm.as_deref();
     let effort = effort
-        .map(|v| vector("motor.effort_limit_nm", v))
+        .map(|v| vector(EFFORT, "motor.effort_limit_nm", v))
         .transpose()?;
     let velocity = motor.velocity_limit_radps.as_deref();
     let velocity = velocity
-        .map(|v| vector("motor.velocity_limit_radps", v))
+        .map(|v| vector(VELOCITY, "motor.velocity_limit_radps", v))
         .transpose()?;
 
     for (index, joint) in legs.iter_mut().flat_map(|leg| &mut leg.joints).enumerate() {
@@ -81,12 +97,13 @@ fn set_motors(description: &Description, legs: &mut [Leg]) -> Result<(), Problem
 /// Effort and velocity limits may come from either file.
 fn check_limits(legs: &[Leg]) -> Result<(), Problem> {
     for joint in legs.iter().flat_map(|leg| &leg.joints) {
-        for (limit, value) in [
-            ("effort", joint.effort_limit_nm),
-            ("velocity", joint.velocity_limit_radps),
+        for (limit, value, (most, expected)) in [
+            ("effort", joint.effort_limit_nm, EFFORT),
+            ("velocity", joint.velocity_limit_radps, VELOCITY),
         ] {
             let what = format!("{limit} limit of joint `{}`", joint.name);
-            require(value > 0.0 && value.is_finite(), &what, value, "positive")?;
+            require(value > 0.0, &what, value, "positive")?;
+            require(value <= most, &what, value, expected)?;
         }
     }
     Ok(())
@@ -118,12 +135,27 @@ fn control(description: &Description, legs: &[Leg]) -> Result<Control, Problem> 
         "control.standing_position_rad",
         &control.standing_position_rad,
     )?;
+    let standing_height_m = height_over_feet_m(legs, &standing);
+    require(
+        standing_height_m >= 0.05,
+        "height of the base over the feet with control.standing_position_rad",
+        standing_height_m,
+        "at least 0.05 m",
+    )?;
     Ok(Control {
         default_position_rad: default,
-        standing_height_m: height_over_feet_m(legs, &standing),
+        standing_height_m,
         standing_position_rad: standing,
-        stiffness: description.per_joint_non_negative("control.stiffness", &control.stiffness)?,
-        damping: description.per_joint_non_negative("control.damping", &control.damping)?,
+        stiffness: description.per_joint_up_to(
+            (1000.0, "at most 1000"),
+            "control.stiffness",
+            &control.stiffness,
+        )?,
+        damping: description.per_joint_up_to(
+            (100.0, "at most 100"),
+            "control.damping",
+            &control.damping,
+        )?,
         action_scale: control.action_scale,
     })
 }

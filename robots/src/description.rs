@@ -128,19 +128,16 @@ impl Description {
         }
     }
 
-    /// As `per_joint`, for numbers that must not be negative.
-    pub(crate) fn per_joint_non_negative(
+    /// As `per_joint`, for numbers from zero to a bound.
+    pub(crate) fn per_joint_up_to(
         &self,
+        (most, expected): Bound,
         key: &str,
         values: &[f32],
     ) -> Result<Vec<f32>, Problem> {
         for &value in values {
-            require(
-                value >= 0.0 && value.is_finite(),
-                key,
-                value,
-                "zero or more",
-            )?;
+            require(value >= 0.0, key, value, "zero or more")?;
+            require(value <= most, key, value, expected)?;
         }
         self.per_joint(key, values)
     }
@@ -167,12 +164,9 @@ impl Description {
         let feet = self.legs.iter().map(|leg| &leg.foot);
         let others = self.contact.lists().into_iter().flat_map(|list| list.2);
         unique("link", feet.chain(others))?;
-        require(
-            self.control.action_scale > 0.0 && self.control.action_scale.is_finite(),
-            "control.action_scale",
-            self.control.action_scale,
-            "positive",
-        )
+        let (what, action_scale) = ("control.action_scale", self.control.action_scale);
+        require(action_scale > 0.0, what, action_scale, "positive")?;
+        require(action_scale <= 2.0, what, action_scale, "at most 2")
     }
 }
 
@@ -186,6 +180,9 @@ impl ContactDescription {
         ]
     }
 }
+
+/// The largest value that a robot of legs may have, and how to say so.
+pub(crate) type Bound = (f32, &'static str);
 
 /// Fails unless the condition holds, with a line that says what would be right.
 pub(crate) fn require(

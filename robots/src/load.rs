@@ -104,6 +104,11 @@ impl RobotFiles {
         &self.description
     }
 
+    /// The URDF.
+    pub fn urdf(&self) -> &str {
+        &self.urdf
+    }
+
     /// The robot that they describe.
     ///
     /// # Errors

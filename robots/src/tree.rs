@@ -137,7 +137,8 @@ impl<'a> Tree<'a> {
 
         let mass = link.inertial.mass.value;
         let what = format!("mass of link `{name}`");
-        require(mass >= 0.0 && mass.is_finite(), &what, mass, "positive")?;
+        require(mass >= 0.0, &what, mass, "positive")?;
+        require(mass <= 1000.0, &what, mass, "at most 1000")?;
         let i = &link.inertial.inertia;
         let inertia = Matrix3::new(
             i.ixx, i.ixy, i.ixz, i.ixy, i.iyy, i.iyz, i.ixz, i.iyz, i.izz,

@@ -109,6 +109,50 @@ fn toml_values() {
 }
 
 #[test]
+fn values_that_limit_nothing() {
+    for (from, to, expected) in [
+        (
+            "stiffness = [30.0, 30.0, 30.0]",
+            "stiffness = [30.0, 1e30, 30.0]",
+            "robot.toml: control.stiffness is 1000000000000000000000000000000; it must be at most 1000",
+        ),
+        (
+            "[0.65, 0.65, 0.65]",
+            "[inf, 0.65, 0.65]",
+            "robot.toml: control.damping is inf; it must be at most 100",
+        ),
+        (
+            "action_scale = 0.25",
+            "action_scale = 1e9",
+            "robot.toml: control.action_scale is 1000000000; it must be at most 2",
+        ),
+        (
+            "friction_nm = [0.2, 0.2, 0.2]",
+            "friction_nm = [0.2, 0.2, 1e4]",
+            "robot.toml: motor.friction_nm is 10000; it must be at most 100",
+        ),
+        (
+            "effort=\"35.55\"",
+            "effort=\"1e30\"",
+            "go1.urdf: effort limit of joint `FL_calf_joint` is 1000000000000000000000000000000; it must be at most 1000",
+        ),
+        (
+            "velocity=\"20.06\"",
+            "velocity=\"1e6\"",
+            "go1.urdf: velocity limit of joint `FL_calf_joint` is 1000000; it must be at most 200",
+        ),
+        (
+            "[0.0, 1.0, -1.8]",
+            "[0.0, 2.4, -1.2]",
+            "robot.toml: height of the base over the feet with control.standing_position_rad is ",
+        ),
+    ] {
+        let error = load_edited(&[(from, to)]).unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
 fn names_that_do_not_match() {
     refused(
         &[("\"FL_thigh_joint\"", "\"FL_knee_joint\"")],

@@ -30,6 +30,8 @@ pub struct Ros2Config {
     pub world_frame: String,
     /// Frame of the base, that of the odometry's twist.
     pub base_frame: String,
+    /// Publish `tf`: the pose of the base in the world frame, and of every link in the base. `false` where another program does.
+    pub publish_tf: bool,
     /// Command nothing before the sport mode has released the joints. `false` for simulators without a motion switcher.
     pub release_sport_mode: bool,
     /// The lidar.
@@ -63,6 +65,7 @@ impl Default for Ros2Config {
             goal_s: 9.0,
             world_frame: "odom".to_owned(),
             base_frame: "base_link".to_owned(),
+            publish_tf: true,
             release_sport_mode: true,
             lidar: LidarConfig::default(),
         }

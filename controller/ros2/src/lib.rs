@@ -16,6 +16,7 @@
 
 mod clock;
 mod config;
+mod foreign_text;
 mod helper;
 mod link;
 mod log;
@@ -25,6 +26,7 @@ mod network;
 mod publish;
 mod run;
 mod sensors;
+mod state_source;
 
 pub use clock::wall_ns;
 pub use config::{RaySource, Ros2Config};

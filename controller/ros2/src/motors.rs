@@ -69,7 +69,7 @@ impl MotorMap {
         &self.feet
     }
 
-    /// A state message in our order.
+    /// A state message in our order. Who sent it is for [`StateSource`](crate::state_source::StateSource) to say.
     pub fn sample(&self, state: &LowState, received_ns: u64) -> RobotSample {
         let joints = |value: fn(&MotorState) -> f32| -> JointVec {
             let motors = self.motors.iter();
@@ -81,8 +81,8 @@ impl MotorMap {
         RobotSample {
             received_ns,
             tick: state.tick,
-            // The vendor's simulator sends no checksum.
-            crc_ok: state.crc == 0 || state.crc == state.checksum(),
+            crc_ok: state.crc == state.checksum(),
+            publisher: 0,
             joint_position_rad: joints(|motor| motor.q),
             joint_velocity_radps: joints(|motor| motor.dq),
             joint_torque_nm: joints(|motor| motor.tau_est),
@@ -155,7 +155,7 @@ mod tests {
         wrong.motor_state[19].reserve[0] = 1;
         assert!(!map.sample(&wrong, 0).crc_ok);
         wrong.crc = 0;
-        assert!(map.sample(&wrong, 0).crc_ok, "no checksum is sent");
+        assert!(!map.sample(&wrong, 0).crc_ok);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 use ros2_client::{
     Context, Name, Node, NodeName, NodeOptions, Publisher, QosProfile, Subscription,
     dds::rustdds::{DomainParticipant, DomainParticipantBuilder},
-    qos::{History, WhenFull},
+    qos::{Durability, History, WhenFull},
 };
 
 use crate::messages::Message;
@@ -112,6 +112,8 @@ pub enum Delivery {
     Newest,
     /// Reliable, keeps a few: requests and status. A subscription matches reliable publishers only.
     Reliable,
+    /// Reliable, and the last one is sent to subscribers that come later: descriptions.
+    Kept,
 }
 
 impl Delivery {
@@ -124,6 +126,10 @@ impl Delivery {
             Self::Reliable => QosProfile::publisher_default()
                 .reliability_reliable(WhenFull::Fail)
                 .history(History::KeepLast { depth: 16 }),
+            Self::Kept => QosProfile::publisher_default()
+                .reliability_reliable(WhenFull::Fail)
+                .durability(Durability::TransientLocal)
+                .history(History::KeepLast { depth: 1 }),
         }
     }
 }

@@ -12,8 +12,9 @@ use crate::{
     log::Recorder,
     messages::{
         ColorRgba, DiagnosticArray, DiagnosticStatus, Duration, Float32, Header, JointState,
-        KeyValue, Marker, MarkerArray, Message, Point, Pose, Quaternion, Text, TfMessage, Time,
-        Transform, TransformStamped, Twist, TwistStamped, Vector3,
+        KeyValue, Marker, MarkerArray, Message, Odometry, Point, Pose, PoseWithCovariance,
+        Quaternion, Text, TfMessage, Time, Transform, TransformStamped, Twist, TwistStamped,
+        TwistWithCovariance, Vector3,
     },
     network::Delivery,
 };
@@ -31,7 +32,18 @@ pub const MARKERS_TOPIC: &str = "abs/markers";
 const DIAGNOSTICS_TOPIC: &str = "diagnostics";
 const TF_TOPIC: &str = "tf";
 const JOINTS_TOPIC: &str = "joint_states";
+/// Pose and velocity of the base as estimated, `nav_msgs/Odometry`.
+pub const ODOMETRY_TOPIC: &str = "abs/odometry";
+/// The URDF, `std_msgs/String`.
+const DESCRIPTION_TOPIC: &str = "robot_description";
 
+/// Statuses from one description to the next, 10 s: not every subscriber asks for the last one.
+const DESCRIPTION_EVERY: u32 = 250;
+/// Standard deviations of the estimated pose and velocity that are published: m, rad, m/s, rad/s.
+const POSITION_M: f64 = 0.1;
+const ROTATION_RAD: f64 = 0.05;
+const VELOCITY_MPS: f64 = 0.2;
+const ROTATION_RADPS: f64 = 0.02;
 /// Statuses from one diagnostics message to the next.
 const DIAGNOSTICS_EVERY: u32 = 10;
 
@@ -45,11 +57,16 @@ pub struct Publishers {
     diagnostics: Publisher<DiagnosticArray>,
     tf: Publisher<TfMessage>,
     joints: Publisher<JointState>,
+    odometry: Publisher<Odometry>,
+    description: Publisher<Text>,
 }
 
 /// Publishes the status of the control thread.
 pub struct StatusPublisher {
     joint_names: Vec<String>,
+    model: Robot,
+    urdf: String,
+    publishes_tf: bool,
     robot: String,
     rays: RaySpec,
     world_frame: String,
@@ -69,14 +86,20 @@ impl Publishers {
             diagnostics: endpoints.publish(DIAGNOSTICS_TOPIC, delivery),
             tf: endpoints.publish(TF_TOPIC, delivery),
             joints: endpoints.publish(JOINTS_TOPIC, delivery),
+            odometry: endpoints.publish(ODOMETRY_TOPIC, delivery),
+            description: endpoints.publish(DESCRIPTION_TOPIC, Delivery::Kept),
         }
     }
 }
 
 impl StatusPublisher {
-    pub fn new(robot: &Robot, rays: &RaySpec, config: &Ros2Config) -> Self {
+    /// `urdf` is the robot's; none is published where it is empty.
+    pub fn new(robot: &Robot, urdf: String, rays: &RaySpec, config: &Ros2Config) -> Self {
         Self {
             joint_names: robot.joints().map(|joint| joint.name.clone()).collect(),
+            model: robot.clone(),
+            urdf: with_visuals(&urdf),
+            publishes_tf: config.publish_tf,
             robot: robot.name.clone(),
             rays: rays.clone(),
             world_frame: config.world_frame.clone(),
@@ -112,7 +135,19 @@ impl StatusPublisher {
         }
         let markers = self.markers(&world, status);
         send(&to.markers, MARKERS_TOPIC, markers, recorder);
-        send(&to.tf, TF_TOPIC, self.transforms(world, status), recorder);
+        send(
+            &to.odometry,
+            ODOMETRY_TOPIC,
+            self.odometry(world.clone(), status),
+            recorder,
+        );
+        if self.publishes_tf {
+            send(&to.tf, TF_TOPIC, self.transforms(world, status), recorder);
+        }
+        if !self.urdf.is_empty() && self.published.is_multiple_of(DESCRIPTION_EVERY) {
+            let data = self.urdf.clone();
+            send(&to.description, DESCRIPTION_TOPIC, Text { data }, recorder);
+        }
         let joints = self.joint_state(stamp, status);
         send(&to.joints, JOINTS_TOPIC, joints, recorder);
         if self.published.is_multiple_of(DIAGNOSTICS_EVERY) {
@@ -130,17 +165,72 @@ impl StatusPublisher {
     }
 
     fn transforms(&self, header: Header, status: &Status) -> TfMessage {
-        let base = base_pose(status);
-        let (p, q) = (base.translation.vector, base.rotation);
-        TfMessage {
-            transforms: vec![TransformStamped {
-                header,
-                child_frame_id: self.base_frame.clone(),
+        let base_link = Header {
+            frame_id: self.base_frame.clone(),
+            ..header.clone()
+        };
+        let transform = |header: &Header, child: &str, pose: &Isometry3<f32>| {
+            let p = pose.translation.vector;
+            TransformStamped {
+                header: header.clone(),
+                child_frame_id: child.to_owned(),
                 transform: Transform {
                     translation: vector(p.x, p.y, p.z),
-                    rotation: quaternion(&q),
+                    rotation: quaternion(&pose.rotation),
                 },
-            }],
+            }
+        };
+        let mut transforms = vec![transform(&header, &self.base_frame, &base_pose(status))];
+        // REP 105 calls the base `base_link`; the root of the URDF has a name of its own.
+        let root = &self.model.base.link.name;
+        if *root != self.base_frame {
+            transforms.push(transform(&base_link, root, &Isometry3::identity()));
+        }
+        let root = Header {
+            frame_id: root.clone(),
+            ..header
+        };
+        let mut positions_rad = status.estimate.joint_position_rad.as_slice();
+        for leg in &self.model.legs {
+            let Some((of_leg, rest)) = positions_rad.split_at_checked(leg.joints.len()) else {
+                break;
+            };
+            positions_rad = rest;
+            for (joint, pose) in leg.joints.iter().zip(leg.link_poses_base(of_leg)) {
+                transforms.push(transform(&root, &joint.link.name, &pose));
+            }
+            // Fixed to the last link; the URDF calls it so.
+            let foot = leg.foot_position_base(of_leg);
+            let name = format!("{}_foot", leg.name);
+            let pose = Isometry3::translation(foot.x, foot.y, foot.z);
+            transforms.push(transform(&root, &name, &pose));
+        }
+        TfMessage { transforms }
+    }
+
+    fn odometry(&self, header: Header, status: &Status) -> Odometry {
+        let base = base_pose(status);
+        let (linear, angular) = (
+            status.estimate.linear_velocity_base,
+            status.estimate.angular_velocity_base,
+        );
+        Odometry {
+            header,
+            child_frame_id: self.base_frame.clone(),
+            pose: PoseWithCovariance {
+                pose: Pose {
+                    position: point(Point3::from(base.translation.vector)),
+                    orientation: quaternion(&base.rotation),
+                },
+                covariance: covariance(POSITION_M, ROTATION_RAD),
+            },
+            twist: TwistWithCovariance {
+                twist: Twist {
+                    linear: vector(linear.x, linear.y, linear.z),
+                    angular: vector(angular.x, angular.y, angular.z),
+                },
+                covariance: covariance(VELOCITY_MPS, ROTATION_RADPS),
+            },
         }
     }
 
@@ -267,6 +357,34 @@ fn mode_text(status: &Status) -> Text {
     }
 }
 
+/// The URDF with its collision shapes to be seen, where it has nothing else to show.
+fn with_visuals(urdf: &str) -> String {
+    const END: &str = "</collision>";
+    if urdf.contains("<visual") {
+        return urdf.to_owned();
+    }
+    let (mut shown, mut rest) = (String::new(), urdf);
+    while let Some(begin) = rest.find("<collision") {
+        let Some(length) = rest[begin..].find(END) else {
+            break;
+        };
+        let end = begin + length + END.len();
+        shown += &rest[..end];
+        shown += &rest[begin..end].replace("collision", "visual");
+        rest = &rest[end..];
+    }
+    shown + rest
+}
+
+/// A diagonal covariance of three linear and three angular numbers.
+fn covariance(linear: f64, angular: f64) -> [f64; 36] {
+    std::array::from_fn(|index| match index {
+        0 | 7 | 14 => linear * linear,
+        21 | 28 | 35 => angular * angular,
+        _ => 0.0,
+    })
+}
+
 /// Pose of the base in the world frame.
 pub fn base_pose(status: &Status) -> Isometry3<f32> {
     let estimate = &status.estimate;
@@ -319,10 +437,74 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_link_that_moves_hangs_on_the_base_and_the_base_on_the_world() {
+        let robot = Robot::load("go1").unwrap();
+        let config = Ros2Config::default();
+        let publisher = StatusPublisher::new(&robot, String::new(), &RaySpec::default(), &config);
+        let mut estimate = RobotState::zero(12, 4);
+        estimate.position_world = Point3::new(1.0, 2.0, 0.3);
+        estimate.linear_velocity_base.x = 1.5;
+        let standing = robot.control.standing_position_rad.iter();
+        estimate.joint_position_rad = standing.copied().collect();
+        let status = Status {
+            estimate,
+            ..Status::default()
+        };
+        let header = || Header {
+            frame_id: "odom".to_owned(),
+            ..Header::default()
+        };
+        let transforms = publisher.transforms(header(), &status).transforms;
+        let parents: Vec<(&str, &str)> = transforms
+            .iter()
+            .map(|t| (t.header.frame_id.as_str(), t.child_frame_id.as_str()))
+            .collect();
+        assert_eq!(
+            parents[..3],
+            [
+                ("odom", "base_link"),
+                ("base_link", "trunk"),
+                ("trunk", "FL_hip")
+            ]
+        );
+        assert_eq!(transforms.len(), 2 + 12 + 4);
+        let foot = transforms
+            .iter()
+            .find(|t| t.child_frame_id == "RR_foot")
+            .unwrap();
+        let height_m = f64::from(robot.control.standing_height_m - robot.legs[0].foot.radius);
+        assert!(
+            (foot.transform.translation.z + height_m).abs() < 1e-5,
+            "{foot:?}"
+        );
+
+        let odometry = publisher.odometry(header(), &status);
+        assert_eq!(
+            (
+                odometry.child_frame_id.as_str(),
+                odometry.twist.twist.linear.x
+            ),
+            ("base_link", 1.5)
+        );
+        assert_eq!(odometry.pose.covariance[0], POSITION_M * POSITION_M);
+    }
+
+    #[test]
+    fn shapes_that_only_collide_are_shown() {
+        let urdf = "<link><collision name=\"a\"><sphere/></collision></link><collision/>";
+        assert_eq!(
+            with_visuals(urdf),
+            "<link><collision name=\"a\"><sphere/></collision><visual name=\"a\"><sphere/></visual></link><collision/>"
+        );
+        let seen = "<link><visual/><collision></collision></link>";
+        assert_eq!(with_visuals(seen), seen);
+    }
+
+    #[test]
     fn rays_and_goal_are_drawn_in_the_world_frame() {
         let robot = Robot::load("go1").unwrap();
         let spec = RaySpec::default();
-        let publisher = StatusPublisher::new(&robot, &spec, &Ros2Config::default());
+        let publisher = StatusPublisher::new(&robot, String::new(), &spec, &Ros2Config::default());
         let mut scan = RayScan::clear(&spec);
         scan.distance_m[5] = 2.0;
         let mut estimate = RobotState::zero(12, 4);

@@ -78,8 +78,16 @@ pub struct FaultConfig {
     pub operator_timeout_s: f32,
     /// Largest angle between the base's z axis and the vertical, rad.
     pub max_tilt_rad: f32,
-    /// A joint may be this far beyond its position limit, rad.
+    /// A joint may be this far beyond its position limit, rad: the stops of a robot give way.
     pub joint_margin_rad: f32,
+    /// A joint that stays beyond its position limit by more than this makes the robot brake, rad.
+    pub soft_joint_margin_rad: f32,
+    /// States in which a joint is faster than this many times its velocity limit are not believed.
+    pub plausible_speed: f32,
+    /// While the robot stands up or stands, a joint may be this far from its target, rad.
+    pub max_following_error_rad: f32,
+    /// An odometry that is faster, or that jumps farther than this explains, is not believed, m/s.
+    pub max_odometry_speed_mps: f32,
     /// Hottest motor, °C.
     pub max_motor_temperature_c: f32,
     /// Lowest state of charge, %.
@@ -99,7 +107,11 @@ impl Default for FaultConfig {
             link_timeout_s: 0.03,
             operator_timeout_s: 1.0,
             max_tilt_rad: 1.0,
-            joint_margin_rad: 0.15,
+            joint_margin_rad: 0.3,
+            soft_joint_margin_rad: 0.2,
+            plausible_speed: 2.0,
+            max_following_error_rad: 0.5,
+            max_odometry_speed_mps: 8.0,
             max_motor_temperature_c: 85.0,
             min_battery_percent: 10.0,
             max_missed_cycles: 10.0,
@@ -189,7 +201,7 @@ impl DeployConfig {
         // The longest timeouts still give the defined command within 40 ms where the robot could fall.
         check_ranges(&[
             ("deploy.stand_up.stiffness", stand_up.stiffness, 1.0, 500.0),
-            ("deploy.stand_up.damping", stand_up.damping, 0.0, 50.0),
+            ("deploy.stand_up.damping", stand_up.damping, 0.5, 50.0),
             ("deploy.stand_up.stand_up_s", stand_up.stand_up_s, 0.5, 60.0),
             ("deploy.stand_up.stop_s", stand_up.stop_s, 0.0, 5.0),
             ("deploy.stand_up.lie_down_s", stand_up.lie_down_s, 0.5, 60.0),
@@ -229,6 +241,30 @@ impl DeployConfig {
                 faults.joint_margin_rad,
                 0.0,
                 1.0,
+            ),
+            (
+                "deploy.faults.soft_joint_margin_rad",
+                faults.soft_joint_margin_rad,
+                0.0,
+                1.0,
+            ),
+            (
+                "deploy.faults.plausible_speed",
+                faults.plausible_speed,
+                1.2,
+                10.0,
+            ),
+            (
+                "deploy.faults.max_following_error_rad",
+                faults.max_following_error_rad,
+                0.1,
+                2.0,
+            ),
+            (
+                "deploy.faults.max_odometry_speed_mps",
+                faults.max_odometry_speed_mps,
+                1.0,
+                50.0,
             ),
             (
                 "deploy.faults.max_motor_temperature_c",

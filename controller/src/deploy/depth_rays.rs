@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -144,7 +145,7 @@ impl Worker {
     fn run(mut self) {
         let mut scan = RayScan::default();
         while let Ok(image) = self.images.recv() {
-            match self.predict(&image, &mut scan) {
+            match self.survive(&image, &mut scan) {
                 Ok(()) => {
                     self.scan.write(ScanSample {
                         received_ns: image.received_ns,
@@ -160,7 +161,18 @@ impl Worker {
         }
     }
 
+    /// Predicts; no image ends the thread.
+    fn survive(&mut self, image: &ImageSample, scan: &mut RayScan) -> Result<(), DepthError> {
+        let predict = AssertUnwindSafe(|| self.predict(image, scan));
+        std::panic::catch_unwind(predict).unwrap_or_else(|_| {
+            // What it has left half done is not used again.
+            self.predictor = None;
+            Err(DepthError::Panicked)
+        })
+    }
+
     fn predict(&mut self, image: &ImageSample, scan: &mut RayScan) -> Result<(), DepthError> {
+        image.intrinsics.validate()?;
         let predictor = match self.predictor.take() {
             Some(predictor) if *predictor.intrinsics() == image.intrinsics => predictor,
             _ => RayPredictor::new(self.network.clone(), &image.intrinsics, &self.camera_base)?,
@@ -174,8 +186,32 @@ impl Worker {
             data: &image.data,
         };
         let predictor = self.predictor.insert(predictor);
-        predictor.predict(&depths, &image.projected_gravity, scan)
+        predictor.predict(&depths, &image.projected_gravity, scan)?;
+        check_sectors(&depths)
     }
+}
+
+/// Sectors of an image, from left to right, and the least fraction of their pixels with a depth.
+const SECTORS: usize = 8;
+const LEAST_SEEN: f32 = 0.02;
+
+/// Refuses an image that sees nothing in one of its sectors: nothing in the way looks the same there.
+fn check_sectors(image: &DepthImage<'_>) -> Result<(), DepthError> {
+    let (width, height) = (image.width_px, image.height_px);
+    let sectors = SECTORS.min(width);
+    for sector in 0..sectors {
+        let columns = [sector * width / sectors, (sector + 1) * width / sectors];
+        let found = image.num_seen(columns);
+        let expected = height * (columns[1] - columns[0]);
+        if (found as f32) < LEAST_SEEN * expected as f32 {
+            return Err(DepthError::Blind {
+                columns,
+                found,
+                expected,
+            });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -293,8 +329,24 @@ mod tests {
         predictor.predict(other.clone());
         wait_for(&predictor, (2, 2));
         other.intrinsics.focal_px = [3.0; 2];
-        predictor.predict(other);
+        predictor.predict(other.clone());
         wait_for(&predictor, (3, 2));
+        // One that no memory holds, and one that is covered on one side: the thread goes on.
+        (other.intrinsics.width_px, other.width_px) = (u32::MAX as usize, u32::MAX as usize);
+        (other.intrinsics.height_px, other.height_px) = (u32::MAX as usize, u32::MAX as usize);
+        predictor.predict(other);
+        wait_for(&predictor, (3, 3));
+        predictor.predict(image(18, [0, 2000, 1000, 1000, 0, 1000, 1000, 1000]));
+        wait_for(&predictor, (3, 4));
+        let blind = DepthError::Blind {
+            columns: [0, 1],
+            found: 0,
+            expected: 2,
+        };
+        let begin = Instant::now();
+        while predictor.error().as_ref() != Some(&blind) {
+            assert!(begin.elapsed() < Duration::from_secs(20));
+        }
         drop(predictor);
         control.read(&mut input);
         assert_eq!(input.scan.received_ns, 15);

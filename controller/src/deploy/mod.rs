@@ -38,12 +38,12 @@ pub use faults::{Fault, FaultSet};
 pub use histogram::Histogram;
 pub use pilot::{Pilot, PilotError};
 pub use realtime::{Clock, LoopReport, MonotonicClock, enter_realtime, now_ns, run_cycles};
-pub use requests::{Request, RequestSet};
+pub use requests::{Request, RequestSet, is_emergency_stop};
 pub use samples::{
-    CycleInput, CycleRecord, GoalSample, JointCommand, MotorCommand, OdometrySample, RobotSample,
-    ScanSample, Status,
+    CycleInput, CycleRecord, GoalSample, JointCommand, MotorCommand, OdometrySample, Refusal,
+    RobotSample, ScanSample, Status,
 };
-pub use slots::{ControlPort, Heartbeat, LinkPort, Operator, ports};
+pub use slots::{ControlPort, Heartbeat, LinkPort, Operator, OperatorSource, ports};
 pub use stand_up::StandUpError;
 pub use state::State;
 

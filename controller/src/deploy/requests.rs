@@ -73,38 +73,90 @@ mod button {
     pub const X: u16 = 1 << 10;
 }
 
-/// Requests of the buttons: L2+B emergency stop, L2+A stand, L2+X lie down, start, and select for stop. All but the
-/// emergency stop are made once, when the buttons are pressed.
-pub(super) fn requests_of_buttons(buttons: u16, previous: u16) -> RequestSet {
-    let mut requests = RequestSet::default();
-    for (combination, request) in [
+/// Buttons that make a robot move are held for this long, so that no single message moves it, ns.
+const HELD_NS: u64 = 50_000_000;
+
+/// Whether the buttons of the emergency stop are pressed. Whoever receives states looks at each of them: the slot holds only
+/// the newest.
+pub fn is_emergency_stop(buttons: u16) -> bool {
+    let combination = button::L2 | button::B;
+    buttons & combination == combination
+}
+
+/// Requests of the buttons: L2+B emergency stop, L2+A stand, L2+X lie down, start, and select for stop. The emergency stop
+/// is made as long as it is pressed; the others once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Buttons {
+    /// Since when each combination is pressed, ns; 0 if it is not.
+    since_ns: [u64; 5],
+    /// Whether its request has been made.
+    made: [bool; 5],
+}
+
+impl Buttons {
+    const COMBINATIONS: [(u16, Request); 5] = [
         (button::L2 | button::B, Request::EmergencyStop),
         (button::L2 | button::X, Request::LieDown),
         (button::SELECT, Request::Stop),
         (button::L2 | button::A, Request::Stand),
         (button::START, Request::Start),
-    ] {
-        let pressed = |buttons: u16| buttons & combination == combination;
-        if pressed(buttons) && (request == Request::EmergencyStop || !pressed(previous)) {
-            requests.insert(request);
+    ];
+
+    /// Takes the buttons of a state that arrived at `now_ns`.
+    pub(super) fn take(&mut self, buttons: u16, now_ns: u64) -> RequestSet {
+        let mut requests = RequestSet::default();
+        for (index, (combination, request)) in Self::COMBINATIONS.into_iter().enumerate() {
+            let (since_ns, made) = (&mut self.since_ns[index], &mut self.made[index]);
+            if buttons & combination != combination {
+                (*since_ns, *made) = (0, false);
+                continue;
+            }
+            if *since_ns == 0 {
+                *since_ns = now_ns;
+            }
+            let moves = matches!(request, Request::Stand | Request::Start);
+            let is_held = !moves || now_ns.saturating_sub(*since_ns) >= HELD_NS;
+            if is_held && (!*made || request == Request::EmergencyStop) {
+                requests.insert(request);
+                *made = true;
+            }
         }
+        requests
     }
-    requests
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const MS: u64 = 1_000_000;
+
     #[test]
     fn buttons_make_one_request_and_the_emergency_stop_holds_while_pressed() {
-        let asked = |buttons, previous| requests_of_buttons(buttons, previous).most_urgent();
-        // L2 is bit 5, A bit 8, B bit 9, start bit 2.
-        assert_eq!(asked(0x0120, 0x0020), Some(Request::Stand));
-        assert_eq!(asked(0x0120, 0x0120), None);
-        assert_eq!(asked(0x0100, 0), None, "A alone");
-        assert_eq!(asked(0x0220, 0x0220), Some(Request::EmergencyStop));
-        assert_eq!(asked(0x0324, 0), Some(Request::EmergencyStop));
-        assert_eq!(asked(0x0004, 0), Some(Request::Start));
+        let mut buttons = Buttons::default();
+        let mut asked = |pressed, ms: u64| buttons.take(pressed, ms * MS).most_urgent();
+        // L2 is bit 5, A bit 8, B bit 9, start bit 2, select bit 3.
+        assert_eq!(asked(0x0120, 1), None, "not yet held");
+        assert_eq!(asked(0x0120, 50), None, "not yet held");
+        assert_eq!(asked(0x0120, 51), Some(Request::Stand));
+        assert_eq!(asked(0x0120, 200), None);
+        assert_eq!(asked(0x0100, 210), None, "A alone");
+        assert_eq!(asked(0x0220, 220), Some(Request::EmergencyStop));
+        assert_eq!(asked(0x0220, 222), Some(Request::EmergencyStop));
+        assert_eq!(asked(0x0324, 224), Some(Request::EmergencyStop));
+        assert_eq!(asked(0x0008, 226), Some(Request::Stop));
+        assert_eq!(asked(0x0008, 228), None);
+    }
+
+    #[test]
+    fn a_single_message_does_not_move_the_robot() {
+        let mut buttons = Buttons::default();
+        for cycle in 1..500_u64 {
+            // L2+A and start in every other message.
+            let pressed = if cycle % 2 == 0 { 0x0124 } else { 0 };
+            let requests = buttons.take(pressed, 2 * MS * cycle);
+            assert_eq!(requests, RequestSet::default());
+        }
+        assert!(is_emergency_stop(0x0220) && !is_emergency_stop(0x0200));
     }
 }

@@ -9,7 +9,7 @@ use policies::{Goal, RayScan, Twist};
 use robots::{FootVec, JointVec, MAX_JOINTS, RobotState};
 use serde::{Deserialize, Serialize};
 
-use super::{FaultSet, RequestSet, State};
+use super::{FaultSet, Request, RequestSet, State};
 use crate::{Limited, Mode};
 
 /// A state message of the robot; legs and joints in the order of its description.
@@ -21,6 +21,8 @@ pub struct RobotSample {
     pub tick: u32,
     /// Whether the checksum is right; true where the robot sends none.
     pub crc_ok: bool,
+    /// Number of its publisher, in the order in which they were first heard; 0 where there is only one.
+    pub publisher: u8,
     /// Joint positions, rad.
     pub joint_position_rad: JointVec,
     /// Joint velocities, rad/s.
@@ -64,6 +66,8 @@ pub struct OdometrySample {
     pub orientation_wxyz: [f32; 4],
     /// Linear velocity in the base frame, m/s.
     pub linear_velocity_base: Vector3<f32>,
+    /// Whether it is in frames that are known; otherwise its numbers mean nothing.
+    pub known_frames: bool,
 }
 
 impl Default for OdometrySample {
@@ -73,6 +77,7 @@ impl Default for OdometrySample {
             position_world: Point3::origin(),
             orientation_wxyz: [1.0, 0.0, 0.0, 0.0],
             linear_velocity_base: Vector3::zeros(),
+            known_frames: true,
         }
     }
 }
@@ -113,10 +118,12 @@ pub struct CycleInput {
     pub missed: u32,
     /// Requests since the last cycle.
     pub requests: RequestSet,
-    /// Last heartbeat or request of the operator, ns; 0 for never.
-    pub operator_heard_ns: u64,
+    /// Last heartbeat of each [`OperatorSource`](super::OperatorSource), ns; 0 for never.
+    pub operators_heard_ns: [u64; 2],
     /// Last heartbeat of the threads that talk to the robot, ns; 0 for never.
     pub link_alive_ns: u64,
+    /// Whether another program publishes motor commands, or a mode of the robot owns the joints.
+    pub second_commander: bool,
     /// Newest state of the robot.
     pub robot: RobotSample,
     /// Newest ray scan.
@@ -182,6 +189,21 @@ pub struct Status {
     pub limited: Limited,
     /// Deadlines missed since the start.
     pub overruns: u64,
+    /// The last request that was refused, and why.
+    pub refused: Option<(Request, Refusal)>,
+    /// Requests refused since the start.
+    pub refusals: u32,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// There is no goal to run to.
+    NoGoal,
+    /// A fault prevents it.
+    Faults(FaultSet),
+    /// It means nothing in the state that the robot is in.
+    State(State),
 }
 
 impl Default for Status {
@@ -200,6 +222,8 @@ impl Default for Status {
             estimate: RobotState::zero(0, 0),
             limited: Limited::default(),
             overruns: 0,
+            refused: None,
+            refusals: 0,
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     thread::Thread,
 };
@@ -16,28 +16,38 @@ use super::{
     RobotSample, ScanSample, Status,
 };
 
-/// Requests and heartbeats of the operator, from any number of threads. No request is lost.
+/// Where an operator sits. Each that has been heard must stay in hearing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum OperatorSource {
+    /// The keyboard of this program.
+    Terminal,
+    /// Another program.
+    Remote,
+}
+
+/// Requests and heartbeats of the operators, from any number of threads. No request is lost.
 #[derive(Debug, Default)]
 pub struct Operator {
     requests: AtomicU32,
-    heard_ns: AtomicU64,
+    heard_ns: [AtomicU64; 2],
 }
 
 impl Operator {
-    /// Adds a request; counts as a heartbeat.
-    pub fn request(&self, request: Request, now_ns: u64) {
+    /// Adds a request. No heartbeat: a program may make requests of its own.
+    pub fn request(&self, request: Request) {
         self.requests.fetch_or(1 << request as u8, Ordering::AcqRel);
-        self.heartbeat(now_ns);
     }
 
-    /// Records that the operator is present.
-    pub fn heartbeat(&self, now_ns: u64) {
-        self.heard_ns.fetch_max(now_ns, Ordering::AcqRel);
+    /// Records that an operator is present.
+    pub fn heartbeat(&self, source: OperatorSource, now_ns: u64) {
+        self.heard_ns[source as usize].fetch_max(now_ns, Ordering::AcqRel);
     }
 
-    fn take(&self) -> (RequestSet, u64) {
+    fn take(&self) -> (RequestSet, [u64; 2]) {
         let requests = RequestSet::from_bits(self.requests.swap(0, Ordering::AcqRel));
-        (requests, self.heard_ns.load(Ordering::Acquire))
+        let heard = |heard_ns: &AtomicU64| heard_ns.load(Ordering::Acquire);
+        (requests, self.heard_ns.each_ref().map(heard))
     }
 }
 
@@ -67,6 +77,8 @@ pub struct LinkPort {
     pub operator: Arc<Operator>,
     /// For the heartbeat of these threads.
     pub heartbeat: Arc<Heartbeat>,
+    /// Set while another program publishes motor commands, or a mode of the robot owns the joints.
+    pub second_commander: Arc<AtomicBool>,
     /// The newest command.
     pub command: Output<MotorCommand>,
     /// The newest status.
@@ -84,6 +96,7 @@ pub struct ControlPort {
     goal: Output<GoalSample>,
     operator: Arc<Operator>,
     heartbeat: Arc<Heartbeat>,
+    second_commander: Arc<AtomicBool>,
     command: Input<MotorCommand>,
     status: Input<Status>,
     log: rtrb::Producer<CycleRecord>,
@@ -106,6 +119,7 @@ pub fn ports(log_records: usize) -> (LinkPort, ControlPort) {
     let (log, log_out) = rtrb::RingBuffer::new(log_records);
     let operator = Arc::new(Operator::default());
     let heartbeat = Arc::new(Heartbeat::default());
+    let second_commander = Arc::new(AtomicBool::new(false));
     let link = LinkPort {
         robot: robot_in,
         scan: scan_in,
@@ -113,6 +127,7 @@ pub fn ports(log_records: usize) -> (LinkPort, ControlPort) {
         goal: goal_in,
         operator: operator.clone(),
         heartbeat: heartbeat.clone(),
+        second_commander: second_commander.clone(),
         command: command_out,
         status: status_out,
         log: log_out,
@@ -124,6 +139,7 @@ pub fn ports(log_records: usize) -> (LinkPort, ControlPort) {
         goal,
         operator,
         heartbeat,
+        second_commander,
         command,
         status,
         log,
@@ -141,8 +157,9 @@ impl ControlPort {
 
     /// Overwrites `input` with the newest samples. Cycle, time and missed deadlines are left to the caller.
     pub fn read(&mut self, input: &mut CycleInput) {
-        (input.requests, input.operator_heard_ns) = self.operator.take();
+        (input.requests, input.operators_heard_ns) = self.operator.take();
         input.link_alive_ns = self.heartbeat.0.load(Ordering::Acquire);
+        input.second_commander = self.second_commander.load(Ordering::Acquire);
         input.robot.clone_from(self.robot.read());
         input.scan.clone_from(self.scan.read());
         input.odometry.clone_from(self.odometry.read());
@@ -187,18 +204,25 @@ mod tests {
                 ..RobotSample::default()
             });
         }
-        link.operator.request(Request::Start, 40);
-        link.operator.request(Request::EmergencyStop, 35);
+        link.operator.request(Request::Start);
+        link.operator.request(Request::EmergencyStop);
+        link.operator.heartbeat(OperatorSource::Remote, 40);
+        link.operator.heartbeat(OperatorSource::Remote, 35);
+        link.second_commander.store(true, Ordering::Release);
         link.heartbeat.beat(50);
         control.read(&mut input);
         assert_eq!((input.robot.tick, input.robot.received_ns), (3, 30));
         assert_eq!(input.requests.most_urgent(), Some(Request::EmergencyStop));
         assert!(input.requests.contains(Request::Start));
-        assert_eq!((input.operator_heard_ns, input.link_alive_ns), (40, 50));
+        assert_eq!(
+            (input.operators_heard_ns, input.link_alive_ns),
+            ([0, 40], 50)
+        );
+        assert!(input.second_commander);
 
         control.read(&mut input);
         assert_eq!(input.requests, RequestSet::default());
-        assert_eq!((input.robot.tick, input.operator_heard_ns), (3, 40));
+        assert_eq!((input.robot.tick, input.operators_heard_ns), (3, [0, 40]));
     }
 
     #[test]

@@ -107,6 +107,8 @@ impl State {
             Self::Run | Self::Stop if lie_down => Self::StopThenLieDown,
             Self::Run if stop || time_over => Self::Stop,
             Self::Stop if elapsed_s >= config.stop_s => Self::Ready,
+            // The fault is over: no need to lie down first.
+            Self::StopThenLieDown if stand && !lie_down => Self::Stop,
             Self::StopThenLieDown if elapsed_s >= config.stop_s => Self::LieDown,
             Self::LieDown if stand => Self::StandUp,
             Self::LieDown if elapsed_s >= config.lie_down_s => Self::Damping,
@@ -178,16 +180,7 @@ mod tests {
         check(
             "stand",
             request(Request::Stand),
-            [
-                StandUp,
-                StandUp,
-                Ready,
-                Run,
-                Stop,
-                StopThenLieDown,
-                StandUp,
-                Fault,
-            ],
+            [StandUp, StandUp, Ready, Run, Stop, Stop, StandUp, Fault],
         );
         check(
             "stand, forbidden",

@@ -20,6 +20,8 @@ pub struct SafetyConfig {
     pub velocity_factor: f32,
     /// On a robot a target may ask for at most this many times the joint's effort limit. Motors saturate at 1.
     pub effort_factor: f32,
+    /// On a robot the targets may ask for at most this mechanical power of all joints together, W.
+    pub power_w: f32,
     /// Damping of all joints while the robot is damped, N·m·s/rad.
     pub damping_nms: f32,
 }
@@ -29,6 +31,7 @@ impl Default for SafetyConfig {
         Self {
             velocity_factor: 4.0,
             effort_factor: 1.25,
+            power_w: 3000.0,
             damping_nms: 2.0,
         }
     }
@@ -53,6 +56,7 @@ impl SafetyConfig {
                 1.0,
                 10.0,
             ),
+            ("controller.safety.power_w", self.power_w, 100.0, 20_000.0),
             // Less would let the robot drop.
             ("controller.safety.damping_nms", self.damping_nms, 0.5, 20.0),
         ])
@@ -66,6 +70,8 @@ pub struct Limited {
     pub velocity: bool,
     /// A target asked for too much effort.
     pub effort: bool,
+    /// The targets asked for too much power.
+    pub power: bool,
     /// A target lay too far outside the position limits.
     pub position: bool,
     /// There was no usable target: the fallback was commanded.
@@ -75,7 +81,7 @@ pub struct Limited {
 impl Limited {
     /// Whether the command is another than the one asked for.
     pub fn any(self) -> bool {
-        self.velocity || self.effort || self.position || self.fallback
+        self.velocity || self.effort || self.power || self.position || self.fallback
     }
 }
 
@@ -83,6 +89,7 @@ impl Limited {
 #[derive(Clone, Debug)]
 pub struct SafetyLimiter {
     joints: Vec<JointLimits>,
+    power_w: f32,
     damping_nms: f32,
     default_position_rad: JointVec,
     /// Last target sent, empty before the first.
@@ -111,7 +118,7 @@ impl SafetyLimiter {
         config: &SafetyConfig,
         policy_step_s: f32,
     ) -> Result<Self, SettingError> {
-        Self::new(robot, config, policy_step_s, f32::INFINITY)
+        Self::new(robot, config, policy_step_s, [f32::INFINITY; 2])
     }
 
     /// For the commands of every control cycle.
@@ -124,14 +131,15 @@ impl SafetyLimiter {
         policy_step_s: f32,
     ) -> Result<Self, SettingError> {
         let interval_s = policy_step_s / CYCLES_PER_CHANGE;
-        Self::new(robot, config, interval_s, config.effort_factor)
+        let limits = [config.effort_factor, config.power_w];
+        Self::new(robot, config, interval_s, limits)
     }
 
     fn new(
         robot: &Robot,
         config: &SafetyConfig,
         interval_s: f32,
-        effort_factor: f32,
+        [effort_factor, power_w]: [f32; 2],
     ) -> Result<Self, SettingError> {
         config.validate()?;
         let joints = robot
@@ -150,6 +158,7 @@ impl SafetyLimiter {
             .collect();
         Ok(Self {
             joints,
+            power_w,
             damping_nms: config.damping_nms,
             default_position_rad: robot.control.default_position_rad.iter().copied().collect(),
             previous_rad: JointVec::new(),
@@ -161,8 +170,9 @@ impl SafetyLimiter {
         self.previous_rad.clear();
     }
 
-    /// Limits `target` in place: first its effort, then its position, last its change, which holds whatever the input. A
-    /// target that is not finite, or has not one number per joint, gives the [fallback](Self::fall_back).
+    /// Limits `target` in place: its effort, then the power of all joints, its position, and last its change, which holds
+    /// whatever the input. A target that is not finite, or has not one number per joint, gives the
+    /// [fallback](Self::fall_back).
     pub fn limit(&mut self, state: &RobotState, target: &mut JointTarget) -> Limited {
         if !self.is_sound(state, target) {
             self.fall_back(state, target);
@@ -174,46 +184,71 @@ impl SafetyLimiter {
         if self.previous_rad.is_empty() {
             self.previous_rad.clone_from(&state.joint_position_rad);
         }
-        let mut limited = Limited::default();
+        let mut limited = Limited {
+            effort: self.limit_effort(state, target),
+            power: self.limit_power(state, target),
+            ..Limited::default()
+        };
         for (index, joint) in self.joints.iter().enumerate() {
-            let mut bound =
-                |flag: fn(&mut Limited) -> &mut bool, value: f32, low: f32, high: f32| {
-                    let clamped = value.max(low).min(high);
-                    *flag(&mut limited) |= clamped != value;
-                    clamped
-                };
             let target_rad = &mut target.position_rad[index];
-            if target.stiffness[index] > 0.0 {
-                // effort = stiffness * (target - position) - damping * velocity, solved for the target. The range always
-                // contains the measured position, so that no velocity moves a target past it.
-                let stiffness = target.stiffness[index];
-                let damping_nm = target.damping[index] * state.joint_velocity_radps[index];
-                let position_rad = state.joint_position_rad[index];
-                let low_rad = position_rad + (damping_nm - joint.effort_nm) / stiffness;
-                let high_rad = position_rad + (damping_nm + joint.effort_nm) / stiffness;
-                *target_rad = bound(
-                    |limited| &mut limited.effort,
-                    *target_rad,
-                    low_rad.min(position_rad),
-                    high_rad.max(position_rad),
-                );
-            }
-            *target_rad = bound(
-                |limited| &mut limited.position,
-                *target_rad,
-                joint.lower_rad,
-                joint.upper_rad,
-            );
+            limited.position |= clamp(target_rad, joint.lower_rad, joint.upper_rad);
             let previous_rad = self.previous_rad[index];
-            *target_rad = bound(
-                |limited| &mut limited.velocity,
-                *target_rad,
+            let (low_rad, high_rad) = (
                 previous_rad - joint.change_rad,
                 previous_rad + joint.change_rad,
             );
+            limited.velocity |= clamp(target_rad, low_rad, high_rad);
         }
         self.previous_rad.clone_from(&target.position_rad);
         limited
+    }
+
+    /// Bounds `effort = stiffness * (target - position) - damping * velocity` of each joint.
+    fn limit_effort(&self, state: &RobotState, target: &mut JointTarget) -> bool {
+        let mut limited = false;
+        for (index, joint) in self.joints.iter().enumerate() {
+            let stiffness = target.stiffness[index];
+            if stiffness <= 0.0 {
+                continue;
+            }
+            let damping_nm = target.damping[index] * state.joint_velocity_radps[index];
+            let position_rad = state.joint_position_rad[index];
+            let low_rad = position_rad + (damping_nm - joint.effort_nm) / stiffness;
+            let high_rad = position_rad + (damping_nm + joint.effort_nm) / stiffness;
+            // The range always contains the measured position, so that no velocity moves a target past it.
+            let (low_rad, high_rad) = (low_rad.min(position_rad), high_rad.max(position_rad));
+            limited |= clamp(&mut target.position_rad[index], low_rad, high_rad);
+        }
+        limited
+    }
+
+    /// Moves the targets of the joints that drive towards their measured positions, all by the same fraction, until they
+    /// ask for no more power than allowed. Joints that brake are left alone.
+    fn limit_power(&self, state: &RobotState, target: &mut JointTarget) -> bool {
+        let effort_nm = |index: usize, target_rad: f32| {
+            let offset_rad = target_rad - state.joint_position_rad[index];
+            target.stiffness[index] * offset_rad
+                - target.damping[index] * state.joint_velocity_radps[index]
+        };
+        let driving_w = |index: usize, target_rad: f32| {
+            (effort_nm(index, target_rad) * state.joint_velocity_radps[index]).max(0.0)
+        };
+        let power_w: f32 = (0..self.joints.len())
+            .map(|index| driving_w(index, target.position_rad[index]))
+            .sum();
+        if power_w <= self.power_w {
+            return false;
+        }
+        let fraction = self.power_w / power_w;
+        let mut moved = target.position_rad.clone();
+        for (index, target_rad) in moved.iter_mut().enumerate() {
+            if driving_w(index, *target_rad) > 0.0 {
+                let position_rad = state.joint_position_rad[index];
+                *target_rad = position_rad + fraction * (*target_rad - position_rad);
+            }
+        }
+        target.position_rad = moved;
+        true
     }
 
     /// Writes the fallback command: no stiffness, only damping, with the measured positions as targets (the default
@@ -251,8 +286,18 @@ impl SafetyLimiter {
         .into_iter()
         .all(|values| {
             values.len() == self.joints.len() && values.iter().all(|value| value.is_finite())
-        })
+        }) && [&target.stiffness, &target.damping]
+            .into_iter()
+            .all(|gains| gains.iter().all(|&gain| gain >= 0.0))
     }
+}
+
+/// Whether `value` had to be changed to lie in a range. Not `f32::clamp`, which panics on an empty range.
+fn clamp(value: &mut f32, low: f32, high: f32) -> bool {
+    let clamped = value.max(low).min(high);
+    let changed = clamped != *value;
+    *value = clamped;
+    changed
 }
 
 #[cfg(test)]

@@ -58,13 +58,7 @@ fn a_target_may_not_jump() {
     for cycle in 1..=2 {
         target.position_rad[FL_HIP] = 10.0;
         let limited = limiter.limit(&state, &mut target);
-        assert_eq!(
-            limited,
-            Limited {
-                velocity: true,
-                ..Limited::default()
-            }
-        );
+        assert!(limited.velocity && !limited.effort, "{limited:?}");
         assert_close(target.position_rad[FL_HIP], cycle as f32 * change_rad);
     }
     // After a reset again from the measured position.
@@ -159,9 +153,9 @@ proptest! {
     #[test]
     fn no_inputs_make_a_target_change_more_than_allowed(
         cycles in prop::collection::vec((any_vec(), any_vec(), any_vec(), any_gain(), any_gain()), 2..20),
+        config in any_config(),
     ) {
         let robot = Robot::load("go1").unwrap();
-        let config = SafetyConfig::default();
         let mut limiter = SafetyLimiter::per_control_cycle(&robot, &config, POLICY_STEP_S).unwrap();
         let mut previous: Option<JointVec> = None;
         for (position_rad, velocity_radps, target_rad, stiffness, damping) in cycles {
@@ -179,15 +173,64 @@ proptest! {
                 previous = None;
                 continue;
             }
+            // Beyond these, rounding is all there is.
+            let is_measurable = state.joint_position_rad.iter().all(|value| value.abs() < 100.0)
+                && stiffness < 1000.0
+                && damping < 1000.0;
+            if is_measurable && !limited.velocity && !limited.position {
+                let power_w = driving_w(&state, &target);
+                prop_assert!(power_w <= 1.001 * config.power_w, "{power_w} W");
+            }
             let from = previous.as_ref().unwrap_or(&state.joint_position_rad);
             for ((joint, from_rad), to_rad) in robot.joints().zip(from).zip(&target.position_rad) {
-                let allowed_rad = 0.5 * 4.0 * joint.velocity_limit_radps * POLICY_STEP_S;
+                let allowed_rad = 0.5 * config.velocity_factor * joint.velocity_limit_radps * POLICY_STEP_S;
                 let rounding_rad = 1e-6 * from_rad.abs() + 1e-5;
                 prop_assert!((to_rad - from_rad).abs() <= allowed_rad + rounding_rad, "{from_rad} to {to_rad}");
             }
             previous = Some(target.position_rad.clone());
         }
     }
+}
+
+/// Mechanical power of the joints that drive, W.
+fn driving_w(state: &RobotState, target: &JointTarget) -> f32 {
+    let of_joint = |joint: usize| {
+        let offset_rad = target.position_rad[joint] - state.joint_position_rad[joint];
+        let velocity_radps = state.joint_velocity_radps[joint];
+        let effort_nm =
+            target.stiffness[joint] * offset_rad - target.damping[joint] * velocity_radps;
+        (effort_nm * velocity_radps).max(0.0)
+    };
+    (0..12).map(of_joint).sum()
+}
+
+#[test]
+fn the_joints_together_may_not_ask_for_more_power_than_allowed() {
+    let (robot, mut state, asked) = standing();
+    let config = SafetyConfig {
+        power_w: 500.0,
+        ..SafetyConfig::default()
+    };
+    let mut limiter = SafetyLimiter::per_control_cycle(&robot, &config, POLICY_STEP_S).unwrap();
+    // Eleven joints drive with 30 (0.4) - 0.65 * 8 = 6.8 N·m at 8 rad/s, 54 W each; one brakes.
+    state.joint_velocity_radps.fill(8.0);
+    let mut target = asked.clone();
+    for position_rad in &mut target.position_rad {
+        *position_rad += 0.4;
+    }
+    target.position_rad[FL_HIP] = asked.position_rad[FL_HIP] - 0.3;
+    let limited = limiter.limit(&state, &mut target);
+    let only_power = Limited {
+        power: true,
+        ..Limited::default()
+    };
+    assert_eq!(limited, only_power);
+    assert!((200.0..=500.0).contains(&driving_w(&state, &target)));
+    assert_close(
+        target.position_rad[FL_HIP],
+        asked.position_rad[FL_HIP] - 0.3,
+    );
+    assert!(target.position_rad[FL_CALF] > asked.position_rad[FL_CALF] + 0.2);
 }
 
 /// Ordinary numbers, enormous ones, and what is no number.
@@ -203,13 +246,28 @@ fn any_vec() -> impl Strategy<Value = Vec<f32>> {
     prop::collection::vec(any_number(), 12)
 }
 
+/// All that [`SafetyConfig::validate`] allows.
+fn any_config() -> impl Strategy<Value = SafetyConfig> {
+    let settings = (0.1f32..=100.0, 1.0f32..=10.0, 100.0f32..=2e4, 0.5f32..=20.0);
+    settings.prop_map(
+        |(velocity_factor, effort_factor, power_w, damping_nms)| SafetyConfig {
+            velocity_factor,
+            effort_factor,
+            power_w,
+            damping_nms,
+        },
+    )
+}
+
 fn any_gain() -> impl Strategy<Value = f32> {
     prop_oneof![8 => 0.0f32..100.0, 1 => Just(0.0), 1 => any::<f32>()]
 }
 
 #[test]
 fn anything_not_finite_gives_damping_at_the_measured_positions() {
-    let damaged: [fn(&mut RobotState, &mut JointTarget); 6] = [
+    let damaged: [fn(&mut RobotState, &mut JointTarget); 8] = [
+        |_, target| target.stiffness[3] = -30.0,
+        |_, target| target.damping[0] = -0.1,
         |_, target| target.position_rad[3] = f32::NAN,
         |_, target| target.stiffness[3] = f32::INFINITY,
         |_, target| target.damping[0] = f32::NAN,
@@ -249,16 +307,18 @@ fn anything_not_finite_gives_damping_at_the_measured_positions() {
 
 #[test]
 fn after_a_fallback_targets_start_from_the_measured_positions() {
-    let (robot, mut state, good) = standing();
+    let (robot, mut state, mut good) = standing();
     let mut limiter = limiter(&robot);
+    state.joint_position_rad[FL_HIP] = -1.6;
+    good.position_rad[FL_HIP] = -1.6;
     let mut target = good.clone();
     limiter.limit(&state, &mut target);
     target.position_rad[0] = f32::NAN;
     limiter.limit(&state, &mut target);
     // The joint has moved meanwhile, farther than a target may move in a cycle from the last one sent.
-    state.joint_position_rad[FL_HIP] = 6.0;
+    state.joint_position_rad[FL_HIP] = 1.6;
     let mut target = good;
-    target.position_rad[FL_HIP] = 6.0;
+    target.position_rad[FL_HIP] = 1.6;
     assert!(!limiter.limit(&state, &mut target).velocity);
 }
 
@@ -287,6 +347,13 @@ fn settings_out_of_range_are_named() {
                 ..ok.clone()
             },
             "controller.safety.damping_nms is NaN",
+        ),
+        (
+            SafetyConfig {
+                power_w: f32::INFINITY,
+                ..ok.clone()
+            },
+            "controller.safety.power_w is inf, must be from 100 to 20000",
         ),
         (
             SafetyConfig {

@@ -3,6 +3,9 @@
 use robots::Camera;
 use serde::{Deserialize, Serialize};
 
+/// Most pixels of a camera.
+pub const MOST_PIXELS: usize = 1 << 24;
+
 /// Size and projection of a pinhole camera. Pixel centres have whole coordinates, column 0 being the leftmost, row 0 the
 /// topmost.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +58,29 @@ pub enum DepthError {
         /// Rows.
         height_px: usize,
     },
+    /// More pixels than a camera has.
+    #[error("camera of {width_px} x {height_px} pixels, at most {MOST_PIXELS} in all")]
+    TooLarge {
+        /// Columns.
+        width_px: usize,
+        /// Rows.
+        height_px: usize,
+    },
+    /// A part of the image in which nearly nothing has a depth.
+    #[error(
+        "depth image is blind in columns {columns:?}: {found} of {expected} pixels have a depth; is the camera covered?"
+    )]
+    Blind {
+        /// First column, and the one after the last.
+        columns: [usize; 2],
+        /// Pixels with a depth.
+        found: usize,
+        /// Pixels.
+        expected: usize,
+    },
+    /// The prediction has failed, which is a mistake of this program.
+    #[error("depth image gave no rays: the prediction has panicked")]
+    Panicked,
     /// An encoding that holds no depth.
     #[error("depth image is encoded as `{0}`, must be `16UC1` (mm) or `32FC1` (m)")]
     Encoding(String),
@@ -143,6 +169,12 @@ impl Intrinsics {
                 height_px,
             });
         }
+        if width_px.saturating_mul(height_px) > MOST_PIXELS {
+            return Err(DepthError::TooLarge {
+                width_px,
+                height_px,
+            });
+        }
         if !focal_px.iter().all(|f| *f > 0.0 && f.is_finite()) {
             return Err(DepthError::FocalLength(focal_px));
         }
@@ -154,6 +186,31 @@ impl Intrinsics {
 }
 
 impl DepthImage<'_> {
+    /// Pixels with a depth, from a column to the one before another.
+    pub fn num_seen(&self, [first, end]: [usize; 2]) -> usize {
+        let bytes = self.encoding.bytes();
+        let range = first.saturating_mul(bytes)..end.saturating_mul(bytes);
+        let rows = self.data.chunks(self.row_bytes.max(1)).take(self.height_px);
+        rows.filter_map(|row| row.get(range.clone()))
+            .map(|pixels| match (self.encoding, self.is_big_endian) {
+                (DepthEncoding::Millimetres16, _) => {
+                    let pixels = pixels.as_chunks::<2>().0.iter();
+                    pixels.filter(|bytes| **bytes != [0, 0]).count()
+                }
+                (DepthEncoding::Metres32, is_big_endian) => {
+                    let metres = |bytes: &[u8; 4]| match is_big_endian {
+                        true => f32::from_be_bytes(*bytes),
+                        false => f32::from_le_bytes(*bytes),
+                    };
+                    let pixels = pixels.as_chunks::<4>().0.iter().map(metres);
+                    pixels
+                        .filter(|depth| *depth > 0.0 && depth.is_finite())
+                        .count()
+                }
+            })
+            .sum()
+    }
+
     /// Writes depths [rows, columns], m, into `depth_m`; 0 where there is none. Never allocates once `depth_m` is large
     /// enough.
     ///
@@ -173,8 +230,9 @@ impl DepthImage<'_> {
                 height_px,
             });
         }
-        let used = width_px * encoding.bytes();
-        let expected = (height_px - 1) * row_bytes.max(used) + used;
+        let used = width_px.saturating_mul(encoding.bytes());
+        let rows_above = (height_px - 1).saturating_mul(row_bytes.max(used));
+        let expected = rows_above.saturating_add(used);
         if row_bytes < used || self.data.len() < expected {
             return Err(DepthError::Size {
                 found: self.data.len(),

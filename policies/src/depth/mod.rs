@@ -18,7 +18,9 @@ pub(crate) mod tsdf;
 
 pub use config::{Augmentation, RayLearningConfig, RayNetworkKind};
 pub use errors::{DistanceError, MeanError, RayErrors};
-pub use image::{DepthEncoding, DepthError, DepthImage, Intrinsics, check, fill_holes};
+pub use image::{
+    DepthEncoding, DepthError, DepthImage, Intrinsics, MOST_PIXELS, check, fill_holes,
+};
 pub use network::{Convolution, RayNetwork, RayPredictor};
 pub use network_error::RayNetworkError;
 pub use samples::{DepthSamples, SamplesError};

@@ -33,6 +33,8 @@ Examples:
   abs sim-robot --robot go1 --domain 7 --interface lo                       a robot among obstacles
   abs sim-robot --robot go1 --domain 7 --interface lo --episode 3 --seed 2  the same in another scene
   abs sim-robot --robot go1 --domain 7 --interface lo --trials 20           run `abs deploy` on 20 scenes
+  abs sim-robot --robot go1 --domain 7 --interface lo --trials 20 --no-odometry
+                                                                            the same on the estimate alone
   abs sim-robot --robot go1 --domain 7 --interface lo --lose 0.3            a bad network
   abs sim-robot --robot go1 --domain 7 --interface lo --soak 10             memory over 10 minutes
 
@@ -71,6 +73,9 @@ pub struct SimRobotCommand {
         requires = "with_deploy"
     )]
     out: PathBuf,
+    /// Publish no odometry: `abs deploy` relies on its own estimate, whose world frame begins under the robot
+    #[arg(long)]
+    no_odometry: bool,
     /// Drop this fraction of all messages, in both directions
     #[arg(long, value_name = "FRACTION", default_value_t = 0.0)]
     lose: f32,
@@ -115,10 +120,14 @@ impl SimRobotCommand {
         };
         config.eval.validate(&config.physics)?;
         let interrupt = Interrupt::listen("stopping")?;
+        let simulated = Ros2Robot::new(&robot, &config.physics, &config.ros2, self.lose)?;
         let mut session = Session {
             interrupt,
             pace: Pace::start(),
-            simulated: Ros2Robot::new(&robot, &config.physics, &config.ros2, self.lose)?,
+            simulated: match self.no_odometry {
+                true => simulated.without_odometry(),
+                false => simulated,
+            },
             robot,
             config,
         };

@@ -92,6 +92,7 @@ pub struct Ros2Robot {
     targets: Vec<MotorTarget>,
     /// Fraction of messages that are lost, both ways.
     loss: f32,
+    publishes_odometry: bool,
     stream: Stream,
     /// The state that the controlling program publishes.
     run_state: String,
@@ -172,12 +173,20 @@ impl Ros2Robot {
             owned: true,
             targets: sport_targets(robot),
             loss,
+            publishes_odometry: true,
             stream: stream(0, 0),
             run_state: String::new(),
             commands_taken: 0,
             commands_refused: 0,
             topics,
         })
+    }
+
+    /// The same without odometry: the controlling program has its own estimate only.
+    #[must_use]
+    pub fn without_odometry(mut self) -> Self {
+        self.publishes_odometry = false;
+        self
     }
 
     /// Puts the robot into another scene, standing, its joints owned by the sport mode again.
@@ -213,7 +222,7 @@ impl Ros2Robot {
             let _ = self.topics.states.publish(state);
         }
         let stamp = Time::from_nanos(wall_ns());
-        if self.steps.is_multiple_of(ODOMETRY_STEPS) && !self.is_lost() {
+        if self.publishes_odometry && self.steps.is_multiple_of(ODOMETRY_STEPS) && !self.is_lost() {
             let _ = self.topics.odometry.publish(self.odometry(stamp));
         }
         if self.steps.is_multiple_of(IMAGE_STEPS)

@@ -82,7 +82,7 @@ impl Rig {
                 input.requests.insert(request);
             }
             let now_ns = input.time_ns;
-            (input.operator_heard_ns, input.link_alive_ns) = (now_ns, now_ns);
+            (input.operators_heard_ns, input.link_alive_ns) = ([0, now_ns], now_ns);
             let tick = input.robot.tick + 1;
             input.robot = self.sensors.sample(&self.truth, CYCLE_S);
             input.robot.tick = tick;

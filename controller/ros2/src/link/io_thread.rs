@@ -13,6 +13,7 @@ use controller::deploy::{GoalSample, OdometrySample, Operator, Status, now_ns};
 
 use super::{
     STATE_TOPIC, Shared,
+    commanders::Commanders,
     dds::{
         Topics,
         endpoints::Endpoints,
@@ -53,6 +54,11 @@ pub struct IoThread {
     pub statuses: Sender<Status>,
     pub notices: Notices,
     pub config: Ros2Config,
+    pub commanders: Commanders,
+    /// No mode of the robot owns the joints.
+    pub is_released: bool,
+    /// Send nothing to the motors.
+    pub dry_run: bool,
     pub recorder: Option<Recorder>,
 }
 
@@ -70,6 +76,9 @@ impl IoThread {
         let mut notice = |text: String| {
             let _ = notices.try_send(text);
         };
+        if self.dry_run {
+            notice("dry run: nothing is sent to the motors, and the sport mode is not asked to release them".to_owned());
+        }
         let start_ns = now_ns();
         let mut published_ns = 0;
         while shared.is_running() {
@@ -91,6 +100,13 @@ impl IoThread {
                 &mut sinks,
                 &mut notice,
             );
+            if let Some(text) = self.commanders.poll(&self.topics.commands, now_ns)
+                && self.is_released
+            {
+                notice(text);
+            }
+            let are_ours = self.dry_run || shared.released.load(Ordering::Acquire);
+            self.commanders.tell(now_ns, are_ours);
             for (index, sample) in self.endpoints.outgoing().try_iter() {
                 frames::write(dds.stream(), Kind::Sample, index, &sample)?;
             }
@@ -109,13 +125,15 @@ impl IoThread {
     }
 
     /// Takes what the DDS process has sent.
-    fn take(&self, dds: &mut FrameReader, notice: &mut impl FnMut(String)) -> io::Result<()> {
+    fn take(&mut self, dds: &mut FrameReader, notice: &mut impl FnMut(String)) -> io::Result<()> {
         while let Some(frame) = dds.next()? {
             match frame.kind {
                 Kind::Sample => self.endpoints.deliver(&frame),
                 Kind::Notice => notice(String::from_utf8_lossy(frame.body).into_owned()),
                 Kind::Route => {
-                    let route = postcard::from_bytes(frame.body).map_err(io::Error::other)?;
+                    let route: Route =
+                        postcard::from_bytes(frame.body).map_err(io::Error::other)?;
+                    self.commanders.is_ours(&route.writer);
                     let _ = self.routes.try_send(route);
                 }
                 _ => {}
@@ -145,9 +163,16 @@ impl IoThread {
         let sport_mode = &mut self.topics.sport_mode;
         if shared.returned.swap(false, Ordering::AcqRel) && self.config.release_sport_mode {
             shared.released.store(false, Ordering::Release);
+            self.is_released = false;
             sport_mode.start_again();
         }
-        if !shared.released.load(Ordering::Acquire) && sport_mode.poll(now_ns, notice) {
+        let may_send = !self.dry_run && !shared.released.load(Ordering::Acquire);
+        if may_send && !self.is_released && sport_mode.poll(now_ns, notice) {
+            self.is_released = true;
+            // Until now the mode itself may have commanded.
+            self.commanders.listen_again();
+        }
+        if may_send && self.is_released && self.commanders.are_absent(now_ns) {
             shared.released.store(true, Ordering::Release);
         }
         self.notices.tell(now_ns);

@@ -8,6 +8,7 @@
 //! - The guardian ([`guardian`]) damps the robot when the run ends or falls silent.
 
 mod command_writer;
+mod commanders;
 mod dds;
 mod guardian;
 mod io_thread;
@@ -37,6 +38,7 @@ use controller::deploy::{
 };
 
 use self::{
+    commanders::Commanders,
     dds::Topics,
     io_thread::IoThread,
     notices::Notices,
@@ -54,7 +56,7 @@ pub use self::{
 };
 use crate::{
     LidarError, MotorMap, MotorMapError, config::Ros2Config, log::Recorder, messages::Message as _,
-    network::NetworkError, publish::StatusPublisher, sensors::Sensors,
+    network::NetworkError, publish::StatusPublisher, sensors::Sensors, state_source::StateSource,
 };
 
 /// Topic of the motor commands.
@@ -72,7 +74,7 @@ pub enum LinkError {
     #[error(transparent)]
     Motors(#[from] MotorMapError),
     /// A lidar setting is out of range.
-    #[error("ros2.{0}")]
+    #[error(transparent)]
     Lidar(#[from] LidarError),
     /// Depth images are chosen for a robot without a camera.
     #[error(
@@ -102,6 +104,10 @@ pub struct LinkSettings<'a> {
     pub damping_nms: f32,
     /// Of the control thread. The threads of the link and the DDS process come after it, the guardian with it.
     pub realtime: &'a RealtimeConfig,
+    /// The robot's URDF, for displays.
+    pub urdf: String,
+    /// Send nothing to the motors.
+    pub dry_run: bool,
     /// The log, if there is one.
     pub recorder: Option<Recorder>,
     /// Receives notices, one line each.
@@ -139,7 +145,7 @@ struct Shared {
     received_ns: AtomicU64,
     /// The robot was silent and is back; its sport mode may own the joints again.
     returned: AtomicBool,
-    /// No mode of the robot owns the joints.
+    /// No mode of the robot owns the joints, and no other program commands them: commands are sent.
     released: AtomicBool,
     guardian_is_lost: AtomicBool,
 }
@@ -162,13 +168,12 @@ impl Link {
             config,
             damping_nms,
             realtime,
+            urdf,
+            dry_run,
             recorder,
             notice,
         } = settings;
         let shared = Arc::new(Shared::default());
-        shared
-            .released
-            .store(!config.release_sport_mode, Ordering::Release);
         let map = MotorMap::new(robot)?;
         let damping = map.command(&damping_of(robot, damping_nms));
         let (notices_in, notices_out) = bounded(NOTICES);
@@ -186,11 +191,13 @@ impl Link {
             states: States {
                 map: map.clone(),
                 robot: port.robot,
+                source: StateSource::default(),
+                operator: Arc::clone(&port.operator),
                 recorder: recorder.clone(),
             },
             io: IoThread {
                 sensors: Sensors::new(robot, bundle, config, port.scan)?,
-                publisher: StatusPublisher::new(robot, &bundle.spec.rays, config),
+                publisher: StatusPublisher::new(robot, urdf, &bundle.spec.rays, config),
                 endpoints,
                 topics,
                 routes: routes_in,
@@ -202,6 +209,9 @@ impl Link {
                 statuses: statuses_in,
                 notices: Notices::new(notices_out, notice),
                 config: config.clone(),
+                commanders: Commanders::new(port.second_commander),
+                is_released: !config.release_sport_mode,
+                dry_run,
                 recorder: recorder.clone(),
             },
             config: config.clone(),
@@ -253,7 +263,7 @@ impl Link {
         &self.statuses
     }
 
-    /// Whether commands are sent: no mode of the robot owns the joints.
+    /// Whether commands are sent: no mode of the robot owns the joints, and no other program commands them.
     pub fn is_released(&self) -> bool {
         self.shared.released.load(Ordering::Acquire)
     }

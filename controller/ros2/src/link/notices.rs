@@ -4,10 +4,8 @@ use crossbeam::channel::Receiver;
 
 /// The same line is repeated after this time, ns.
 const REPEAT_NS: u64 = 30_000_000_000;
-/// Longest line.
-const MAX_CHARACTERS: usize = 400;
-/// Most different lines within that time; more are not told.
-const MAX_LINES: usize = 200;
+/// Different lines that are passed on within that time.
+const MOST_TOLD: usize = 64;
 /// A line is part of the diagnostics for this time, ns.
 const SHOWN_NS: u64 = 5_000_000_000;
 
@@ -34,11 +32,8 @@ impl Notices {
         self.told
             .retain(|_, told_ns| now_ns.saturating_sub(*told_ns) < REPEAT_NS);
         while let Ok(line) = self.lines.try_recv() {
-            let line = printable(&line);
-            if !self.told.contains_key(&line) {
-                if self.told.len() >= MAX_LINES {
-                    continue;
-                }
+            // So many different lines come from a flood; the diagnostics still show the last.
+            if !self.told.contains_key(&line) && self.told.len() < MOST_TOLD {
                 (self.tell)(&line);
                 self.told.insert(line.clone(), now_ns);
             }
@@ -51,22 +46,6 @@ impl Notices {
         let (time_ns, line) = self.last.as_ref()?;
         (now_ns.saturating_sub(*time_ns) < SHOWN_NS).then_some(line)
     }
-}
-
-/// A line that does nothing to a terminal, and is not too long: parts of it come from the network.
-fn printable(line: &str) -> String {
-    let mut text = String::new();
-    for (index, character) in line.chars().enumerate() {
-        if index == MAX_CHARACTERS {
-            let left_out = line.chars().count() - MAX_CHARACTERS;
-            return format!("{text}... ({left_out} characters more)");
-        }
-        match character.is_control() {
-            true => text.extend(character.escape_unicode()),
-            false => text.push(character),
-        }
-    }
-    text
 }
 
 #[cfg(test)]
@@ -98,9 +77,24 @@ mod tests {
     }
 
     #[test]
-    fn a_line_from_the_network_is_cut_and_moves_no_cursor() {
-        let text = printable(&format!("a\u{1b}[2J\n{}", "b".repeat(1000)));
-        assert!(text.starts_with("a\\u{1b}[2J\\u{a}bbb"), "{text}");
-        assert!(text.ends_with("b... (606 characters more)"), "{text}");
+    fn a_flood_of_different_lines_is_passed_on_in_part() {
+        let told = Arc::new(Mutex::new(0));
+        let (lines, receiver) = bounded(8);
+        let sink = Arc::clone(&told);
+        let mut notices = Notices::new(receiver, Box::new(move |_| *sink.lock().unwrap() += 1));
+        for number in 0..10_000_u64 {
+            lines
+                .send(format!("there is no request `{number}`"))
+                .unwrap();
+            notices.tell(1_000_000 * number);
+        }
+        assert_eq!(
+            (*told.lock().unwrap(), notices.told.len()),
+            (MOST_TOLD, MOST_TOLD)
+        );
+        assert_eq!(
+            notices.last(10_000_000_000),
+            Some("there is no request `9999`")
+        );
     }
 }

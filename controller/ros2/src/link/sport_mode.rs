@@ -2,6 +2,8 @@
 
 use super::dds::endpoints::{Endpoints, Publisher, Subscription};
 use crate::{
+    clock::wall_ns,
+    foreign_text::shown,
     messages::{Request, Response},
     network::Delivery,
 };
@@ -16,11 +18,18 @@ const REPEAT_NS: u64 = 500_000_000;
 /// Without an answer for this long a notice is given, ns.
 const SILENT_NS: u64 = 3_000_000_000;
 
+/// Bytes of an answer.
+const LONGEST_ANSWER: usize = 1000;
+/// Requests that wait for an answer.
+const ASKED: usize = 4;
+
 /// Asks the motion switcher until no mode owns the joints.
 pub struct SportMode {
     requests: Publisher<Request>,
     responses: Subscription<Response>,
     last_id: i64,
+    /// Number and kind of the last requests, the only ones whose answers count.
+    asked: [(i64, i64); ASKED],
     asked_ns: u64,
     first_ns: u64,
     answered: bool,
@@ -31,7 +40,9 @@ impl SportMode {
         Self {
             requests: endpoints.publish(REQUEST_TOPIC, Delivery::Reliable),
             responses: endpoints.subscribe(RESPONSE_TOPIC, Delivery::Reliable),
-            last_id: 0,
+            // Nobody guesses the next one.
+            last_id: (wall_ns() >> 10) as i64,
+            asked: [(0, 0); ASKED],
             asked_ns: 0,
             first_ns: 0,
             answered: false,
@@ -43,14 +54,18 @@ impl SportMode {
         while self.responses.take().is_some() {}
         (self.asked_ns, self.first_ns) = (0, 0);
         self.answered = false;
+        self.asked = [(0, 0); ASKED];
     }
 
     /// Handles the answers, and repeats the request when it is time. True once no mode owns the joints.
     pub fn poll(&mut self, now_ns: u64, notice: &mut dyn FnMut(String)) -> bool {
         while let Some(response) = self.responses.take() {
             let header = response.header;
-            // Answers to requests of others.
-            if header.identity.id > self.last_id || header.identity.id <= 0 {
+            // Answers to requests of others, and answers to nothing.
+            if !self
+                .asked
+                .contains(&(header.identity.id, header.identity.api_id))
+            {
                 continue;
             }
             self.answered = true;
@@ -59,13 +74,14 @@ impl SportMode {
                     Some("") => return true,
                     Some(name) => {
                         notice(format!(
-                            "mode `{name}` of the robot owns the joints: asking it to release them"
+                            "mode `{}` of the robot owns the joints: asking it to release them",
+                            shown(name)
                         ));
                         self.send(Request::RELEASE_MODE);
                     }
                     None => notice(format!(
                         "the motion switcher answered `{}`, which names no mode",
-                        response.data
+                        shown(&response.data)
                     )),
                 },
                 (_, 0) => {}
@@ -91,14 +107,18 @@ impl SportMode {
 
     fn send(&mut self, api_id: i64) {
         self.last_id += 1;
+        self.asked[(self.last_id % ASKED as i64) as usize] = (self.last_id, api_id);
         // A lost request is repeated.
         self.requests.publish(&Request::new(self.last_id, api_id));
     }
 }
 
-/// The `name` in an answer like `{"form":"0","name":"normal"}`.
+/// The `name` in an answer like `{"form":"0","name":"normal"}`. None of anything that does not look like one: it would count
+/// as a release.
 fn mode_name(data: &str) -> Option<&str> {
-    let (_, after) = data.split_once("\"name\"")?;
+    let data = data.trim();
+    let is_object = data.starts_with('{') && data.ends_with('}') && data.len() < LONGEST_ANSWER;
+    let (_, after) = is_object.then_some(data)?.split_once("\"name\"")?;
     let value = after.trim_start().strip_prefix(':')?.trim_start();
     value.strip_prefix('"')?.split('"').next()
 }
@@ -114,5 +134,7 @@ mod tests {
         assert_eq!(mode_name(r#"{"form":"0"}"#), None);
         assert_eq!(mode_name(""), None);
         assert_eq!(mode_name(r#"{"name":0}"#), None);
+        assert_eq!(mode_name(r#"{"name":"""#), None, "cut off");
+        assert_eq!(mode_name(r#""name":"""#), None);
     }
 }

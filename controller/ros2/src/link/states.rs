@@ -1,20 +1,25 @@
 //! The thread that receives the state of the robot.
 
-use std::{io, sync::atomic::Ordering};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+};
 
 use triple_buffer::Input;
 
-use controller::deploy::{RobotSample, now_ns};
+use controller::deploy::{Operator, Request, RobotSample, is_emergency_stop, now_ns};
 
 use super::{
     STATE_TOPIC, Shared,
     dds::frames::{FrameReader, Kind},
+    rtps::Guid,
 };
 use crate::{
     MotorMap,
     log::Recorder,
     messages::{LowState, Message as _},
     network::POLL,
+    state_source::StateSource,
 };
 
 /// A robot that was silent for this long may have restarted, ns.
@@ -23,6 +28,8 @@ const AWAY_NS: u64 = 200_000_000;
 pub struct States {
     pub map: MotorMap,
     pub robot: Input<RobotSample>,
+    pub source: StateSource,
+    pub operator: Arc<Operator>,
     pub recorder: Option<Recorder>,
 }
 
@@ -40,18 +47,23 @@ impl States {
                 if frame.kind == Kind::Sample
                     && let Some(state) = LowState::from_cdr(frame.body)
                 {
-                    self.handle(&state, now_ns, shared);
+                    self.handle(&state, frame.publisher, now_ns, shared);
                 }
             }
         }
         Ok(())
     }
 
-    fn handle(&mut self, state: &LowState, now_ns: u64, shared: &Shared) {
+    fn handle(&mut self, state: &LowState, publisher: Guid, now_ns: u64, shared: &Shared) {
         if let Some(recorder) = &self.recorder {
             recorder.message(STATE_TOPIC, state);
         }
-        self.robot.write(self.map.sample(state, now_ns));
+        let sample = self.source.sample(&self.map, state, publisher, now_ns);
+        // The slot holds the newest state only.
+        if sample.crc_ok && is_emergency_stop(sample.remote_buttons) {
+            self.operator.request(Request::EmergencyStop);
+        }
+        self.robot.write(sample);
         let before_ns = shared.received_ns.swap(now_ns, Ordering::AcqRel);
         if before_ns > 0 && now_ns.saturating_sub(before_ns) > AWAY_NS {
             shared.returned.store(true, Ordering::Release);

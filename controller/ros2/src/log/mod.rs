@@ -34,7 +34,7 @@ pub const CYCLE_ENCODING: &str = "postcard";
 /// Name of the metadata record.
 pub const METADATA: &str = "abs";
 /// Version of the layout of cycle records and their settings.
-pub const CYCLE_LAYOUT: &str = "2";
+pub const CYCLE_LAYOUT: &str = "3";
 
 /// Messages that wait for the writer; more are dropped and counted.
 const QUEUE: usize = 8192;

@@ -36,6 +36,9 @@ pub struct RunArgs {
     /// Goal in the world frame, m, and heading there, degrees; without it goals come from goal_pose
     #[arg(long, value_name = "X,Y[,DEG]", allow_hyphen_values = true, value_parser = parse_goal)]
     pub goal: Option<Goal>,
+    /// Do everything but command: nothing is sent to the motors, the sport mode keeps the robot
+    #[arg(long, conflicts_with = "go")]
+    pub dry_run: bool,
     /// Stand up, run to the goal, lie down and end, without further requests
     #[arg(long, requires = "goal")]
     pub go: bool,

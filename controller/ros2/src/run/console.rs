@@ -2,7 +2,9 @@
 
 use std::{thread, time::Duration};
 
-use controller::deploy::{FaultSet, Operator, Request, State, Status, now_ns};
+use controller::deploy::{
+    FaultSet, Operator, OperatorSource, Refusal, Request, State, Status, now_ns,
+};
 use crossbeam::{channel::Receiver, select};
 
 use super::{Control, LAST_COMMANDS, RunError, keyboard::Keyboard, printer::Printer};
@@ -12,6 +14,8 @@ use crate::link::Link;
 const PERIOD: Duration = Duration::from_millis(20);
 /// With `--go`, the robot has to run after this time, s.
 const GO_TIMEOUT_S: f32 = 30.0;
+/// With `--go`, a robot in a fault is damped for this long, so that one that comes back finds its commands, s.
+const GO_DAMPS_S: f32 = 10.0;
 /// With `--go`, requests are repeated after this time, s.
 const GO_REPEAT_S: f32 = 0.25;
 
@@ -24,6 +28,8 @@ pub struct Console<'a> {
     /// The newest status.
     status: Status,
     printed: (State, FaultSet),
+    /// Refusals that were printed.
+    refusals: u32,
 }
 
 /// Progress of a run with `--go`.
@@ -32,6 +38,10 @@ struct Go {
     has_run: bool,
     asked_ns: u64,
     start_ns: u64,
+    /// When the robot was seen in a fault first, ns; 0 for never.
+    fault_ns: u64,
+    /// Faults that ended the run.
+    faults: FaultSet,
 }
 
 impl<'a> Console<'a> {
@@ -43,6 +53,7 @@ impl<'a> Console<'a> {
             go: go.then(Go::default),
             status: Status::default(),
             printed: (State::Damping, FaultSet::NONE),
+            refusals: 0,
         }
     }
 
@@ -62,23 +73,25 @@ impl<'a> Console<'a> {
                 default(PERIOD) => {}
             }
             let now_ns = now_ns();
-            // An operator at this terminal is present as long as the program runs.
-            self.operator.heartbeat(now_ns);
+            // An operator at this terminal is present as long as the program runs. Where there is no terminal, there is none.
+            if keyboard.is_some() {
+                self.operator.heartbeat(OperatorSource::Terminal, now_ns);
+            }
             self.print_status();
             while let Some(key) = keyboard.as_ref().and_then(Keyboard::key) {
                 match key {
-                    b'u' => self.operator.request(Request::Stand, now_ns),
-                    b'g' => self.operator.request(Request::Start, now_ns),
-                    b's' => self.operator.request(Request::Stop, now_ns),
-                    b'd' => self.operator.request(Request::LieDown, now_ns),
-                    b' ' => self.operator.request(Request::EmergencyStop, now_ns),
+                    b'u' => self.operator.request(Request::Stand),
+                    b'g' => self.operator.request(Request::Start),
+                    b's' => self.operator.request(Request::Stop),
+                    b'd' => self.operator.request(Request::LieDown),
+                    b' ' => self.operator.request(Request::EmergencyStop),
                     b'q' => ending = true,
                     _ => {}
                 }
             }
             // The second interrupt does not wait for the robot to lie down.
             if num_interrupts > 1 {
-                self.operator.request(Request::EmergencyStop, now_ns);
+                self.operator.request(Request::EmergencyStop);
                 thread::sleep(LAST_COMMANDS);
                 return Ok(());
             }
@@ -88,7 +101,7 @@ impl<'a> Console<'a> {
                 if status.state.is_damped() {
                     return Ok(());
                 }
-                self.operator.request(Request::LieDown, now_ns);
+                self.operator.request(Request::LieDown);
             } else if let Some(go) = &mut self.go
                 && go.step(self.operator, self.link, status, now_ns)?
             {
@@ -107,6 +120,12 @@ impl<'a> Console<'a> {
             self.printer
                 .print(format!("{}{colon}{faults}", state.name()));
         }
+        if self.status.refusals != self.refusals {
+            self.refusals = self.status.refusals;
+            if let Some((request, why)) = self.status.refused {
+                self.printer.print(refusal_text(request, why));
+            }
+        }
     }
 }
 
@@ -122,18 +141,28 @@ impl Go {
         if self.start_ns == 0 {
             self.start_ns = now_ns;
         }
+        // What the table of faults says is done to its end: the robot brakes, lies down, and is damped.
+        self.faults = self.faults.union(status.latched_faults);
         if status.state == State::Fault {
-            return Err(RunError::Fault(status.latched_faults));
+            if self.fault_ns == 0 {
+                self.fault_ns = now_ns;
+            }
+            let damped_s = now_ns.saturating_sub(self.fault_ns) as f32 * 1e-9;
+            return match damped_s > GO_DAMPS_S {
+                true => Err(RunError::Fault(self.faults)),
+                false => Ok(false),
+            };
         }
         if status.state == State::Run {
             self.has_run = true;
             return Ok(false);
         }
+        let is_over = status.state == State::Ready || status.state == State::Damping;
+        if is_over && (self.has_run || self.fault_ns > 0) && !self.faults.is_empty() {
+            return Err(RunError::Fault(self.faults));
+        }
         if self.has_run {
-            if !status.latched_faults.is_empty() && status.state != State::Stop {
-                return Err(RunError::Fault(status.latched_faults));
-            }
-            return Ok(status.state == State::Ready || status.state.is_damped());
+            return Ok(is_over);
         }
         let waited_s = now_ns.saturating_sub(self.start_ns) as f32 * 1e-9;
         if waited_s > GO_TIMEOUT_S {
@@ -151,11 +180,54 @@ impl Go {
         if due && link.has_state() && link.is_released() {
             self.asked_ns = now_ns;
             match status.state {
-                State::Damping => operator.request(Request::Stand, now_ns),
-                State::Ready => operator.request(Request::Start, now_ns),
+                State::Damping => operator.request(Request::Stand),
+                State::Ready => operator.request(Request::Start),
                 _ => {}
             }
         }
         Ok(false)
+    }
+}
+
+/// Why a request had no effect, and what would help.
+fn refusal_text(request: Request, why: Refusal) -> String {
+    let what = match request {
+        Request::EmergencyStop => "emergency stop",
+        Request::LieDown => "lie down",
+        Request::Stop => "stop",
+        Request::Stand => "stand up",
+        Request::Start => "go",
+    };
+    match why {
+        Refusal::NoGoal => format!(
+            "{what}: there is no goal; give --goal X,Y, or set one in RViz (ros2.goal_topic)"
+        ),
+        Refusal::Faults(faults) => format!("{what}: not with {faults}"),
+        Refusal::State(State::Fault) => {
+            format!("{what}: not in state `fault`; first s, when the fault is over")
+        }
+        Refusal::State(state) => format!(
+            "{what}: not in state `{}`; first u, and wait until it stands",
+            state.name()
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_say_what_would_help() {
+        let text = refusal_text(Request::Start, Refusal::NoGoal);
+        assert!(
+            text.starts_with("go: there is no goal; give --goal X,Y"),
+            "{text}"
+        );
+        let text = refusal_text(Request::Start, Refusal::State(State::Damping));
+        assert_eq!(
+            text,
+            "go: not in state `damping`; first u, and wait until it stands"
+        );
     }
 }

@@ -21,7 +21,7 @@ use controller::deploy::{
 };
 use crossbeam::channel::{Receiver, bounded};
 use policies::{Bundle, BundleError};
-use robots::{Robot, RobotError};
+use robots::{Robot, RobotError, RobotFiles};
 
 pub use self::args::{RunArgs, RunConfig};
 pub use self::printer::print_line;
@@ -166,6 +166,9 @@ impl Run {
                 config: &config.ros2,
                 damping_nms: config.controller.safety.damping_nms,
                 realtime: &realtime,
+                urdf: RobotFiles::read(&self.robot_name)
+                    .map_or_else(|_| String::new(), |files| files.urdf().to_owned()),
+                dry_run: args.dry_run,
                 recorder: log.as_ref().map(Log::recorder),
                 notice: Box::new(move |line| notices.print(format!("warning: {line}"))),
             },

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use crate::foreign_text;
+
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 /// Lines that wait to be printed; more are dropped.
@@ -45,9 +47,9 @@ impl Printer {
         Ok(Self { lines, ended })
     }
 
-    /// Prints a line soon. Never waits.
+    /// Prints a line soon, its control characters escaped. Never waits.
     pub fn print(&self, line: String) {
-        let _ = self.lines.try_send(line);
+        let _ = self.lines.try_send(foreign_text::line(&line));
     }
 
     /// Waits until the lines are printed, but not for long. To be called on the last clone.
@@ -71,6 +73,16 @@ mod tests {
         printer.clone().print("two".to_owned());
         printer.finish();
         assert_eq!(printed.try_iter().collect::<Vec<_>>(), ["one", "two"]);
+    }
+
+    #[test]
+    fn no_line_controls_the_terminal() {
+        let (sender, printed) = bounded(8);
+        let printer = Printer::start(move |line| sender.send(line.to_owned()).unwrap()).unwrap();
+        printer.print("\u{1b}]0;title\u{7}\n".to_owned());
+        printer.finish();
+        let line = printed.recv().unwrap();
+        assert!(!line.contains(char::is_control), "{line:?}");
     }
 
     #[test]

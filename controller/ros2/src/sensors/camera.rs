@@ -11,6 +11,7 @@ use triple_buffer::Input;
 
 use crate::{
     LinkError,
+    foreign_text::shown,
     messages::{CameraInfo, Image},
 };
 
@@ -50,10 +51,11 @@ impl DepthCamera {
         orientation: &UnitQuaternion<f32>,
         now_ns: u64,
     ) -> Result<bool, DepthError> {
-        let encoding = DepthEncoding::parse(&image.encoding)?;
+        let encoding = DepthEncoding::parse(&shown(&image.encoding))?;
         let Some(intrinsics) = self.intrinsics else {
             return Ok(false);
         };
+        check_size(image, &intrinsics)?;
         self.predictor.predict(ImageSample {
             received_ns: now_ns,
             projected_gravity: orientation.inverse_transform_vector(&-Vector3::z()),
@@ -72,6 +74,18 @@ impl DepthCamera {
     pub fn error(&mut self) -> Option<DepthError> {
         self.predictor.error()
     }
+}
+
+/// Checks that an image is of the camera that it is said to be of, before anything is made of its size.
+fn check_size(image: &Image, camera: &Intrinsics) -> Result<(), DepthError> {
+    camera.validate()?;
+    let size = |width: usize, height: usize| [width, height];
+    let found = size(image.width as usize, image.height as usize);
+    let expected = size(camera.width_px, camera.height_px);
+    if found != expected {
+        return Err(DepthError::OtherSize { found, expected });
+    }
+    Ok(())
 }
 
 /// The projection of rectified images, or of raw ones where the camera tells no other.
@@ -94,6 +108,33 @@ fn intrinsics(info: &CameraInfo) -> Intrinsics {
 mod tests {
     use super::*;
     use crate::messages::{Header, RegionOfInterest};
+
+    #[test]
+    fn an_image_of_another_size_than_its_camera_is_refused_before_anything_is_allocated() {
+        let image = |width, height| Image {
+            header: Header::default(),
+            height,
+            width,
+            encoding: "16UC1".to_owned(),
+            is_bigendian: 0,
+            step: 2 * 160,
+            data: vec![0; 160 * 90 * 2],
+        };
+        let camera = |width_px, height_px| Intrinsics {
+            width_px,
+            height_px,
+            focal_px: [60.0; 2],
+            centre_px: [80.0, 45.0],
+        };
+        assert_eq!(check_size(&image(160, 90), &camera(160, 90)), Ok(()));
+        let refused =
+            |image: &Image, camera: &Intrinsics| check_size(image, camera).unwrap_err().to_string();
+        let huge = u32::MAX as usize;
+        assert!(refused(&image(u32::MAX, u32::MAX), &camera(huge, huge)).contains("at most"));
+        assert!(refused(&image(100_000, 100_000), &camera(100_000, 100_000)).contains("at most"));
+        assert!(refused(&image(u32::MAX, 1), &camera(160, 90)).contains("but the camera info"));
+        assert!(refused(&image(160, 90), &camera(0, 0)).contains("is empty"));
+    }
 
     #[test]
     fn the_projection_of_the_rectified_image_comes_first() {

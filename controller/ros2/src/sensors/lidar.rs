@@ -6,7 +6,10 @@ use nalgebra::{Isometry3, Point3, Translation3, UnitQuaternion, Vector3};
 use policies::{RayScan, RaySpec};
 use serde::{Deserialize, Serialize};
 
-use crate::messages::{LaserScan, PointCloud2};
+use crate::{
+    foreign_text::shown,
+    messages::{LaserScan, PointCloud2},
+};
 
 /// Mounting of the lidar, and which of its points count.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +27,9 @@ pub struct LidarConfig {
     pub height_m: [f32; 2],
     /// Clouds of this time are merged, s. Laser scans are not merged.
     pub merge_s: f32,
+    /// Merged clouds have at least so many points in every sector of 30 degrees in which the policies have rays, at any
+    /// height: a lidar that sees sees the floor. At least 1.
+    pub sector_points: u32,
 }
 
 impl Default for LidarConfig {
@@ -35,6 +41,7 @@ impl Default for LidarConfig {
             rpy_base_deg: [0.0; 3],
             height_m: [-0.15, 0.3],
             merge_s: 0.2,
+            sector_points: 3,
         }
     }
 }
@@ -43,7 +50,7 @@ impl Default for LidarConfig {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum LidarError {
     /// A lidar setting out of range.
-    #[error("lidar.{key} is {value}, must be {expected}")]
+    #[error("ros2.lidar.{key} is {value}, must be {expected}")]
     Setting {
         /// Key.
         key: &'static str,
@@ -54,7 +61,7 @@ pub enum LidarError {
     },
     /// A message in an unknown frame.
     #[error(
-        "{what} is in frame `{found}`, expected `{expected}`: set lidar.frame, and lidar.position_base_m and lidar.rpy_base_deg to where it sits"
+        "{what} is in frame `{found}`, expected `{expected}`: set ros2.lidar.frame, and ros2.lidar.position_base_m and ros2.lidar.rpy_base_deg to where it sits"
     )]
     Frame {
         /// Kind of message.
@@ -66,7 +73,7 @@ pub enum LidarError {
     },
     /// The scan does not cover the rays of the policy.
     #[error(
-        "scan covers {from_deg:.0} to {to_deg:.0} degrees of its frame and misses the ray at {ray_deg:.0} degrees of the robot: turn or widen it, or correct lidar.rpy_base_deg"
+        "scan covers {from_deg:.0} to {to_deg:.0} degrees of its frame and misses the ray at {ray_deg:.0} degrees of the robot: turn or widen it, or correct ros2.lidar.rpy_base_deg"
     )]
     FieldOfView {
         /// First angle of the scan, degrees.
@@ -75,6 +82,20 @@ pub enum LidarError {
         to_deg: f32,
         /// Direction of the first ray that it misses, degrees.
         ray_deg: f32,
+    },
+    /// It sees nothing in a direction, not even that nothing is there.
+    #[error(
+        "{what} is blind at {ray_deg:.0} degrees of the robot: {found} of {expected} measurements there are valid; is the lidar covered or broken?"
+    )]
+    Blind {
+        /// Kind of message.
+        what: &'static str,
+        /// Middle of the blind sector, degrees.
+        ray_deg: f32,
+        /// Valid beams or points in the sector.
+        found: u32,
+        /// Beams of the sector, or points that are needed.
+        expected: u32,
     },
     /// An inconsistent message.
     #[error("{what} is malformed: {problem}")]
@@ -85,6 +106,14 @@ pub enum LidarError {
         problem: String,
     },
 }
+
+/// Width of the sectors that clouds must have points in, rad.
+const SECTOR_RAD: f32 = TAU / 12.0;
+/// Beams of a scan, and points of a cloud. More are refused.
+const MOST_BEAMS: usize = 100_000;
+const MOST_POINTS: usize = 1_000_000;
+/// Clouds that are merged.
+const MOST_CLOUDS: usize = 64;
 
 /// Turns lidar messages into rays.
 #[derive(Clone, Debug)]
@@ -124,8 +153,14 @@ impl Lidar {
         check(
             "merge_s",
             &[config.merge_s],
-            config.merge_s >= 0.0,
-            "0 or more",
+            (0.0..=2.0).contains(&config.merge_s),
+            "from 0 to 2",
+        )?;
+        check(
+            "sector_points",
+            &[config.sector_points as f32],
+            (1..=10_000).contains(&config.sector_points),
+            "from 1 to 10000",
         )?;
         let [roll, pitch, yaw] = config.rpy_base_deg.map(f32::to_radians);
         Ok(Self {
@@ -157,30 +192,88 @@ impl Lidar {
         };
         let step_rad = scan.angle_increment;
         let last_rad = scan.angle_min + step_rad * scan.ranges.len().saturating_sub(1) as f32;
-        let sound = step_rad > 0.0 && (last_rad - scan.angle_max).abs() < 1.5 * step_rad;
+        let sound = step_rad > 0.0
+            && scan.ranges.len() <= MOST_BEAMS
+            && scan.range_max > scan.range_min.max(0.0)
+            && (last_rad - scan.angle_max).abs() < 1.5 * step_rad;
         if !sound {
             return Err(LidarError::Malformed {
                 what: "scan",
                 problem: format!(
-                    "{} ranges from {} to {} rad in steps of {step_rad} rad",
+                    "{} ranges from {} to {} rad in steps of {step_rad} rad, {} to {} m",
                     scan.ranges.len(),
                     scan.angle_min,
-                    scan.angle_max
+                    scan.angle_max,
+                    scan.range_min,
+                    scan.range_max
                 ),
             });
         }
         self.check_field_of_view(&to_base.rotation, scan.angle_min, last_rad, step_rad)?;
-        let points = scan
-            .ranges
-            .iter()
-            .enumerate()
-            .filter_map(|(index, &range_m)| {
-                let is_hit = range_m >= scan.range_min && range_m <= scan.range_max;
-                let (sin, cos) = (scan.angle_min + index as f32 * step_rad).sin_cos();
-                is_hit.then(|| to_level * Point3::new(range_m * cos, range_m * sin, 0.0))
-            });
-        // Every ray gets at least one beam.
-        Ok(self.rays(points, step_rad))
+        let near_m = if scan.range_min.is_finite() {
+            scan.range_min.max(0.0)
+        } else {
+            0.0
+        };
+        let beams = || {
+            let angle = |index: usize| (scan.angle_min + index as f32 * step_rad).sin_cos();
+            let ranges = scan.ranges.iter().enumerate();
+            ranges.map(move |(index, &range_m)| (angle(index), range_m))
+        };
+        let valid = beams().map(|((sin, cos), range_m)| {
+            let direction = to_level.rotation * Vector3::new(cos, sin, 0.0);
+            (direction.y.atan2(direction.x), !range_m.is_nan())
+        });
+        let half_width_rad = self.check_beams(valid, step_rad)?;
+        let points = beams().filter_map(|((sin, cos), range_m)| {
+            // REP 117: -inf, and all below the least range, is too near to be measured; +inf is nothing in sight.
+            let range_m = if range_m < scan.range_min {
+                near_m
+            } else {
+                range_m
+            };
+            let is_hit = range_m.is_finite() && range_m <= scan.range_max.max(near_m);
+            is_hit.then(|| to_level * Point3::new(range_m * cos, range_m * sin, 0.0))
+        });
+        Ok(self.rays(points, |ray| half_width_rad[ray]))
+    }
+
+    /// Checks that the sector of every ray, half of the way to its neighbours, has beams, at least half of them valid. Each
+    /// beam is a direction in a level frame and whether it is valid. Gives the half width of each ray, rad: that of a beam,
+    /// or the whole sector where the beams nearest to the ray are not valid.
+    fn check_beams(
+        &self,
+        beams: impl Iterator<Item = (f32, bool)>,
+        step_rad: f32,
+    ) -> Result<Vec<f32>, LidarError> {
+        let sector_rad = 0.5 * (self.spec.angle_rad(1) - self.spec.angle_rad(0));
+        // Beams, valid ones, and valid ones next to the ray.
+        let mut counts = vec![[0_u32; 3]; self.spec.count];
+        for (angle_rad, is_valid) in beams {
+            let Some((ray, off_rad)) = self.ray_at(angle_rad) else {
+                continue;
+            };
+            let Some([beams, valid, near]) = counts.get_mut(ray) else {
+                continue;
+            };
+            if off_rad <= sector_rad {
+                *beams += 1;
+                *valid += u32::from(is_valid);
+                *near += u32::from(is_valid && off_rad <= step_rad);
+            }
+        }
+        let width = |(ray, [beams, valid, near]): (usize, [u32; 3])| {
+            if valid == 0 || 2 * valid < beams {
+                return Err(LidarError::Blind {
+                    what: "scan",
+                    ray_deg: self.spec.angle_rad(ray).to_degrees(),
+                    found: valid,
+                    expected: beams,
+                });
+            }
+            Ok(if near > 0 { step_rad } else { sector_rad })
+        };
+        counts.into_iter().enumerate().map(width).collect()
     }
 
     /// Rays from a cloud received at `now_ns`, merged with those before it.
@@ -199,7 +292,10 @@ impl Lidar {
         let merge_ns = (f64::from(self.config.merge_s) * 1e9) as u64;
         let mut newest = match self.clouds.front() {
             // Its allocation is reused.
-            Some((time_ns, _)) if now_ns.saturating_sub(*time_ns) > merge_ns => {
+            Some((time_ns, _))
+                if now_ns.saturating_sub(*time_ns) > merge_ns
+                    || self.clouds.len() >= MOST_CLOUDS =>
+            {
                 self.clouds.pop_front().map(|(_, points)| points)
             }
             _ => None,
@@ -211,16 +307,63 @@ impl Lidar {
         self.clouds
             .retain(|(time_ns, _)| now_ns.saturating_sub(*time_ns) <= merge_ns);
         let from_world = level(base) * base.inverse();
-        let points = self.clouds.iter().flat_map(|(_, points)| points);
+        let points = || {
+            let points = self.clouds.iter().flat_map(|(_, points)| points);
+            points.map(|point| from_world * point)
+        };
+        self.check_sectors(points())?;
         // Clouds are sparse, so every point counts for the nearest ray.
         let half_width_rad = 0.5 * (self.spec.angle_rad(1) - self.spec.angle_rad(0));
-        Ok(self.rays(points.map(|point| from_world * point), half_width_rad))
+        Ok(self.rays(points(), |_| half_width_rad))
     }
 
-    /// The nearest points, in a level frame with the heading and the origin of the base, within `half_width_rad` of each ray.
-    fn rays(&self, points: impl Iterator<Item = Point3<f32>>, half_width_rad: f32) -> RayScan {
+    /// Checks that there are points, of whatever height, in all directions in which the policies have rays.
+    fn check_sectors(&self, points: impl Iterator<Item = Point3<f32>>) -> Result<(), LidarError> {
+        let (first_rad, range_rad) = (
+            self.spec.first_rad,
+            self.spec.last_rad - self.spec.first_rad,
+        );
+        let sectors = (range_rad / SECTOR_RAD).round().max(1.0);
+        let mut counts = vec![0_u32; sectors as usize];
+        for point in points {
+            let angle_rad = point.y.atan2(point.x);
+            let place = ((angle_rad - first_rad) / range_rad * sectors).floor();
+            if place >= 0.0
+                && let Some(count) = counts.get_mut(place as usize)
+            {
+                *count += 1;
+            }
+        }
+        let expected = self.config.sector_points;
+        match counts.iter().position(|count| *count < expected) {
+            None => Ok(()),
+            Some(sector) => Err(LidarError::Blind {
+                what: "point cloud",
+                ray_deg: (first_rad + (sector as f32 + 0.5) / sectors * range_rad).to_degrees(),
+                found: counts[sector],
+                expected,
+            }),
+        }
+    }
+
+    /// The ray nearest to a direction, and by how much they differ, rad. None before the first; after the last there is no
+    /// ray of that number.
+    fn ray_at(&self, angle_rad: f32) -> Option<(usize, f32)> {
         let spec = &self.spec;
         let step_rad = spec.angle_rad(1) - spec.angle_rad(0);
+        let place = ((angle_rad - spec.first_rad) / step_rad).round();
+        let off_rad = (angle_rad - spec.first_rad - place * step_rad).abs();
+        (place >= 0.0).then_some((place as usize, off_rad))
+    }
+
+    /// The nearest points, in a level frame with the heading and the origin of the base, within half of a width of each ray,
+    /// rad.
+    fn rays(
+        &self,
+        points: impl Iterator<Item = Point3<f32>>,
+        half_width_rad: impl Fn(usize) -> f32,
+    ) -> RayScan {
+        let spec = &self.spec;
         let [lower_m, upper_m] = self.config.height_m;
         let mut scan = RayScan::clear(spec);
         for point in points {
@@ -229,12 +372,12 @@ impl Lidar {
             }
             let ahead_m = point.x - spec.origin_x_m;
             let angle_rad = point.y.atan2(ahead_m);
-            let place = ((angle_rad - spec.first_rad) / step_rad).round();
-            let off_rad = (angle_rad - spec.first_rad - place * step_rad).abs();
-            if place < 0.0 || off_rad > half_width_rad {
+            let Some((ray, off_rad)) = self.ray_at(angle_rad) else {
                 continue;
-            }
-            if let Some(distance_m) = scan.distance_m.get_mut(place as usize) {
+            };
+            if let Some(distance_m) = scan.distance_m.get_mut(ray)
+                && off_rad <= half_width_rad(ray)
+            {
                 let range_m = ahead_m.hypot(point.y).max(spec.min_m);
                 *distance_m = distance_m.min(range_m);
             }
@@ -249,7 +392,7 @@ impl Lidar {
         }
         Err(LidarError::Frame {
             what,
-            found: found.to_owned(),
+            found: shown(found),
             expected: expected.clone(),
         })
     }
@@ -309,6 +452,12 @@ fn points_of(cloud: &PointCloud2) -> Result<impl Iterator<Item = Point3<f32>> + 
     let (width, row_step) = (cloud.width as usize, cloud.row_step as usize);
     let row_bytes = width.saturating_mul(step);
     let rows_bytes = (cloud.height as usize).saturating_mul(row_step);
+    let num_points = (cloud.height as usize).saturating_mul(width);
+    if num_points > MOST_POINTS {
+        return Err(malformed(format!(
+            "{num_points} points, at most {MOST_POINTS}"
+        )));
+    }
     if cloud.is_bigendian || row_step < row_bytes || cloud.data.len() < rows_bytes {
         return Err(malformed(format!(
             "{} bytes for {} rows of {row_step} bytes with {width} points of {step} bytes{}",

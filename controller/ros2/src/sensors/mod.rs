@@ -9,13 +9,16 @@ use policies::{Bundle, Goal};
 use robots::Robot;
 use serde::{Deserialize as _, de::IntoDeserializer as _};
 
-use controller::deploy::{GoalSample, OdometrySample, Operator, Request, ScanSample};
+use controller::deploy::{
+    GoalSample, OdometrySample, Operator, OperatorSource, Request, ScanSample,
+};
 
 pub use self::lidar::{LidarConfig, LidarError};
 use self::ray_sensor::{RaySensor, RaySubscription};
 use crate::{
     LinkError,
     config::Ros2Config,
+    foreign_text::shown,
     link::{Endpoints, Subscription},
     log::Recorder,
     messages::{self, Odometry, PoseStamped, Text},
@@ -89,11 +92,16 @@ impl Sensors {
             to.recorder,
             notice,
             |text, notice| match request_named(&text.data) {
-                Some(request) => to.operator.request(request, now_ns),
-                None if text.data == "heartbeat" => to.operator.heartbeat(now_ns),
+                Some(request) => {
+                    to.operator.request(request);
+                    to.operator.heartbeat(OperatorSource::Remote, now_ns);
+                }
+                None if text.data == "heartbeat" => {
+                    to.operator.heartbeat(OperatorSource::Remote, now_ns);
+                }
                 None => notice(format!(
                     "{OPERATOR_TOPIC}: there is no request `{}`, take stand, start, stop, lie-down, emergency-stop or heartbeat",
-                    text.data
+                    shown(&text.data)
                 )),
             },
         );
@@ -102,9 +110,12 @@ impl Sensors {
             &config.odometry_topic,
             to.recorder,
             notice,
-            |odometry, notice| match odometry_sample(config, odometry, now_ns) {
-                Ok(sample) => to.odometry.write(sample),
-                Err(problem) => notice(problem),
+            |odometry, notice| {
+                let (sample, problem) = odometry_sample(config, odometry, now_ns);
+                to.odometry.write(sample);
+                if let Some(problem) = problem {
+                    notice(problem);
+                }
             },
         );
         take(
@@ -138,32 +149,47 @@ pub fn take<M: messages::Message>(
     }
 }
 
+/// Bytes of the longest name of a request, and more.
+const LONGEST_NAME: usize = 64;
+
 fn request_named(name: &str) -> Option<Request> {
+    if name.len() > LONGEST_NAME {
+        return None;
+    }
     let name: serde::de::value::StrDeserializer<'_, serde::de::value::Error> =
         name.into_deserializer();
     Request::deserialize(name).ok()
 }
 
+/// The sample, and what is wrong with it. One in unknown frames arrives nevertheless: the robot does not run on the drifting
+/// estimate where an odometry is there that it does not understand.
 fn odometry_sample(
     config: &Ros2Config,
     odometry: &Odometry,
     now_ns: u64,
-) -> Result<OdometrySample, String> {
+) -> (OdometrySample, Option<String>) {
     let (frame, child) = (&odometry.header.frame_id, &odometry.child_frame_id);
-    if *frame != config.world_frame || *child != config.base_frame {
-        return Err(format!(
-            "{}: odometry of `{child}` in `{frame}`, expected `{}` in `{}`: set ros2.base_frame and ros2.world_frame",
-            config.odometry_topic, config.base_frame, config.world_frame
-        ));
-    }
+    let known_frames = *frame == config.world_frame && *child == config.base_frame;
+    let problem = (!known_frames).then(|| {
+        format!(
+            "{}: odometry of `{}` in `{}`, expected `{}` in `{}`: set ros2.base_frame and ros2.world_frame, or ros2.odometry_topic",
+            config.odometry_topic,
+            shown(child),
+            shown(frame),
+            config.base_frame,
+            config.world_frame
+        )
+    });
     let pose = &odometry.pose.pose;
     let (p, q, v) = (pose.position, pose.orientation, odometry.twist.twist.linear);
-    Ok(OdometrySample {
+    let sample = OdometrySample {
         received_ns: now_ns,
         position_world: Point3::new(p.x, p.y, p.z).cast(),
         orientation_wxyz: [q.w, q.x, q.y, q.z].map(|value| value as f32),
         linear_velocity_base: Vector3::new(v.x, v.y, v.z).cast(),
-    })
+        known_frames,
+    };
+    (sample, problem)
 }
 
 fn goal_sample(config: &Ros2Config, goal: &PoseStamped, now_ns: u64) -> Result<GoalSample, String> {
@@ -171,7 +197,8 @@ fn goal_sample(config: &Ros2Config, goal: &PoseStamped, now_ns: u64) -> Result<G
     let frame = &goal.header.frame_id;
     if *frame != config.world_frame {
         return Err(format!(
-            "{topic}: goal in the unknown frame `{frame}`, expected `{}`: in RViz, set Fixed Frame to it",
+            "{topic}: goal in the unknown frame `{}`, expected `{}`: in RViz, set Fixed Frame to it",
+            shown(frame),
             config.world_frame
         ));
     }
@@ -262,14 +289,17 @@ mod tests {
             },
         };
         odometry.twist.twist.linear.x = 2.0;
-        let sample = odometry_sample(&config, &odometry, 5).unwrap();
+        let (sample, problem) = odometry_sample(&config, &odometry, 5);
+        assert_eq!((sample.known_frames, problem), (true, None));
         assert_eq!(sample.position_world, Point3::new(6.0, -1.0, 9.0));
         assert_eq!(sample.linear_velocity_base.x, 2.0);
         assert_eq!(sample.orientation_wxyz[0], 0.5_f64.cos() as f32);
-        odometry.child_frame_id = "imu".to_owned();
-        let error = odometry_sample(&config, &odometry, 5).unwrap_err();
+        odometry.child_frame_id = "i\u{1b}[2Jmu".to_owned();
+        let (sample, problem) = odometry_sample(&config, &odometry, 5);
+        assert!(!sample.known_frames);
+        let error = problem.unwrap();
         assert!(
-            error.starts_with("odom: odometry of `imu` in `odom`"),
+            error.starts_with("odom: odometry of `i\\u{1b}[2Jmu` in `odom`"),
             "{error}"
         );
     }
@@ -282,5 +312,6 @@ mod tests {
         );
         assert_eq!(request_named("lie-down"), Some(Request::LieDown));
         assert_eq!(request_named("Start"), None);
+        assert_eq!(request_named(&"stand".repeat(200_000)), None);
     }
 }

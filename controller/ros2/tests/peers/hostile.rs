@@ -2,11 +2,12 @@
 
 use std::{
     net::UdpSocket,
+    process::Command,
     time::{Duration, Instant},
 };
 
 use crate::{
-    own_network::{in_own_network, ip, is_own_network},
+    own_network::{in_own_network, is_own_network},
     rig::{NO_SPORT_MODE, Peer, Robot, peak_mb},
 };
 
@@ -154,6 +155,13 @@ fn fragments_of_huge_samples_leave_no_stiff_robot() {
             });
         },
     );
+}
+
+/// Runs `ip` with these arguments.
+#[track_caller]
+fn ip(arguments: &str) {
+    let status = Command::new("ip").args(arguments.split(' ')).status();
+    assert!(status.unwrap().success(), "ip {arguments}");
 }
 
 #[test]

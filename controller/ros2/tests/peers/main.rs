@@ -6,6 +6,7 @@ mod bad_network;
 mod cyclone;
 mod hostile;
 mod own_network;
+mod people;
 mod process;
 mod rays;
 mod refusals;

@@ -10,13 +10,6 @@ pub fn is_own_network() -> bool {
     std::env::var_os(INSIDE).is_some()
 }
 
-/// Runs `ip` with these arguments.
-#[track_caller]
-pub fn ip(arguments: &str) {
-    let status = Command::new("ip").args(arguments.split(' ')).status();
-    assert!(status.unwrap().success(), "ip {arguments}");
-}
-
 /// Runs the test `name` in a network namespace with nothing but a loopback that can multicast.
 pub fn in_own_network(name: &str, test: fn()) {
     if is_own_network() {

@@ -75,16 +75,20 @@ fn a_point_cloud_becomes_rays() {
             datatype: 7,
             count: 1,
         };
-        // One point ahead, one on the floor.
-        let points = [[1.95_f32, 0.0, 0.1], [1.0, 0.0, -0.3]];
+        // One point ahead, and the floor around the robot.
+        let floor = (0..120).map(|index| {
+            let (sin, cos) = (f32::from(index as u8) * std::f32::consts::PI / 60.0).sin_cos();
+            [cos, sin, -0.3]
+        });
+        let points: Vec<[f32; 3]> = [[1.95, 0.0, 0.1]].into_iter().chain(floor).collect();
         let cloud = PointCloud2 {
             header: header("base_link"),
             height: 1,
-            width: 2,
+            width: points.len() as u32,
             fields: vec![field(0, "x"), field(1, "y"), field(2, "z")],
             is_bigendian: false,
             point_step: 12,
-            row_step: 24,
+            row_step: 12 * points.len() as u32,
             data: points
                 .as_flattened()
                 .iter()

@@ -165,8 +165,13 @@ pub fn network(domain: u16) -> Network {
     }
 }
 
-/// The state of a lying robot.
-pub fn lying_state(tick: u32) -> LowState {
+/// Motor positions of a robot that lies, in the vendor's order, rad.
+fn lying_rad() -> [f32; 12] {
+    std::array::from_fn(|motor| [0.0, 1.3, -2.6][motor % 3])
+}
+
+/// A level robot at rest with these motor positions, rad.
+fn state_at(tick: u32, motors_rad: &[f32; 12]) -> LowState {
     let mut state = LowState {
         tick,
         imu_state: ImuState {
@@ -178,7 +183,7 @@ pub fn lying_state(tick: u32) -> LowState {
         },
         ..LowState::default()
     };
-    for (motor, q) in [0.0, 1.3, -2.6].into_iter().cycle().take(12).enumerate() {
+    for (motor, q) in motors_rad.iter().copied().enumerate() {
         state.motor_state[motor] = MotorState {
             mode: 1,
             q: q + 1e-4 * (tick % 5) as f32,
@@ -198,7 +203,8 @@ pub struct Peer {
     operator: Publisher<Text>,
     said: Subscription<Text>,
     tick: u32,
-    /// Fraction of states and commands that are lost.
+    motors_rad: [f32; 12],
+    /// Share of states and commands that is lost on the way.
     pub lost: f32,
     random: Random,
     /// The last state that `abs-robot` published.
@@ -229,6 +235,7 @@ impl Peer {
             said: ros.subscribe(RUN_STATE_TOPIC, Delivery::Reliable).unwrap(),
             ros,
             tick: 0,
+            motors_rad: lying_rad(),
             lost: 0.0,
             random: Random(0x2545_F491_4F6C_DD1D),
             state: String::new(),
@@ -244,14 +251,16 @@ impl Peer {
     pub fn step(&mut self) {
         self.tick += 1;
         if !self.is_lost() {
-            self.states.publish(lying_state(self.tick)).unwrap();
+            let state = state_at(self.tick, &self.motors_rad);
+            self.states.publish(state).unwrap();
         }
         self.take();
     }
 
     /// As [`step`](Self::step), but sends the last state again.
     pub fn step_frozen(&mut self) {
-        self.states.publish(lying_state(self.tick)).unwrap();
+        let state = state_at(self.tick, &self.motors_rad);
+        self.states.publish(state).unwrap();
         self.take();
     }
 
@@ -333,6 +342,12 @@ impl Peer {
                 let mut joints = command.motor_cmd[..12].iter();
                 let damps = joints.all(|motor| motor.kp == 0.0 && motor.kd > 0.0);
                 self.seen.push((Instant::now(), damps));
+                // The motors are where they are commanded.
+                for (position_rad, command) in self.motors_rad.iter_mut().zip(&command.motor_cmd) {
+                    if command.kp > 0.0 {
+                        *position_rad += (command.q - *position_rad).clamp(-0.1, 0.1);
+                    }
+                }
             }
         }
         while let Ok(Some((text, _))) = self.said.take() {

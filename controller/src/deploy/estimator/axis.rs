@@ -6,6 +6,8 @@ const MAX: usize = 2 + MAX_FEET;
 const POSITION: usize = 0;
 const VELOCITY: usize = 1;
 const FEET: usize = 2;
+/// Variance of the velocity at rest, m²/s².
+const REST_VARIANCE: f64 = 1e-4;
 /// Innovations beyond this many standard deviations are outliers.
 const GATE: f64 = 4.0;
 
@@ -56,6 +58,16 @@ impl AxisFilter {
             // The heading may change too: the next sample finds the feet again.
             self.covariance[index][index] += 10.0;
         }
+    }
+
+    /// Says that the base is at rest.
+    pub(super) fn rest(&mut self) {
+        self.state[VELOCITY] = 0.0;
+        for index in 0..self.len {
+            self.covariance[VELOCITY][index] = 0.0;
+            self.covariance[index][VELOCITY] = 0.0;
+        }
+        self.covariance[VELOCITY][VELOCITY] = REST_VARIANCE;
     }
 
     /// Predicts the base over an interval; `density` is the squared noise density of the acceleration.
@@ -128,8 +140,9 @@ impl AxisFilter {
         for &(index, coefficient) in terms {
             innovation_variance += coefficient * gain[index];
         }
-        // An outlier gets only the weight that keeps it at the gate, so that the filter is never locked out.
-        let excess = innovation * innovation / (GATE * GATE * innovation_variance);
+        // An outlier corrects as much as a measurement at the gate, however far off it is (Huber): it cannot take the filter
+        // with it, and it does not lock it out. The covariance shrinks the less, the farther off it is.
+        let excess = innovation.abs() / (GATE * innovation_variance.sqrt());
         let innovation_variance = innovation_variance * excess.max(1.0);
         for (row, (element, gain_of_row)) in self.state.iter_mut().zip(gain).enumerate() {
             let gain_of_row = gain_of_row / innovation_variance;
@@ -163,6 +176,41 @@ mod tests {
         axis.measure_foot(0, 0.4825, 1e-4);
         assert!((axis.state[FEET] - 0.5).abs() < 1e-12);
         assert!((axis.position_m() - 0.0175).abs() < 1e-12);
+    }
+
+    #[test]
+    fn an_outlier_moves_the_filter_no_farther_than_one_at_the_gate() {
+        let moved = |measured: f64| {
+            let mut axis = AxisFilter::new(1);
+            axis.start(0.0, [0.0].into_iter());
+            axis.measure_velocity(measured, 0.75);
+            (axis.velocity_mps(), axis.covariance[VELOCITY][VELOCITY])
+        };
+        // The innovation has a standard deviation of 1 m/s, and the gate is at four of them.
+        let (at_gate, variance) = moved(4.0);
+        assert!((at_gate - 1.0).abs() < 1e-12, "{at_gate}");
+        for far in [5.0, 200.0, 1e9] {
+            let (outlier, outlier_variance) = moved(far);
+            assert!((outlier - at_gate).abs() < 1e-9, "{far}: {outlier}");
+            assert!(outlier_variance > variance && outlier_variance <= 0.25);
+        }
+    }
+
+    #[test]
+    fn a_filter_that_is_far_off_comes_back() {
+        let mut axis = AxisFilter::new(1);
+        axis.start(0.0, [0.0].into_iter());
+        // In steady state at rest, with the noise of a standing robot.
+        let step = |axis: &mut AxisFilter, acceleration_mps2: f64| {
+            axis.predict(acceleration_mps2, 0.01, 0.002);
+            axis.measure_velocity(0.0, 0.04);
+        };
+        (0..5000).for_each(|_| step(&mut axis, 0.0));
+        // One sample of an accelerometer of 1e5 m/s².
+        step(&mut axis, 1e5);
+        assert!(axis.velocity_mps() > 190.0);
+        (0..4000).for_each(|_| step(&mut axis, 0.0));
+        assert!(axis.velocity_mps().abs() < 0.05, "{}", axis.velocity_mps());
     }
 
     #[test]

@@ -42,6 +42,12 @@ impl ContactSensor {
         }
     }
 
+    /// Forgets all contacts.
+    pub(super) fn restart(&mut self) {
+        self.silent_s.fill(f32::INFINITY);
+        self.airborne_s = f32::INFINITY;
+    }
+
     /// Updates `contact` after an interval.
     pub(super) fn update(
         &mut self,

@@ -32,6 +32,14 @@ use super::{EstimatorConfig, OdometrySample, RobotSample};
 const GRAVITY_MPS2: f64 = 9.81;
 /// Plausible intervals between two samples, s.
 const INTERVAL_S: [f32; 2] = [5e-4, 0.05];
+/// Largest acceleration that is integrated, m/s²: an impact of a foot stays below.
+const MAX_ACCELERATION_MPS2: f64 = 150.0;
+/// A robot that moves less than this for so long is at rest: rotation, joint speeds, and difference of the specific force
+/// from gravity.
+const REST_S: f32 = 0.3;
+const REST_ROTATION_RADPS: f32 = 0.1;
+const REST_JOINT_RADPS: f32 = 0.3;
+const REST_FORCE_MPS2: f32 = 0.5;
 /// Random walk of a foot in the air, m/√s.
 const FOOT_IN_AIR: f64 = 30.0;
 /// Bounds of the load of a foot, relative to half of the weight. The higher the load, the less the foot slips.
@@ -53,6 +61,8 @@ pub struct Estimator {
     heading_offset_rad: Option<f32>,
     /// Whether the world frame is that of an odometry.
     placed: bool,
+    /// For how long the robot has not moved, s.
+    still_s: f32,
 }
 
 /// Motion of a leg in one sample.
@@ -81,7 +91,21 @@ impl Estimator {
             contacts: ContactSensor::new(num_feet, config),
             heading_offset_rad: None,
             placed: false,
+            still_s: 0.0,
         }
+    }
+
+    /// Starts anew: the next sample defines the world frame, or the next odometry.
+    pub fn restart(&mut self) {
+        self.heading_offset_rad = None;
+        self.still_s = 0.0;
+        self.contacts.restart();
+        self.forget_odometry();
+    }
+
+    /// The next odometry replaces the world frame by its own.
+    pub fn forget_odometry(&mut self) {
+        self.placed = false;
     }
 
     /// Updates the estimate with a sample `interval_s` after the one before, and writes it to `state`, which has the robot's
@@ -153,6 +177,9 @@ impl Estimator {
             &state.foot_contact,
             &load,
         );
+        if self.is_at_rest(sample, interval_s) {
+            self.axes.iter_mut().for_each(AxisFilter::rest);
+        }
 
         let position = self.axes.each_ref().map(|axis| axis.position_m() as f32);
         let velocity = self.axes.each_ref().map(|axis| axis.velocity_mps() as f32);
@@ -207,6 +234,20 @@ impl Estimator {
         }
     }
 
+    /// Whether the robot lies or stands still. Feet say nothing about a robot that lies on its belly.
+    fn is_at_rest(&mut self, sample: &RobotSample, interval_s: f32) -> bool {
+        let force_mps2 = sample.imu_accelerometer_mps2.norm() - GRAVITY_MPS2 as f32;
+        let mut joints = sample.joint_velocity_radps.iter();
+        let is_still = sample.imu_gyroscope_radps.norm() < REST_ROTATION_RADPS
+            && force_mps2.abs() < REST_FORCE_MPS2
+            && joints.all(|velocity_radps| velocity_radps.abs() < REST_JOINT_RADPS);
+        self.still_s = match is_still {
+            true => self.still_s + interval_s,
+            false => 0.0,
+        };
+        self.still_s > REST_S
+    }
+
     fn start(&mut self, orientation: &UnitQuaternion<f32>, motions: &[LegMotion]) {
         // A lying robot touches the ground with its lowest foot, or with the trunk, below standing height.
         let lowest_m = motions
@@ -234,6 +275,7 @@ impl Estimator {
     ) {
         let mut acceleration = (orientation * sample.imu_accelerometer_mps2).cast::<f64>();
         acceleration.z -= GRAVITY_MPS2;
+        acceleration.apply(|a| *a = a.clamp(-MAX_ACCELERATION_MPS2, MAX_ACCELERATION_MPS2));
         let mut roll = [Vector3::zeros(); robots::MAX_FEET];
         let mut foot_walk = [0.0; robots::MAX_FEET];
         for (foot, motion) in motions.iter().enumerate() {

@@ -1,11 +1,12 @@
 //! Faults: what can go wrong on a robot, how each is detected ([`Monitor`]), and what the robot does about it.
 
 mod monitor;
+mod plausibility;
 mod table;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::monitor::{Monitor, is_usable_odometry};
+pub(super) use self::monitor::{Monitor, NewOdometry};
 pub(super) use self::table::{FAULTS, FaultRow};
 use super::State;
 
@@ -49,6 +50,18 @@ pub enum Fault {
     EmergencyStop,
     /// The bundle was made for another robot.
     OtherRobot,
+    /// States arrive that no robot can be in.
+    ImplausibleState,
+    /// States of more than one publisher arrive.
+    ForeignState,
+    /// Another program or a mode of the robot commands the motors.
+    SecondCommander,
+    /// A joint stays beyond its position limit.
+    JointStop,
+    /// A joint does not follow its target.
+    MotorDoesNotFollow,
+    /// The odometry jumps, is faster than any robot, or is in unknown frames.
+    ImplausibleOdometry,
 }
 
 /// What the robot does about a fault, the weakest first.

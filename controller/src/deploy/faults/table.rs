@@ -40,7 +40,7 @@ const fn row(
 }
 
 /// All faults, in the order of their numbers.
-pub(in crate::deploy) const FAULTS: [FaultRow; 18] = {
+pub(in crate::deploy) const FAULTS: [FaultRow; 24] = {
     use Fault as Id;
     use Response::{Damp, LieDown, NoStart, Stop};
     use Scope::{Always, Running, Standing};
@@ -188,6 +188,54 @@ pub(in crate::deploy) const FAULTS: [FaultRow; 18] = {
             None,
             NoStart,
             Always,
+        ),
+        row(
+            Id::ImplausibleState,
+            "implausible state",
+            "A state that no robot can be in is not used; when only such come, all joints are damped.",
+            Some("faults.plausible_speed"),
+            Damp,
+            Always,
+        ),
+        row(
+            Id::ForeignState,
+            "foreign state",
+            "While two publishers claim to be the robot, all joints are damped.",
+            None,
+            Damp,
+            Always,
+        ),
+        row(
+            Id::SecondCommander,
+            "second commander",
+            "While another program or a mode of the robot commands the motors, all joints are damped; it is not joined.",
+            None,
+            Damp,
+            Always,
+        ),
+        row(
+            Id::JointStop,
+            "joint beyond its stop",
+            "A joint that stays beyond its position limit ends the run before it is damped.",
+            Some("faults.soft_joint_margin_rad"),
+            Stop,
+            Running,
+        ),
+        row(
+            Id::MotorDoesNotFollow,
+            "motor does not follow",
+            "A robot whose joints do not go where they are commanded does not stand up.",
+            Some("faults.max_following_error_rad"),
+            Damp,
+            Standing,
+        ),
+        row(
+            Id::ImplausibleOdometry,
+            "implausible odometry",
+            "The robot does not run on an odometry that jumps, races, or is in unknown frames.",
+            Some("faults.max_odometry_speed_mps"),
+            LieDown,
+            Running,
         ),
     ]
 };

@@ -6,10 +6,10 @@ use robots::{JointTarget, JointVec, Robot, RobotState};
 
 use super::{
     CYCLE_NS, CYCLES_PER_POLICY_STEP, CycleInput, CycleRecord, DeployConfig, Estimator, Fault,
-    FaultSet, GoalSample, JointCommand, Request, RequestSet, ScanSample, StandUpConfig, State,
-    Status,
-    faults::{Monitor, is_usable_odometry},
-    requests::requests_of_buttons,
+    FaultSet, GoalSample, JointCommand, Refusal, Request, RequestSet, ScanSample, StandUpConfig,
+    State, Status,
+    faults::{Monitor, NewOdometry},
+    requests::Buttons,
     stand_up::{StandUpError, StandUpTrajectory},
     state::Situation,
 };
@@ -20,6 +20,9 @@ use crate::{
 
 /// Mode of a Unitree motor that executes its command.
 const SERVO: u8 = 1;
+
+/// A joint may be far from its target for this many cycles.
+const ASTRAY_CYCLES: u32 = 125;
 
 /// Why there is no pilot, and nothing is sent to the robot.
 #[derive(Debug, thiserror::Error)]
@@ -62,13 +65,15 @@ pub struct Pilot {
     observed_rays: RayScan,
     illusion_margin_m: Option<f32>,
     stream: Pcg64,
-    odometry_ns: u64,
-    buttons: u16,
+    buttons: Buttons,
     /// The goal that the robot runs to, and when it took it.
     goal: GoalSample,
     goal_since_ns: u64,
     /// Faults that the last command caused.
     own_faults: FaultSet,
+    /// Cycles in a row in which a joint was far from its target.
+    astray_cycles: u32,
+    max_following_error_rad: f32,
     latched_faults: FaultSet,
     /// The target of the policy, held over a policy step.
     held: JointTarget,
@@ -76,6 +81,8 @@ pub struct Pilot {
     target: JointTarget,
     limited: Limited,
     overruns: u64,
+    refused: Option<(Request, Refusal)>,
+    refusals: u32,
 }
 
 impl Pilot {
@@ -132,16 +139,19 @@ impl Pilot {
             observed_rays: RayScan::clear(&bundle.spec.rays),
             illusion_margin_m: bundle.spec.illusion_margin_m,
             stream: Pcg64::new(0, 0),
-            odometry_ns: 0,
-            buttons: 0,
+            buttons: Buttons::default(),
             goal: GoalSample::default(),
             goal_since_ns: 0,
             own_faults: FaultSet::NONE,
+            astray_cycles: 0,
+            max_following_error_rad: config.faults.max_following_error_rad,
             latched_faults: FaultSet::NONE,
             held: target.clone(),
             target,
             limited: Limited::default(),
             overruns: 0,
+            refused: None,
+            refusals: 0,
         })
     }
 
@@ -176,19 +186,23 @@ impl Pilot {
     /// Takes the samples that are new and usable, and updates the estimate.
     fn take(&mut self, input: &CycleInput) -> RequestSet {
         let mut requests = input.requests;
-        if let Some(interval_s) = self.monitor.take(&input.robot, self.state) {
+        if let Some(new) = self.monitor.take(&input.robot, self.state) {
             let sample = self.monitor.sample();
+            if new.restarted {
+                self.estimator.restart();
+            }
             self.estimator
-                .update(sample, interval_s, &mut self.estimate);
-            requests = requests.union(requests_of_buttons(sample.remote_buttons, self.buttons));
-            self.buttons = sample.remote_buttons;
+                .update(sample, new.interval_s, &mut self.estimate);
+            let pressed = self.buttons.take(sample.remote_buttons, sample.received_ns);
+            requests = requests.union(pressed);
         }
-        let odometry = &input.odometry;
-        if odometry.received_ns != self.odometry_ns && is_usable_odometry(odometry) {
-            let interval_ns = odometry.received_ns.saturating_sub(self.odometry_ns);
-            self.estimator
-                .fuse(odometry, interval_ns as f32 * 1e-9, &mut self.estimate);
-            self.odometry_ns = odometry.received_ns;
+        match self.monitor.take_odometry(&input.odometry) {
+            NewOdometry::None => {}
+            NewOdometry::After(interval_s) => {
+                self.estimator
+                    .fuse(&input.odometry, interval_s, &mut self.estimate);
+            }
+            NewOdometry::Jumped => self.estimator.forget_odometry(),
         }
         self.take_scan(&input.scan);
         self.overruns += u64::from(input.missed);
@@ -225,11 +239,48 @@ impl Pilot {
         {
             self.take_goal(&input.goal, input.time_ns);
         }
+        if let Some((request, why)) = self.refusal(&situation, next, input, faults) {
+            self.refused = Some((request, why));
+            self.refusals = self.refusals.wrapping_add(1);
+        }
+        let lies = self.state == State::Damping || next == State::Damping;
+        if lies && request == Some(Request::Stop) {
+            self.monitor.dismiss_operators(input);
+        }
         let active = faults.active_in(self.state);
         if next != self.state {
             self.enter(next, input);
         }
         self.latched_faults = self.latched_faults.union(active);
+    }
+
+    /// Why a request has no effect, where it was meant to have one.
+    fn refusal(
+        &self,
+        situation: &Situation,
+        next: State,
+        input: &CycleInput,
+        faults: FaultSet,
+    ) -> Option<(Request, Refusal)> {
+        use State as S;
+        let (request, state) = (situation.request?, self.state);
+        let why = match (request, state) {
+            (Request::Start, S::Ready) if next == S::Ready => {
+                let has_goal = input.goal.received_ns > 0;
+                match has_goal {
+                    true => Refusal::Faults(faults),
+                    false => Refusal::NoGoal,
+                }
+            }
+            (Request::Start, S::Damping | S::StandUp | S::LieDown) => Refusal::State(state),
+            (Request::Stand, S::Damping | S::LieDown | S::StopThenLieDown) if next == state => {
+                Refusal::Faults(faults)
+            }
+            (Request::Stand | Request::Start, S::Fault) => Refusal::State(state),
+            (Request::Stop, S::Fault) if next == S::Fault => Refusal::Faults(faults),
+            _ => return None,
+        };
+        Some((request, why))
     }
 
     fn enter(&mut self, state: State, input: &CycleInput) {
@@ -250,6 +301,10 @@ impl Pilot {
         }
         if self.state == State::Fault || state == State::StandUp {
             self.latched_faults = FaultSet::NONE;
+        }
+        // Since the fault the robot may have been carried, and the estimate with it.
+        if self.state == State::Fault {
+            self.estimator.restart();
         }
         if was_damped {
             self.limiter.reset();
@@ -299,7 +354,26 @@ impl Pilot {
             self.own_faults
                 .insert_if(Fault::NotFinite, self.limited.fallback);
         }
+        self.check_following();
         self.cycles = self.cycles.wrapping_add(1);
+    }
+
+    /// While the robot stands up or stands, each joint has to be near its target.
+    fn check_following(&mut self) {
+        let stands = matches!(self.state, State::StandUp | State::Ready);
+        let measured = &self.estimate.joint_position_rad;
+        let mut joints = self.target.position_rad.iter().zip(measured);
+        let is_astray = joints.any(|(target_rad, measured_rad)| {
+            (target_rad - measured_rad).abs() > self.max_following_error_rad
+        });
+        self.astray_cycles = match stands && is_astray {
+            true => self.astray_cycles.saturating_add(1),
+            false => 0,
+        };
+        self.own_faults.insert_if(
+            Fault::MotorDoesNotFollow,
+            self.astray_cycles > ASTRAY_CYCLES,
+        );
     }
 
     fn step_policy(&mut self, which: Which, time_left_s: f32) {
@@ -348,6 +422,7 @@ impl Pilot {
         status.estimate.clone_from(&self.estimate);
         status.limited = self.limited;
         status.overruns = self.overruns;
+        (status.refused, status.refusals) = (self.refused, self.refusals);
     }
 
     fn elapsed_s(&self, time_ns: u64) -> f32 {

@@ -14,8 +14,9 @@ use anyhow::{Context, Result, anyhow, ensure};
 use controller::{
     Method,
     deploy::{
-        CYCLE_NS, Clock, GoalSample, Histogram, LinkPort, LoopReport, MonotonicClock, Pilot,
-        Request, RobotSample, ScanSample, State, enter_realtime, ports, run_cycles,
+        CYCLE_NS, Clock, GoalSample, Histogram, LinkPort, LoopReport, MonotonicClock,
+        OperatorSource, Pilot, Request, RobotSample, ScanSample, State, enter_realtime, ports,
+        run_cycles,
     },
 };
 use nalgebra::{Point2, Vector3};
@@ -168,6 +169,8 @@ struct Invented {
     scan: ScanSample,
     goal: GoalSample,
     default_position_rad: Vec<f32>,
+    /// Where the joints are, without their swing, rad.
+    at_rad: Vec<f32>,
     /// Cycles so far, and those in which the robot ran.
     cycle: u64,
     running: u64,
@@ -205,6 +208,7 @@ impl Invented {
                 duration_s: 9.0,
             },
             default_position_rad: robot.control.default_position_rad.clone(),
+            at_rad: robot.control.default_position_rad.clone(),
             cycle: 0,
             running: 0,
             allocations: 0,
@@ -220,9 +224,17 @@ impl Invented {
         let sample = &mut self.sample;
         sample.received_ns = time_ns;
         sample.tick = self.cycle as u32 + 1;
-        for (joint, default_rad) in self.default_position_rad.iter().enumerate() {
+        let runs = self.link.status.read().state == State::Run;
+        let commanded = &self.link.command.read().joints;
+        for (joint, at_rad) in self.at_rad.iter_mut().enumerate() {
+            // It stands up as it is commanded, and runs as it pleases.
+            let to_rad = match commanded.get(joint) {
+                Some(command) if !runs && command.stiffness > 0.0 => command.position_rad,
+                _ => self.default_position_rad[joint],
+            };
+            *at_rad += (to_rad - *at_rad).clamp(-0.05, 0.05);
             let swing = phase + joint as f32;
-            sample.joint_position_rad[joint] = default_rad + 0.05 * swing.sin();
+            sample.joint_position_rad[joint] = *at_rad + 0.05 * swing.sin();
             sample.joint_velocity_radps[joint] = 1.25 * swing.cos();
         }
         sample.imu_gyroscope_radps.z = 0.5 * phase.sin();
@@ -239,13 +251,15 @@ impl Invented {
             self.link.goal.write(self.goal.clone());
         }
         match self.link.status.read().state {
-            State::Damping => self.link.operator.request(Request::Stand, time_ns),
-            State::Ready => self.link.operator.request(Request::Start, time_ns),
-            State::Fault => self.link.operator.request(Request::Stop, time_ns),
+            State::Damping => self.link.operator.request(Request::Stand),
+            State::Ready => self.link.operator.request(Request::Start),
+            State::Fault => self.link.operator.request(Request::Stop),
             State::Run => self.running += 1,
             _ => {}
         }
-        self.link.operator.heartbeat(time_ns);
+        self.link
+            .operator
+            .heartbeat(OperatorSource::Remote, time_ns);
         self.link.heartbeat.beat(time_ns);
         while self.link.log.pop().is_ok() {}
         self.cycle += 1;

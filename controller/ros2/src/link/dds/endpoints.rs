@@ -10,6 +10,7 @@ use ros2_client::dds::rustdds::mio1::{Interest, Registry, Token};
 
 use super::frames::Frame;
 use crate::{
+    foreign_text::shown,
     link::rtps::Guid,
     messages::Message,
     network::{Delivery, NetworkError, Ros},
@@ -214,10 +215,11 @@ impl<M: Message> Source for TypedSource<M> {
                 }
                 Ok(None) => return,
                 Err(error) => with(Err(format!(
-                    "{}: a message is no {}/{}: {error}",
+                    "{}: a message is no {}/{}: {}",
                     self.topic,
                     M::PACKAGE,
-                    M::NAME
+                    M::NAME,
+                    shown(&error.to_string())
                 ))),
             }
         }

@@ -21,18 +21,19 @@ use serde::{Deserialize, Serialize};
 
 pub use self::process::dds_process;
 use self::{
-    endpoints::Endpoints,
+    endpoints::{Endpoints, Subscription},
     frames::{FrameReader, Kind},
 };
 use crate::{
     config::Ros2Config,
     helper::Helper,
-    network::{NetworkError, POLL},
+    messages::LowCmd,
+    network::{Delivery, NetworkError, POLL},
     publish::Publishers,
     sensors::Subscriptions,
 };
 
-use super::sport_mode::SportMode;
+use super::{COMMAND_TOPIC, sport_mode::SportMode};
 
 /// The node is there after this time, or DDS is started again.
 const START: Duration = Duration::from_secs(10);
@@ -53,6 +54,8 @@ pub struct Topics {
     pub subscriptions: Subscriptions,
     pub publishers: Publishers,
     pub sport_mode: SportMode,
+    /// Motor commands of others.
+    pub commands: Subscription<LowCmd>,
 }
 
 impl Topics {
@@ -63,6 +66,7 @@ impl Topics {
             subscriptions: Subscriptions::new(&mut endpoints, config),
             publishers: Publishers::new(&mut endpoints),
             sport_mode: SportMode::new(&mut endpoints),
+            commands: endpoints.subscribe(COMMAND_TOPIC, Delivery::Newest),
         };
         (endpoints, topics)
     }

@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     config::{RaySource, Ros2Config},
+    foreign_text::shown,
     helper::Helper,
     link::{COMMAND_TOPIC, STATE_TOPIC, route::Route},
     messages::{LowCmd, LowState, Message as _},
@@ -296,6 +297,10 @@ fn foreign_type(endpoints: &Endpoints, event: &DomainParticipantStatusEvent) -> 
         .chain(endpoints.types())
         .find(|(ours, _)| *ours == topic)?;
     (type_name != expected).then(|| {
-        format!("{name} is of the foreign type {type_name}, expected {expected}: its messages are ignored")
+        format!(
+            "{} is of the foreign type {}, expected {expected}: its messages are ignored",
+            shown(name),
+            shown(type_name)
+        )
     })
 }

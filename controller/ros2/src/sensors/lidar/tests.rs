@@ -63,6 +63,15 @@ fn cloud(points: &[[f32; 3]]) -> PointCloud2 {
     }
 }
 
+/// As [`cloud`], with the floor around the robot.
+fn seen(points: &[[f32; 3]]) -> PointCloud2 {
+    let floor = (0..120).map(|index| {
+        let (sin, cos) = (index as f32 * PI / 60.0).sin_cos();
+        [0.3 * cos, 0.3 * sin, -0.29]
+    });
+    cloud(&points.iter().copied().chain(floor).collect::<Vec<_>>())
+}
+
 #[track_caller]
 fn assert_rays(scan: &RayScan, hits: &[(usize, f32)]) {
     for (index, &distance_m) in scan.distance_m.iter().enumerate() {
@@ -92,9 +101,6 @@ fn beams_ahead_and_on_both_sides_fall_into_their_rays() {
 fn the_nearest_hit_counts_and_what_is_nearer_than_a_ray_can_be_is_cut() {
     let lidar = lidar(LidarConfig::default());
     let mut near = scan(&[(0, 4.0), (1, 3.0)]);
-    let rays = lidar.rays_of_scan(&near, &at(0.0, 0.0, 0.0)).unwrap();
-    assert_rays(&rays, &[(5, 3.05)]);
-    near.ranges[180] = 0.04;
     let rays = lidar.rays_of_scan(&near, &at(0.0, 0.0, 0.0)).unwrap();
     assert_rays(&rays, &[(5, 3.05)]);
     near.ranges[180] = 0.05;
@@ -146,7 +152,7 @@ fn a_scan_that_does_not_look_where_the_policy_looks_is_refused() {
     let error = lidar.rays_of_scan(&narrow, &at(0.0, 0.0, 0.0)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "scan covers -40 to 49 degrees of its frame and misses the ray at -45 degrees of the robot: turn or widen it, or correct lidar.rpy_base_deg"
+        "scan covers -40 to 49 degrees of its frame and misses the ray at -45 degrees of the robot: turn or widen it, or correct ros2.lidar.rpy_base_deg"
     );
     narrow.angle_min = -45_f32.to_radians();
     narrow.angle_max = 44_f32.to_radians();
@@ -163,7 +169,7 @@ fn a_scan_of_an_unknown_frame_or_that_contradicts_itself_is_refused() {
         .unwrap_err();
     let text = error.to_string();
     assert!(
-        text.starts_with("scan is in frame ``, expected `base_link`: set lidar.frame"),
+        text.starts_with("scan is in frame ``, expected `base_link`: set ros2.lidar.frame"),
         "{text}"
     );
     for change in [
@@ -171,6 +177,8 @@ fn a_scan_of_an_unknown_frame_or_that_contradicts_itself_is_refused() {
         |scan: &mut LaserScan| scan.angle_increment = f32::NAN,
         |scan: &mut LaserScan| scan.ranges.truncate(100),
         |scan: &mut LaserScan| scan.angle_max = 0.0,
+        |scan: &mut LaserScan| scan.range_max = 0.0,
+        |scan: &mut LaserScan| scan.range_max = f32::NAN,
     ] {
         let mut message = scan(&[]);
         change(&mut message);
@@ -184,7 +192,7 @@ fn a_scan_of_an_unknown_frame_or_that_contradicts_itself_is_refused() {
 #[test]
 fn floor_and_ceiling_are_no_obstacles_even_when_the_robot_pitches() {
     let mut lidar = lidar(LidarConfig::default());
-    let floor_and_wall = cloud(&[[1.0, 0.0, -0.29], [3.0, 0.0, 0.2], [2.0, 0.0, 0.5]]);
+    let floor_and_wall = seen(&[[1.0, 0.0, -0.29], [3.0, 0.0, 0.2], [2.0, 0.0, 0.5]]);
     let rays = lidar
         .rays_of_cloud(&floor_and_wall, &at(0.0, 0.0, 0.0), 0)
         .unwrap();
@@ -196,7 +204,7 @@ fn floor_and_ceiling_are_no_obstacles_even_when_the_robot_pitches() {
     );
     let floor = pitched.inverse() * Point3::new(1.0, 0.0, 0.0);
     assert!(floor.z > -0.16, "{floor}");
-    let rays = lidar.rays_of_cloud(&cloud(&[floor.coords.into()]), &pitched, u64::MAX);
+    let rays = lidar.rays_of_cloud(&seen(&[floor.coords.into()]), &pitched, u64::MAX);
     assert_rays(&rays.unwrap(), &[]);
 }
 
@@ -204,18 +212,18 @@ fn floor_and_ceiling_are_no_obstacles_even_when_the_robot_pitches() {
 fn clouds_are_merged_where_they_are_in_the_world_and_forgotten_in_time() {
     let mut lidar = lidar(LidarConfig::default());
     let ms = 1_000_000;
-    let first = lidar.rays_of_cloud(&cloud(&[[3.0, 0.0, 0.0]]), &at(0.0, 0.0, 0.0), 0);
+    let first = lidar.rays_of_cloud(&seen(&[[3.0, 0.0, 0.0]]), &at(0.0, 0.0, 0.0), 0);
     assert_rays(&first.unwrap(), &[(5, 3.05)]);
     // A metre on, the point is a metre nearer; the new cloud sees another, to the left.
     let y_m = 2.05 * 36_f32.to_radians().tan();
-    let second = lidar.rays_of_cloud(&cloud(&[[2.0, y_m, 0.0]]), &at(1.0, 0.0, 0.0), 150 * ms);
+    let second = lidar.rays_of_cloud(&seen(&[[2.0, y_m, 0.0]]), &at(1.0, 0.0, 0.0), 150 * ms);
     assert_rays(
         &second.unwrap(),
         &[(5, 2.05), (9, 2.05 / 36_f32.to_radians().cos())],
     );
-    let third = lidar.rays_of_cloud(&cloud(&[]), &at(1.0, 0.0, 0.0), 201 * ms);
+    let third = lidar.rays_of_cloud(&seen(&[]), &at(1.0, 0.0, 0.0), 201 * ms);
     assert_rays(&third.unwrap(), &[(9, 2.05 / 36_f32.to_radians().cos())]);
-    let fourth = lidar.rays_of_cloud(&cloud(&[]), &at(1.0, 0.0, 0.0), 351 * ms);
+    let fourth = lidar.rays_of_cloud(&seen(&[]), &at(1.0, 0.0, 0.0), 351 * ms);
     assert_rays(&fourth.unwrap(), &[]);
 }
 
@@ -249,10 +257,10 @@ fn a_malformed_cloud_is_refused() {
         |cloud| cloud.header.frame_id = "odom".to_owned(),
         "frame `odom`",
     );
-    // Nothing in it, not even sizes.
-    let mut empty = cloud(&[]);
-    empty.height = 0;
-    assert!(lidar.rays_of_cloud(&empty, &at(0.0, 0.0, 0.0), 0).is_ok());
+    check(
+        |cloud| (cloud.width, cloud.height) = (u32::MAX, u32::MAX),
+        "points, at most 1000000",
+    );
 }
 
 #[test]
@@ -264,6 +272,94 @@ fn settings_out_of_range_are_named() {
     let error = Lidar::new(&RaySpec::default(), &config).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "lidar.height_m is [0.3, -0.1], must be [low, high]"
+        "ros2.lidar.height_m is [0.3, -0.1], must be [low, high]"
+    );
+}
+
+/// REP 117: minus infinity is an object too near to be measured; so is all below the least range. Plus infinity is nothing in
+/// sight.
+#[test]
+fn what_is_too_near_to_be_measured_is_near() {
+    let lidar = lidar(LidarConfig::default());
+    for near_m in [f32::NEG_INFINITY, -1.0, 0.0, 0.04] {
+        let mut message = scan(&[]);
+        message.ranges[180] = near_m;
+        let rays = lidar.rays_of_scan(&message, &at(0.0, 0.0, 0.0)).unwrap();
+        assert_rays(&rays, &[(5, 0.1)]);
+    }
+    let mut message = scan(&[]);
+    message.ranges[180] = 31.0;
+    message.range_max = f32::INFINITY;
+    let rays = lidar.rays_of_scan(&message, &at(0.0, 0.0, 0.0)).unwrap();
+    assert_rays(&rays, &[]);
+}
+
+#[test]
+fn a_scan_without_enough_valid_beams_around_a_ray_is_blind() {
+    let lidar = lidar(LidarConfig::default());
+    let here = at(0.0, 0.0, 0.0);
+    let mut message = scan(&[]);
+    message.ranges.fill(f32::NAN);
+    let blind = lidar.rays_of_scan(&message, &here).unwrap_err().to_string();
+    assert_eq!(
+        blind,
+        "scan is blind at -45 degrees of the robot: 0 of 9 measurements there are valid; is the lidar covered or broken?"
+    );
+    // Covered at one side.
+    let mut message = scan(&[]);
+    message.ranges[200..215].fill(f32::NAN);
+    let blind = lidar.rays_of_scan(&message, &here).unwrap_err().to_string();
+    assert!(blind.starts_with("scan is blind at 27 degrees"), "{blind}");
+    // One beam of five is lost everywhere: the others see, those next to a ray for it.
+    let mut message = scan(&[(38, 2.0)]);
+    for (index, range_m) in message.ranges.iter_mut().enumerate() {
+        // Of the ray at 36 degrees, those from 35 to 37.
+        if index % 5 == 0 || (215..=217).contains(&index) {
+            *range_m = f32::NAN;
+        }
+    }
+    message.ranges[218] = 2.0;
+    let rays = lidar.rays_of_scan(&message, &here).unwrap();
+    assert!((rays.distance_m[9] - 2.04).abs() < 0.01, "{rays:?}");
+    // Thirty beams around: some rays have none.
+    let mut coarse = scan(&[]);
+    coarse.ranges.truncate(30);
+    coarse.angle_increment = 12_f32.to_radians();
+    coarse.angle_max = -PI + 29.0 * coarse.angle_increment;
+    let blind = lidar.rays_of_scan(&coarse, &here).unwrap_err();
+    assert!(matches!(blind, LidarError::Blind { .. }), "{blind}");
+}
+
+#[test]
+fn a_cloud_without_points_in_a_direction_is_blind() {
+    let here = at(0.0, 0.0, 0.0);
+    let refused = |message: &PointCloud2| {
+        let mut lidar = lidar(LidarConfig::default());
+        lidar
+            .rays_of_cloud(message, &here, 0)
+            .unwrap_err()
+            .to_string()
+    };
+    let nothing = refused(&cloud(&[]));
+    assert!(
+        nothing.starts_with("point cloud is blind at -30 degrees of the robot: 0 of 3"),
+        "{nothing}"
+    );
+    let not_numbers = refused(&cloud(&[[f32::NAN; 3]; 500]));
+    assert!(not_numbers.contains("is blind"), "{not_numbers}");
+    // The floor is seen to the left only.
+    let left: Vec<[f32; 3]> = (0..60)
+        .map(|index| (index as f32 * PI / 60.0).sin_cos())
+        .map(|(sin, cos)| [cos, sin, -0.29])
+        .collect();
+    assert!(refused(&cloud(&left)).contains("is blind at -30 degrees"));
+    // It is blind as long as it sees nothing new: what was merged is forgotten.
+    let mut lidar = lidar(LidarConfig::default());
+    assert!(lidar.rays_of_cloud(&seen(&[]), &here, 0).is_ok());
+    assert!(lidar.rays_of_cloud(&cloud(&[]), &here, 100_000_000).is_ok());
+    assert!(
+        lidar
+            .rays_of_cloud(&cloud(&[]), &here, 300_000_000)
+            .is_err()
     );
 }

@@ -9,6 +9,10 @@ use super::*;
 use crate::deploy::{CycleInput, RobotSample};
 
 mod faults;
+mod inputs;
+mod joints;
+mod operators;
+mod random;
 mod states;
 
 const START_NS: u64 = 10_000_000_000;
@@ -79,6 +83,7 @@ impl Rig {
         input.time_ns = START_NS;
         input.robot = RobotSample {
             crc_ok: true,
+            publisher: 1,
             joint_position_rad: [0.0, 1.2, -2.4].into_iter().cycle().take(12).collect(),
             joint_velocity_radps: [0.0; 12].into_iter().collect(),
             joint_torque_nm: [0.0; 12].into_iter().collect(),
@@ -113,7 +118,7 @@ impl Rig {
         input.robot.tick += 1;
         input.scan.received_ns = now_ns - 100_000;
         input.odometry.received_ns = now_ns - 100_000;
-        input.operator_heard_ns = now_ns - 100_000;
+        input.operators_heard_ns = [now_ns - 100_000; 2];
         input.link_alive_ns = now_ns - 100_000;
         for (position, joint) in input
             .robot

@@ -10,16 +10,24 @@ mod results;
 mod run;
 pub mod train;
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::Parser;
 
 /// The program: runs the command that the arguments name. An error is one line.
 pub fn run() -> ExitCode {
+    // `abs deploy` starts processes beside its own.
+    #[cfg(feature = "ros2")]
+    if let Some(code) = ros2::run_helper() {
+        return code;
+    }
     let cli = match commands::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() && !is_help(&error) => {
-            eprintln!("{}", one_line_usage_error(&error));
+            print_error(&one_line_usage_error(&error));
             return ExitCode::from(2);
         }
         Err(error) => error.exit(),
@@ -44,7 +52,12 @@ fn report(error: &anyhow::Error) {
     if let Some((end, _)) = line.char_indices().nth(LONGEST_ERROR) {
         line.replace_range(end.., "...");
     }
-    eprintln!("error: {line}");
+    print_error(&format!("error: {line}"));
+}
+
+/// Prints a line to standard error; that it may be closed changes nothing about the error.
+fn print_error(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn is_help(error: &clap::Error) -> bool {

@@ -17,6 +17,7 @@
 mod clock;
 mod config;
 mod foreign_text;
+mod helper;
 mod link;
 mod log;
 pub mod messages;
@@ -29,10 +30,11 @@ mod state_source;
 
 pub use clock::wall_ns;
 pub use config::{RaySource, Ros2Config};
+pub use helper::run_helper;
 pub use link::{COMMAND_TOPIC, LinkError, REQUEST_TOPIC, RESPONSE_TOPIC, STATE_TOPIC};
 pub use log::{LogEnd, LogError, LogSummary, ReplayError, ReplayReport, decode_cycle, replay};
 pub use motors::{MotorMap, MotorMapError};
 pub use network::{Delivery, Network, NetworkError, Ros};
 pub use publish::STATE_TOPIC as RUN_STATE_TOPIC;
-pub use run::{Run, RunArgs, RunConfig, RunError, RunReport};
+pub use run::{Run, RunArgs, RunConfig, RunError, RunReport, print_line};
 pub use sensors::{LidarConfig, LidarError, OPERATOR_TOPIC};

@@ -1,7 +1,7 @@
 //! A ROS 2 node on one network interface.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4},
     time::Duration,
 };
 
@@ -29,6 +29,24 @@ impl std::fmt::Display for Network {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let interface = self.interface.as_deref().unwrap_or("all interfaces");
         write!(f, "domain {} on {interface}", self.domain)
+    }
+}
+
+impl Network {
+    /// Checks what can be checked without DDS. Gives the addresses of the interface; none for all interfaces.
+    ///
+    /// # Errors
+    /// When the interface, the domain or the port cannot be used.
+    pub(crate) fn check(&self) -> Result<Vec<IpAddr>, NetworkError> {
+        if self.domain > MAX_DOMAIN {
+            return Err(NetworkError::Domain(self.domain));
+        }
+        let addresses = match &self.interface {
+            Some(interface) => addresses(interface)?,
+            None => Vec::new(),
+        };
+        check_discovery_port(self.domain)?;
+        Ok(addresses)
     }
 }
 
@@ -73,6 +91,18 @@ pub enum NetworkError {
         /// The reason of the library.
         reason: String,
     },
+    /// The process that runs DDS says why.
+    #[error("{0}")]
+    Process(String),
+}
+
+impl NetworkError {
+    /// The process that runs DDS does not run, or does not answer.
+    pub(crate) fn process(reason: impl std::fmt::Display) -> Self {
+        Self::Process(format!(
+            "the process that runs DDS does not start: {reason}"
+        ))
+    }
 }
 
 /// How messages of a topic are delivered.
@@ -109,6 +139,7 @@ pub struct Ros {
     network: Network,
     context: Context,
     node: Node,
+    source: Option<IpAddr>,
 }
 
 impl Ros {
@@ -117,14 +148,12 @@ impl Ros {
     /// # Errors
     /// When the interface, the domain or the port cannot be used.
     pub fn open(network: &Network, name: &str) -> Result<Self, NetworkError> {
-        if network.domain > MAX_DOMAIN {
-            return Err(NetworkError::Domain(network.domain));
-        }
+        let addresses = network.check()?;
+        let source = addresses.first().copied();
         let mut builder = DomainParticipantBuilder::new(network.domain);
-        if let Some(interface) = &network.interface {
-            builder = builder.with_only_networks(addresses(interface)?);
+        if !addresses.is_empty() {
+            builder = builder.with_only_networks(addresses);
         }
-        check_discovery_port(network.domain)?;
         let failed = |what: &str, reason: String| NetworkError::Dds {
             network: network.clone(),
             what: what.to_owned(),
@@ -147,6 +176,7 @@ impl Ros {
             network: network.clone(),
             context,
             node,
+            source,
         })
     }
 
@@ -184,6 +214,31 @@ impl Ros {
         })
     }
 
+    /// First address of the interface; none where all interfaces are used.
+    pub(crate) fn source(&self) -> Option<IpAddr> {
+        self.source
+    }
+
+    /// Unicast and multicast addresses of each reader of `topic` that is known now and has the type `type_name`.
+    pub(crate) fn readers(
+        &self,
+        topic: &str,
+        type_name: &str,
+    ) -> impl Iterator<Item = (Vec<SocketAddrV4>, Vec<SocketAddrV4>)> {
+        let readers = self.participant().discovered_readers();
+        let wanted = readers.into_iter().filter(move |reader| {
+            let data = &reader.subscription_topic_data;
+            data.topic_name().strip_prefix("rt/") == Some(topic) && data.type_name() == type_name
+        });
+        wanted.map(move |reader| {
+            let proxy = reader.reader_proxy;
+            (
+                ipv4(proxy.unicast_locator_list),
+                ipv4(proxy.multicast_locator_list),
+            )
+        })
+    }
+
     /// The DDS participant of the node.
     pub fn participant(&self) -> DomainParticipant {
         self.context.domain_participant()
@@ -210,6 +265,16 @@ impl Ros {
             reason: format!("{reason:?}"),
         }
     }
+}
+
+/// The IPv4 addresses among locators.
+fn ipv4(locators: Vec<impl Into<SocketAddr>>) -> Vec<SocketAddrV4> {
+    let addresses = locators.into_iter().map(Into::into);
+    let ipv4 = addresses.filter_map(|address| match address {
+        SocketAddr::V4(address) => Some(address),
+        SocketAddr::V6(_) => None,
+    });
+    ipv4.collect()
 }
 
 /// IPv4 addresses of an interface.

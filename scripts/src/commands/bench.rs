@@ -1,5 +1,7 @@
 //! `abs bench`: how fast this machine simulates, learns and controls.
 
+#[cfg(feature = "ros2")]
+mod attack;
 mod control;
 mod depth;
 mod sim;
@@ -35,7 +37,8 @@ Examples:
   abs bench train --preset paper --picture out/bench.png
   abs bench switch --json
   abs bench depth --threads 1
-  abs bench control --busy 2 --picture out/control.png")]
+  abs bench control --busy 2 --picture out/control.png
+  abs bench attack --json")]
 pub struct BenchCommand {
     #[command(subcommand)]
     what: What,
@@ -53,6 +56,23 @@ enum What {
     Switch(SwitchArgs),
     /// The control thread of a robot at 500 Hz: compute time, wake-up lateness, allocations
     Control(ControlArgs),
+    /// `abs deploy` under hostile datagrams, as root in a network of its own: time to damping as the robot sees it
+    #[cfg(feature = "ros2")]
+    Attack(AttackArgs),
+}
+
+#[cfg(feature = "ros2")]
+#[derive(clap::Args)]
+struct AttackArgs {
+    /// Folder of a bundle for Unitree's motors [default: the shipped one of go1]
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    /// How many datagrams to send, over all kinds
+    #[arg(long, default_value_t = 200_000)]
+    datagrams: u64,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(clap::Args)]
@@ -195,6 +215,17 @@ impl BenchCommand {
                     cycle_times(&title, &times)?.save_png(path)?;
                 }
                 print(&[report], args.json)
+            }
+            #[cfg(feature = "ros2")]
+            What::Attack(args) => {
+                let report = attack::measure(args.bundle.as_deref(), args.datagrams)?;
+                // None in the process that has only started the one inside the network.
+                let Some(report) = report else { return Ok(()) };
+                match args.json {
+                    true => print(&[&report], true)?,
+                    false => writeln!(io::stdout(), "{}", report.table())?,
+                }
+                report.check()
             }
         }
     }

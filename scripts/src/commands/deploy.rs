@@ -1,10 +1,13 @@
 //! `abs deploy`: a policy bundle on a robot.
 
-use std::{io::Write as _, path::PathBuf};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+};
 
 use anyhow::Result;
 use controller::{Method, deploy::DeployConfig};
-use ros2::{Run, RunArgs, RunConfig};
+use ros2::{Run, RunArgs, RunConfig, print_line};
 
 use super::subject::Subject;
 use crate::{config::ConfigArgs, pictures::cycle_times};
@@ -67,9 +70,9 @@ impl DeployCommand {
             },
             args: self.args.clone(),
         };
-        let report = run.run(|line| eprintln!("{line}"))?;
-        // Whoever reads may be gone.
-        let _ = write!(std::io::stdout(), "{report}");
+        let report = run.run(print_line)?;
+        // A terminal that was closed meanwhile is no error.
+        let _ = write!(io::stdout(), "{report}");
         if let Some(path) = &self.picture {
             cycle_times("abs deploy", &report.timing)?.save_png(path)?;
         }

@@ -121,3 +121,23 @@ fn what_cannot_be_measured_is_refused() {
         );
     }
 }
+
+#[cfg(feature = "ros2")]
+#[test]
+fn hostile_datagrams_of_many_kinds_leave_no_stiff_robot() {
+    let namespace = std::process::Command::new("unshare")
+        .args(["-n", "true"])
+        .status();
+    if !namespace.is_ok_and(|status| status.success()) {
+        println!("SKIPPED: no network namespace is allowed here");
+        return;
+    }
+    // Fails if the robot is left stiff.
+    let outcome = abs(&["bench", "attack", "--datagrams", "2000", "--json"]);
+    assert!(outcome.success, "{}", outcome.stderr);
+    let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let attacks = report["attacks"].as_array().unwrap();
+    assert!(attacks.len() >= 40, "{} kinds", attacks.len());
+    assert!(report["run_memory_mb"].as_f64().unwrap() < 64.0, "{report}");
+    assert!(report["dds_memory_mb"].as_f64().unwrap() < 64.0, "{report}");
+}

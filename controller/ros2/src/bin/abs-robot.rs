@@ -1,11 +1,15 @@
 //! `abs-robot`: runs a policy bundle on a robot. The same as `abs deploy`, without simulation, training and pictures.
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::Parser;
 use policies::{Bundle, settings};
 use robots::Robot;
-use ros2::{Run, RunArgs, RunConfig, RunError};
+use ros2::{Run, RunArgs, RunConfig, RunError, print_line, run_helper};
 
 /// Run a policy bundle on a robot over ROS 2
 #[derive(Parser)]
@@ -28,11 +32,14 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = run_helper() {
+        return code;
+    }
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let words: Vec<_> = error.split_whitespace().collect();
-            eprintln!("error: {}", words.join(" "));
+            print_line(&format!("error: {}", words.join(" ")));
             ExitCode::FAILURE
         }
     }
@@ -60,10 +67,9 @@ fn run(cli: Cli) -> Result<(), String> {
             config,
             args: cli.args.clone(),
         }
-        .run(|line| eprintln!("{line}"))
+        .run(print_line)
     };
     let report = start().map_err(|error| error.to_string())?;
-    // Whoever reads may be gone.
-    let _ = write!(std::io::stdout(), "{report}");
+    let _ = write!(io::stdout(), "{report}");
     Ok(())
 }

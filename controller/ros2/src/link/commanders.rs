@@ -5,29 +5,21 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use ros2_client::dds::rustdds::{
-    DomainParticipant, DomainParticipantStatusEvent, GUID, QosPolicyBuilder, RTPSEntity as _,
-    ReadCondition, TopicKind, no_key::DataReaderCdr, policy,
-};
-
-use super::COMMAND_TOPIC;
-use crate::messages::{LowCmd, Message as _};
+use super::{COMMAND_TOPIC, dds::endpoints::Subscription, rtps::Guid};
+use crate::messages::LowCmd;
 
 /// Another program counts as present for this long after each of its commands, ns.
 const PRESENT_NS: u64 = 1_000_000_000;
 /// Nothing is sent before others were listened to for this long, ns.
 const LISTEN_NS: u64 = 500_000_000;
-/// Commands that are read in a row.
-const BURST: usize = 64;
+/// Writers of this program that are remembered.
+const OWN: usize = 16;
 
-/// Listens to the motor commands of others, as soon as discovery finds a publisher of them: a publisher that is silent
-/// does no harm.
+/// Listens to the motor commands of others.
 pub struct Commanders {
     present: Arc<AtomicBool>,
     /// Participants of this program, those of connections that broke included.
     own: Vec<[u8; 12]>,
-    /// Reads the commands of one connection, its own included.
-    reader: Option<DataReaderCdr<LowCmd>>,
     /// When others were listened to first, and heard last, ns; 0 for never.
     since_ns: u64,
     heard_ns: u64,
@@ -40,56 +32,38 @@ impl Commanders {
         Self {
             present,
             own: Vec::new(),
-            reader: None,
             since_ns: 0,
             heard_ns: 0,
         }
     }
 
-    /// Begins with another connection.
-    pub fn connect(&mut self, participant: &DomainParticipant) {
-        self.own.push(participant_of(participant.guid()));
-        self.reader = None;
-    }
-
-    /// Takes note of a publisher that discovery has found.
-    pub fn observe(
-        &mut self,
-        participant: &DomainParticipant,
-        event: &DomainParticipantStatusEvent,
-    ) {
-        let DomainParticipantStatusEvent::WriterDetected { writer } = event else {
-            return;
-        };
-        let is_command = writer.topic_name.strip_prefix("rt/") == Some(COMMAND_TOPIC);
-        if is_command && !self.own.contains(&participant_of(writer.guid)) && self.reader.is_none() {
-            self.reader = listen(participant);
+    /// Takes note that this writer is that of this program.
+    pub fn is_ours(&mut self, writer: &Guid) {
+        let participant = participant_of(writer);
+        if !self.own.contains(&participant) {
+            self.own.truncate(OWN - 1);
+            self.own.insert(0, participant);
         }
     }
 
     /// Reads what has come. A notice while another program commands.
-    pub fn poll(&mut self, now_ns: u64) -> Option<String> {
+    pub fn poll(&mut self, commands: &Subscription<LowCmd>, now_ns: u64) -> Option<String> {
         if self.since_ns == 0 {
             self.since_ns = now_ns;
         }
         let mut foreign = None;
-        if let Some(reader) = &mut self.reader {
-            let samples = reader.take(BURST, ReadCondition::any()).unwrap_or_default();
-            let writers = samples
-                .iter()
-                .map(|sample| sample.sample_info().writer_guid());
-            let mut participants = writers.map(participant_of);
-            foreign = participants.rfind(|id| !self.own.contains(id));
+        while let Some((_, writer)) = commands.take_from() {
+            let participant = participant_of(&writer);
+            if !self.own.contains(&participant) {
+                foreign = Some(participant);
+            }
         }
-        if foreign.is_some() {
-            self.heard_ns = now_ns;
-        }
-        foreign.map(|id| {
-            let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!(
-                "another program commands the motors: commands of participant {id} come on rt/{COMMAND_TOPIC}; end it, two do not command one robot"
-            )
-        })
+        let id = foreign?;
+        self.heard_ns = now_ns;
+        let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        Some(format!(
+            "another program commands the motors: commands of participant {id} come on rt/{COMMAND_TOPIC}; end it, two do not command one robot"
+        ))
     }
 
     /// Tells the control thread that somebody else commands: another program, or a mode of the robot, until it is released.
@@ -116,27 +90,6 @@ impl Commanders {
 }
 
 /// GUID prefix of the participant that an entity belongs to.
-fn participant_of(guid: GUID) -> [u8; 12] {
-    let bytes = guid.to_bytes();
-    std::array::from_fn(|index| bytes[index])
-}
-
-/// Subscribes to the motor commands; none where DDS refuses.
-fn listen(participant: &DomainParticipant) -> Option<DataReaderCdr<LowCmd>> {
-    let qos = QosPolicyBuilder::new()
-        .reliability(policy::Reliability::BestEffort)
-        .history(policy::History::KeepLast { depth: 16 })
-        .build();
-    let topic = participant
-        .create_topic(
-            format!("rt/{COMMAND_TOPIC}"),
-            LowCmd::type_name().dds_msg_type(),
-            &qos,
-            TopicKind::NoKey,
-        )
-        .ok()?;
-    let subscriber = participant.create_subscriber(&qos).ok()?;
-    subscriber
-        .create_datareader_no_key_cdr::<LowCmd>(&topic, None)
-        .ok()
+fn participant_of(guid: &Guid) -> [u8; 12] {
+    std::array::from_fn(|index| guid[index])
 }

@@ -1,39 +1,51 @@
 //! The thread that receives everything but the state of the robot, publishes status and visualization, releases the sport
 //! mode, and reports problems.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+};
 
 use crossbeam::channel::Sender;
-use ros2_client::dds::rustdds::{
-    DomainParticipantStatusEvent, StatusEvented,
-    mio1::{Events, Poll},
-};
 use triple_buffer::{Input, Output};
 
 use controller::deploy::{GoalSample, OdometrySample, Operator, Status, now_ns};
 
 use super::{
-    COMMAND_TOPIC, STATE_TOPIC, Shared, commanders::Commanders, notices::Notices,
-    sport_mode::SportMode,
+    STATE_TOPIC, Shared,
+    commanders::Commanders,
+    dds::{
+        Topics,
+        endpoints::Endpoints,
+        frames::{self, FrameReader, Kind},
+    },
+    notices::Notices,
+    route::Route,
+    supervisor::GuardianKeeper,
 };
 use crate::{
     config::Ros2Config,
-    foreign_text::shown,
     log::Recorder,
-    messages::{LowCmd, LowState, Message, Odometry, PoseStamped, Text},
-    network::{POLL, Ros},
-    publish::{Publishers, StatusPublisher, base_pose},
-    sensors::{OPERATOR_TOPIC, Sensors, Sinks, Subscriptions, ray_topics},
+    network::POLL,
+    publish::{StatusPublisher, base_pose},
+    sensors::{Sensors, Sinks},
 };
 
 /// Without a state for this long a notice is given, ns.
 const SILENT_NS: u64 = 3_000_000_000;
+/// When the states stop for this long, DDS is started again, once: something in it may hang, ns.
+const HANGS_NS: u64 = 1_000_000_000;
 /// Time between two publications of the status, ns.
 const STATUS_PERIOD_NS: u64 = 40_000_000;
 
 pub struct IoThread {
     pub sensors: Sensors,
     pub publisher: StatusPublisher,
+    pub endpoints: Endpoints,
+    pub topics: Topics,
+    /// To the thread that sends motor commands.
+    pub routes: Sender<Route>,
+    pub guardian: GuardianKeeper,
     pub odometry: Input<OdometrySample>,
     pub goal: Input<GoalSample>,
     pub operator: Arc<Operator>,
@@ -43,44 +55,37 @@ pub struct IoThread {
     pub notices: Notices,
     pub config: Ros2Config,
     pub commanders: Commanders,
+    /// No mode of the robot owns the joints.
+    pub is_released: bool,
     /// Send nothing to the motors.
     pub dry_run: bool,
     pub recorder: Option<Recorder>,
 }
 
 impl IoThread {
+    /// Runs until the link stops or breaks.
+    ///
+    /// # Errors
+    /// When the DDS process has ended, or hangs.
     pub fn run(
         &mut self,
-        ros: &Ros,
-        mut subscriptions: Subscriptions,
-        publishers: &Publishers,
-        mut sport_mode: SportMode,
+        dds: &mut FrameReader,
         notices: &Sender<String>,
         shared: &Shared,
-    ) {
-        let mut events = Events::with_capacity(16);
-        let poll = Poll::new().and_then(|poll| {
-            subscriptions.register(poll.registry())?;
-            Ok(poll)
-        });
-        let Ok(mut poll) = poll else {
-            shared.broken.store(true, Ordering::Release);
-            return;
-        };
+    ) -> io::Result<()> {
         let mut notice = |text: String| {
             let _ = notices.try_send(text);
         };
-        let participant = ros.participant();
-        let discovery = participant.status_listener();
-        self.commanders.connect(&participant);
-        let mut is_released = !self.config.release_sport_mode;
-        let mut tells_dry = self.dry_run;
+        if self.dry_run {
+            notice("dry run: nothing is sent to the motors, and the sport mode is not asked to release them".to_owned());
+        }
         let start_ns = now_ns();
         let mut published_ns = 0;
         while shared.is_running() {
-            // A poll that was interrupted is followed by the next.
-            let _ = poll.poll(&mut events, Some(POLL));
+            dds.receive(POLL)?;
+            self.take(dds, &mut notice)?;
             let now_ns = now_ns();
+            shared.others_alive_ns.store(now_ns, Ordering::Release);
             let base = base_pose(self.status.read());
             let mut sinks = Sinks {
                 odometry: &mut self.odometry,
@@ -88,88 +93,96 @@ impl IoThread {
                 operator: &self.operator,
                 recorder: self.recorder.as_ref(),
             };
-            self.sensors
-                .receive(&subscriptions, &base, now_ns, &mut sinks, &mut notice);
-            if let Some(text) = self.commanders.poll(now_ns)
-                && is_released
+            self.sensors.receive(
+                &self.topics.subscriptions,
+                &base,
+                now_ns,
+                &mut sinks,
+                &mut notice,
+            );
+            if let Some(text) = self.commanders.poll(&self.topics.commands, now_ns)
+                && self.is_released
             {
                 notice(text);
             }
             let are_ours = self.dry_run || shared.released.load(Ordering::Acquire);
             self.commanders.tell(now_ns, are_ours);
+            for (index, sample) in self.endpoints.outgoing().try_iter() {
+                frames::write(dds.stream(), Kind::Sample, index, &sample)?;
+            }
             if now_ns.saturating_sub(published_ns) < STATUS_PERIOD_NS {
                 continue;
             }
             published_ns = now_ns;
-            while let Some(event) = discovery.try_recv_status() {
-                self.commanders.observe(&participant, &event);
-                if let Some(text) = foreign_type(&self.config, &event) {
-                    notice(text);
-                }
+            self.publish(now_ns, start_ns, &mut notice, shared);
+            let received_ns = shared.received_ns.load(Ordering::Acquire);
+            if received_ns > start_ns && now_ns.saturating_sub(received_ns) > HANGS_NS {
+                return Err(io::ErrorKind::TimedOut.into());
             }
-            let silent_ns = now_ns - start_ns;
-            if shared.received_ns.load(Ordering::Acquire) == 0 && silent_ns > SILENT_NS {
-                notice(format!(
-                    "no state of the robot: nothing came on rt/{STATE_TOPIC} in {}; is it on, is the cable in, are domain and interface right?",
-                    self.config.network()
-                ));
-            }
-            if shared.returned.swap(false, Ordering::AcqRel) && self.config.release_sport_mode {
-                shared.released.store(false, Ordering::Release);
-                is_released = false;
-                sport_mode.start_again();
-            }
-            if std::mem::take(&mut tells_dry) {
-                notice("dry run: nothing is sent to the motors, and the sport mode is not asked to release them".to_owned());
-            }
-            let may_send = !self.dry_run && !shared.released.load(Ordering::Acquire);
-            if may_send && !is_released && sport_mode.poll(now_ns, &mut notice) {
-                is_released = true;
-                // Until now the mode itself may have commanded.
-                self.commanders.listen_again();
-            }
-            if may_send && is_released && self.commanders.are_absent(now_ns) {
-                shared.released.store(true, Ordering::Release);
-            }
-            self.notices.tell(now_ns);
-            let status = self.status.output_buffer();
-            let _ = self.statuses.try_send(status.clone());
-            self.publisher.publish(
-                publishers,
-                status,
-                self.notices.last(now_ns),
-                self.recorder.as_ref(),
-            );
         }
         self.notices.tell(now_ns());
+        Ok(())
     }
-}
 
-/// A notice when a peer has one of our topics with another type.
-fn foreign_type(config: &Ros2Config, event: &DomainParticipantStatusEvent) -> Option<String> {
-    use DomainParticipantStatusEvent::{ReaderDetected, WriterDetected};
-    let (ReaderDetected { reader: peer } | WriterDetected { writer: peer }) = event else {
-        return None;
-    };
-    let (name, type_name) = (&peer.topic_name, &peer.type_name);
-    let ours: [(&str, _); 5] = [
-        (STATE_TOPIC, LowState::type_name()),
-        (COMMAND_TOPIC, LowCmd::type_name()),
-        (&config.odometry_topic, Odometry::type_name()),
-        (&config.goal_topic, PoseStamped::type_name()),
-        (OPERATOR_TOPIC, Text::type_name()),
-    ];
-    let topic = name.strip_prefix("rt/")?;
-    let (_, expected) = ours
-        .into_iter()
-        .chain(ray_topics(config))
-        .find(|(ours, _)| ours.trim_start_matches('/') == topic)?;
-    let expected = expected.dds_msg_type();
-    (*type_name != expected).then(|| {
-        format!(
-            "{} is of the foreign type {}, expected {expected}: its messages are ignored",
-            shown(name),
-            shown(type_name)
-        )
-    })
+    /// Takes what the DDS process has sent.
+    fn take(&mut self, dds: &mut FrameReader, notice: &mut impl FnMut(String)) -> io::Result<()> {
+        while let Some(frame) = dds.next()? {
+            match frame.kind {
+                Kind::Sample => self.endpoints.deliver(&frame),
+                Kind::Notice => notice(String::from_utf8_lossy(frame.body).into_owned()),
+                Kind::Route => {
+                    let route: Route =
+                        postcard::from_bytes(frame.body).map_err(io::Error::other)?;
+                    self.commanders.is_ours(&route.writer);
+                    let _ = self.routes.try_send(route);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What is done 25 times a second.
+    fn publish(
+        &mut self,
+        now_ns: u64,
+        start_ns: u64,
+        notice: &mut impl FnMut(String),
+        shared: &Shared,
+    ) {
+        if let Some(text) = self.guardian.check(shared) {
+            notice(text);
+        }
+        let silent_ns = now_ns - start_ns;
+        if shared.received_ns.load(Ordering::Acquire) == 0 && silent_ns > SILENT_NS {
+            notice(format!(
+                "no state of the robot: nothing came on rt/{STATE_TOPIC} in {}; is it on, is the cable in, are domain and interface right?",
+                self.config.network()
+            ));
+        }
+        let sport_mode = &mut self.topics.sport_mode;
+        if shared.returned.swap(false, Ordering::AcqRel) && self.config.release_sport_mode {
+            shared.released.store(false, Ordering::Release);
+            self.is_released = false;
+            sport_mode.start_again();
+        }
+        let may_send = !self.dry_run && !shared.released.load(Ordering::Acquire);
+        if may_send && !self.is_released && sport_mode.poll(now_ns, notice) {
+            self.is_released = true;
+            // Until now the mode itself may have commanded.
+            self.commanders.listen_again();
+        }
+        if may_send && self.is_released && self.commanders.are_absent(now_ns) {
+            shared.released.store(true, Ordering::Release);
+        }
+        self.notices.tell(now_ns);
+        let status = self.status.output_buffer();
+        let _ = self.statuses.try_send(status.clone());
+        self.publisher.publish(
+            &self.topics.publishers,
+            status,
+            self.notices.last(now_ns),
+            self.recorder.as_ref(),
+        );
+    }
 }

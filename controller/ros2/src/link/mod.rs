@@ -1,21 +1,27 @@
-//! The threads between DDS and the control thread.
+//! What stands between the control thread and the robot, in three processes.
 //!
-//! - `sender` opens the connection, publishes every command, gives the heartbeat, and starts the others;
-//! - `states` receives the state of the robot;
-//! - `io` receives everything else, publishes status and visualization, releases the sport mode, and reports problems.
-//!
-//! They and the threads of the DDS library inherit the real-time priority of `sender`. When one of them panics, `sender`
-//! opens another connection.
+//! - That of the run itself has the threads `sender`, which sends every motor command with a socket of its own and gives the
+//!   heartbeat; `states`, which receives the state of the robot; and `link`, which handles everything else and keeps the other
+//!   two processes running.
+//! - The DDS process ([`dds`]) announces the writer of the motor commands, receives, and publishes what is for display. When it
+//!   fails it is started again.
+//! - The guardian ([`guardian`]) damps the robot when the run ends or falls silent.
 
+mod command_writer;
 mod commanders;
-mod dds_panics;
+mod dds;
+mod guardian;
 mod io_thread;
 mod notices;
+mod route;
+mod rtps;
 mod sender;
 mod sport_mode;
 mod states;
+mod supervisor;
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -27,20 +33,30 @@ use crossbeam::channel::{Receiver, bounded};
 use policies::{Bundle, BundleError};
 use robots::Robot;
 
-use controller::deploy::{JointCommand, LinkPort, MotorCommand, Status};
+use controller::deploy::{
+    JointCommand, LinkPort, MotorCommand, RealtimeConfig, Status, enter_realtime,
+};
 
-pub use self::sport_mode::{REQUEST_TOPIC, RESPONSE_TOPIC};
 use self::{
     commanders::Commanders,
-    dds_panics::{dds_has_panicked, watch_dds_threads},
+    dds::Topics,
     io_thread::IoThread,
     notices::Notices,
     sender::CommandSender,
     states::States,
+    supervisor::{GuardianKeeper, Supervisor},
+};
+pub use self::{
+    dds::{
+        dds_process,
+        endpoints::{Endpoints, Publisher, Subscription},
+    },
+    guardian::guardian_process,
+    sport_mode::{REQUEST_TOPIC, RESPONSE_TOPIC},
 };
 use crate::{
-    LidarError, MotorMap, MotorMapError, config::Ros2Config, log::Recorder, network::NetworkError,
-    publish::StatusPublisher, sensors::Sensors, state_source::StateSource,
+    LidarError, MotorMap, MotorMapError, config::Ros2Config, log::Recorder, messages::Message as _,
+    network::NetworkError, publish::StatusPublisher, sensors::Sensors, state_source::StateSource,
 };
 
 /// Topic of the motor commands.
@@ -70,7 +86,10 @@ pub enum LinkError {
     Bundle(#[from] BundleError),
     /// The system refuses a thread.
     #[error("cannot start a thread: {0}")]
-    Thread(std::io::Error),
+    Thread(io::Error),
+    /// The process that damps the robot after the end of this one does not start.
+    #[error("cannot start the guardian: {0}")]
+    Guardian(io::Error),
 }
 
 /// Settings of a [`Link`].
@@ -83,8 +102,8 @@ pub struct LinkSettings<'a> {
     pub config: &'a Ros2Config,
     /// Damping of all joints when the control thread has ended, N·m·s/rad.
     pub damping_nms: f32,
-    /// Called by the sender thread before it connects, to make itself real time.
-    pub make_real_time: Box<dyn FnOnce() + Send>,
+    /// Of the control thread. The threads of the link and the DDS process come after it, the guardian with it.
+    pub realtime: &'a RealtimeConfig,
     /// The robot's URDF, for displays.
     pub urdf: String,
     /// Send nothing to the motors.
@@ -100,39 +119,45 @@ const NOTICES: usize = 64;
 /// Statuses that wait for the operator console; more are dropped.
 const STATUSES: usize = 8;
 
+/// By how much the priority of the link's threads is below that of the control thread.
+const PRIORITY_BELOW: u8 = 10;
+/// The same for the DDS process: its threads, which may spin, hold up none that sends.
+const DDS_PRIORITY_BELOW: u8 = 20;
+/// Routes and guardians that wait for the sender.
+const NEWS: usize = 16;
+
 /// The running link. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Link {
     shared: Arc<Shared>,
     statuses: Receiver<Status>,
-    thread: Option<JoinHandle<()>>,
+    sender: Option<JoinHandle<()>>,
+    supervisor: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     stop: AtomicBool,
-    /// A thread of this connection has panicked.
+    /// A thread of this connection, or its DDS process, has failed.
     broken: AtomicBool,
     states_alive_ns: AtomicU64,
+    others_alive_ns: AtomicU64,
     received_ns: AtomicU64,
     /// The robot was silent and is back; its sport mode may own the joints again.
     returned: AtomicBool,
     /// No mode of the robot owns the joints, and no other program commands them: commands are sent.
     released: AtomicBool,
+    guardian_is_lost: AtomicBool,
 }
 
 impl Shared {
     fn is_running(&self) -> bool {
-        !self.stop.load(Ordering::Acquire) && !self.is_broken()
-    }
-
-    fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Acquire) || dds_has_panicked()
+        !self.stop.load(Ordering::Acquire) && !self.broken.load(Ordering::Acquire)
     }
 }
 
 impl Link {
-    /// Connects, and starts the threads.
+    /// Connects, and starts threads and processes.
     ///
     /// # Errors
     /// When the robot, the settings or the network do not fit.
@@ -142,19 +167,29 @@ impl Link {
             bundle,
             config,
             damping_nms,
-            make_real_time,
+            realtime,
             urdf,
             dry_run,
             recorder,
             notice,
         } = settings;
-        watch_dds_threads();
         let shared = Arc::new(Shared::default());
+        let map = MotorMap::new(robot)?;
+        let damping = map.command(&damping_of(robot, damping_nms));
         let (notices_in, notices_out) = bounded(NOTICES);
         let (statuses_in, statuses) = bounded(STATUSES);
-        let sender = CommandSender {
+        let (routes_in, routes) = bounded(NEWS);
+        let (guardians_in, guardians) = bounded(NEWS);
+        let (endpoints, topics) = Topics::new(config);
+        let realtime_below = |below| RealtimeConfig {
+            priority: realtime.priority.saturating_sub(below),
+            ..realtime.clone()
+        };
+        let below = realtime_below(PRIORITY_BELOW);
+        let guardian = GuardianKeeper::start(realtime.clone(), damping.to_cdr(), guardians_in);
+        let supervisor = Supervisor {
             states: States {
-                map: MotorMap::new(robot)?,
+                map: map.clone(),
                 robot: port.robot,
                 source: StateSource::default(),
                 operator: Arc::clone(&port.operator),
@@ -163,6 +198,10 @@ impl Link {
             io: IoThread {
                 sensors: Sensors::new(robot, bundle, config, port.scan)?,
                 publisher: StatusPublisher::new(robot, &urdf, &bundle.spec.rays, config),
+                endpoints,
+                topics,
+                routes: routes_in,
+                guardian: guardian.map_err(LinkError::Guardian)?,
                 odometry: port.odometry,
                 goal: port.goal,
                 operator: port.operator,
@@ -171,50 +210,47 @@ impl Link {
                 notices: Notices::new(notices_out, notice),
                 config: config.clone(),
                 commanders: Commanders::new(port.second_commander),
+                is_released: !config.release_sport_mode,
                 dry_run,
                 recorder: recorder.clone(),
             },
-            map: MotorMap::new(robot)?,
+            config: config.clone(),
+            realtime: realtime_below(DDS_PRIORITY_BELOW),
+            notices: notices_in.clone(),
+            shared: Arc::clone(&shared),
+        };
+        let sender = CommandSender {
+            map,
             command: port.command,
             heartbeat: port.heartbeat,
-            config: config.clone(),
-            damping: MotorCommand {
-                time_ns: 0,
-                joints: robot
-                    .joints()
-                    .map(|_| JointCommand {
-                        mode: 1,
-                        damping: damping_nms,
-                        ..JointCommand::default()
-                    })
-                    .collect(),
-            },
+            damping,
+            routes,
+            guardians,
             notices: notices_in,
             recorder,
             shared: Arc::clone(&shared),
+            state: Default::default(),
         };
-        let (connected, answer) = bounded(1);
-        let thread = thread::Builder::new()
-            .name("sender".to_owned())
-            .spawn(move || {
-                make_real_time();
-                sender.run(&connected);
-            })
-            .map_err(LinkError::Thread)?;
-        let link = Self {
+        let mut link = Self {
             shared,
             statuses,
-            thread: Some(thread),
+            sender: None,
+            supervisor: None,
         };
-        match answer.recv() {
-            Ok(Err(error)) => Err(error.into()),
-            _ => Ok(link),
+        let (connected, answer) = bounded(1);
+        link.supervisor = Some(spawn("link", &below, move || supervisor.run(&connected))?);
+        if let Ok(Err(error)) = answer.recv() {
+            // With its end of the guardian, which then ends as well.
+            drop(sender);
+            return Err(error.into());
         }
+        link.sender = Some(spawn("sender", &below, move || sender.run())?);
+        Ok(link)
     }
 
     /// The thread to wake after each command.
     pub fn sender(&self) -> Option<Thread> {
-        self.thread.as_ref().map(|thread| thread.thread().clone())
+        self.sender.as_ref().map(|thread| thread.thread().clone())
     }
 
     /// Whether a state of the robot has come.
@@ -234,12 +270,47 @@ impl Link {
 }
 
 impl Drop for Link {
+    /// Waits until the guardian has damped the robot for the last time.
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
+        for thread in [self.sender.take(), self.supervisor.take()]
+            .into_iter()
+            .flatten()
+        {
             thread.thread().unpark();
             // It has given its notices.
             let _ = thread.join();
         }
     }
+}
+
+/// A command that damps all joints.
+fn damping_of(robot: &Robot, damping_nms: f32) -> MotorCommand {
+    let joint = JointCommand {
+        mode: 1,
+        damping: damping_nms,
+        ..JointCommand::default()
+    };
+    MotorCommand {
+        time_ns: 0,
+        joints: robot.joints().map(|_| joint).collect(),
+    }
+}
+
+/// Starts a thread with real-time priority.
+fn spawn(
+    name: &str,
+    realtime: &RealtimeConfig,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, LinkError> {
+    let realtime = realtime.clone();
+    let body = move || {
+        // The control thread gives the warning for all.
+        let _ = enter_realtime(&realtime);
+        body();
+    };
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(LinkError::Thread)
 }

@@ -1,12 +1,11 @@
 //! Release of the joints by the robot's own sport mode, which would command them as well.
 
-use ros2_client::{Publisher, Subscription};
-
+use super::dds::endpoints::{Endpoints, Publisher, Subscription};
 use crate::{
     clock::wall_ns,
     foreign_text::shown,
     messages::{Request, Response},
-    network::{Delivery, NetworkError, Ros},
+    network::Delivery,
 };
 
 /// Topic of requests to the motion switcher.
@@ -37,26 +36,22 @@ pub struct SportMode {
 }
 
 impl SportMode {
-    /// Opens both topics.
-    ///
-    /// # Errors
-    /// When DDS refuses.
-    pub fn new(ros: &mut Ros) -> Result<Self, NetworkError> {
-        Ok(Self {
-            requests: ros.publish(REQUEST_TOPIC, Delivery::Reliable)?,
-            responses: ros.subscribe(RESPONSE_TOPIC, Delivery::Reliable)?,
+    pub fn new(endpoints: &mut Endpoints) -> Self {
+        Self {
+            requests: endpoints.publish(REQUEST_TOPIC, Delivery::Reliable),
+            responses: endpoints.subscribe(RESPONSE_TOPIC, Delivery::Reliable),
             // Nobody guesses the next one.
             last_id: (wall_ns() >> 10) as i64,
             asked: [(0, 0); ASKED],
             asked_ns: 0,
             first_ns: 0,
             answered: false,
-        })
+        }
     }
 
     /// Starts from the beginning: the robot may have restarted, and its sport mode with it.
     pub fn start_again(&mut self) {
-        while let Ok(Some(_)) = self.responses.take() {}
+        while self.responses.take().is_some() {}
         (self.asked_ns, self.first_ns) = (0, 0);
         self.answered = false;
         self.asked = [(0, 0); ASKED];
@@ -64,7 +59,7 @@ impl SportMode {
 
     /// Handles the answers, and repeats the request when it is time. True once no mode owns the joints.
     pub fn poll(&mut self, now_ns: u64, notice: &mut dyn FnMut(String)) -> bool {
-        while let Ok(Some((response, _))) = self.responses.take() {
+        while let Some(response) = self.responses.take() {
             let header = response.header;
             // Answers to requests of others, and answers to nothing.
             if !self
@@ -114,7 +109,7 @@ impl SportMode {
         self.last_id += 1;
         self.asked[(self.last_id % ASKED as i64) as usize] = (self.last_id, api_id);
         // A lost request is repeated.
-        let _ = self.requests.publish(Request::new(self.last_id, api_id));
+        self.requests.publish(&Request::new(self.last_id, api_id));
     }
 }
 

@@ -1,18 +1,24 @@
 //! The thread that receives the state of the robot.
 
-use std::sync::{Arc, atomic::Ordering};
-
-use ros2_client::{
-    Subscription,
-    dds::rustdds::mio1::{Events, Interest, Poll, Token},
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
 };
+
 use triple_buffer::Input;
 
 use controller::deploy::{Operator, Request, RobotSample, is_emergency_stop, now_ns};
 
-use super::{STATE_TOPIC, Shared};
+use super::{
+    STATE_TOPIC, Shared,
+    dds::frames::{FrameReader, Kind},
+    rtps::Guid,
+};
 use crate::{
-    MotorMap, log::Recorder, messages::LowState, network::POLL, sensors::take_from,
+    MotorMap,
+    log::Recorder,
+    messages::{LowState, Message as _},
+    network::POLL,
     state_source::StateSource,
 };
 
@@ -28,51 +34,39 @@ pub struct States {
 }
 
 impl States {
-    pub fn run(&mut self, mut states: Subscription<LowState>, shared: &Shared) {
-        let Ok(mut poll) = Poll::new() else {
-            shared.broken.store(true, Ordering::Release);
-            return;
-        };
-        let mut events = Events::with_capacity(4);
-        let registered = poll
-            .registry()
-            .register(&mut states, Token(0), Interest::READABLE);
-        if registered.is_err() {
-            shared.broken.store(true, Ordering::Release);
-            return;
-        }
-        // Malformed messages are dropped; the I/O thread reports foreign types.
-        let mut ignore = |_: String| ();
+    /// Receives until the link stops or breaks.
+    ///
+    /// # Errors
+    /// When the DDS process has ended.
+    pub fn run(&mut self, from: &mut FrameReader, shared: &Shared) -> io::Result<()> {
         while shared.is_running() {
-            // A poll that was interrupted is followed by the next.
-            let _ = poll.poll(&mut events, Some(POLL));
-            shared.states_alive_ns.store(now_ns(), Ordering::Release);
-            let Self {
-                map,
-                robot,
-                source,
-                operator,
-                recorder,
-            } = self;
-            take_from(
-                &states,
-                STATE_TOPIC,
-                recorder.as_ref(),
-                &mut ignore,
-                |state, publisher, _| {
-                    let now_ns = now_ns();
-                    let sample = source.sample(map, state, publisher, now_ns);
-                    // The slot holds the newest state only.
-                    if sample.crc_ok && is_emergency_stop(sample.remote_buttons) {
-                        operator.request(Request::EmergencyStop);
-                    }
-                    robot.write(sample);
-                    let before_ns = shared.received_ns.swap(now_ns, Ordering::AcqRel);
-                    if before_ns > 0 && now_ns.saturating_sub(before_ns) > AWAY_NS {
-                        shared.returned.store(true, Ordering::Release);
-                    }
-                },
-            );
+            from.receive(POLL)?;
+            while let Some(frame) = from.next()? {
+                let now_ns = now_ns();
+                shared.states_alive_ns.store(now_ns, Ordering::Release);
+                if frame.kind == Kind::Sample
+                    && let Some(state) = LowState::from_cdr(frame.body)
+                {
+                    self.handle(&state, frame.publisher, now_ns, shared);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, state: &LowState, publisher: Guid, now_ns: u64, shared: &Shared) {
+        if let Some(recorder) = &self.recorder {
+            recorder.message(STATE_TOPIC, state);
+        }
+        let sample = self.source.sample(&self.map, state, publisher, now_ns);
+        // The slot holds the newest state only.
+        if sample.crc_ok && is_emergency_stop(sample.remote_buttons) {
+            self.operator.request(Request::EmergencyStop);
+        }
+        self.robot.write(sample);
+        let before_ns = shared.received_ns.swap(now_ns, Ordering::AcqRel);
+        if before_ns > 0 && now_ns.saturating_sub(before_ns) > AWAY_NS {
+            shared.returned.store(true, Ordering::Release);
         }
     }
 }

@@ -6,19 +6,19 @@ use controller::deploy::Status;
 use nalgebra::{Isometry3, Point3, Translation3, UnitQuaternion};
 use policies::RaySpec;
 use robots::Robot;
-use ros2_client::Publisher;
 
 use self::frames::RobotFrames;
 use crate::{
     clock::wall_ns,
     config::Ros2Config,
+    link::{Endpoints, Publisher},
     log::Recorder,
     messages::{
         ColorRgba, DiagnosticArray, DiagnosticStatus, Duration, Float32, Header, JointState,
         KeyValue, Marker, MarkerArray, Message, Odometry, Point, Pose, Quaternion, Text, TfMessage,
         Time, Twist, TwistStamped, Vector3,
     },
-    network::{Delivery, NetworkError, Ros},
+    network::Delivery,
 };
 
 /// Name of the deployment state, `std_msgs/String`.
@@ -71,20 +71,20 @@ pub struct StatusPublisher {
 }
 
 impl Publishers {
-    pub fn new(ros: &mut Ros) -> Result<Self, NetworkError> {
+    pub fn new(endpoints: &mut Endpoints) -> Self {
         let delivery = Delivery::Reliable;
-        Ok(Self {
-            state: ros.publish(STATE_TOPIC, delivery)?,
-            mode: ros.publish(MODE_TOPIC, delivery)?,
-            value: ros.publish(VALUE_TOPIC, delivery)?,
-            twist: ros.publish(TWIST_TOPIC, delivery)?,
-            markers: ros.publish(MARKERS_TOPIC, delivery)?,
-            diagnostics: ros.publish(DIAGNOSTICS_TOPIC, delivery)?,
-            tf: ros.publish(TF_TOPIC, delivery)?,
-            joints: ros.publish(JOINTS_TOPIC, delivery)?,
-            odometry: ros.publish(ODOMETRY_TOPIC, delivery)?,
-            description: ros.publish(DESCRIPTION_TOPIC, Delivery::Kept)?,
-        })
+        Self {
+            state: endpoints.publish(STATE_TOPIC, delivery),
+            mode: endpoints.publish(MODE_TOPIC, delivery),
+            value: endpoints.publish(VALUE_TOPIC, delivery),
+            twist: endpoints.publish(TWIST_TOPIC, delivery),
+            markers: endpoints.publish(MARKERS_TOPIC, delivery),
+            diagnostics: endpoints.publish(DIAGNOSTICS_TOPIC, delivery),
+            tf: endpoints.publish(TF_TOPIC, delivery),
+            joints: endpoints.publish(JOINTS_TOPIC, delivery),
+            odometry: endpoints.publish(ODOMETRY_TOPIC, delivery),
+            description: endpoints.publish(DESCRIPTION_TOPIC, Delivery::Kept),
+        }
     }
 }
 
@@ -273,8 +273,7 @@ fn send<M: Message>(to: &Publisher<M>, topic: &str, message: M, recorder: Option
     if let Some(recorder) = recorder {
         recorder.message(topic, &message);
     }
-    // A slow subscriber misses messages.
-    let _ = to.publish(message);
+    to.publish(&message);
 }
 
 fn state_text(status: &Status) -> Text {

@@ -24,6 +24,7 @@ use policies::{Bundle, BundleError};
 use robots::{Robot, RobotError, RobotFiles};
 
 pub use self::args::{RunArgs, RunConfig};
+pub use self::printer::print_line;
 use self::{console::Console, printer::Printer};
 use crate::{
     link::{Link, LinkError, LinkSettings},
@@ -107,8 +108,6 @@ pub struct RunReport {
 const LOG_RECORDS: usize = 2048;
 /// Damping is sent for this time after the last cycle.
 const LAST_COMMANDS: Duration = Duration::from_millis(100);
-/// By how much the priority of the link's threads is below that of the control thread.
-const LINK_PRIORITY_BELOW: u8 = 10;
 /// Interrupts that wait for the console: the second one is the last that matters.
 const INTERRUPTS: usize = 2;
 
@@ -158,10 +157,6 @@ impl Run {
         };
         let operator = Arc::clone(&link_port.operator);
         let realtime = config.deploy.realtime.clone();
-        let link_realtime = RealtimeConfig {
-            priority: realtime.priority.saturating_sub(LINK_PRIORITY_BELOW),
-            ..realtime.clone()
-        };
         let notices = printer.clone();
         let link = Link::start(
             link_port,
@@ -170,8 +165,7 @@ impl Run {
                 bundle,
                 config: &config.ros2,
                 damping_nms: config.controller.safety.damping_nms,
-                // The control thread gives the warning for both.
-                make_real_time: Box::new(move || drop(enter_realtime(&link_realtime))),
+                realtime: &realtime,
                 urdf: RobotFiles::read(&self.robot_name)
                     .map_or_else(|_| String::new(), |files| files.urdf().to_owned()),
                 dry_run: args.dry_run,

@@ -1,6 +1,10 @@
 //! Lines for the user, printed by a thread of their own: a terminal that blocks holds up no other thread.
 
-use std::{io, thread, time::Duration};
+use std::{
+    io::{self, Write as _},
+    thread,
+    time::Duration,
+};
 
 use crate::foreign_text;
 
@@ -10,6 +14,11 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 const LINES: usize = 256;
 /// How long the end of a run waits for the last lines.
 const LAST_LINES: Duration = Duration::from_millis(500);
+
+/// Prints a line to standard error. That nobody reads it any more, as after a terminal was closed, is no error.
+pub fn print_line(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
 
 /// Hands lines to the printing thread.
 #[derive(Clone, Debug)]

@@ -7,28 +7,22 @@ mod ray_sensor;
 use nalgebra::{Isometry3, Point2, Point3, Quaternion, UnitQuaternion, Vector3};
 use policies::{Bundle, Goal};
 use robots::Robot;
-use ros2_client::{
-    Subscription,
-    dds::rustdds::mio1::{Interest, Registry, Token},
-};
 use serde::{Deserialize as _, de::IntoDeserializer as _};
 
 use controller::deploy::{
     GoalSample, OdometrySample, Operator, OperatorSource, Request, ScanSample,
 };
 
+pub use self::lidar::{LidarConfig, LidarError};
 use self::ray_sensor::{RaySensor, RaySubscription};
-pub use self::{
-    lidar::{LidarConfig, LidarError},
-    ray_sensor::ray_topics,
-};
 use crate::{
     LinkError,
     config::Ros2Config,
     foreign_text::shown,
+    link::{Endpoints, Subscription},
     log::Recorder,
     messages::{self, Odometry, PoseStamped, Text},
-    network::{Delivery, NetworkError, Ros},
+    network::Delivery,
 };
 
 /// Topic of requests: one of `stand`, `start`, `stop`, `lie-down`, `emergency-stop`, or `heartbeat`.
@@ -57,22 +51,13 @@ pub struct Sinks<'a> {
 }
 
 impl Subscriptions {
-    pub fn new(ros: &mut Ros, config: &Ros2Config) -> Result<Self, NetworkError> {
-        Ok(Self {
-            rays: RaySubscription::new(ros, config)?,
-            odometry: ros.subscribe(&config.odometry_topic, Delivery::Newest)?,
-            goal: ros.subscribe(&config.goal_topic, Delivery::Reliable)?,
-            operator: ros.subscribe(OPERATOR_TOPIC, Delivery::Reliable)?,
-        })
-    }
-
-    /// Registers all of them with a poll.
-    pub fn register(&mut self, registry: &Registry) -> std::io::Result<()> {
-        let readable = Interest::READABLE;
-        self.rays.register(registry, Token(0))?;
-        registry.register(&mut self.odometry, Token(1), readable)?;
-        registry.register(&mut self.goal, Token(2), readable)?;
-        registry.register(&mut self.operator, Token(3), readable)
+    pub fn new(endpoints: &mut Endpoints, config: &Ros2Config) -> Self {
+        Self {
+            rays: RaySubscription::new(endpoints, config),
+            odometry: endpoints.subscribe(&config.odometry_topic, Delivery::Newest),
+            goal: endpoints.subscribe(&config.goal_topic, Delivery::Reliable),
+            operator: endpoints.subscribe(OPERATOR_TOPIC, Delivery::Reliable),
+        }
     }
 }
 
@@ -148,10 +133,7 @@ impl Sensors {
     }
 }
 
-/// Most messages of a topic that are handled in a row, so that no topic holds up the others.
-const BURST: usize = 64;
-
-/// Calls `with` for every message that has arrived, and `notice` for every malformed one.
+/// Calls `with` for every message that has arrived.
 pub fn take<M: messages::Message>(
     from: &Subscription<M>,
     topic: &str,
@@ -159,35 +141,11 @@ pub fn take<M: messages::Message>(
     notice: &mut dyn FnMut(String),
     mut with: impl FnMut(&M, &mut dyn FnMut(String)),
 ) {
-    take_from(from, topic, recorder, notice, |message, _, notice| {
-        with(message, notice);
-    });
-}
-
-/// As [`take`], with the GUID of the publisher.
-pub fn take_from<M: messages::Message>(
-    from: &Subscription<M>,
-    topic: &str,
-    recorder: Option<&Recorder>,
-    notice: &mut dyn FnMut(String),
-    mut with: impl FnMut(&M, [u8; 16], &mut dyn FnMut(String)),
-) {
-    for _ in 0..BURST {
-        match from.take() {
-            Ok(Some((message, info))) => {
-                if let Some(recorder) = recorder {
-                    recorder.message(topic, &message);
-                }
-                with(&message, info.publisher_gid().to_bytes16(), notice);
-            }
-            Ok(None) => return,
-            Err(error) => notice(format!(
-                "{topic}: a message is no {}/{}: {}",
-                M::PACKAGE,
-                M::NAME,
-                shown(&error.to_string())
-            )),
+    while let Some(message) = from.take() {
+        if let Some(recorder) = recorder {
+            recorder.message(topic, &message);
         }
+        with(&message, notice);
     }
 }
 

@@ -3,10 +3,6 @@
 use nalgebra::Isometry3;
 use policies::Bundle;
 use robots::Robot;
-use ros2_client::{
-    MessageTypeName, Subscription,
-    dds::rustdds::mio1::{Interest, Registry, Token},
-};
 use triple_buffer::Input;
 
 use controller::deploy::ScanSample;
@@ -19,9 +15,10 @@ use super::{
 use crate::{
     LinkError,
     config::{RaySource, Ros2Config},
+    link::{Endpoints, Subscription},
     log::Recorder,
-    messages::{CameraInfo, Image, LaserScan, Message, PointCloud2},
-    network::{Delivery, NetworkError, Ros},
+    messages::{CameraInfo, Image, LaserScan, PointCloud2},
+    network::Delivery,
 };
 
 /// Subscriptions of a ray source.
@@ -30,7 +27,7 @@ pub enum RaySubscription {
     Cloud(Subscription<PointCloud2>),
     Depth {
         images: Subscription<Image>,
-        infos: Box<Subscription<CameraInfo>>,
+        infos: Subscription<CameraInfo>,
     },
 }
 
@@ -48,38 +45,16 @@ enum Kind {
     Camera(DepthCamera),
 }
 
-/// Topics of the ray source, and their types.
-pub fn ray_topics(config: &Ros2Config) -> Vec<(&str, MessageTypeName)> {
-    match config.rays {
-        RaySource::Scan => vec![(&config.scan_topic, LaserScan::type_name())],
-        RaySource::Cloud => vec![(&config.cloud_topic, PointCloud2::type_name())],
-        RaySource::Depth => vec![
-            (&config.image_topic, Image::type_name()),
-            (&config.camera_info_topic, CameraInfo::type_name()),
-        ],
-    }
-}
-
 impl RaySubscription {
-    pub fn new(ros: &mut Ros, config: &Ros2Config) -> Result<Self, NetworkError> {
+    pub fn new(endpoints: &mut Endpoints, config: &Ros2Config) -> Self {
         let newest = Delivery::Newest;
-        Ok(match config.rays {
-            RaySource::Scan => Self::Scan(ros.subscribe(&config.scan_topic, newest)?),
-            RaySource::Cloud => Self::Cloud(ros.subscribe(&config.cloud_topic, newest)?),
+        match config.rays {
+            RaySource::Scan => Self::Scan(endpoints.subscribe(&config.scan_topic, newest)),
+            RaySource::Cloud => Self::Cloud(endpoints.subscribe(&config.cloud_topic, newest)),
             RaySource::Depth => Self::Depth {
-                images: ros.subscribe(&config.image_topic, newest)?,
-                infos: Box::new(ros.subscribe(&config.camera_info_topic, newest)?),
+                images: endpoints.subscribe(&config.image_topic, newest),
+                infos: endpoints.subscribe(&config.camera_info_topic, newest),
             },
-        })
-    }
-
-    /// Registers with a poll.
-    pub fn register(&mut self, registry: &Registry, token: Token) -> std::io::Result<()> {
-        let readable = Interest::READABLE;
-        match self {
-            Self::Scan(scans) => registry.register(scans, token, readable),
-            Self::Cloud(clouds) => registry.register(clouds, token, readable),
-            Self::Depth { images, .. } => registry.register(images, token, readable),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use ros2::{Delivery, LogEnd, OPERATOR_TOPIC, Ros, messages::Text, replay};
+use ros2::{Delivery, LogEnd, OPERATOR_TOPIC, RUN_STATE_TOPIC, Ros, messages::Text, replay};
 
 use crate::{
     own_network::in_own_network,
@@ -220,6 +220,57 @@ fn the_cyclone_dds_of_the_robot_is_understood_and_understands() {
             assert!(seen["damping"].as_u64() > Some(0), "{seen}");
             // It stands up only when it knows where the robot is.
             assert!(seen["stiff"].as_u64() > Some(0), "{seen}\n{said}");
+        },
+    );
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_the_cyclone_dds_of_the_robot_damped() {
+    in_own_network(
+        "cyclone::a_run_that_is_killed_leaves_the_cyclone_dds_of_the_robot_damped",
+        || {
+            let folder = tempfile::tempdir().unwrap();
+            let Some(peer) = c_peer(folder.path()) else {
+                return;
+            };
+            let mut peer = Command::new(peer)
+                .args(["30", "12"])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut robot = Robot::start(30, NO_SPORT_MODE, &[]);
+            let mut ros = Ros::open(&network(30), "operator").unwrap();
+            let operator = ros
+                .publish::<Text>(OPERATOR_TOPIC, Delivery::Reliable)
+                .unwrap();
+            let states = ros
+                .subscribe::<Text>(RUN_STATE_TOPIC, Delivery::Reliable)
+                .unwrap();
+            let mut state = String::new();
+            while peer.try_wait().unwrap().is_none() {
+                while let Ok(Some((text, _))) = states.take() {
+                    state = text.data;
+                }
+                let data = match state.as_str() {
+                    "damping" => "stand",
+                    "fault" => "stop",
+                    _ => "heartbeat",
+                };
+                let data = data.to_owned();
+                // It may not be connected yet.
+                let _ = operator.publish(Text { data });
+                if state == "ready" {
+                    let _ = robot.child.kill();
+                }
+                thread::sleep(Duration::from_millis(100));
+            }
+            assert_eq!(state, "ready", "{}", robot.said());
+            let seen = json(peer.wait_with_output().unwrap());
+            println!("SIGKILL, seen by Cyclone DDS 0.10: {seen}");
+            assert!(seen["stiff"].as_u64() > Some(100), "{seen}");
+            assert!(seen["to_damping_s"].as_f64().unwrap() < 0.04, "{seen}");
+            assert!(seen["damping_s"].as_f64().unwrap() > 1.0, "{seen}");
         },
     );
 }

@@ -4,8 +4,10 @@
 
 mod bad_network;
 mod cyclone;
+mod hostile;
 mod own_network;
 mod people;
+mod process;
 mod rays;
 mod refusals;
 mod rig;

@@ -5,9 +5,14 @@ use std::process::{Command, Stdio};
 /// Set for the process inside the namespace.
 const INSIDE: &str = "ABS_TEST_NAMESPACE";
 
+/// Whether this process is inside the namespace.
+pub fn is_own_network() -> bool {
+    std::env::var_os(INSIDE).is_some()
+}
+
 /// Runs the test `name` in a network namespace with nothing but a loopback that can multicast.
 pub fn in_own_network(name: &str, test: fn()) {
-    if std::env::var_os(INSIDE).is_some() {
+    if is_own_network() {
         return test();
     }
     let setup =

@@ -1,5 +1,6 @@
-// A robot that lies, as a peer of Cyclone DDS 0.10: feeds states, reads commands, and checks their checksums over the
-// structs, whose layout is the vendor's. Ends after SECONDS and prints what it saw as one line of JSON.
+// A robot that lies until it is commanded to stand, as a peer of Cyclone DDS 0.10: feeds states, reads commands, and checks
+// their checksums over the structs, whose layout is the vendor's. Ends after SECONDS and prints what it saw as one line of JSON: also the time from
+// the last stiff command to the first that damps, and how long damping came after it.
 // usage: robot DOMAIN SECONDS
 #define _GNU_SOURCE
 #include <sched.h>
@@ -60,14 +61,15 @@ int main(int count, char **arguments) {
     state.imu_state.quaternion[0] = 1;
     state.imu_state.accelerometer[2] = 9.81f;
     state.bms_state.soc = 95;
+    float position[12] = {0.0f, 1.3f, -2.6f, 0.0f, 1.3f, -2.6f, 0.0f, 1.3f, -2.6f, 0.0f, 1.3f, -2.6f};
+    dds_time_t last_stiff = 0, first_damping = 0, last_damping = 0;
     int taken = 0, wrong_crc = 0, damping = 0, stiff = 0;
     dds_time_t end = dds_time() + (dds_time_t)(1e9 * atof(arguments[2]));
     while (dds_time() < end) {
         state.tick++;
         for (int motor = 0; motor < 12; motor++) {
-            static const float lying[3] = {0.0f, 1.3f, -2.6f};
             state.motor_state[motor].mode = 1;
-            state.motor_state[motor].q = lying[motor % 3] + 1e-4f * (float)(state.tick % 5);
+            state.motor_state[motor].q = position[motor] + 1e-4f * (float)(state.tick % 5);
             state.motor_state[motor].temperature = 30;
         }
         state.crc = crc_of(&state, sizeof state);
@@ -83,9 +85,24 @@ int main(int count, char **arguments) {
             wrong_crc += buffer[i].crc != crc_of(&buffer[i], sizeof buffer[i]);
             damping += buffer[i].motor_cmd[0].kp == 0 && buffer[i].motor_cmd[0].kd > 0;
             stiff += buffer[i].motor_cmd[0].kp > 0;
+            // The motors are where they are commanded.
+            for (int motor = 0; motor < 12; motor++) {
+                float way = buffer[i].motor_cmd[motor].q - position[motor];
+                if (buffer[i].motor_cmd[motor].kp > 0) position[motor] += way > 0.1f ? 0.1f : way < -0.1f ? -0.1f : way;
+            }
+            if (buffer[i].motor_cmd[0].kp > 0) {
+                last_stiff = dds_time();
+                first_damping = 0;
+            } else {
+                last_damping = dds_time();
+                if (!first_damping) first_damping = last_damping;
+            }
         }
         dds_sleepfor(DDS_MSECS(2));
     }
-    printf("{\"commands\": %d, \"wrong_crc\": %d, \"damping\": %d, \"stiff\": %d}\n", taken, wrong_crc, damping, stiff);
+    double to_damping_s = first_damping ? 1e-9 * (double)(first_damping - last_stiff) : 1e9;
+    double damping_s = first_damping ? 1e-9 * (double)(last_damping - first_damping) : 0;
+    printf("{\"commands\": %d, \"wrong_crc\": %d, \"damping\": %d, \"stiff\": %d, \"to_damping_s\": %f, \"damping_s\": %f}\n",
+        taken, wrong_crc, damping, stiff, to_damping_s, damping_s);
     return 0;
 }

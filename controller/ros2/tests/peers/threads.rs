@@ -32,14 +32,13 @@ fn threads_that_share_dds_queues_have_one_priority() {
             robot.wait_for("no state of the robot");
             // The names of threads are set by the threads themselves.
             thread::sleep(Duration::from_millis(200));
-            let threads = threads(robot.child.id());
+            let threads = threads(robot.helper("abs-dds"));
             let of_dds: Vec<_> = (threads.iter())
                 .filter(|(name, ..)| {
-                    ["sender", "states", "io"].contains(&name.as_str())
-                        || name.starts_with("RustDDS")
+                    ["abs-dds", "states"].contains(&name.as_str()) || name.starts_with("RustDDS")
                 })
                 .collect();
-            assert!(of_dds.len() >= 5, "{threads:?}");
+            assert!(of_dds.len() >= 4, "{threads:?}");
             let (_, priority, policy) = of_dds[0];
             assert!(
                 of_dds.iter().all(|(_, p, q)| (p, q) == (priority, policy)),

@@ -1,0 +1,136 @@
+//! A process of its own that damps the robot when the run ends or falls silent, whatever the reason.
+//!
+//! It does nothing else, so hardly anything can happen to it: no DDS, no files, no terminal, no locks. It is told in
+//! advance all that it needs, a command that damps and where to send it, and hears a heartbeat with every command. When
+//! none comes for [`SILENT_TICKS`], or the connection to the run closes, it damps.
+//!
+//! A run that was silent and lives again may hold commands from before. So the guardian goes on until the run itself
+//! damps, which it does because of fault F13: a robot that was taken over is damped until its operator says otherwise.
+
+pub mod messages;
+mod process;
+mod watch;
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    process::Child,
+    thread,
+    time::{Duration, Instant},
+};
+
+use controller::deploy::RealtimeConfig;
+use socket2::{Domain, Socket, Type};
+
+pub use self::process::guardian_process;
+use self::{
+    messages::{Beat, TakenOver, ToGuardian, receive, send},
+    watch::SEQUENCE_MARGIN,
+};
+use super::{command_writer::CommandWriter, route::Route};
+use crate::{helper::Helper, network::POLL};
+
+/// Time between two looks of the guardian at a silent run, and between two of its commands.
+const TICK: Duration = Duration::from_millis(5);
+/// After this many looks in a row without a heartbeat it takes over. A guardian that was held up itself is not misled.
+const SILENT_TICKS: u32 = 5;
+/// It damps for this long after the run has ended.
+const LAST_DAMPING: Duration = Duration::from_millis(1200);
+/// It damps for this long while the run is there but silent.
+const MAX_DAMPING: Duration = Duration::from_secs(60);
+/// The run waits this long for the end of its guardian.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+/// Heartbeats in a row that it does not read before it counts as hung: its queue holds about 200 before.
+const MAX_UNREAD: u32 = 200;
+
+/// The guardian's process.
+#[derive(Debug)]
+pub struct GuardianProcess(Child);
+
+impl GuardianProcess {
+    /// Starts it. The other end is for the thread that sends motor commands.
+    ///
+    /// # Errors
+    /// When the system refuses it.
+    pub fn start(realtime: &RealtimeConfig, damping: &[u8]) -> io::Result<(Self, Guardian)> {
+        let (socket, theirs) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None)?;
+        let child = Helper::Guardian.start(OwnedFd::from(theirs), None)?;
+        let start = ToGuardian::Start {
+            realtime: realtime.clone(),
+            damping: damping.to_vec(),
+        };
+        socket.set_nonblocking(true)?;
+        send(&socket, &start)?;
+        let guardian = Guardian {
+            socket,
+            num_unread: 0,
+            has_ended: false,
+        };
+        Ok((Self(child), guardian))
+    }
+
+    /// Whether it is running.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(None))
+    }
+
+    /// Ends it at once.
+    pub fn kill(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
+    /// Waits until it has ended, after its [`Guardian`] was dropped.
+    pub fn finish(mut self) {
+        let start = Instant::now();
+        while self.is_running() && start.elapsed() < LAST_WAIT {
+            thread::sleep(POLL);
+        }
+        self.kill();
+    }
+}
+
+/// The guardian, as the thread that sends motor commands sees it. Nothing here waits.
+#[derive(Debug)]
+pub struct Guardian {
+    socket: Socket,
+    num_unread: u32,
+    has_ended: bool,
+}
+
+impl Guardian {
+    pub fn set_route(&mut self, route: &Route) {
+        self.send(&ToGuardian::Route(route.clone()));
+    }
+
+    pub fn beat(&mut self, beat: Beat) {
+        self.send(&ToGuardian::Beat(beat));
+    }
+
+    fn send(&mut self, message: &ToGuardian) {
+        match send(&self.socket, message) {
+            Ok(()) => self.num_unread = 0,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.num_unread += 1,
+            Err(_) => self.has_ended = true,
+        }
+    }
+
+    /// Whether it has taken over since the last call. The next sample of `writer` then comes after its own.
+    pub fn has_taken_over(&mut self, writer: &mut CommandWriter) -> bool {
+        let mut has = false;
+        // It tells several times.
+        while let Ok(TakenOver { sequence }) = receive(&self.socket) {
+            if sequence > writer.sequence() {
+                has = true;
+                writer.continue_above(sequence + SEQUENCE_MARGIN);
+            }
+        }
+        has
+    }
+
+    /// Whether it does not do its work: another is needed.
+    pub fn is_lost(&self) -> bool {
+        self.has_ended || self.num_unread > MAX_UNREAD
+    }
+}

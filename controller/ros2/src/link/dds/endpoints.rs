@@ -183,11 +183,14 @@ pub enum Opened {
     Sink(Box<dyn Sink>),
 }
 
+/// Publisher and CDR of a sample, or a line that says why it is none of this type.
+pub type Incoming = Result<(Guid, Vec<u8>), String>;
+
 /// A subscription of the DDS library.
 pub trait Source {
     fn register(&mut self, registry: &Registry, token: Token) -> std::io::Result<()>;
-    /// Hands on what has arrived: publisher and CDR, or a line that says why a message is none of this type.
-    fn take(&mut self, with: &mut dyn FnMut(Result<(Guid, Vec<u8>), String>));
+    /// Hands on what has arrived.
+    fn take(&mut self, with: &mut dyn FnMut(Incoming));
 }
 
 /// A publisher of the DDS library.
@@ -206,7 +209,7 @@ impl<M: Message> Source for TypedSource<M> {
         registry.register(&mut self.subscription, token, Interest::READABLE)
     }
 
-    fn take(&mut self, with: &mut dyn FnMut(Result<(Guid, Vec<u8>), String>)) {
+    fn take(&mut self, with: &mut dyn FnMut(Incoming)) {
         for _ in 0..BURST {
             match self.subscription.take() {
                 Ok(Some((message, info))) => {

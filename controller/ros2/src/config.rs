@@ -24,6 +24,8 @@ pub struct Ros2Config {
     pub odometry_topic: String,
     /// Topic of `geometry_msgs/PoseStamped`, the goal, as RViz sends it.
     pub goal_topic: String,
+    /// Topic of goals without heading, `geometry_msgs/PointStamped`: the robot faces the way that it came.
+    pub point_topic: String,
     /// Time to reach a goal of that topic, s.
     pub goal_s: f32,
     /// Frame of the odometry and of the goal.
@@ -62,6 +64,7 @@ impl Default for Ros2Config {
             camera_info_topic: "camera/depth/camera_info".to_owned(),
             odometry_topic: "odom".to_owned(),
             goal_topic: "goal_pose".to_owned(),
+            point_topic: "clicked_point".to_owned(),
             goal_s: 9.0,
             world_frame: "odom".to_owned(),
             base_frame: "base_link".to_owned(),

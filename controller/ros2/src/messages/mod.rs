@@ -13,11 +13,7 @@ pub use motion_switcher::{
     Request, RequestHeader, RequestIdentity, RequestLease, RequestPolicy, Response, ResponseHeader,
     ResponseStatus,
 };
-pub use standard::{
-    CameraInfo, Float32, Header, Image, Imu, JointState, LaserScan, Odometry, Point, PointCloud2,
-    PointField, Pose, PoseStamped, PoseWithCovariance, Quaternion, RegionOfInterest, Text, Time,
-    Twist, TwistStamped, TwistWithCovariance, Vector3,
-};
+pub use standard::*;
 pub use status::{
     ColorRgba, CompressedImage, DiagnosticArray, DiagnosticStatus, Duration, KeyValue, Marker,
     MarkerArray, MeshFile, TfMessage, Transform, TransformStamped, UvCoordinate,

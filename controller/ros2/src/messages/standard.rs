@@ -59,6 +59,10 @@ message! {
         linear: Vector3,
         angular: Vector3,
     }
+    "geometry_msgs" "PointStamped" PointStamped {
+        header: Header,
+        point: Point,
+    }
     "geometry_msgs" "TwistStamped" TwistStamped {
         header: Header,
         twist: Twist,

@@ -1,6 +1,7 @@
 //! Everything received but the state of the robot: scans, odometry, goals, requests.
 
 mod camera;
+mod clicked_point;
 mod lidar;
 mod ray_sensor;
 
@@ -21,7 +22,7 @@ use crate::{
     foreign_text::shown,
     link::{Endpoints, Subscription},
     log::Recorder,
-    messages::{self, Odometry, PoseStamped, Text},
+    messages::{self, Odometry, PointStamped, PoseStamped, Text},
     network::Delivery,
 };
 
@@ -33,6 +34,7 @@ pub struct Subscriptions {
     rays: RaySubscription,
     odometry: Subscription<Odometry>,
     goal: Subscription<PoseStamped>,
+    point: Subscription<PointStamped>,
     operator: Subscription<Text>,
 }
 
@@ -56,6 +58,7 @@ impl Subscriptions {
             rays: RaySubscription::new(endpoints, config),
             odometry: endpoints.subscribe(&config.odometry_topic, Delivery::Newest),
             goal: endpoints.subscribe(&config.goal_topic, Delivery::Reliable),
+            point: endpoints.subscribe(&config.point_topic, Delivery::Reliable),
             operator: endpoints.subscribe(OPERATOR_TOPIC, Delivery::Reliable),
         }
     }
@@ -128,6 +131,16 @@ impl Sensors {
                 Err(problem) => notice(problem),
             },
         );
+        take(
+            &from.point,
+            &config.point_topic,
+            to.recorder,
+            notice,
+            |point, notice| match clicked_point::goal_at(config, point, base, now_ns) {
+                Ok(sample) => to.goal.write(sample),
+                Err(problem) => notice(problem),
+            },
+        );
         self.rays
             .receive(&from.rays, base, now_ns, to.recorder, notice);
     }
@@ -192,16 +205,21 @@ fn odometry_sample(
     (sample, problem)
 }
 
+/// A goal has to be in the world frame.
+fn check_frame(config: &Ros2Config, topic: &str, frame: &str) -> Result<(), String> {
+    if frame == config.world_frame {
+        return Ok(());
+    }
+    Err(format!(
+        "{topic}: goal in the unknown frame `{}`, expected `{}`: in RViz, set Fixed Frame to it",
+        shown(frame),
+        config.world_frame
+    ))
+}
+
 fn goal_sample(config: &Ros2Config, goal: &PoseStamped, now_ns: u64) -> Result<GoalSample, String> {
     let topic = &config.goal_topic;
-    let frame = &goal.header.frame_id;
-    if *frame != config.world_frame {
-        return Err(format!(
-            "{topic}: goal in the unknown frame `{}`, expected `{}`: in RViz, set Fixed Frame to it",
-            shown(frame),
-            config.world_frame
-        ));
-    }
+    check_frame(config, topic, &goal.header.frame_id)?;
     let (p, q) = (goal.pose.position, goal.pose.orientation);
     let orientation = Quaternion::new(q.w, q.x, q.y, q.z);
     let Some(orientation) = UnitQuaternion::try_new(orientation, 1e-6) else {

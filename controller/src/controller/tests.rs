@@ -66,7 +66,7 @@ fn input() -> ControlInput {
 }
 
 /// Action that the last target stands for.
-fn step(controller: &mut Controller, input: &ControlInput) -> Vec<f32> {
+pub(crate) fn step(controller: &mut Controller, input: &ControlInput) -> Vec<f32> {
     let default_rad = go1().control.default_position_rad;
     controller
         .step(&input.state, &input.rays, &input.goal, input.time_left_s)
@@ -78,7 +78,7 @@ fn step(controller: &mut Controller, input: &ControlInput) -> Vec<f32> {
 }
 
 #[track_caller]
-fn assert_close(actual: f32, expected: f32) {
+pub(crate) fn assert_close(actual: f32, expected: f32) {
     assert!(
         (actual - expected).abs() < 1e-5,
         "{actual}, expected {expected}"

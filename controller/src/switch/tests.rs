@@ -7,6 +7,7 @@ use policies::{
 use proptest::prelude::*;
 
 use super::*;
+use crate::controller::tests::{assert_close, step};
 use crate::{ControlInput, Controller, ControllerConfig, FallbackReason, Method, Mode};
 
 fn go1() -> Robot {
@@ -110,26 +111,6 @@ fn input(vx_mps: f32) -> ControlInput {
     input.goal.position_world = Point2::new(5.0, 0.0);
     input.time_left_s = 4.5;
     input
-}
-
-/// Action that the target of a step stands for.
-fn step(controller: &mut Controller, input: &ControlInput) -> Vec<f32> {
-    let default_rad = go1().control.default_position_rad;
-    controller
-        .step(&input.state, &input.rays, &input.goal, input.time_left_s)
-        .position_rad
-        .iter()
-        .zip(default_rad)
-        .map(|(target_rad, default_rad)| (target_rad - default_rad) / 0.25)
-        .collect()
-}
-
-#[track_caller]
-fn assert_close(actual: f32, expected: f32) {
-    assert!(
-        (actual - expected).abs() < 1e-5,
-        "{actual}, expected {expected}"
-    );
 }
 
 #[test]

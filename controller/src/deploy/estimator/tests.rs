@@ -161,7 +161,7 @@ fn samples_of_an_accelerometer_that_are_wrong_do_not_lock_the_estimate_out() {
 #[test]
 fn a_joint_that_is_wrong_now_and_then_does_not_take_the_estimate_with_it() {
     let hit = |cycle: usize, sample: &mut RobotSample| {
-        if cycle % 50 == 0 {
+        if cycle.is_multiple_of(50) {
             sample.joint_velocity_radps[1] = 25.0;
         }
     };

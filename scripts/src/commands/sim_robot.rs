@@ -16,7 +16,8 @@ use controller::{
     Method,
     deploy::{Clock, MonotonicClock, RealtimeConfig, enter_realtime},
 };
-use policies::file::write_atomic;
+use nalgebra::{Point2, UnitComplex};
+use policies::{Goal, file::write_atomic};
 use robots::Robot;
 use sim::scene::TestScene;
 use sim_ros2::{Ros2Robot, STEP_S, SensorFaults};
@@ -157,7 +158,21 @@ impl SimRobotCommand {
             (_, _, Some(runs), Some(subject)) => {
                 fault_runs::run(self, &mut session, &subject, runs)
             }
-            _ => session.stand_by(self.episode),
+            _ => session.stand_by(self),
+        }
+    }
+
+    /// The goal of a scene as `abs deploy` is told it: without odometry its world frame begins under the robot, with its
+    /// heading.
+    fn goal(&self, scene: &TestScene) -> Goal {
+        let goal = scene.goal;
+        if !self.no_odometry {
+            return goal;
+        }
+        let turn = UnitComplex::new(-scene.start_yaw_rad);
+        Goal {
+            position_world: Point2::from(turn * (goal.position_world - scene.start_world)),
+            heading_rad: goal.heading_rad - scene.start_yaw_rad,
         }
     }
 
@@ -230,10 +245,11 @@ impl Session {
         )?)
     }
 
-    fn stand_by(&mut self, episode: u64) -> Result<()> {
+    fn stand_by(&mut self, command: &SimRobotCommand) -> Result<()> {
+        let episode = command.episode;
         let scene = self.scene(episode)?;
         self.simulated.reset(&scene.start(&self.robot))?;
-        let goal = scene.goal;
+        let goal = command.goal(&scene);
         eprintln!(
             "{} in episode {episode} of seed {}, {}; its goal: --goal {:.2},{:.2},{:.0}",
             self.robot.name,

@@ -129,7 +129,7 @@ pub fn run(
         let mut stream = stream(session.config.seed, run);
         let failures = draw(run, &mut stream);
         let scene = session.scene(run)?;
-        let goal = scene.goal;
+        let goal = command.goal(&scene);
         let (x, y) = (goal.position_world.x, goal.position_world.y);
         let goal = format!("{x},{y},{}", goal.heading_rad.to_degrees());
         session.simulated.set_faults(command.usual_faults());

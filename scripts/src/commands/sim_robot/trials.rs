@@ -68,7 +68,7 @@ pub fn compare(
     for (record, fine) in records.iter().zip(&fine_records) {
         let scene = &record.scene;
         let says = command.out.join(format!("deploy-{}.txt", scene.index));
-        let goal = scene.goal;
+        let goal = command.goal(scene);
         let (x, y) = (goal.position_world.x, goal.position_world.y);
         let goal = format!("{x},{y},{}", goal.heading_rad.to_degrees());
         let deploy = || command.deploy(subject, &["--goal", &goal, "--go"], &says);

@@ -14,8 +14,8 @@ pub fn write_asset(terrain: &Terrain, xml: &mut Xml) {
         let [half_x, half_y] = half_size_m(field);
         let [_, range_m] = span_m(field);
         xml.line(&format!(
-            r#"<hfield name="ground" nrow="{}" ncol="{}" size="{half_x} {half_y} {range_m} {BASE_M}"/>"#,
-            field.points_y, field.points_x
+            r#"<hfield name="ground" nrow="{}" ncol="{}" size="{half_y} {half_x} {range_m} {BASE_M}"/>"#,
+            field.points_x, field.points_y
         ));
     }
 }
@@ -33,7 +33,7 @@ pub fn write_geoms(terrain: &Terrain, xml: &mut Xml) {
     let half_m = half_size_m(field);
     let [x, y] = [0, 1].map(|axis| field.origin_m[axis] + half_m[axis]);
     xml.line(&format!(
-        r#"<geom class="world" type="hfield" hfield="ground" pos="{x} {y} {lowest_m}"/>"#
+        r#"<geom class="world" type="hfield" hfield="ground" pos="{x} {y} {lowest_m}" quat="1 0 0 1"/>"#
     ));
     let z = field.heights_m[0] - HALF_WIDTH_M;
     let [beside_x, beside_y] = half_m.map(|half| half + HALF_WIDTH_M);
@@ -58,14 +58,13 @@ pub fn num_geoms(terrain: &Terrain) -> usize {
     }
 }
 
-/// MuJoCo's heights: rows along y, columns along x, from 0 to 1. Its cells are cut along the same diagonal as those of
-/// [`HeightField::height_m`].
+/// MuJoCo's heights, from 0 to 1. Its field stands turned by 90 degrees, columns along y and rows against x, because its cells
+/// are cut along the other diagonal than those of [`HeightField::height_m`].
 pub fn fill(field: &HeightField, elevation: &mut [f32]) {
     let [lowest_m, range_m] = span_m(field);
-    for (row, values) in elevation.chunks_exact_mut(field.points_x).enumerate() {
-        for (column, value) in values.iter_mut().enumerate() {
-            *value = (field.heights_m[column * field.points_y + row] - lowest_m) / range_m;
-        }
+    let rows = field.heights_m.chunks_exact(field.points_y).rev();
+    for (value, height_m) in elevation.iter_mut().zip(rows.flatten()) {
+        *value = (height_m - lowest_m) / range_m;
     }
 }
 
@@ -114,7 +113,7 @@ mod tests {
             xml.line("</asset><worldbody>");
             write_geoms(&terrain, &mut xml);
             xml.line(&format!(
-                r#"<body pos="{x} {y} 0.5"><joint type="slide" axis="0 0 1" damping="1"/><geom size="0.005" mass="0.1"/></body>"#
+                r#"<body pos="{x} {y} 0.5"><joint type="slide" axis="0 0 1" damping="1"/><geom size="0.02" mass="0.1"/></body>"#
             ));
             xml.line("</worldbody></mujoco>");
             let mut model = MjModel::from_xml_string(&xml.text()).unwrap();
@@ -123,7 +122,7 @@ mod tests {
             for _ in 0..2000 {
                 data.step();
             }
-            let height_m = 0.5 + data.qpos()[0] as f32 - 0.005;
+            let height_m = 0.5 + data.qpos()[0] as f32 - 0.02;
             let expected_m = field.height_m(x, y);
             assert!(
                 (height_m - expected_m).abs() < 2e-3,

@@ -173,6 +173,8 @@ impl IoThread {
             self.commanders.listen_again();
         }
         if may_send && self.is_released && self.commanders.are_absent(now_ns) {
+            // The control thread first: who asks next is not refused.
+            self.commanders.tell(now_ns, true);
             shared.released.store(true, Ordering::Release);
         }
         self.notices.tell(now_ns);

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use controller::{
     Method,
     deploy::{
-        CYCLE_NS, Clock, GoalSample, Histogram, LinkPort, LoopReport, MonotonicClock,
+        CYCLE_NS, Clock, GoalSample, Histogram, LinkPort, LoopReport, MonotonicClock, MotorCommand,
         OperatorSource, Pilot, Request, RobotSample, ScanSample, State, enter_realtime, ports,
         run_cycles,
     },
@@ -171,6 +171,8 @@ struct Invented {
     default_position_rad: Vec<f32>,
     /// Where the joints are, without their swing, rad.
     at_rad: Vec<f32>,
+    /// The last command, as the log has it.
+    commanded: MotorCommand,
     /// Cycles so far, and those in which the robot ran.
     cycle: u64,
     running: u64,
@@ -209,6 +211,7 @@ impl Invented {
             },
             default_position_rad: robot.control.default_position_rad.clone(),
             at_rad: robot.control.default_position_rad.clone(),
+            commanded: MotorCommand::default(),
             cycle: 0,
             running: 0,
             allocations: 0,
@@ -225,7 +228,7 @@ impl Invented {
         sample.received_ns = time_ns;
         sample.tick = self.cycle as u32 + 1;
         let runs = self.link.status.read().state == State::Run;
-        let commanded = &self.link.command.read().joints;
+        let commanded = &self.commanded.joints;
         for (joint, at_rad) in self.at_rad.iter_mut().enumerate() {
             // It stands up as it is commanded, and runs as it pleases.
             let to_rad = match commanded.get(joint) {
@@ -261,7 +264,9 @@ impl Invented {
             .operator
             .heartbeat(OperatorSource::Remote, time_ns);
         self.link.heartbeat.beat(time_ns);
-        while self.link.log.pop().is_ok() {}
+        while let Ok(record) = self.link.log.pop() {
+            self.commanded = record.command;
+        }
         self.cycle += 1;
     }
 }

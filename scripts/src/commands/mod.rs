@@ -11,6 +11,8 @@ mod demo;
 mod deploy;
 mod doctor;
 pub mod eval;
+#[cfg(feature = "ros2")]
+mod memory;
 mod play;
 mod plot;
 mod policy_args;

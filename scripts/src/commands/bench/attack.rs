@@ -16,6 +16,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 use serde::Serialize;
 
+use crate::commands::memory::{children, peak_mb};
+
 use self::{
     packets::{Damage, Seed, Writer},
     peer::Peer,
@@ -293,15 +295,8 @@ impl Scene {
     /// The most memory that the run, and the largest of the processes beside it, have had, MB.
     fn peak_mb(&self) -> [f64; 2] {
         let run = self.deploy.0.id();
-        let children = (fs::read_dir(format!("/proc/{run}/task"))
-            .into_iter()
-            .flatten())
-        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok())
-        .collect::<String>();
-        let pids = children
-            .split_whitespace()
-            .filter_map(|pid| pid.parse().ok());
-        let beside = pids.filter_map(peak_mb).fold(0.0, f64::max);
+        let beside = children(run).into_iter().filter_map(peak_mb);
+        let beside = beside.fold(0.0, f64::max);
         [peak_mb(run).unwrap_or_default(), beside]
     }
 
@@ -310,14 +305,6 @@ impl Scene {
         let text = fs::read_to_string(&self.says).unwrap_or_default();
         text.lines().last().unwrap_or_default().to_owned()
     }
-}
-
-fn peak_mb(pid: u32) -> Option<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let mut lines = status.lines();
-    let peak = lines.find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: f64 = peak.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kib / 1024.0)
 }
 
 /// A process that is killed when this is dropped.

@@ -1,8 +1,6 @@
 //! `abs sim-robot --soak`: a long run from goal to goal, with the memory of both processes.
 
-use std::fs;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use controller::deploy::State;
 use ros2::{
     Delivery, OPERATOR_TOPIC, Ros,
@@ -11,7 +9,10 @@ use ros2::{
 use sim_ros2::STEP_S;
 
 use super::{Session, SimRobotCommand};
-use crate::commands::subject::Subject;
+use crate::commands::{
+    memory::{children, resident_mb},
+    subject::Subject,
+};
 
 /// Time between two requests of the operator, s.
 const LOOK_S: f32 = 0.2;
@@ -76,8 +77,9 @@ pub fn soak(
         }
         // The first line waits until both programs have started.
         if step % per_minute == 0 && step > 0 || step == steps_in(10.0) {
-            let own = resident_mb(std::process::id())?;
-            let theirs = resident_mb(deploy.0.id())?;
+            let own = total_mb(&[std::process::id()])?;
+            let deploy = deploy.0.id();
+            let theirs = total_mb(&[&[deploy], &*children(deploy)].concat())?;
             let time_min = step as f32 * STEP_S / 60.0;
             println!("{time_min:>7.1}  {own:>12.1}  {theirs:>9.1}  {state}  {runs}  {faults}");
         }
@@ -104,13 +106,14 @@ fn pose([x, y]: [f64; 2], frame: &str) -> PoseStamped {
     }
 }
 
-/// Resident memory of a process, MB.
-fn resident_mb(process: u32) -> Result<f64> {
-    let path = format!("/proc/{process}/status");
-    let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    let kilobytes = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
-    Ok(kilobytes.with_context(|| format!("{path} has no VmRSS"))? * 1024e-6)
+/// Resident memory of processes, MB; the first of them is running.
+fn total_mb(processes: &[u32]) -> Result<f64> {
+    let all: Vec<f64> = (processes.iter())
+        .filter_map(|&process| resident_mb(process))
+        .collect();
+    ensure!(
+        !all.is_empty(),
+        "the system does not tell the memory of programs"
+    );
+    Ok(all.iter().sum())
 }

@@ -1,4 +1,4 @@
-//! A lying robot and its operator, who makes it stand up, as the attacked program sees them.
+//! A robot that lies until it is commanded to stand, and its operator, as the attacked program sees them.
 
 use std::{
     thread,
@@ -15,6 +15,8 @@ use ros2_client::{Publisher, Subscription};
 
 /// Time between two states.
 const STEP: Duration = Duration::from_millis(2);
+/// The program says its state every 40 ms.
+const FRESH: Duration = Duration::from_millis(150);
 /// Time between two requests.
 const ASK: Duration = Duration::from_millis(100);
 /// Between the priorities of the program's threads and of its DDS process, so that neither hides the other.
@@ -47,6 +49,8 @@ pub struct Peer {
     said: Subscription<Text>,
     _ros: Ros,
     tick: u32,
+    /// Where its motors are, in the vendor's order, rad.
+    motors_rad: [f32; 12],
     state: String,
     asked: Instant,
     heard: Instant,
@@ -80,6 +84,7 @@ impl Peer {
             said: ros.subscribe(RUN_STATE_TOPIC, Delivery::Reliable)?,
             _ros: ros,
             tick: 0,
+            motors_rad: std::array::from_fn(|motor| [0.0, 1.3, -2.6][motor % 3]),
             state: String::new(),
             asked: now,
             heard: now,
@@ -120,10 +125,16 @@ impl Peer {
     pub fn step(&mut self) {
         self.tick += 1;
         // It may not be matched yet.
-        let _ = self.states.publish(lying_state(self.tick));
+        let _ = self.states.publish(state_at(self.tick, &self.motors_rad));
         while let Ok(Some((command, _))) = self.commands.take() {
             let is_stiff = command.motor_cmd.iter().any(|motor| motor.kp > 0.0);
             let (last, was_stiff) = std::mem::replace(&mut self.last, (Instant::now(), is_stiff));
+            // The motors are where they are commanded.
+            for (position_rad, motor) in self.motors_rad.iter_mut().zip(&command.motor_cmd) {
+                if motor.kp > 0.0 {
+                    *position_rad += (motor.q - *position_rad).clamp(-0.1, 0.1);
+                }
+            }
             if was_stiff {
                 self.seen.silence = self.seen.silence.max(last.elapsed());
                 self.seen.damped += usize::from(!is_stiff);
@@ -150,12 +161,14 @@ impl Peer {
             let data = request.to_owned();
             let _ = self.requests.publish(Text { data });
         }
-        self.state == State::Ready.name()
+        // What was said before the link broke says nothing.
+        let is_fresh = self.heard.elapsed() < FRESH;
+        is_fresh && self.last.1 && self.state == State::Ready.name()
     }
 }
 
-/// A robot that lies, and moves a little, as measurements do.
-fn lying_state(tick: u32) -> LowState {
+/// A level robot at rest with these motor positions, which move a little, as measurements do.
+fn state_at(tick: u32, motors_rad: &[f32; 12]) -> LowState {
     let mut state = LowState {
         tick,
         imu_state: ImuState {
@@ -167,8 +180,7 @@ fn lying_state(tick: u32) -> LowState {
         },
         ..LowState::default()
     };
-    let lying_rad = [0.0, 1.3, -2.6];
-    for (motor, q) in lying_rad.into_iter().cycle().take(12).enumerate() {
+    for (motor, q) in motors_rad.iter().enumerate() {
         state.motor_state[motor] = MotorState {
             mode: 1,
             q: q + 1e-4 * (tick % 5) as f32,

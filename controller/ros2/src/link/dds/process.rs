@@ -35,8 +35,8 @@ use crate::{
     network::{Delivery, NetworkError, POLL, Ros},
 };
 
-/// Memory that DDS may take beyond what it needs at its start, bytes.
-const MEMORY_BYTES: u64 = 64 << 20;
+/// Memory that DDS may take, of which it needs about 12 MB from the start, bytes.
+const MEMORY_BYTES: u64 = 72 << 20;
 /// With clouds or images, of which the library keeps many.
 const MEMORY_WITH_IMAGES_BYTES: u64 = 256 << 20;
 /// Time between two looks at the readers of motor commands, and at what discovery has found.
@@ -83,6 +83,8 @@ pub fn dds_process() -> io::Result<()> {
     std::panic::set_hook(Box::new(|_| abort()));
     let mut run = FrameReader::new(others.try_clone()?);
     let Start { ros2, realtime } = start(&mut run)?;
+    // Datagrams arrive as soon as the node is open.
+    limit_memory(&ros2)?;
     // The threads of DDS inherit it; the run gives the warning.
     let _ = enter_realtime(&realtime);
     let (node, threads) = DdsThreads::of(|| Node::open(&ros2));
@@ -92,7 +94,6 @@ pub fn dds_process() -> io::Result<()> {
             return frames::write(&others, Kind::Refused, 0, error.to_string().as_bytes());
         }
     };
-    limit_memory(&ros2)?;
     frames::write(&others, Kind::Opened, 0, &[])?;
     serve(node, &threads, &states, &mut run);
     Ok(())
@@ -111,7 +112,7 @@ fn start(run: &mut FrameReader) -> io::Result<Start> {
     Err(io::ErrorKind::TimedOut.into())
 }
 
-/// Ends the process when DDS takes more memory than it ever needs.
+/// Ends the process when DDS takes more memory than it needs.
 fn limit_memory(config: &Ros2Config) -> io::Result<()> {
     let status = fs::read_to_string("/proc/self/status")?;
     let now_kib = (status.lines())

@@ -1,9 +1,15 @@
 //! A network namespace for each test.
 
-use std::process::{Command, Stdio};
+use std::{
+    process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
+};
 
 /// Set for the process inside the namespace.
 const INSIDE: &str = "ABS_TEST_NAMESPACE";
+
+/// Real-time threads of several tests at once would hold each other up.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Whether this process is inside the namespace.
 pub fn is_own_network() -> bool {
@@ -15,6 +21,7 @@ pub fn in_own_network(name: &str, test: fn()) {
     if is_own_network() {
         return test();
     }
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let setup =
         "ip link set lo up && ip link set lo multicast on && ip route add 224.0.0.0/4 dev lo";
     let allowed = Command::new("unshare")

@@ -63,6 +63,7 @@ impl GuardianProcess {
         send(&socket, &start)?;
         let guardian = Guardian {
             socket,
+            unsent: None,
             num_unread: 0,
             has_ended: false,
         };
@@ -95,25 +96,40 @@ impl GuardianProcess {
 #[derive(Debug)]
 pub struct Guardian {
     socket: Socket,
+    /// A route that is still to be told: the guardian did not read fast enough.
+    unsent: Option<Route>,
     num_unread: u32,
     has_ended: bool,
 }
 
 impl Guardian {
     pub fn set_route(&mut self, route: &Route) {
-        self.send(&ToGuardian::Route(route.clone()));
+        self.unsent = Some(route.clone());
+        self.tell_route();
     }
 
     pub fn beat(&mut self, beat: Beat) {
+        self.tell_route();
         self.send(&ToGuardian::Beat(beat));
     }
 
-    fn send(&mut self, message: &ToGuardian) {
-        match send(&self.socket, message) {
+    fn tell_route(&mut self) {
+        if let Some(route) = self.unsent.take()
+            && !self.send(&ToGuardian::Route(route.clone()))
+        {
+            self.unsent = Some(route);
+        }
+    }
+
+    /// Whether the message is on its way.
+    fn send(&mut self, message: &ToGuardian) -> bool {
+        let sent = send(&self.socket, message);
+        match &sent {
             Ok(()) => self.num_unread = 0,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.num_unread += 1,
             Err(_) => self.has_ended = true,
         }
+        sent.is_ok()
     }
 
     /// Whether it has taken over since the last call. The next sample of `writer` then comes after its own.
@@ -132,5 +148,55 @@ impl Guardian {
     /// Whether it does not do its work: another is needed.
     pub fn is_lost(&self) -> bool {
         self.has_ended || self.num_unread > MAX_UNREAD
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn a_route_is_told_again_to_a_guardian_that_did_not_read() {
+        let (socket, theirs) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let mut guardian = Guardian {
+            socket,
+            unsent: None,
+            num_unread: 0,
+            has_ended: false,
+        };
+        let beat = Beat {
+            sequence: 1,
+            commands: true,
+            damps: false,
+        };
+        let mut beats = 0;
+        while guardian.num_unread == 0 {
+            guardian.beat(beat);
+            beats += 1;
+        }
+        let route = Route {
+            writer: [7; 16],
+            source: Ipv4Addr::LOCALHOST,
+            addresses: Vec::new(),
+        };
+        guardian.set_route(&route);
+        for _ in 1..beats {
+            assert_eq!(
+                receive::<ToGuardian>(&theirs).unwrap(),
+                ToGuardian::Beat(beat)
+            );
+        }
+        guardian.beat(beat);
+        assert_eq!(
+            receive::<ToGuardian>(&theirs).unwrap(),
+            ToGuardian::Route(route)
+        );
+        assert_eq!(
+            receive::<ToGuardian>(&theirs).unwrap(),
+            ToGuardian::Beat(beat)
+        );
     }
 }

@@ -69,7 +69,7 @@ impl MotorMap {
         &self.feet
     }
 
-    /// A state message in our order. Who sent it is for [`StateSource`](crate::state_source::StateSource) to say.
+    /// A state message in our order. Who sent it is not checked here.
     pub fn sample(&self, state: &LowState, received_ns: u64) -> RobotSample {
         let joints = |value: fn(&MotorState) -> f32| -> JointVec {
             let motors = self.motors.iter();

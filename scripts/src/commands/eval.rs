@@ -25,7 +25,7 @@ use sim::{
 use super::{policy_args::PolicyArgs, subject::Subject};
 use crate::{
     pictures::{Speeds, contact_sheet, outcome_bars, speed_histograms, top_view},
-    results::{evaluation::name_of, request::Request},
+    results::request::Request,
 };
 
 /// Summary in an evaluation folder.
@@ -159,16 +159,9 @@ impl EvalCommand {
     }
 }
 
-/// `out/eval-METHOD-BUNDLE-SEED`, then what is not as by default: scene, reality, rays, engine. A shipped bundle, which is named for its robot, goes
-/// by its own name, that of a run by the name of the run.
+/// `out/eval-METHOD-BUNDLE-SEED`, then what is not as by default: scene, reality, rays, engine.
 fn default_folder(subject: &Subject) -> PathBuf {
-    let path = &subject.bundle_path;
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-    let named = match path.parent() {
-        Some(run) if path.ends_with("bundle") => run,
-        _ => &path,
-    };
-    let (method, bundle, seed) = (subject.method, name_of(named), subject.config.seed);
+    let (method, bundle, seed) = (subject.method, subject.bundle_name(), subject.config.seed);
     let mut name = format!("out/eval-{method}-{bundle}-{seed}");
     let eval = &subject.config.eval;
     if eval.testbed.name != CYLINDERS {

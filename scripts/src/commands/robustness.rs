@@ -10,7 +10,6 @@ mod changes;
 mod matrix;
 
 use std::{
-    fs,
     io::{self, Write},
     path::PathBuf,
     time::Instant,
@@ -25,10 +24,7 @@ use super::{eval, subject::Subject};
 use crate::{
     config::ConfigArgs,
     pictures::{HeatRow, heat_map},
-    results::{
-        evaluation::{StoredEvaluation, name_of},
-        request::Request,
-    },
+    results::{evaluation::StoredEvaluation, request::Request},
     run::progress::clock,
 };
 use changes::{Change, changes};
@@ -131,12 +127,7 @@ impl RobustnessCommand {
     }
 
     fn folder(&self, subject: &Subject) -> PathBuf {
-        let named = || {
-            let path = &subject.bundle_path;
-            let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-            let run = path.parent().filter(|_| path.ends_with("bundle"));
-            format!("out/robustness-{}", name_of(run.unwrap_or(&path))).into()
-        };
+        let named = || format!("out/robustness-{}", subject.bundle_name()).into();
         self.out.clone().unwrap_or_else(named)
     }
 

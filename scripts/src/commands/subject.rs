@@ -1,6 +1,9 @@
 //! Which bundle runs on which robot, by one rule for all commands.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Result, bail, ensure};
 use controller::Method;
@@ -17,6 +20,7 @@ use sim::{
 use crate::{
     config::{Config, Resolved},
     repository,
+    results::evaluation::name_of,
 };
 
 /// A policy bundle, the robot that it runs on, and the settings.
@@ -123,6 +127,14 @@ impl Subject {
         }
         let switch = &self.config.controller.switch;
         Some(switch.over(&self.bundle.switch()).threshold)
+    }
+
+    /// Name of the bundle in folders of results: a shipped bundle goes by its own name, that of a run by the name of the run.
+    pub fn bundle_name(&self) -> String {
+        let path = &self.bundle_path;
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        let run = path.parent().filter(|_| path.ends_with("bundle"));
+        name_of(run.unwrap_or(&path))
     }
 
     /// The test of a policy that tracks twists.

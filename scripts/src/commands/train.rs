@@ -118,7 +118,7 @@ impl TrainCommand {
     /// Trains until the configured number of steps is done or Ctrl-C comes.
     ///
     /// # Errors
-    /// One line for a configuration, robot or folder that does not do, and when training fails.
+    /// One line for a configuration, robot or folder that is invalid, and when training fails.
     #[cfg(feature = "train")]
     pub fn run(&self) -> Result<()> {
         let processes = learning::Processes::join()?;

@@ -1,7 +1,8 @@
 //! Ranges of all in which a robot differs from the simulation, and the named levels.
 
-use std::{fs, io, path::PathBuf};
+use std::{io, path::PathBuf};
 
+use policies::file::read_text;
 use serde::{Deserialize, Serialize};
 
 /// In what a robot differs from the simulation. Ranges are [low, high], drawn anew for every episode. By default there is no
@@ -139,7 +140,7 @@ impl RealityConfig {
             .extension()
             .is_some_and(|extension| extension == "toml")
         {
-            let text = fs::read_to_string(&path).map_err(|source| RealityError::Read {
+            let text = read_text(&path).map_err(|source| RealityError::Read {
                 path: path.clone(),
                 source,
             })?;

@@ -1,4 +1,4 @@
-//! What stands between the control thread and the robot, in three processes.
+//! The link between the control thread and the robot, in three processes.
 //!
 //! - That of the run itself has the threads `sender`, which sends every motor command with a socket of its own and gives the
 //!   heartbeat; `states`, which receives the state of the robot; and `link`, which handles everything else and keeps the other

@@ -1,9 +1,10 @@
 //! The matrix of changes by engines, and which differences its episodes can show.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{fmt::Write as _, path::Path};
 
 use anyhow::{Context, Result};
 use controller::Method;
+use policies::file::read_text;
 use serde::{Deserialize, Serialize};
 use sim::{engine::EngineKind, eval::Outcome};
 
@@ -107,7 +108,7 @@ impl Matrix {
     /// One line that names the file.
     pub fn read(path: &Path) -> Result<Self> {
         let name = || format!("cannot read {}", path.display());
-        let text = fs::read_to_string(path).with_context(name)?;
+        let text = read_text(path).with_context(name)?;
         serde_json::from_str(&text).with_context(name)
     }
 

@@ -3,6 +3,7 @@
 use std::{fs, process::Child};
 
 use anyhow::{Result, ensure};
+use clap::ValueEnum as _;
 use controller::deploy::State;
 use policies::file::write_atomic;
 use rand::RngExt as _;
@@ -29,7 +30,7 @@ const OLD_S: f32 = 0.04;
 const SEVERAL_IN: u32 = 10;
 
 /// What fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Failure {
     /// `abs deploy` is killed.
@@ -63,32 +64,6 @@ enum Failure {
     NoOdometry,
     JumpingOdometry,
 }
-
-const ALL: [Failure; 20] = {
-    use Failure::*;
-    [
-        Killed,
-        Crashed,
-        Stopped,
-        StoppedShortly,
-        StoppedForASecond,
-        HelperKilled,
-        HelperStopped,
-        Interrupted,
-        InterruptedTwice,
-        HungUp,
-        EmergencyStop,
-        Silent,
-        Frozen,
-        ImpossibleVelocity,
-        NotANumber,
-        WrongChecksum,
-        NoScans,
-        Blind,
-        NoOdometry,
-        JumpingOdometry,
-    ]
-};
 
 /// One run.
 #[derive(Debug, Serialize)]
@@ -203,12 +178,13 @@ pub fn run(
 
 /// One failure, or several.
 fn draw(run: u64, stream: &mut Stream) -> Vec<Failure> {
+    let all = Failure::value_variants();
     // Each comes once before any comes again.
-    let first = ALL[run as usize % ALL.len()];
+    let first = all[run as usize % all.len()];
     let mut failures = vec![first];
     if stream.random_range(0..SEVERAL_IN) == 0 {
         for _ in 0..2 {
-            failures.push(ALL[stream.random_range(0..ALL.len())]);
+            failures.push(all[stream.random_range(0..all.len())]);
         }
     }
     failures
@@ -354,7 +330,7 @@ mod tests {
     #[test]
     fn every_failure_comes_and_several_come_together_now_and_then() {
         let drawn: Vec<Vec<Failure>> = (0..200).map(|run| draw(run, &mut stream(1, run))).collect();
-        for failure in ALL {
+        for &failure in Failure::value_variants() {
             assert!(
                 drawn
                     .iter()

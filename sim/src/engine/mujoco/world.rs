@@ -73,7 +73,7 @@ impl World {
         Ok(world)
     }
 
-    /// A world that goes on from the bytes of [`World::state`].
+    /// A world restored from the bytes of [`World::state`].
     pub fn with_state(
         model: &RobotModel,
         config: &PhysicsConfig,

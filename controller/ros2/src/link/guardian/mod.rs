@@ -145,7 +145,7 @@ impl Guardian {
         has
     }
 
-    /// Whether it does not do its work: another is needed.
+    /// Whether it has ended or hangs: another is needed.
     pub fn is_lost(&self) -> bool {
         self.has_ended || self.num_unread > MAX_UNREAD
     }

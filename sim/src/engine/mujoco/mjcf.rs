@@ -56,11 +56,9 @@ pub fn model(robot: &Robot, config: &PhysicsConfig, scene: &SceneDescription<'_>
     xml.line(r#"<size memory="16M"/>"#);
     xml.line("<default>");
     let dynamics = scene.dynamics;
+    let (friction, contacts) = (dynamics.friction, contacts(dynamics));
     xml.line(&format!(
-        r#"<geom condim="3" friction="{} 0 0" solref="{} {}"/>"#,
-        dynamics.friction,
-        dynamics.contact_softness_s.max(SOFTNESS_S),
-        damping_ratio(dynamics.restitution)
+        r#"<geom condim="3" friction="{friction} 0 0"{contacts}/>"#
     ));
     xml.line(&format!(
         r#"<joint type="hinge" solreflimit="{SOFTNESS_S} 1" solreffriction="{SOFTNESS_S} 1"/>"#
@@ -96,6 +94,22 @@ pub fn model(robot: &Robot, config: &PhysicsConfig, scene: &SceneDescription<'_>
     xml.line("</worldbody>");
     xml.line("</mujoco>");
     xml.text()
+}
+
+/// Attributes of contacts. At MuJoCo's usual impedance of 0.9 a soft contact is a slow one: at 0.5 it is a critically damped
+/// spring of the given time constant.
+fn contacts(dynamics: &Dynamics) -> String {
+    let damping_ratio = damping_ratio(dynamics.restitution);
+    let softness_s = dynamics.contact_softness_s;
+    if softness_s <= SOFTNESS_S {
+        // The frequency, 1 / (time constant x damping ratio), stays the same.
+        return format!(
+            r#" solref="{} {damping_ratio}""#,
+            SOFTNESS_S / damping_ratio
+        );
+    }
+    let time_constant_s = softness_s / damping_ratio;
+    format!(r#" solref="{time_constant_s} {damping_ratio}" solimp="0.5 0.5 0.001""#)
 }
 
 /// Of the spring and damper that throw back this fraction of a speed: exp(-pi z / sqrt(1 - z^2)).

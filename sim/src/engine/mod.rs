@@ -13,7 +13,7 @@ mod state;
 mod torque_noise;
 mod variation;
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use nalgebra::Vector3;
 use robots::Robot;
@@ -176,6 +176,14 @@ pub enum EngineError {
         /// What the engine cannot hold.
         reason: String,
     },
+    /// A model in MuJoCo's format that does not fit the robot.
+    #[error("MJCF {file}: {reason}")]
+    Mjcf {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The program was built without the engine.
     #[error("{0}")]
     Absent(&'static str),
@@ -225,6 +233,9 @@ pub struct PhysicsConfig {
     pub gravity_mps2: Vector3<f32>,
     /// Motor model, the same for all robots; randomized parts are in [`Dynamics`].
     pub motor: MotorConfig,
+    /// For the engine mujoco: the robot as this MJCF describes it, whose joints have the names of ours. Motors, gains, limits
+    /// and passive damping stay those of the robot's folder.
+    pub mjcf: Option<PathBuf>,
 }
 
 impl Default for PhysicsConfig {
@@ -234,6 +245,7 @@ impl Default for PhysicsConfig {
             decimation: 4,
             gravity_mps2: Vector3::new(0.0, 0.0, -9.81),
             motor: MotorConfig::default(),
+            mjcf: None,
         }
     }
 }

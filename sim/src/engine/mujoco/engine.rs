@@ -31,7 +31,7 @@ impl MujocoEngine {
             // SAFETY: nobody uses MuJoCo before its first engine has been built, and others wait here.
             unsafe { set_log_handler(log) };
         });
-        let model = RobotModel::new(robot)?;
+        let model = RobotModel::new(robot, config)?;
         let start = EpisodeStart::standing(robot);
         let worlds = (0..num_robots)
             .map(|_| World::new(&model, config, &start))

@@ -173,12 +173,7 @@ impl Plan for Recording<'_> {
     type Error = RecordingError;
 
     fn begin(&self, number: u64) -> Result<(SceneEpisode, SlotStart), RecordingError> {
-        let DepthRecorder {
-            robot,
-            config,
-            seed,
-            ..
-        } = self.recorder;
+        let DepthRecorder { config, seed, .. } = self.recorder;
         // The scenes of the two splits have streams of their own.
         let index = match self.split {
             Split::Train => number,

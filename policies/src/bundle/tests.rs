@@ -117,6 +117,7 @@ fn input(state: &RobotState) -> ObservationInput<'_> {
         previous_action: &[0.0; 12],
         ray_distance_m: &[6.0; 11],
         previous_ray_distance_m: &[],
+        reality: &[],
     }
 }
 

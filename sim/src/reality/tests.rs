@@ -1,7 +1,6 @@
 use robots::Robot;
 
 use super::*;
-use crate::engine::Dynamics;
 
 fn go1() -> Robot {
     Robot::load("go1").unwrap()

@@ -279,3 +279,15 @@ fn three_networks_are_loaded_as_they_were() {
     assert!((value.value(&row) - 0.25f32.tanh()).abs() < 1e-6);
     loaded.check(&robot).unwrap();
 }
+
+#[test]
+fn no_policy_observes_what_only_a_simulation_knows() {
+    let mut bundle = bundle();
+    let agile = bundle.spec.networks.get_mut(role::AGILE).unwrap();
+    agile.observations.push(Quantity::Reality.into());
+    let error = bundle.spec.layout(role::AGILE).unwrap_err();
+    assert_eq!(
+        std::error::Error::source(&error).unwrap().to_string(),
+        "term `reality` is for the critics of a training; no robot knows it"
+    );
+}

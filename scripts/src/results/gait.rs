@@ -4,7 +4,7 @@ use sim::eval::{EvalReport, GaitReport};
 
 /// Names and units of the columns of [`gait_cells`].
 pub const GAIT_COLUMNS: [&str; 8] = [
-    "touchdown, p95 m/s",
+    "touchdown, down, p95 m/s",
     "slip m/s",
     "clearance p5 mm",
     "reversals %",
@@ -29,10 +29,13 @@ pub fn gait_cells(gait: &GaitReport) -> [String; 8] {
     let percent = |fraction: f64| format!("{:.1}", 100.0 * fraction);
     let pair = |first: String, second: String| format!("{first}, {second}");
     [
-        pair(
-            number(gait.touchdown_speed_mps, 1.0, 2),
-            number(gait.touchdown_speed_p95_mps, 1.0, 2),
-        ),
+        [
+            gait.touchdown_speed_mps,
+            gait.touchdown_vertical_mps,
+            gait.touchdown_speed_p95_mps,
+        ]
+        .map(|mps| number(mps, 1.0, 2))
+        .join(", "),
         number(gait.slip_mps, 1.0, 2),
         number(gait.swing_clearance_p5_m, 1e3, 1),
         percent(gait.target_reversal_fraction),

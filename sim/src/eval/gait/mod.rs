@@ -48,8 +48,8 @@ struct Swing {
     steps: u32,
     /// Largest height over the ground so far, m.
     peak_m: f32,
-    /// After the last physics step, m/s.
-    speed_mps: f32,
+    /// Of its lowest point after the last physics step, m/s.
+    velocity_world: Vector3<f32>,
 }
 
 impl<'a> GaitMeter<'a> {
@@ -127,14 +127,14 @@ impl<'a> GaitMeter<'a> {
             if force.norm() <= CONTACT_FORCE_N {
                 let ground_m = self.terrain.height_m(point.x, point.y);
                 swing.peak_m = swing.peak_m.max(point.z - ground_m);
-                swing.speed_mps = velocity.norm();
+                swing.velocity_world = velocity;
                 swing.steps += 1;
                 continue;
             }
             let swing_s = swing.steps as f32 * self.step_s;
             // Whole steps of a time that is not, in f32.
             if self.moves && swing_s > SHORTEST_SWING_S - 0.5 * self.step_s {
-                self.sums.touch_down(swing.speed_mps, swing.peak_m);
+                self.sums.touch_down(&swing.velocity_world, swing.peak_m);
             }
             *swing = Swing::default();
             if self.moves {

@@ -1,5 +1,6 @@
 //! Sums over steps and their means.
 
+use nalgebra::Vector3;
 use serde::{Deserialize, Serialize};
 
 use super::histogram::Histogram;
@@ -31,6 +32,7 @@ pub struct GaitSums {
     pub(super) knee_targets: u64,
     pub(super) knee_targets_beyond: u64,
     touchdown_mps: f64,
+    touchdown_down_mps: f64,
     touchdowns: u64,
     touchdown_speeds: Histogram,
     peak_heights: Histogram,
@@ -54,6 +56,7 @@ impl Default for GaitSums {
             knee_targets: 0,
             knee_targets_beyond: 0,
             touchdown_mps: 0.0,
+            touchdown_down_mps: 0.0,
             touchdowns: 0,
             touchdown_speeds: Histogram::new(SPEED_BIN_MPS, SPEED_BINS),
             peak_heights: Histogram::new(HEIGHT_BIN_M, HEIGHT_BINS),
@@ -63,8 +66,10 @@ impl Default for GaitSums {
 
 impl GaitSums {
     /// A swing has ended.
-    pub(super) fn touch_down(&mut self, speed_mps: f32, peak_m: f32) {
+    pub(super) fn touch_down(&mut self, velocity_world: &Vector3<f32>, peak_m: f32) {
+        let speed_mps = velocity_world.norm();
         self.touchdowns += 1;
+        self.touchdown_down_mps += f64::from(-velocity_world.z);
         self.touchdown_mps += f64::from(speed_mps);
         self.touchdown_speeds.count(speed_mps);
         self.peak_heights.count(peak_m);
@@ -78,6 +83,7 @@ impl GaitSums {
             (&mut self.weight_times_path_j, other.weight_times_path_j),
             (&mut self.slip_mps, other.slip_mps),
             (&mut self.touchdown_mps, other.touchdown_mps),
+            (&mut self.touchdown_down_mps, other.touchdown_down_mps),
         ] {
             *sum += value;
         }
@@ -107,6 +113,7 @@ impl GaitSums {
         (self.joint_steps > 0).then(|| GaitReport {
             moving_s: self.moving_s,
             touchdown_speed_mps: per(self.touchdown_mps, self.touchdowns),
+            touchdown_vertical_mps: per(self.touchdown_down_mps, self.touchdowns),
             touchdown_speed_p95_mps: self.touchdown_speeds.percentile(0.95),
             swing_clearance_p5_m: self.peak_heights.percentile(0.05),
             slip_mps: per(self.slip_mps, self.stance_steps),
@@ -133,6 +140,8 @@ pub struct GaitReport {
     /// Mean speed of a foot's lowest point after the last physics step before it touches the ground, in all directions, m/s.
     /// A swing is at least 20 ms long.
     pub touchdown_speed_mps: Option<f64>,
+    /// Mean downward part of these velocities, m/s.
+    pub touchdown_vertical_mps: Option<f64>,
     /// 95th percentile of these speeds, m/s, exact to 0.05.
     pub touchdown_speed_p95_mps: Option<f64>,
     /// 5th percentile of the largest heights of a foot over the ground, one per swing, m, exact to 0.0005.

@@ -182,6 +182,7 @@ fn a_made_up_trace_has_its_clearances_speeds_and_slip() {
         );
     };
     near(gait.touchdown_speed_mps.unwrap(), 1.5, 1e-5);
+    near(gait.touchdown_vertical_mps.unwrap(), 0.9, 1e-5);
     near(gait.touchdown_speed_p95_mps.unwrap(), 1.5, 0.05);
     // 5% of 20 swings: the lowest.
     near(gait.swing_clearance_p5_m.unwrap(), 0.001, 0.0006);

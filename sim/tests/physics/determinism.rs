@@ -176,3 +176,29 @@ pub fn an_episode_depends_on_its_start_alone(make: Make) {
         assert_eq!(read(used.as_ref(), &robot), read(fresh.as_ref(), &robot));
     }
 }
+
+pub fn physics_steps_in_order_are_a_policy_step(make: Make) {
+    let robot = go1();
+    let starts = starts(&robot, 5);
+    let mut whole = started(make, &robot, &starts);
+    let mut parts = started(make, &robot, &starts);
+    let decimation = PhysicsConfig::default().decimation;
+    for step in 0..40 {
+        let targets = targets(&robot, 0..5, step);
+        whole.step(&targets);
+        let before = read(parts.as_ref(), &robot);
+        for index in 0..decimation {
+            parts.physics_step(&targets, index);
+            if index == 0 {
+                // A robot that falls or runs is elsewhere after each.
+                assert_ne!(read(parts.as_ref(), &robot), before, "step {step}");
+            }
+        }
+        assert_eq!(
+            read(parts.as_ref(), &robot),
+            read(whole.as_ref(), &robot),
+            "step {step}"
+        );
+    }
+    assert!(parts.save() == whole.save(), "other states");
+}

@@ -47,7 +47,8 @@ macro_rules! physics_of {
                 determinism: a_restored_engine_goes_on_bit_for_bit,
                     a_state_of_another_size_is_refused,
                     a_robot_does_not_depend_on_the_others,
-                    an_episode_depends_on_its_start_alone;
+                    an_episode_depends_on_its_start_alone,
+                    physics_steps_in_order_are_a_policy_step;
             }
         }
     };

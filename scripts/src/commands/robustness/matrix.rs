@@ -6,7 +6,10 @@ use anyhow::{Context, Result};
 use controller::Method;
 use policies::file::read_text;
 use serde::{Deserialize, Serialize};
-use sim::{engine::EngineKind, eval::Outcome};
+use sim::{
+    engine::EngineKind,
+    eval::{GaitReport, Outcome, PaperRuleReport},
+};
 
 use crate::results::evaluation::StoredEvaluation;
 
@@ -41,6 +44,12 @@ pub struct Cell {
     pub reach_difference: f64,
     /// Probability of a difference as large by chance, two-sided.
     pub p_value: f64,
+    /// Rates by the collision rule of the paper's authors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paper_rule: Option<PaperRuleReport>,
+    /// What the gait costs motors and floor; nothing where the robot did not move.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gait: Option<GaitReport>,
 }
 
 impl Cell {
@@ -87,6 +96,8 @@ impl Cell {
             mean_speed: report.mean_speed,
             reach_difference: report.reach_rate - before.reach_rate,
             p_value,
+            paper_rule: report.paper_rule.clone(),
+            gait: report.gait,
         }
     }
 

@@ -142,22 +142,18 @@ impl World {
         }
     }
 
-    pub fn step(&mut self, config: &PhysicsConfig, target_rad: &[f32]) {
-        let EpisodeState {
-            actuation,
-            contacts,
-            ..
-        } = &mut self.episode;
-        actuation.begin_policy_step(target_rad);
-        contacts.begin_policy_step();
-        for step in 0..config.decimation {
-            self.move_obstacles();
-            self.actuate(config, step);
-            self.data.step();
-            self.measure_torques();
-            contacts::measure(&mut self.episode.contacts, &self.data, &self.tags);
-            self.episode.actuation.end_physics_step();
+    /// Physics step `step` of a policy step, whose targets are taken with the first.
+    pub fn step(&mut self, config: &PhysicsConfig, target_rad: &[f32], step: usize) {
+        if step == 0 {
+            self.episode.actuation.begin_policy_step(target_rad);
+            self.episode.contacts.begin_policy_step();
         }
+        self.move_obstacles();
+        self.actuate(config, step);
+        self.data.step();
+        self.measure_torques();
+        contacts::measure(&mut self.episode.contacts, &self.data, &self.tags);
+        self.episode.actuation.end_physics_step();
     }
 
     fn move_obstacles(&mut self) {

@@ -219,11 +219,9 @@ impl PolicySpec {
             true => Layout::new(terms, &self.robot, &self.rays),
             false => Err(TermError::OnlyCritics),
         };
-        layout.map_err(|source| {
-            SpecError::Term {
-                role: role.to_owned(),
-                source,
-            }
+        layout.map_err(|source| SpecError::Term {
+            role: role.to_owned(),
+            source,
         })
     }
 

@@ -145,7 +145,11 @@ impl<T: Task> Env<T> {
         let mut privileged = None;
         if config.privileged_critic {
             let rays = privileged_rays();
-            let layout = Layout::new(&privileged_terms(T::privileged_observations(), config), &spec, &rays)?;
+            let layout = Layout::new(
+                &privileged_terms(T::privileged_observations(), config),
+                &spec,
+                &rays,
+            )?;
             let rays = observes_rays(&layout).then(|| RayCaster::new(&rays));
             privileged = Some(Privileged { layout, rays });
         }

@@ -20,7 +20,7 @@ use nalgebra::{Point2, UnitComplex};
 use policies::{Goal, file::write_atomic};
 use robots::Robot;
 use sim::scene::TestScene;
-use sim_ros2::{Ros2Robot, STEP_S, SensorFaults};
+use sim_ros2::{Ros2Robot, SensorFaults};
 
 use super::subject::Subject;
 use crate::{
@@ -40,8 +40,7 @@ Examples:
   abs sim-robot --robot go1 --domain 7 --interface lo --lose 0.3            a bad network
   abs sim-robot --robot go1 --domain 7 --interface lo --soak 10             memory over 10 minutes
   abs sim-robot --robot go1 --domain 7 --interface lo --fault-runs 100      something fails in each of 100 runs
-  abs sim-robot --robot go2 --domain 7 --interface lo --bare --trials 20    a robot without counter, checksum, foot
-                                                                            sensors and sport mode, at 200 Hz
+  abs sim-robot --robot go2 --domain 7 --interface lo --bare --trials 20    a robot as simple simulators are
 
 It answers on rt/lowstate, rt/lowcmd and rt/api/motion_switcher, and publishes /scan and /odom;
 with --set ros2.rays=depth also the images of its camera.")]
@@ -68,7 +67,8 @@ pub struct SimRobotCommand {
     /// held by an old command
     #[arg(long, value_name = "N", group = "with_deploy")]
     fault_runs: Option<u64>,
-    /// As simple simulators are: states without counter, checksum and foot forces, 200 times a second, and no sport mode
+    /// As simple simulators are: 200 steps and states a second, without counter, checksum and foot forces, no sport mode,
+    /// joint stops that give way, and a friction of 0.4
     #[arg(long)]
     bare: bool,
     /// Simulate the robot of this bundle; with --trials or --soak also the bundle that runs [default: the shipped bundle of the robot]
@@ -136,14 +136,15 @@ impl SimRobotCommand {
         };
         config.eval.validate(&config.physics)?;
         let interrupt = Interrupt::listen("stopping")?;
-        let mut simulated = Ros2Robot::new(&robot, &config.physics, &config.ros2, self.lose)?;
-        if self.bare {
-            simulated = simulated.bare();
-        }
+        let new = match self.bare {
+            true => Ros2Robot::bare,
+            false => Ros2Robot::new,
+        };
+        let mut simulated = new(&robot, &config.physics, &config.ros2, self.lose)?;
         simulated.set_faults(self.usual_faults());
         let mut session = Session {
             interrupt,
-            pace: Pace::start(),
+            pace: Pace::start(simulated.step_s()),
             simulated,
             robot,
             config,
@@ -287,31 +288,44 @@ impl Session {
 /// Steps in real time.
 struct Pace {
     clock: MonotonicClock,
+    step_ns: u64,
     next_ns: u64,
+    /// Longest delay of a step, s.
+    latest_s: f32,
+    is_realtime: bool,
 }
 
 impl Pace {
-    fn start() -> Self {
-        let realtime = RealtimeConfig {
-            priority: 60,
-            lock_memory: true,
-        };
-        // Best effort: without it the simulation is late now and then.
-        let _ = enter_realtime(&realtime);
+    fn start(step_s: f32) -> Self {
         let mut clock = MonotonicClock;
         Self {
+            step_ns: (step_s * 1e9) as u64,
             next_ns: clock.now_ns(),
+            latest_s: 0.0,
+            is_realtime: false,
             clock,
         }
     }
 
     fn wait(&mut self) {
-        let step_ns = (STEP_S * 1e9) as u64;
-        self.next_ns += step_ns;
+        // Not before: an evaluation that comes first would take all processors.
+        if !self.is_realtime {
+            self.is_realtime = true;
+            let realtime = RealtimeConfig {
+                priority: 60,
+                lock_memory: true,
+            };
+            // Best effort: without it the simulation is late now and then.
+            let _ = enter_realtime(&realtime);
+            self.next_ns = self.clock.now_ns();
+        }
+        self.next_ns += self.step_ns;
+        self.clock.sleep_until(self.next_ns);
         let now_ns = self.clock.now_ns();
-        if now_ns > self.next_ns + MOST_BEHIND * step_ns {
+        let late_ns = now_ns.saturating_sub(self.next_ns);
+        self.latest_s = self.latest_s.max(late_ns as f32 * 1e-9);
+        if late_ns > MOST_BEHIND * self.step_ns {
             self.next_ns = now_ns;
         }
-        self.clock.sleep_until(self.next_ns);
     }
 }

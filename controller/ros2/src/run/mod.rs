@@ -129,6 +129,8 @@ impl Run {
         if let Some(interface) = &args.interface {
             config.ros2.interface.clone_from(interface);
         }
+        // Nothing that is sent could move a motor.
+        config.deploy.stand_up.probe_motors &= !args.dry_run;
         let pilot = Pilot::new(robot, bundle, &config.controller, &config.deploy)?;
         let interrupts = listen()?;
         let printer = Printer::start(print).map_err(|error| RunError::System {
@@ -192,7 +194,7 @@ impl Run {
             Arc::clone(&stop),
             printer.clone(),
         )?;
-        let result = Console::new(&operator, &link, &printer, args.go).run(&control, &interrupts);
+        let result = Console::new(robot, &operator, &link, &printer, args.go).run(&control, &interrupts);
         stop.store(true, Ordering::Release);
         let timing = control.join().map_err(|_| RunError::Control);
         thread::sleep(LAST_COMMANDS);

@@ -71,6 +71,13 @@ pub(super) fn build(
 }
 
 impl RapierEngine {
+    /// Lets the stops of all joints give way, by this angle under the effort limit, rad.
+    pub(crate) fn soften_stops(&mut self, gives_rad: f32) {
+        for joint in &mut self.model.joints {
+            joint.stop_gives_rad = gives_rad;
+        }
+    }
+
     /// Advances robot `index` by one physics step with one target per joint, as a motor controller takes them.
     pub(crate) fn step_motors(&mut self, index: usize, targets: &[MotorTarget]) {
         debug_assert_eq!(targets.len(), self.model.joints.len());

@@ -174,16 +174,22 @@ impl World {
             let mut target = target(joint, index);
             target.torque_nm += actuation.added_torque_nm(index);
             let motor = Motor::new(joint, config, &target, position, velocity);
-            link.joint
-                .set_spring(HINGE, motor.spring_stiffness, motor.spring_rest_rad);
+            // Two springs in parallel.
+            let stop = joint.soft_stop(position);
+            let stiffness = motor.spring_stiffness + stop.stiffness;
+            let rest_rad = (motor.spring_stiffness * motor.spring_rest_rad
+                + stop.stiffness * stop.rest_rad)
+                / stiffness;
+            link.joint.set_spring(HINGE, stiffness, rest_rad);
             // rapier solves a row for every limit, touched or not: only those touched are shown to it.
             let within = (joint.lower_rad..=joint.upper_rad).contains(&position);
-            link.joint.data.limit_axes = if within {
+            link.joint.data.limit_axes = if within || stop.stiffness > 0.0 {
                 JointAxesMask::empty()
             } else {
                 JointAxesMask::ANG_X
             };
-            multibody.damping_mut()[BASE_DOFS + index] = joint.damping_nms + motor.damping;
+            multibody.damping_mut()[BASE_DOFS + index] =
+                joint.damping_nms + motor.damping + stop.damping;
         }
         positions_rad
     }
@@ -203,8 +209,10 @@ impl World {
             let damping = multibody.damping()[dof] - joint.damping_nms;
             let velocity = multibody.generalized_velocity()[dof];
             let position = positions_rad[index] + step_s * velocity;
+            let stop = joint.soft_stop(positions_rad[index]);
+            let of_stop = stop.stiffness * (stop.rest_rad - position) - stop.damping * velocity;
             self.episode.joint_torque_nm[index] =
-                stiffness * (rest_rad - position) - damping * velocity;
+                stiffness * (rest_rad - position) - damping * velocity - of_stop;
         }
     }
 

@@ -89,10 +89,7 @@ impl DepthRayPredictor {
             camera_base,
             predictor: None,
         };
-        Self::with(
-            move |image, scan| prediction.predict(image, scan),
-            scan,
-        )
+        Self::with(move |image, scan| prediction.predict(image, scan), scan)
     }
 
     fn with(predict: impl Predict, scan: Input<ScanSample>) -> io::Result<Self> {
@@ -170,7 +167,10 @@ impl Drop for DepthRayPredictor {
 /// From an image to rays.
 trait Predict: FnMut(&ImageSample, &mut RayScan) -> Result<(), DepthError> + Send + 'static {}
 
-impl<F: FnMut(&ImageSample, &mut RayScan) -> Result<(), DepthError> + Send + 'static> Predict for F {}
+impl<F: FnMut(&ImageSample, &mut RayScan) -> Result<(), DepthError> + Send + 'static> Predict
+    for F
+{
+}
 
 struct Worker<P> {
     predict: P,
@@ -188,8 +188,7 @@ impl<P: Predict> Worker<P> {
             busy_since_ns.store(now_ns(), Ordering::Release);
             let predict = AssertUnwindSafe(|| (self.predict)(&image, &mut scan));
             // No image ends the thread.
-            let predicted =
-                std::panic::catch_unwind(predict).unwrap_or(Err(DepthError::Panicked));
+            let predicted = std::panic::catch_unwind(predict).unwrap_or(Err(DepthError::Panicked));
             busy_since_ns.store(0, Ordering::Release);
             match predicted {
                 Ok(()) => {

@@ -6,19 +6,24 @@ mod trials;
 
 use std::{
     fs::{self, File},
+    io,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::Ordering,
+    thread,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use controller::{
     Method,
     deploy::{Clock, MonotonicClock, RealtimeConfig, enter_realtime},
 };
+use crossbeam::channel::{Receiver, Sender, bounded};
 use nalgebra::{Point2, UnitComplex};
 use policies::{Goal, file::write_atomic};
 use robots::Robot;
+use rustix::process::{Signal, set_parent_process_death_signal};
 use sim::scene::TestScene;
 use sim_ros2::{Ros2Robot, SensorFaults};
 
@@ -140,10 +145,18 @@ impl SimRobotCommand {
             true => Ros2Robot::bare,
             false => Ros2Robot::new,
         };
-        let mut simulated = new(&robot, &config.physics, &config.ros2, self.lose)?;
+        let spawner = Spawner::start()?;
+        // The threads of DDS inherit its priority: states that wait for them would be late on a busy machine.
+        let open = || {
+            enter_real_time();
+            new(&robot, &config.physics, &config.ros2, self.lose)
+        };
+        let mut simulated = thread::scope(|scope| scope.spawn(open).join())
+            .map_err(|_| anyhow!("the simulated robot panicked"))??;
         simulated.set_faults(self.usual_faults());
         let mut session = Session {
             interrupt,
+            spawner,
             pace: Pace::start(simulated.step_s()),
             simulated,
             robot,
@@ -186,10 +199,20 @@ impl SimRobotCommand {
     }
 
     /// `abs deploy` as another process, with these settings.
-    fn deploy(&self, subject: &Subject, flags: &[&str], says: &Path) -> Result<Running> {
+    fn deploy(
+        &self,
+        spawner: &Spawner,
+        subject: &Subject,
+        flags: &[&str],
+        says: &Path,
+    ) -> Result<Running> {
         let says =
             File::create(says).with_context(|| format!("cannot write {}", says.display()))?;
-        let child = Command::new(std::env::current_exe()?)
+        let mut command = Command::new(std::env::current_exe()?);
+        let die = || Ok(set_parent_process_death_signal(Some(Signal::KILL))?);
+        // SAFETY: it runs between fork and exec, and makes one system call.
+        unsafe { command.pre_exec(die) };
+        command
             .arg("deploy")
             .arg("--config")
             .arg(self.config_path())
@@ -199,9 +222,8 @@ impl SimRobotCommand {
             .args(flags)
             .stdin(Stdio::null())
             .stdout(says.try_clone()?)
-            .stderr(says)
-            .spawn()
-            .context("cannot start abs deploy")?;
+            .stderr(says);
+        let child = spawner.spawn(command).context("cannot start abs deploy")?;
         Ok(Running(child))
     }
 
@@ -218,6 +240,42 @@ impl SimRobotCommand {
     }
 }
 
+/// A thread without real-time priority, which starts processes: they inherit that.
+struct Spawner {
+    commands: Sender<Command>,
+    children: Receiver<io::Result<Child>>,
+}
+
+impl Spawner {
+    fn start() -> Result<Self> {
+        let (commands, received) = bounded::<Command>(1);
+        let (started, children) = bounded(1);
+        let body = move || {
+            for mut command in received {
+                let _ = started.send(command.spawn());
+            }
+        };
+        thread::Builder::new()
+            .name("spawner".to_owned())
+            .spawn(body)
+            .context("cannot start a thread")?;
+        Ok(Self { commands, children })
+    }
+
+    fn spawn(&self, command: Command) -> Result<Child> {
+        self.commands.send(command)?;
+        Ok(self.children.recv()??)
+    }
+}
+
+/// Best effort: without it the simulation is late now and then.
+fn enter_real_time() {
+    let _ = enter_realtime(&RealtimeConfig {
+        priority: 60,
+        lock_memory: true,
+    });
+}
+
 /// A process that is killed when this is dropped.
 struct Running(Child);
 
@@ -231,6 +289,7 @@ impl Drop for Running {
 
 struct Session {
     interrupt: Interrupt,
+    spawner: Spawner,
     pace: Pace,
     simulated: Ros2Robot,
     robot: Robot,
@@ -311,12 +370,7 @@ impl Pace {
         // Not before: an evaluation that comes first would take all processors.
         if !self.is_realtime {
             self.is_realtime = true;
-            let realtime = RealtimeConfig {
-                priority: 60,
-                lock_memory: true,
-            };
-            // Best effort: without it the simulation is late now and then.
-            let _ = enter_realtime(&realtime);
+            enter_real_time();
             self.next_ns = self.clock.now_ns();
         }
         self.next_ns += self.step_ns;

@@ -164,7 +164,10 @@ mod tests {
                 simulated.step(&targets);
             }
             let torque_nm = simulated.physics().joint_torque_nm[2];
-            assert!((torque_nm / knee.effort_limit_nm - 1.0).abs() < 0.02, "{torque_nm}");
+            assert!(
+                (torque_nm / knee.effort_limit_nm - 1.0).abs() < 0.02,
+                "{torque_nm}"
+            );
             simulated.physics().joint_position_rad[2] - knee.upper_rad
         };
         let soft_rad = beyond_rad(Some(0.15));

@@ -5,6 +5,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use crate::rig::with_this_process;
+
 /// Set for the process inside the namespace.
 const INSIDE: &str = "ABS_TEST_NAMESPACE";
 
@@ -32,7 +34,7 @@ pub fn in_own_network(name: &str, test: fn()) {
         println!("{name}: no network namespace allowed, on the machine's own loopback");
         return test();
     }
-    let status = Command::new("unshare")
+    let status = with_this_process(&mut Command::new("unshare"))
         .args(["-n", "sh", "-c", &format!("{setup} && exec \"$@\""), "sh"])
         .arg(std::env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture"])

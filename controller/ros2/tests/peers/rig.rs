@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::process::CommandExt as _},
     path::Path,
     process::{Child, Command, Stdio},
     thread,
@@ -15,6 +15,7 @@ use ros2::{
     messages::{ImuState, LowCmd, LowState, MotorState, Text},
 };
 use ros2_client::{Publisher, Subscription};
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 /// The bundle that it runs.
 pub const BUNDLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/bundles/go1");
@@ -52,7 +53,7 @@ impl Robot {
     ) -> Self {
         let config_path = folder.path().join("config.toml");
         fs::write(&config_path, config).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_abs-robot"))
+        let child = with_this_process(&mut Command::new(env!("CARGO_BIN_EXE_abs-robot")))
             .args(["--bundle", BUNDLE])
             .args([
                 "--interface",
@@ -137,6 +138,13 @@ impl Drop for Robot {
     }
 }
 
+/// A process that is killed when this one ends, however it ends.
+pub fn with_this_process(command: &mut Command) -> &mut Command {
+    let die = || Ok(set_parent_process_death_signal(Some(Signal::KILL))?);
+    // SAFETY: it runs between fork and exec, and makes one system call.
+    unsafe { command.pre_exec(die) }
+}
+
 /// Sends a signal, e.g. `INT`, to a process.
 #[track_caller]
 pub fn signal(pid: u32, name: &str) {
@@ -217,6 +225,7 @@ pub struct Peer {
     pub longest_silence: Duration,
     heard: Instant,
     asked: Instant,
+    commander: [u8; 12],
 }
 
 impl Peer {
@@ -244,6 +253,7 @@ impl Peer {
             longest_silence: Duration::ZERO,
             heard: Instant::now(),
             asked: Instant::now(),
+            commander: [0; 12],
         }
     }
 
@@ -277,6 +287,11 @@ impl Peer {
                 robot.said()
             );
         }
+    }
+
+    /// GUID prefix of the program whose commands came last.
+    pub fn commander(&self) -> [u8; 12] {
+        self.commander
     }
 
     /// GUIDs of its writers: of states, and of requests, which is reliable.
@@ -335,7 +350,9 @@ impl Peer {
     }
 
     fn take(&mut self) {
-        while let Ok(Some((command, _))) = self.commands.take() {
+        while let Ok(Some((command, info))) = self.commands.take() {
+            let writer = info.publisher_gid().to_bytes16();
+            self.commander = std::array::from_fn(|index| writer[index]);
             if !self.is_lost() {
                 assert_eq!(command.crc, command.checksum());
                 self.commands_taken += 1;

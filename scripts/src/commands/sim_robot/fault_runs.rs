@@ -111,7 +111,12 @@ pub fn run(
         session.simulated.set_faults(command.usual_faults());
         session.simulated.reset(&scene.start(&session.robot))?;
         let output = command.out.join(format!("deploy-{run}.txt"));
-        let mut deploy = command.deploy(subject, &["--goal", &goal, "--go"], &output)?;
+        let mut deploy = command.deploy(
+            &session.spawner,
+            subject,
+            &["--goal", &goal, "--go"],
+            &output,
+        )?;
         let started = |session: &Session| !session.simulated.run_state().is_empty();
         ensure!(
             session.wait(WITHIN_S, started) || session.is_interrupted(),

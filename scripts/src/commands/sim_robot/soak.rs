@@ -38,7 +38,7 @@ pub fn soak(
     scene.obstacles.clear();
     session.simulated.reset(&scene)?;
     let says = command.out.join("deploy.txt");
-    let mut deploy = command.deploy(subject, &[], &says)?;
+    let mut deploy = command.deploy(&session.spawner, subject, &[], &says)?;
     println!("minutes  sim-robot MB  deploy MB  state  runs  faults");
     let (mut runs, mut faults) = (0, 0);
     let mut state = String::new();

@@ -12,7 +12,7 @@ use sim::{
     scene::TestScene,
 };
 
-use super::{Running, Session, SimRobotCommand};
+use super::{Running, Session, SimRobotCommand, Spawner};
 use crate::commands::subject::Subject;
 
 /// A scene with the outcomes over DDS and in the evaluation.
@@ -73,7 +73,8 @@ pub fn compare(
         let goal = command.goal(scene);
         let (x, y) = (goal.position_world.x, goal.position_world.y);
         let goal = format!("{x},{y},{}", goal.heading_rad.to_degrees());
-        let deploy = || command.deploy(subject, &["--goal", &goal, "--go"], &says);
+        let flags = ["--goal", &goal, "--go"];
+        let deploy = |spawner: &_| command.deploy(spawner, subject, &flags, &says);
         let Some(trial) = session.trial(scene, deploy)? else {
             return Ok(());
         };
@@ -109,12 +110,12 @@ impl Session {
     fn trial(
         &mut self,
         scene: &TestScene,
-        deploy: impl FnOnce() -> Result<Running>,
+        deploy: impl FnOnce(&Spawner) -> Result<Running>,
     ) -> Result<Option<Trial>> {
         let eval = &self.config.eval;
         let mut trial = Trial::new(scene, eval.episode_s, eval.reach_m);
         self.simulated.reset(&scene.start(&self.robot))?;
-        let mut deploy = deploy()?;
+        let mut deploy = deploy(&self.spawner)?;
         let mut waited_s = 0.0;
         let step_s = self.simulated.step_s();
         self.pace.latest_s = 0.0;

@@ -34,6 +34,9 @@ use crate::{helper::Helper, network::POLL};
 const TICK: Duration = Duration::from_millis(5);
 /// After this many looks in a row without a heartbeat it takes over. A guardian that was held up itself is not misled.
 const SILENT_TICKS: u32 = 5;
+/// Announcements of the writer that commands come from, while DDS may be silent as well: without them a reader forgets it,
+/// of RustDDS after 41 s.
+const ANNOUNCE: Duration = Duration::from_secs(2);
 /// It damps for this long after the run has ended.
 const LAST_DAMPING: Duration = Duration::from_millis(1200);
 /// It damps for this long while the run is there but silent.
@@ -153,7 +156,7 @@ impl Guardian {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, SocketAddrV4};
 
     use super::*;
 
@@ -181,6 +184,8 @@ mod tests {
             writer: [7; 16],
             source: Ipv4Addr::LOCALHOST,
             addresses: Vec::new(),
+            announced_to: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7400),
+            announcement: vec![1; 600],
         };
         guardian.set_route(&route);
         for _ in 1..beats {

@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::Socket;
 
 use super::{
-    LAST_DAMPING, TICK,
+    ANNOUNCE, LAST_DAMPING, TICK,
     messages::{TakenOver, ToGuardian, receive, send},
     watch::{Action, Watch},
 };
@@ -29,6 +29,7 @@ pub fn guardian_process() -> io::Result<()> {
         socket,
         writer: CommandWriter::default(),
         damping: Vec::new(),
+        announced: Instant::now(),
     };
     guardian.watch();
     Ok(())
@@ -38,6 +39,7 @@ struct Process {
     socket: Socket,
     writer: CommandWriter,
     damping: Vec<u8>,
+    announced: Instant,
 }
 
 impl Process {
@@ -90,6 +92,10 @@ impl Process {
         }
         // Nothing else can be tried when the network is gone, and the next tick sends again.
         let _ = self.writer.send(&self.damping);
+        if self.announced.elapsed() >= ANNOUNCE {
+            self.announced = Instant::now();
+            let _ = self.writer.announce();
+        }
         let sequence = self.writer.sequence();
         let _ = send(&self.socket, &TakenOver { sequence });
     }

@@ -30,10 +30,7 @@ pub(super) fn inject(id: Fault, input: &mut CycleInput) {
         Fault::ForeignState => input.robot.publisher = 2,
         Fault::SecondCommander => input.second_commander = true,
         Fault::ImplausibleOdometry => input.odometry.linear_velocity_base.x = 9.0,
-        Fault::JointLimit
-        | Fault::JointStop
-        | Fault::MotorDoesNotFollow
-        | Fault::WrongMotor => {
+        Fault::JointLimit | Fault::JointStop | Fault::MotorDoesNotFollow | Fault::WrongMotor => {
             panic!("takes longer than a cycle")
         }
     }

@@ -35,7 +35,9 @@ fn right_motors_are_probed_once_and_gently() {
     let mut farthest_rad = [0.0_f32; 12];
     for record in probing.filter(|record| record.status.state == State::StandUp) {
         let away_rad = record.command.joints.iter().zip(&lying_rad);
-        let away_rad: Vec<f32> = away_rad.map(|(c, at)| (c.position_rad - at).abs()).collect();
+        let away_rad: Vec<f32> = away_rad
+            .map(|(c, at)| (c.position_rad - at).abs())
+            .collect();
         assert!(away_rad.iter().filter(|&&rad| rad > 1e-4).count() <= 1);
         for (farthest, away) in farthest_rad.iter_mut().zip(away_rad) {
             *farthest = farthest.max(away);

@@ -367,7 +367,7 @@ impl Pace {
     }
 
     fn wait(&mut self) {
-        // Not before: an evaluation that comes first would take all processors.
+        // Not before: an evaluation that comes first would take every CPU.
         if !self.is_realtime {
             self.is_realtime = true;
             enter_real_time();

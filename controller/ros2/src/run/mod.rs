@@ -211,7 +211,9 @@ impl Run {
                 timing: timing.clone(),
                 log: None,
             };
-            printer.print(report.to_string().trim_end().to_owned());
+            for line in report.to_string().lines() {
+                printer.print(line.to_owned());
+            }
         }
         printer.finish();
         let log = log?;

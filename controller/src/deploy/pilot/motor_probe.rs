@@ -18,8 +18,11 @@ const ANSWER_RAD: f32 = 0.03;
 const PATIENCE_CYCLES: u32 = 25;
 /// Joints that stay within this are at rest, rad.
 const REST_RAD: f32 = 0.01;
-/// They have to rest for so many cycles, but are waited for no longer than the second.
-const REST_CYCLES: [u32; 2] = [8, 250];
+/// They have to rest for so many cycles; before the first motor, when the robot may still sink, for 0.3 s.
+const REST_CYCLES: u32 = 8;
+const FIRST_REST_CYCLES: u32 = 150;
+/// Joints that never rest are waited for no longer, cycles.
+const MOST_CYCLES: u32 = 1000;
 
 /// The probe of all motors in turn.
 #[derive(Clone, Debug)]
@@ -102,7 +105,11 @@ impl MotorProbe {
                     self.rested_rad.clone_from(measured_rad);
                 }
                 let rested = if moved { 0 } else { rested + 1 };
-                self.phase = match rested >= REST_CYCLES[0] || waited >= REST_CYCLES[1] {
+                let enough = match self.joint {
+                    0 => FIRST_REST_CYCLES,
+                    _ => REST_CYCLES,
+                };
+                self.phase = match rested >= enough || waited >= MOST_CYCLES {
                     true => Phase::Away(0),
                     false => Phase::Rest(rested, waited + 1),
                 };

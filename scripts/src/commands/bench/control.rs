@@ -296,6 +296,7 @@ impl Invented {
         self.link = link;
         self.log = Some(log);
         self.link.goal.write(self.goal.clone());
+        self.before = None;
     }
 
     /// Counts the allocations of the cycle that has ended.

@@ -118,9 +118,12 @@ impl Session {
         let mut deploy = deploy(&self.spawner)?;
         let mut waited_s = 0.0;
         let step_s = self.simulated.step_s();
-        self.pace.latest_s = 0.0;
         while !self.is_interrupted() {
             self.step();
+            // While the other program starts, nobody misses a state.
+            if self.simulated.run_state().is_empty() {
+                self.pace.latest_s = 0.0;
+            }
             let run = self.simulated.run_state() == State::Run.name();
             waited_s += step_s;
             let over = match run {

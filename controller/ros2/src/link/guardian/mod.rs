@@ -43,6 +43,8 @@ const LAST_DAMPING: Duration = Duration::from_millis(1200);
 const MAX_DAMPING: Duration = Duration::from_secs(60);
 /// The run waits this long for the end of its guardian.
 const LAST_WAIT: Duration = Duration::from_secs(2);
+/// It answers after this time, or another is started.
+const START: Duration = Duration::from_secs(10);
 /// Heartbeats in a row that it does not read before it counts as hung: its queue holds about 200 before.
 const MAX_UNREAD: u32 = 200;
 
@@ -69,6 +71,8 @@ impl GuardianProcess {
             unsent: None,
             num_unread: 0,
             has_ended: false,
+            is_ready: false,
+            started: Instant::now(),
         };
         Ok((Self(child), guardian))
     }
@@ -103,6 +107,9 @@ pub struct Guardian {
     unsent: Option<Route>,
     num_unread: u32,
     has_ended: bool,
+    /// It has answered: until then it starts, which takes a moment on a busy computer.
+    is_ready: bool,
+    started: Instant,
 }
 
 impl Guardian {
@@ -140,6 +147,7 @@ impl Guardian {
         let mut has = false;
         // It tells several times.
         while let Ok(TakenOver { sequence }) = receive(&self.socket) {
+            self.is_ready = true;
             if sequence > writer.sequence() {
                 has = true;
                 writer.continue_above(sequence + SEQUENCE_MARGIN);
@@ -150,7 +158,11 @@ impl Guardian {
 
     /// Whether it has ended or hangs: another is needed.
     pub fn is_lost(&self) -> bool {
-        self.has_ended || self.num_unread > MAX_UNREAD
+        let hangs = match self.is_ready {
+            true => self.num_unread > MAX_UNREAD,
+            false => self.started.elapsed() > START,
+        };
+        self.has_ended || hangs
     }
 }
 
@@ -169,6 +181,8 @@ mod tests {
             unsent: None,
             num_unread: 0,
             has_ended: false,
+            is_ready: false,
+            started: Instant::now(),
         };
         let beat = Beat {
             sequence: 1,

@@ -78,6 +78,8 @@ impl Process {
                 // The run gives the warning.
                 let _ = enter_realtime(&realtime);
                 self.damping = damping;
+                // Number 0 was sent by nobody: it is there.
+                let _ = send(&self.socket, &TakenOver { sequence: 0 });
             }
             ToGuardian::Route(route) => self.writer.set_route(route),
             ToGuardian::Beat(beat) => watch.heard(beat, self.writer.sequence()),

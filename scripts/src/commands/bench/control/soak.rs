@@ -122,6 +122,7 @@ fn write_log(
     clock.invented.connect(link, records);
     let go_on = AtomicBool::new(false);
     let report = run_cycles(clock, pilot, &mut port, &go_on, cycles);
+    clock.invented.count_allocations();
     // The last cycle.
     clock.invented.feed(clock.now_ns + CYCLE_NS);
     let summary = log.finish()?;

@@ -118,7 +118,7 @@ impl MotorProbe {
                 let towards = self.middle_rad[self.joint] - self.held_rad[self.joint];
                 let (farthest, moved_rad) = self.farthest(measured_rad);
                 if moved_rad.abs() >= ANSWER_RAD {
-                    if farthest != self.joint || moved_rad * towards < 0.0 {
+                    if farthest != self.joint || moved_rad * self.offset_rad < 0.0 {
                         return self.failed(Some(farthest));
                     }
                     self.phase = Phase::Back;

@@ -100,7 +100,7 @@ impl Clock for Play {
         self.link.goal.write(self.goal.clone());
         let request = match self.cycle {
             10 | 4400 => Some(Request::Stand),
-            1500 => Some(Request::Start),
+            1200 => Some(Request::Start),
             3000 => Some(Request::LieDown),
             4150 | 4300 => Some(Request::Stop),
             _ => None,

@@ -4,9 +4,7 @@ use std::path::Path;
 
 use controller::{
     ControllerConfig,
-    deploy::{
-        CYCLE_NS, CycleRecord, DeployConfig, GoalSample, Pilot, Refusal, Request, RequestSet, State,
-    },
+    deploy::{CYCLE_NS, CycleRecord, DeployConfig, GoalSample, Pilot, Request, RequestSet, State},
 };
 use nalgebra::{Point2, Vector3};
 use policies::{Bundle, Goal};
@@ -32,8 +30,6 @@ struct Rig {
     record: CycleRecord,
     /// Forces on base, thighs and calves in this cycle, N.
     collision_n: f32,
-    /// The motors of the first two legs get each other's commands.
-    are_exchanged: bool,
 }
 
 impl Rig {
@@ -73,7 +69,6 @@ impl Rig {
             state: RobotState::zero(12, 4),
             record,
             collision_n: 0.0,
-            are_exchanged: false,
         }
     }
 
@@ -102,14 +97,14 @@ impl Rig {
             self.pilot.cycle(&mut self.record);
             self.record.input.cycle += 1;
             assert!(
-                self.are_exchanged || self.record.status.latched_faults.is_empty(),
+                self.record.status.latched_faults.is_empty(),
                 "{} in {}",
                 self.record.status.latched_faults,
                 self.record.status.state.name()
             );
             // The engine has gains of its own; where there is no stiffness the joints are left where they are.
             let joints = self.record.command.joints.iter();
-            let mut target: JointVec = joints
+            let target: JointVec = joints
                 .zip(&self.truth.joint_position_rad)
                 .map(|(joint, &now_rad)| {
                     if joint.stiffness > 0.0 {
@@ -119,10 +114,6 @@ impl Rig {
                     }
                 })
                 .collect();
-            if self.are_exchanged {
-                let (first, others) = target.split_at_mut(3);
-                first.swap_with_slice(&mut others[..3]);
-            }
             self.engine.step(&target);
             self.engine.read(0, &mut self.truth);
             let limbs = self
@@ -163,14 +154,7 @@ impl Rig {
         assert_eq!(self.cycles(50, None), State::Damping);
         assert!(self.height_m() < 0.2, "it lies: {}", self.height_m());
         self.cycles(1, Some(Request::Stand));
-        let mut cycles = 1;
-        while self.cycles(1, None) == State::StandUp {
-            cycles += 1;
-        }
-        println!("probed and stood up in {:.2} s", cycles as f32 * CYCLE_S);
-        assert_eq!(self.record.status.state, State::Ready);
-        // It has all motors probed within three seconds, and stands up in two.
-        assert!(cycles as f32 * CYCLE_S < 5.0, "{cycles} cycles");
+        assert_eq!(self.cycles(1500, None), State::Ready);
         assert!(self.height_m() > 0.24, "it stands: {}", self.height_m());
     }
 }
@@ -204,26 +188,6 @@ fn from_lying_to_the_goal_and_back_to_lying() {
     assert_eq!(rig.cycles(1, Some(Request::LieDown)), State::LieDown);
     assert_eq!(rig.cycles(1500, None), State::Damping);
     assert!(rig.height_m() < 0.2 && rig.upright() > 0.95);
-}
-
-#[test]
-fn a_robot_whose_legs_are_exchanged_does_not_stand_up() {
-    let mut rig = Rig::new();
-    rig.cycles(50, None);
-    rig.are_exchanged = true;
-    rig.cycles(1, Some(Request::Stand));
-    assert_eq!(rig.cycles(500, None), State::Fault);
-    let status = &rig.record.status;
-    let motor = Refusal::Motor {
-        expected: 0,
-        moved: Some(3),
-    };
-    assert_eq!(status.refused, Some((Request::Stand, motor)));
-    assert_eq!(
-        status.latched_faults.to_string(),
-        "F25 motor answers wrongly"
-    );
-    assert!(rig.height_m() < 0.2, "it lies: {}", rig.height_m());
 }
 
 #[test]

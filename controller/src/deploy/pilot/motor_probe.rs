@@ -1,8 +1,7 @@
 //! Whether each motor answers as the one it should be, before the robot stands up.
 //!
 //! The lying robot is held as it lies. One motor after the other is led a little towards the middle of its range, farther
-//! and farther until a joint has moved: it has to be that one, in that direction. So the torque is no larger than the
-//! weight on the joint asks for.
+//! and farther until its joint has moved in that direction. So the torque is no larger than the weight on the joint asks for.
 
 use robots::{JointTarget, JointVec, Robot};
 
@@ -14,6 +13,8 @@ const RAMP_RAD: f32 = 1.5e-9 * CYCLE_NS as f32;
 const MOST_RAD: f32 = 0.3;
 /// A joint that has moved by this has answered, rad.
 const ANSWER_RAD: f32 = 0.03;
+/// And at least by this share of what the joint has moved that has moved farthest.
+const LEAST_SHARE: f32 = 0.33;
 /// At its largest change, a motor has so many cycles to answer.
 const PATIENCE_CYCLES: u32 = 25;
 /// Joints that stay within this are at rest, rad.
@@ -27,7 +28,7 @@ const MOST_CYCLES: u32 = 1000;
 /// The probe of all motors in turn.
 #[derive(Clone, Debug)]
 pub(super) struct MotorProbe {
-    /// From the lower half of the range up, from the upper half down: middle of each range, rad.
+    /// Middle of each range, rad.
     middle_rad: JointVec,
     /// Where the joints are held, rad.
     held_rad: JointVec,
@@ -116,18 +117,22 @@ impl MotorProbe {
             }
             Phase::Away(waited) => {
                 let towards = self.middle_rad[self.joint] - self.held_rad[self.joint];
-                let (farthest, moved_rad) = self.farthest(measured_rad);
-                if moved_rad.abs() >= ANSWER_RAD {
-                    if farthest != self.joint || moved_rad * self.offset_rad < 0.0 {
-                        return self.failed(Some(farthest));
-                    }
+                let (farthest, farthest_rad) = self.farthest(measured_rad);
+                let moved_rad = measured_rad[self.joint] - self.rested_rad[self.joint];
+                // On the ground one joint moves others a little.
+                let answers = moved_rad.abs() >= ANSWER_RAD
+                    && moved_rad.abs() >= LEAST_SHARE * farthest_rad.abs();
+                if answers && moved_rad * self.offset_rad > 0.0 {
                     self.phase = Phase::Back;
+                } else if answers && farthest == self.joint {
+                    return self.failed(Some(farthest));
                 } else if self.offset_rad.abs() < MOST_RAD {
                     self.offset_rad += RAMP_RAD.copysign(towards);
                 } else if waited < PATIENCE_CYCLES {
                     self.phase = Phase::Away(waited + 1);
                 } else {
-                    return self.failed(None);
+                    let moved = farthest_rad.abs() >= ANSWER_RAD && farthest != self.joint;
+                    return self.failed(moved.then_some(farthest));
                 }
             }
             Phase::Back => {

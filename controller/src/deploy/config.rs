@@ -42,9 +42,9 @@ pub struct StandUpConfig {
     /// Damping of all joints, N·m·s/rad.
     pub damping: f32,
     /// Probe the motors before the robot stands up for the first time, and after a fault: each in turn is led by up to 0.3
-    /// rad towards the middle of its range, until its joint has moved by 0.03 rad. If another moves instead, or none, the robot does
-    /// not stand up (F25). Takes about 3 s; skipped in a dry run. For a robot whose feet
-    /// carry nothing, on a stand: on the ground, other joints may give way more than the one that is led.
+    /// rad towards the middle of its range, until its joint has moved by 0.03 rad. If another moves instead, or none, the
+    /// robot does not stand up (F25). Takes about 3 s; skipped in a dry run. For a robot on a stand: where the feet carry
+    /// weight, other joints may give way more than the one that is led.
     pub probe_motors: bool,
     /// Time to stand up, s: half of it to the crouch, half to the standing pose.
     pub stand_up_s: f32,

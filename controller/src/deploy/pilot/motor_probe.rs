@@ -13,8 +13,8 @@ const RAMP_RAD: f32 = 1.5e-9 * CYCLE_NS as f32;
 const MOST_RAD: f32 = 0.3;
 /// A joint that has moved by this has answered, rad.
 const ANSWER_RAD: f32 = 0.03;
-/// And at least by this share of what the joint has moved that has moved farthest.
-const LEAST_SHARE: f32 = 0.33;
+/// And at least by this fraction of what the joint has moved that has moved farthest.
+const LEAST_FRACTION: f32 = 0.33;
 /// At its largest change, a motor has so many cycles to answer.
 const PATIENCE_CYCLES: u32 = 25;
 /// Joints that stay within this are at rest, rad.
@@ -121,7 +121,7 @@ impl MotorProbe {
                 let moved_rad = measured_rad[self.joint] - self.rested_rad[self.joint];
                 // On the ground one joint moves others a little.
                 let answers = moved_rad.abs() >= ANSWER_RAD
-                    && moved_rad.abs() >= LEAST_SHARE * farthest_rad.abs();
+                    && moved_rad.abs() >= LEAST_FRACTION * farthest_rad.abs();
                 if answers && moved_rad * self.offset_rad > 0.0 {
                     self.phase = Phase::Back;
                 } else if answers && farthest == self.joint {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    os::{fd::OwnedFd, unix::process::CommandExt as _},
+    os::fd::OwnedFd,
     path::Path,
     process::{Child, Command, Stdio},
     thread,
@@ -15,7 +15,8 @@ use ros2::{
     messages::{ImuState, LowCmd, LowState, MotorState, Text},
 };
 use ros2_client::{Publisher, Subscription};
-use rustix::process::{Signal, set_parent_process_death_signal};
+
+use crate::own_network::with_this_process;
 
 /// The bundle that it runs.
 pub const BUNDLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/bundles/go1");
@@ -136,13 +137,6 @@ impl Drop for Robot {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A process that is killed when this one ends, however it ends.
-pub fn with_this_process(command: &mut Command) -> &mut Command {
-    let die = || Ok(set_parent_process_death_signal(Some(Signal::KILL))?);
-    // SAFETY: it runs between fork and exec, and makes one system call.
-    unsafe { command.pre_exec(die) }
 }
 
 /// Sends a signal, e.g. `INT`, to a process.

@@ -16,6 +16,7 @@
 
 mod clock;
 mod config;
+mod deliberate_panic;
 mod foreign_text;
 mod helper;
 mod link;
@@ -32,7 +33,9 @@ pub use clock::wall_ns;
 pub use config::{RaySource, Ros2Config};
 pub use helper::run_helper;
 pub use link::{COMMAND_TOPIC, LinkError, REQUEST_TOPIC, RESPONSE_TOPIC, STATE_TOPIC};
-pub use log::{LogEnd, LogError, LogSummary, ReplayError, ReplayReport, decode_cycle, replay};
+pub use log::{
+    Log, LogEnd, LogError, LogHeader, LogSummary, ReplayError, ReplayReport, decode_cycle, replay,
+};
 pub use motors::{MotorMap, MotorMapError};
 pub use network::{Delivery, Network, NetworkError, Ros};
 pub use publish::STATE_TOPIC as RUN_STATE_TOPIC;

@@ -41,6 +41,11 @@ pub struct StandUpConfig {
     pub stiffness: f32,
     /// Damping of all joints, N·m·s/rad.
     pub damping: f32,
+    /// Probe the motors before the robot stands up for the first time, and after a fault: each in turn is led by up to 0.3
+    /// rad towards the middle of its range, until its joint has moved by 0.03 rad. If another moves instead, or none, the
+    /// robot does not stand up (F25). Takes about 3 s; skipped in a dry run. For a robot on a stand: where the feet carry
+    /// weight, other joints may give way more than the one that is led.
+    pub probe_motors: bool,
     /// Time to stand up, s: half of it to the crouch, half to the standing pose.
     pub stand_up_s: f32,
     /// Time to brake, s.
@@ -55,6 +60,7 @@ impl Default for StandUpConfig {
             crouch_position_rad: vec![0.0, 1.3, -2.6],
             stiffness: 60.0,
             damping: 3.0,
+            probe_motors: false,
             stand_up_s: 2.0,
             stop_s: 0.6,
             lie_down_s: 1.5,

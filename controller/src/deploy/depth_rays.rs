@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
@@ -18,10 +19,14 @@ use policies::{
 };
 use triple_buffer::Input;
 
-use super::ScanSample;
+use super::{ScanSample, now_ns};
 
 /// Errors that wait to be reported; more are dropped.
 const ERRORS: usize = 4;
+/// A prediction that takes longer hangs, ns.
+const HANGS_NS: u64 = 1_000_000_000;
+/// A thread that hangs is not waited for longer at the end.
+const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// A depth image: the fields of `sensor_msgs/Image`.
 #[derive(Clone, Debug)]
@@ -64,6 +69,8 @@ pub struct DepthRayPredictor {
 struct Counts {
     predicted: AtomicU64,
     refused: AtomicU64,
+    /// Since when it is at an image, ns; 0 while it waits for one.
+    busy_since_ns: AtomicU64,
 }
 
 impl DepthRayPredictor {
@@ -77,13 +84,20 @@ impl DepthRayPredictor {
         camera_base: Isometry3<f32>,
         scan: Input<ScanSample>,
     ) -> io::Result<Self> {
+        let mut prediction = Prediction {
+            network,
+            camera_base,
+            predictor: None,
+        };
+        Self::with(move |image, scan| prediction.predict(image, scan), scan)
+    }
+
+    fn with(predict: impl Predict, scan: Input<ScanSample>) -> io::Result<Self> {
         let (images, waiting) = bounded(1);
         let (report, errors) = bounded(ERRORS);
         let counts = Arc::new(Counts::default());
         let worker = Worker {
-            network,
-            camera_base,
-            predictor: None,
+            predict,
             images: waiting.clone(),
             scan,
             errors: report,
@@ -114,6 +128,19 @@ impl DepthRayPredictor {
         (count(&self.counts.predicted), count(&self.counts.refused))
     }
 
+    /// Why no rays come although there are images: the thread hangs, or has ended. A thread that panics goes on with the next
+    /// image.
+    pub fn failure(&self) -> Option<&'static str> {
+        let since_ns = self.counts.busy_since_ns.load(Ordering::Acquire);
+        if since_ns > 0 && now_ns().saturating_sub(since_ns) > HANGS_NS {
+            return Some("the thread that predicts rays hangs; end the program and start it again");
+        }
+        let has_ended = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
+        has_ended.then_some(
+            "the thread that predicts rays has ended; end the program and start it again",
+        )
+    }
+
     /// Why an image gave no rays; the oldest that was not reported yet.
     pub fn error(&mut self) -> Option<DepthError> {
         self.errors.try_recv().ok()
@@ -123,29 +150,47 @@ impl DepthRayPredictor {
 impl Drop for DepthRayPredictor {
     fn drop(&mut self) {
         self.images = None;
-        if let Some(thread) = self.thread.take() {
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        let start = Instant::now();
+        while !thread.is_finished() && start.elapsed() < LAST_WAIT {
+            thread::sleep(Duration::from_millis(1));
+        }
+        if thread.is_finished() {
             // The panic hook has reported it already.
             let _ = thread.join();
         }
     }
 }
 
-struct Worker {
-    network: RayNetwork,
-    camera_base: Isometry3<f32>,
-    /// For the intrinsics of the last image.
-    predictor: Option<RayPredictor>,
+/// From an image to rays.
+trait Predict: FnMut(&ImageSample, &mut RayScan) -> Result<(), DepthError> + Send + 'static {}
+
+impl<F: FnMut(&ImageSample, &mut RayScan) -> Result<(), DepthError> + Send + 'static> Predict
+    for F
+{
+}
+
+struct Worker<P> {
+    predict: P,
     images: Receiver<ImageSample>,
     scan: Input<ScanSample>,
     errors: Sender<DepthError>,
     counts: Arc<Counts>,
 }
 
-impl Worker {
+impl<P: Predict> Worker<P> {
     fn run(mut self) {
         let mut scan = RayScan::default();
         while let Ok(image) = self.images.recv() {
-            match self.survive(&image, &mut scan) {
+            let busy_since_ns = &self.counts.busy_since_ns;
+            busy_since_ns.store(now_ns(), Ordering::Release);
+            let predict = AssertUnwindSafe(|| (self.predict)(&image, &mut scan));
+            // No image ends the thread.
+            let predicted = std::panic::catch_unwind(predict).unwrap_or(Err(DepthError::Panicked));
+            busy_since_ns.store(0, Ordering::Release);
+            match predicted {
                 Ok(()) => {
                     self.scan.write(ScanSample {
                         received_ns: image.received_ns,
@@ -160,20 +205,19 @@ impl Worker {
             }
         }
     }
+}
 
-    /// Predicts; no image ends the thread.
-    fn survive(&mut self, image: &ImageSample, scan: &mut RayScan) -> Result<(), DepthError> {
-        let predict = AssertUnwindSafe(|| self.predict(image, scan));
-        std::panic::catch_unwind(predict).unwrap_or_else(|_| {
-            // What it has left half done is not used again.
-            self.predictor = None;
-            Err(DepthError::Panicked)
-        })
-    }
+struct Prediction {
+    network: RayNetwork,
+    camera_base: Isometry3<f32>,
+    /// For the intrinsics of the last image; none after a panic.
+    predictor: Option<RayPredictor>,
+}
 
+impl Prediction {
     fn predict(&mut self, image: &ImageSample, scan: &mut RayScan) -> Result<(), DepthError> {
         image.intrinsics.validate()?;
-        let predictor = match self.predictor.take() {
+        let mut predictor = match self.predictor.take() {
             Some(predictor) if *predictor.intrinsics() == image.intrinsics => predictor,
             _ => RayPredictor::new(self.network.clone(), &image.intrinsics, &self.camera_base)?,
         };
@@ -185,8 +229,9 @@ impl Worker {
             row_bytes: image.row_bytes,
             data: &image.data,
         };
-        let predictor = self.predictor.insert(predictor);
-        predictor.predict(&depths, &image.projected_gravity, scan)?;
+        let predicted = predictor.predict(&depths, &image.projected_gravity, scan);
+        self.predictor = Some(predictor);
+        predicted?;
         check_sectors(&depths)
     }
 }
@@ -216,8 +261,6 @@ fn check_sectors(image: &DepthImage<'_>) -> Result<(), DepthError> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
-
     use policies::{Linear, RaySpec, depth::Convolution};
 
     use super::*;
@@ -302,6 +345,40 @@ mod tests {
             );
             thread::yield_now();
         }
+    }
+
+    #[test]
+    fn a_thread_that_panics_goes_on_and_one_that_hangs_is_named_and_not_waited_for() {
+        let (link, mut control) = ports(4);
+        let predict = |image: &ImageSample, scan: &mut RayScan| {
+            match image.received_ns {
+                5 => panic!("a bug"),
+                9 => thread::sleep(Duration::from_secs(3600)),
+                _ => *scan = RayScan::clear(&RaySpec::default()),
+            }
+            Ok(())
+        };
+        let mut predictor = DepthRayPredictor::with(predict, link.scan).unwrap();
+        predictor.predict(image(5, [1000; 8]));
+        wait_for(&predictor, (0, 1));
+        assert_eq!(predictor.error(), Some(DepthError::Panicked));
+        predictor.predict(image(7, [1000; 8]));
+        wait_for(&predictor, (1, 1));
+        assert_eq!(predictor.failure(), None);
+        let hangs = Instant::now();
+        predictor.predict(image(9, [1000; 8]));
+        while predictor.failure().is_none() {
+            assert!(hangs.elapsed() < Duration::from_secs(20));
+        }
+        assert!(hangs.elapsed() >= Duration::from_nanos(HANGS_NS));
+        assert!(predictor.failure().unwrap().contains("hangs"));
+        let end = Instant::now();
+        drop(predictor);
+        assert!(end.elapsed() < Duration::from_secs(2));
+        // The last rays go stale: F03.
+        let mut input = CycleInput::default();
+        control.read(&mut input);
+        assert_eq!(input.scan.received_ns, 7);
     }
 
     #[test]

@@ -204,6 +204,13 @@ pub enum Refusal {
     Faults(FaultSet),
     /// It means nothing in the state that the robot is in.
     State(State),
+    /// The motor of a joint does not answer as the one it should be (numbers of joints).
+    Motor {
+        /// The joint that was commanded.
+        expected: u8,
+        /// The joint that moved; where it is the same, it turned the wrong way.
+        moved: Option<u8>,
+    },
 }
 
 impl Default for Status {

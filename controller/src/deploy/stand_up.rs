@@ -87,6 +87,11 @@ impl StandUpTrajectory {
         self.start_rad.clone_from(position_rad);
     }
 
+    /// Where it was at the start, with the gains of standing up.
+    pub(crate) fn hold(&self, target: &mut JointTarget) {
+        self.blend(&self.start_rad, &self.start_rad, 0.0, target);
+    }
+
     /// To the crouch, then to the standing pose.
     pub(crate) fn stand_up(&self, elapsed_s: f32, target: &mut JointTarget) {
         let half_s = 0.5 * self.config.stand_up_s;

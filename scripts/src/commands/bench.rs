@@ -38,6 +38,7 @@ Examples:
   abs bench switch --json
   abs bench depth --threads 1
   abs bench control --busy 2 --picture out/control.png
+  abs bench control --soak 8
   abs bench attack --json")]
 pub struct BenchCommand {
     #[command(subcommand)]
@@ -86,6 +87,10 @@ struct ControlArgs {
     /// Busy threads next to the control thread
     #[arg(long, default_value_t = 0)]
     busy: usize,
+    /// Instead, compute so many hours of the robot as fast as possible, with a log, and tell whether memory stays flat
+    #[cfg(feature = "ros2")]
+    #[arg(long, value_name = "HOURS", value_parser = positive_hours, conflicts_with_all = ["seconds", "busy", "picture"])]
+    soak: Option<f64>,
     /// Draw the histograms of compute time and lateness
     #[arg(long, value_name = "FILE.png")]
     picture: Option<PathBuf>,
@@ -162,6 +167,14 @@ fn positive_seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+#[cfg(feature = "ros2")]
+fn positive_hours(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(hours) if (0.0..=1000.0).contains(&hours) && hours > 0.0 => Ok(hours),
+        _ => Err("must be a number of hours above 0, at most 1000".to_owned()),
+    }
+}
+
 impl BenchCommand {
     /// Measures and prints.
     ///
@@ -208,6 +221,12 @@ impl BenchCommand {
             }
             What::Control(args) => {
                 let networks = Networks::new(&args.config, args.bundle.as_deref())?;
+                #[cfg(feature = "ros2")]
+                if let Some(hours) = args.soak {
+                    let report = control::soak::measure(&networks, hours)?;
+                    print(&[&report], args.json)?;
+                    return report.check();
+                }
                 let duration = Duration::from_secs_f64(args.seconds);
                 let (report, times) = control::measure(&networks, duration, args.busy)?;
                 if let Some(path) = &args.picture {

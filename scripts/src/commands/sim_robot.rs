@@ -6,21 +6,26 @@ mod trials;
 
 use std::{
     fs::{self, File},
+    io,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::Ordering,
+    thread,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use controller::{
     Method,
     deploy::{Clock, MonotonicClock, RealtimeConfig, enter_realtime},
 };
+use crossbeam::channel::{Receiver, Sender, bounded};
 use nalgebra::{Point2, UnitComplex};
 use policies::{Goal, file::write_atomic};
 use robots::Robot;
+use rustix::process::{Signal, set_parent_process_death_signal};
 use sim::scene::TestScene;
-use sim_ros2::{Ros2Robot, STEP_S, SensorFaults};
+use sim_ros2::{Ros2Robot, SensorFaults};
 
 use super::subject::Subject;
 use crate::{
@@ -40,8 +45,7 @@ Examples:
   abs sim-robot --robot go1 --domain 7 --interface lo --lose 0.3            a bad network
   abs sim-robot --robot go1 --domain 7 --interface lo --soak 10             memory over 10 minutes
   abs sim-robot --robot go1 --domain 7 --interface lo --fault-runs 100      something fails in each of 100 runs
-  abs sim-robot --robot go2 --domain 7 --interface lo --bare --trials 20    a robot without counter, checksum, foot
-                                                                            sensors and sport mode, at 200 Hz
+  abs sim-robot --robot go2 --domain 7 --interface lo --bare --trials 20    a robot as simple simulators are
 
 It answers on rt/lowstate, rt/lowcmd and rt/api/motion_switcher, and publishes /scan and /odom;
 with --set ros2.rays=depth also the images of its camera.")]
@@ -68,7 +72,8 @@ pub struct SimRobotCommand {
     /// held by an old command
     #[arg(long, value_name = "N", group = "with_deploy")]
     fault_runs: Option<u64>,
-    /// As simple simulators are: states without counter, checksum and foot forces, 200 times a second, and no sport mode
+    /// As simple simulators are: 200 steps and states a second, without counter, checksum and foot forces, no sport mode,
+    /// joint stops that give way, and a friction of 0.4
     #[arg(long)]
     bare: bool,
     /// Simulate the robot of this bundle; with --trials or --soak also the bundle that runs [default: the shipped bundle of the robot]
@@ -136,14 +141,23 @@ impl SimRobotCommand {
         };
         config.eval.validate(&config.physics)?;
         let interrupt = Interrupt::listen("stopping")?;
-        let mut simulated = Ros2Robot::new(&robot, &config.physics, &config.ros2, self.lose)?;
-        if self.bare {
-            simulated = simulated.bare();
-        }
+        let new = match self.bare {
+            true => Ros2Robot::bare,
+            false => Ros2Robot::new,
+        };
+        let spawner = Spawner::start()?;
+        // The threads of DDS inherit its priority: states that wait for them would be late on a busy machine.
+        let open = || {
+            enter_real_time();
+            new(&robot, &config.physics, &config.ros2, self.lose)
+        };
+        let mut simulated = thread::scope(|scope| scope.spawn(open).join())
+            .map_err(|_| anyhow!("the simulated robot panicked"))??;
         simulated.set_faults(self.usual_faults());
         let mut session = Session {
             interrupt,
-            pace: Pace::start(),
+            spawner,
+            pace: Pace::start(simulated.step_s()),
             simulated,
             robot,
             config,
@@ -185,10 +199,20 @@ impl SimRobotCommand {
     }
 
     /// `abs deploy` as another process, with these settings.
-    fn deploy(&self, subject: &Subject, flags: &[&str], says: &Path) -> Result<Running> {
+    fn deploy(
+        &self,
+        spawner: &Spawner,
+        subject: &Subject,
+        flags: &[&str],
+        says: &Path,
+    ) -> Result<Running> {
         let says =
             File::create(says).with_context(|| format!("cannot write {}", says.display()))?;
-        let child = Command::new(std::env::current_exe()?)
+        let mut command = Command::new(std::env::current_exe()?);
+        let die = || Ok(set_parent_process_death_signal(Some(Signal::KILL))?);
+        // SAFETY: it runs between fork and exec, and makes one system call.
+        unsafe { command.pre_exec(die) };
+        command
             .arg("deploy")
             .arg("--config")
             .arg(self.config_path())
@@ -198,9 +222,8 @@ impl SimRobotCommand {
             .args(flags)
             .stdin(Stdio::null())
             .stdout(says.try_clone()?)
-            .stderr(says)
-            .spawn()
-            .context("cannot start abs deploy")?;
+            .stderr(says);
+        let child = spawner.spawn(command).context("cannot start abs deploy")?;
         Ok(Running(child))
     }
 
@@ -217,6 +240,42 @@ impl SimRobotCommand {
     }
 }
 
+/// A thread without real-time priority, which starts processes: they inherit that.
+struct Spawner {
+    commands: Sender<Command>,
+    children: Receiver<io::Result<Child>>,
+}
+
+impl Spawner {
+    fn start() -> Result<Self> {
+        let (commands, received) = bounded::<Command>(1);
+        let (started, children) = bounded(1);
+        let body = move || {
+            for mut command in received {
+                let _ = started.send(command.spawn());
+            }
+        };
+        thread::Builder::new()
+            .name("spawner".to_owned())
+            .spawn(body)
+            .context("cannot start a thread")?;
+        Ok(Self { commands, children })
+    }
+
+    fn spawn(&self, command: Command) -> Result<Child> {
+        self.commands.send(command)?;
+        Ok(self.children.recv()??)
+    }
+}
+
+/// Best effort: without it the simulation is late now and then.
+fn enter_real_time() {
+    let _ = enter_realtime(&RealtimeConfig {
+        priority: 60,
+        lock_memory: true,
+    });
+}
+
 /// A process that is killed when this is dropped.
 struct Running(Child);
 
@@ -230,6 +289,7 @@ impl Drop for Running {
 
 struct Session {
     interrupt: Interrupt,
+    spawner: Spawner,
     pace: Pace,
     simulated: Ros2Robot,
     robot: Robot,
@@ -287,31 +347,39 @@ impl Session {
 /// Steps in real time.
 struct Pace {
     clock: MonotonicClock,
+    step_ns: u64,
     next_ns: u64,
+    /// Longest delay of a step, s.
+    latest_s: f32,
+    is_realtime: bool,
 }
 
 impl Pace {
-    fn start() -> Self {
-        let realtime = RealtimeConfig {
-            priority: 60,
-            lock_memory: true,
-        };
-        // Best effort: without it the simulation is late now and then.
-        let _ = enter_realtime(&realtime);
+    fn start(step_s: f32) -> Self {
         let mut clock = MonotonicClock;
         Self {
+            step_ns: (step_s * 1e9) as u64,
             next_ns: clock.now_ns(),
+            latest_s: 0.0,
+            is_realtime: false,
             clock,
         }
     }
 
     fn wait(&mut self) {
-        let step_ns = (STEP_S * 1e9) as u64;
-        self.next_ns += step_ns;
+        // Not before: an evaluation that comes first would take every CPU.
+        if !self.is_realtime {
+            self.is_realtime = true;
+            enter_real_time();
+            self.next_ns = self.clock.now_ns();
+        }
+        self.next_ns += self.step_ns;
+        self.clock.sleep_until(self.next_ns);
         let now_ns = self.clock.now_ns();
-        if now_ns > self.next_ns + MOST_BEHIND * step_ns {
+        let late_ns = now_ns.saturating_sub(self.next_ns);
+        self.latest_s = self.latest_s.max(late_ns as f32 * 1e-9);
+        if late_ns > MOST_BEHIND * self.step_ns {
             self.next_ns = now_ns;
         }
-        self.clock.sleep_until(self.next_ns);
     }
 }

@@ -124,6 +124,18 @@ fn what_cannot_be_measured_is_refused() {
 
 #[cfg(feature = "ros2")]
 #[test]
+fn memory_stays_flat_over_a_compressed_soak() {
+    // Fails if memory grows, the control thread allocates, or the robot does not run.
+    let outcome = abs(&["bench", "control", "--soak", "0.02", "--json"]);
+    assert!(outcome.success, "{}", outcome.stderr);
+    let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(report["cycles"], 36_000);
+    assert_eq!(report["log_cycles"], 36_000);
+    assert_eq!(report["log_files"], 2);
+}
+
+#[cfg(feature = "ros2")]
+#[test]
 fn hostile_datagrams_of_many_kinds_leave_no_stiff_robot() {
     let namespace = std::process::Command::new("unshare")
         .args(["-n", "true"])

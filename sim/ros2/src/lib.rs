@@ -41,12 +41,18 @@ use self::camera::CameraTopics;
 
 /// Period of a step and of the state messages, s.
 pub const STEP_S: f32 = 0.002;
-/// Steps from one laser scan to the next: 50 Hz.
-const SCAN_STEPS: u64 = 10;
-/// Steps from one depth image to the next: 42 Hz.
-const IMAGE_STEPS: u64 = 12;
-/// Steps from one odometry to the next: 100 Hz.
-const ODOMETRY_STEPS: u64 = 5;
+/// The same of a bare robot, s.
+const BARE_STEP_S: f32 = 0.005;
+/// A stop of a bare robot gives way by this under the effort limit, rad.
+const BARE_STOP_GIVES_RAD: f32 = 0.166;
+/// Friction of a bare robot's feet.
+const BARE_FRICTION: f32 = 0.4;
+/// Time from one laser scan to the next, s.
+const SCAN_S: f32 = 0.02;
+/// Time from one depth image to the next, s.
+const IMAGE_S: f32 = 0.024;
+/// Time from one odometry to the next, s.
+const ODOMETRY_S: f32 = 0.01;
 /// Beams of a scan; half a degree apart.
 const BEAMS: usize = 720;
 /// Beams that are cast together.
@@ -94,9 +100,11 @@ pub struct SensorFaults {
     pub no_odometry: bool,
     /// Its odometry jumps by 3 m and back, five times a second.
     pub jumping_odometry: bool,
+    /// The motors of the first two legs get each other's commands.
+    pub swapped_motors: bool,
 }
 
-/// The robot and its topics. The caller keeps time: one [`step`](Self::step) every [`STEP_S`].
+/// The robot and its topics. The caller keeps time: one [`step`](Self::step) every [`step_s`](Self::step_s).
 pub struct Ros2Robot {
     simulated: MotorRobot,
     robot: Robot,
@@ -105,6 +113,8 @@ pub struct Ros2Robot {
     obstacles: Vec<Obstacle>,
     laser: Vec<RayCaster>,
     fan: RayScan,
+    /// Period of a step, s.
+    step_s: f32,
     steps: u64,
     /// The sport mode owns the joints, until it is asked to release them.
     owned: bool,
@@ -112,7 +122,7 @@ pub struct Ros2Robot {
     /// Fraction of messages that are lost, both ways.
     loss: f32,
     faults: SensorFaults,
-    /// As simple simulators are: no counter, checksum, foot sensors or sport mode, 200 states a second.
+    /// As simple simulators are.
     is_bare: bool,
     /// The last state, for one that is frozen.
     last_state: Option<LowState>,
@@ -194,6 +204,7 @@ impl Ros2Robot {
             obstacles: Vec::new(),
             laser: fans.collect(),
             fan: RayScan::default(),
+            step_s: STEP_S,
             steps: 0,
             owned: true,
             targets: sport_targets(robot),
@@ -210,12 +221,40 @@ impl Ros2Robot {
         })
     }
 
-    /// As simple simulators are: states without counter, checksum and foot forces, 200 times a second, and no sport mode.
-    #[must_use]
-    pub fn bare(mut self) -> Self {
-        self.is_bare = true;
-        self.owned = false;
-        self
+    /// As simple simulators are: steps and states at 200 Hz, without counter, checksum and foot forces, no sport mode, stops
+    /// that give way, and a smooth floor.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn bare(
+        robot: &Robot,
+        physics: &PhysicsConfig,
+        config: &Ros2Config,
+        loss: f32,
+    ) -> Result<Self, Ros2RobotError> {
+        let mut bare = Self::new(robot, physics, config, loss)?;
+        let physics = PhysicsConfig {
+            step_s: BARE_STEP_S,
+            decimation: 1,
+            ..physics.clone()
+        };
+        bare.simulated = MotorRobot::new(robot, &physics)?;
+        bare.simulated.soften_stops(BARE_STOP_GIVES_RAD)?;
+        bare.step_s = BARE_STEP_S;
+        bare.is_bare = true;
+        bare.owned = false;
+        Ok(bare)
+    }
+
+    /// Period of a step and of the state messages, s.
+    pub fn step_s(&self) -> f32 {
+        self.step_s
+    }
+
+    /// Whether what happens every `period_s` is due in this step.
+    fn is_due(&self, period_s: f32) -> bool {
+        let steps = (period_s / self.step_s).round() as u64;
+        self.steps.is_multiple_of(steps)
     }
 
     /// What is wrong with the robot and its sensors from now on.
@@ -225,7 +264,7 @@ impl Ros2Robot {
 
     /// Time since the last command, s.
     pub fn command_age_s(&self) -> f32 {
-        (self.steps - self.commanded) as f32 * STEP_S
+        (self.steps - self.commanded) as f32 * self.step_s
     }
 
     /// Whether a command holds a joint at a position.
@@ -250,19 +289,21 @@ impl Ros2Robot {
     /// # Errors
     /// When the engine refuses an obstacle.
     pub fn place(&mut self, start: &EpisodeStart) -> Result<(), Ros2RobotError> {
-        self.simulated.reset(start)?;
-        self.obstacles.clone_from(&start.obstacles);
+        let mut start = start.clone();
+        if self.is_bare {
+            start.dynamics.friction = BARE_FRICTION;
+        }
+        self.simulated.reset(&start)?;
+        self.obstacles = start.obstacles;
         Ok(())
     }
 
-    /// Handles what has arrived, advances the robot by [`STEP_S`], and publishes what is due.
+    /// Handles what has arrived, advances the robot by [`step_s`](Self::step_s), and publishes what is due.
     pub fn step(&mut self) {
         self.take();
         self.simulated.step(&self.targets);
         self.steps += 1;
-        // Two of five steps are 200 Hz.
-        let is_due = !self.is_bare || 2 * self.steps % 5 < 2;
-        if is_due && !self.faults.silent && !self.is_lost() {
+        if !self.faults.silent && !self.is_lost() {
             let state = match (self.faults.frozen, &self.last_state) {
                 (true, Some(state)) => state.clone(),
                 _ => self.low_state(),
@@ -272,18 +313,17 @@ impl Ros2Robot {
             let _ = self.topics.states.publish(state);
         }
         let stamp = Time::from_nanos(wall_ns());
-        if self.steps.is_multiple_of(ODOMETRY_STEPS) && !self.faults.no_odometry && !self.is_lost()
-        {
+        if self.is_due(ODOMETRY_S) && !self.faults.no_odometry && !self.is_lost() {
             let _ = self.topics.odometry.publish(self.odometry(stamp));
         }
-        if self.steps.is_multiple_of(IMAGE_STEPS)
+        if self.is_due(IMAGE_S)
             && !self.is_lost()
             && let Some(camera) = &mut self.topics.camera
         {
-            let time_s = self.steps as f32 * STEP_S;
+            let time_s = self.steps as f32 * self.step_s;
             camera.publish(self.simulated.physics(), &self.obstacles, time_s, stamp);
         }
-        if self.steps.is_multiple_of(SCAN_STEPS) {
+        if self.is_due(SCAN_S) {
             let scan = self.scan(stamp);
             if !self.faults.no_scans && !self.is_lost() {
                 let _ = self.topics.scans.publish(scan);
@@ -350,6 +390,11 @@ impl Ros2Robot {
             }
             for (target, &motor) in self.targets.iter_mut().zip(self.map.motors()) {
                 *target = motor_target(&command.motor_cmd[motor]);
+            }
+            if self.faults.swapped_motors {
+                let per_leg = self.targets.len() / self.robot.num_feet();
+                let (first, others) = self.targets.split_at_mut(per_leg);
+                first.swap_with_slice(&mut others[..per_leg]);
             }
         }
     }

@@ -9,7 +9,7 @@ use ros2::messages::{
     PoseWithCovariance, Quaternion, Time, Twist, TwistWithCovariance, Vector3,
 };
 
-use super::{BEAMS, LASER_RANGE_M, Ros2Robot, SCAN_STEPS, STEP_S};
+use super::{BEAMS, LASER_RANGE_M, Ros2Robot, SCAN_S};
 
 impl Ros2Robot {
     pub(super) fn low_state(&self) -> LowState {
@@ -30,7 +30,7 @@ impl Ros2Robot {
                 ..BmsState::default()
             },
             // In ms.
-            tick: (self.steps as u32).wrapping_mul((STEP_S * 1e3) as u32),
+            tick: (self.steps as u32).wrapping_mul((self.step_s * 1e3) as u32),
             power_v: 29.0,
             ..LowState::default()
         };
@@ -108,7 +108,7 @@ impl Ros2Robot {
         let mut state = RobotState::zero(self.robot.num_joints(), self.robot.num_feet());
         state.position_world = physics.position_world;
         state.orientation = physics.orientation;
-        let time_s = self.steps as f32 * STEP_S;
+        let time_s = self.steps as f32 * self.step_s;
         let mut ranges = Vec::with_capacity(BEAMS);
         for caster in &self.laser {
             caster.cast(&state, &self.obstacles, time_s, &mut self.fan);
@@ -131,7 +131,7 @@ impl Ros2Robot {
             angle_max: -PI + (BEAMS - 1) as f32 * step_rad,
             angle_increment: step_rad,
             time_increment: 0.0,
-            scan_time: SCAN_STEPS as f32 * STEP_S,
+            scan_time: SCAN_S,
             range_min: 0.0,
             range_max: LASER_RANGE_M,
             ranges,

@@ -34,6 +34,14 @@ impl MotorRobot {
         Ok(motor_robot)
     }
 
+    /// Lets the stops of all joints give way, by this angle under the effort limit, rad. At first they do not.
+    ///
+    /// # Errors
+    /// When the robot has no joint.
+    pub fn soften_stops(&mut self, gives_rad: f32) -> Result<(), EngineError> {
+        self.engine.soften_stops(gives_rad)
+    }
+
     /// Puts the robot into another scene.
     ///
     /// # Errors
@@ -131,6 +139,44 @@ mod tests {
         assert!(height_m < 0.18, "{height_m}");
         assert!(fastest_mps < 1.0, "{fastest_mps}");
         assert!(simulated.physics().is_finite());
+    }
+
+    #[test]
+    fn a_soft_stop_gives_way_by_its_angle_under_the_effort_limit() {
+        let robot = Robot::load("go2").unwrap();
+        let weightless = PhysicsConfig {
+            gravity_mps2: Vector3::zeros(),
+            step_s: 0.005,
+            ..config()
+        };
+        let mut start = EpisodeStart::standing(&robot);
+        start.position_world.z = 2.0;
+        let knee = robot.joints().nth(2).unwrap();
+        let beyond_rad = |gives_rad: Option<f32>| {
+            let mut simulated = MotorRobot::new(&robot, &weightless).unwrap();
+            if let Some(gives_rad) = gives_rad {
+                simulated.soften_stops(gives_rad).unwrap();
+            }
+            simulated.reset(&start).unwrap();
+            let mut targets = hold(&robot, 100.0, 5.0);
+            targets[2] = MotorTarget {
+                torque_nm: knee.effort_limit_nm,
+                ..MotorTarget::default()
+            };
+            for _ in 0..400 {
+                simulated.step(&targets);
+            }
+            let torque_nm = simulated.physics().joint_torque_nm[2];
+            assert!(
+                (torque_nm / knee.effort_limit_nm - 1.0).abs() < 0.02,
+                "{torque_nm}"
+            );
+            simulated.physics().joint_position_rad[2] - knee.upper_rad
+        };
+        let soft_rad = beyond_rad(Some(0.15));
+        assert!((soft_rad - 0.15).abs() < 0.01, "{soft_rad}");
+        let hard_rad = beyond_rad(None);
+        assert!(hard_rad < 0.02, "{hard_rad}");
     }
 
     #[test]

@@ -39,6 +39,21 @@ impl CommandWriter {
         self.sequence = self.sequence.max(sequence);
     }
 
+    /// Repeats the announcement of the program that the writer is of, so that readers remember it.
+    ///
+    /// # Errors
+    /// When it does not leave this computer.
+    pub fn announce(&mut self) -> io::Result<()> {
+        match &self.route {
+            Some(route) if !route.announcement.is_empty() => {
+                let socket = opened(&mut self.socket, route.source)?;
+                let sent = socket.send_to(&route.announcement, route.announced_to);
+                sent.map(|_| ())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Sends a sample, CDR with its encapsulation header, to all readers. Without readers nothing happens.
     ///
     /// # Errors
@@ -55,10 +70,7 @@ impl CommandWriter {
             wall_ns(),
             payload,
         );
-        let socket = match &mut self.socket {
-            Some(socket) => socket,
-            none => none.insert(open(route.source)?),
-        };
+        let socket = opened(&mut self.socket, route.source)?;
         let mut failed = None;
         let mut num_reached = 0;
         for address in &route.addresses {
@@ -72,6 +84,14 @@ impl CommandWriter {
             _ => Ok(()),
         }
     }
+}
+
+/// The socket, opened when it is not yet.
+fn opened(socket: &mut Option<UdpSocket>, source: Ipv4Addr) -> io::Result<&UdpSocket> {
+    Ok(match socket {
+        Some(socket) => socket,
+        none => none.insert(open(source)?),
+    })
 }
 
 fn open(source: Ipv4Addr) -> io::Result<UdpSocket> {

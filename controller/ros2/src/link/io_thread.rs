@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     config::Ros2Config,
+    deliberate_panic::Panicking,
     log::Recorder,
     network::POLL,
     publish::{StatusPublisher, base_pose},
@@ -83,6 +84,7 @@ impl IoThread {
         let mut published_ns = 0;
         while shared.is_running() {
             dds.receive(POLL)?;
+            Panicking::Link.panic_if_due();
             self.take(dds, &mut notice)?;
             let now_ns = now_ns();
             shared.others_alive_ns.store(now_ns, Ordering::Release);

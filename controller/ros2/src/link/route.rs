@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
 use serde::{Deserialize, Serialize};
 
-use super::{COMMAND_TOPIC, rtps::Guid};
+use super::{COMMAND_TOPIC, dds::announcement::group, rtps::Guid};
 use crate::{
     messages::{LowCmd, Message as _},
     network::Ros,
@@ -24,12 +24,22 @@ pub struct Route {
     pub source: Ipv4Addr,
     /// Where its readers listen.
     pub addresses: Vec<SocketAddrV4>,
+    /// Where the program of the writer is announced.
+    pub announced_to: SocketAddrV4,
+    /// The packet that announces it; empty before it was seen on the wire.
+    pub announcement: Vec<u8>,
 }
 
 impl Route {
     /// To the readers of motor commands that are known now. Those known before come first, so that others that announce
     /// themselves cannot push out the robot. When none is known any more, the former addresses are kept.
-    pub fn discover(ros: &Ros, writer: Guid, before: Option<&Self>) -> Self {
+    pub fn discover(
+        ros: &Ros,
+        writer: Guid,
+        announcement: &[u8],
+        domain: u16,
+        before: Option<&Self>,
+    ) -> Self {
         let type_name = LowCmd::type_name().dds_msg_type();
         let mut found: Vec<SocketAddrV4> = Vec::new();
         for (unicast, multicast) in ros.readers(COMMAND_TOPIC, &type_name) {
@@ -50,6 +60,8 @@ impl Route {
             writer,
             source,
             addresses: merge(former, found),
+            announced_to: group(domain),
+            announcement: announcement.to_vec(),
         }
     }
 }

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     MotorMap,
+    deliberate_panic::Panicking,
     log::Recorder,
     messages::{LowCmd, Message as _},
     network::POLL,
@@ -78,6 +79,7 @@ impl CommandSender {
     }
 
     fn step(&mut self, now_ns: u64) {
+        Panicking::Sender.panic_if_due();
         self.take_news();
         let state = &mut self.state;
         let leaves = (state.unsent_since_ns)
@@ -234,6 +236,8 @@ mod tests {
                 writer: [7; 16],
                 source: Ipv4Addr::LOCALHOST,
                 addresses: vec![address],
+                announced_to: address,
+                announcement: Vec::new(),
             };
             routes_in.send(route).unwrap();
             let shared = Arc::new(Shared::default());

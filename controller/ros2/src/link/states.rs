@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     MotorMap,
+    deliberate_panic::Panicking,
     log::Recorder,
     messages::{LowState, Message as _},
     network::POLL,
@@ -41,6 +42,7 @@ impl States {
     pub fn run(&mut self, from: &mut FrameReader, shared: &Shared) -> io::Result<()> {
         while shared.is_running() {
             from.receive(POLL)?;
+            Panicking::States.panic_if_due();
             while let Some(frame) = from.next()? {
                 let now_ns = now_ns();
                 shared.states_alive_ns.store(now_ns, Ordering::Release);

@@ -13,6 +13,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{BufWriter, Seek, Write},
+    panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
@@ -191,11 +192,13 @@ impl Log {
         let thread = start("log")
             .spawn(move || {
                 let _ended: Sender<()> = ended;
-                let written = log_writer.run().and_then(|(summary, file)| {
+                let write = || {
+                    let (summary, file) = log_writer.run()?;
                     file.into_inner()?.sync_all()?;
                     Ok(summary)
-                });
-                written
+                };
+                std::panic::catch_unwind(AssertUnwindSafe(write))
+                    .unwrap_or_else(|_| Err("its thread has panicked".into()))
                     .map_err(alarmed)
                     .inspect_err(|error| alarm.raise(error))
             })

@@ -18,7 +18,7 @@ use super::{
     Entry, LogSummary,
     cycle::{self, CYCLE_TOPIC, Cycle, RECORD_FORMAT},
 };
-use crate::{clock::wall_ns, messages::Message};
+use crate::{clock::wall_ns, deliberate_panic::Panicking, messages::Message};
 
 /// How often the control cycles are fetched.
 const FETCH: Duration = Duration::from_millis(10);
@@ -70,6 +70,7 @@ impl<W: Write + Seek> LogWriter<W> {
         loop {
             // Asked before the queues are emptied, so that nothing that came before the stop is left.
             let last = self.stop.load(Ordering::Acquire);
+            Panicking::Log.panic_if_due();
             let until = Instant::now() + FETCH;
             loop {
                 let wait = match last {

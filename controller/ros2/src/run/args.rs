@@ -7,7 +7,10 @@ use nalgebra::Point2;
 use policies::Goal;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{RaySource, Ros2Config};
+use crate::{
+    config::{RaySource, Ros2Config},
+    deliberate_panic::Panicking,
+};
 
 /// All settings of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -42,6 +45,9 @@ pub struct RunArgs {
     /// Stand up, run to the goal, lie down and end, without further requests
     #[arg(long, requires = "goal")]
     pub go: bool,
+    /// For tests: this thread panics when `panic` comes on abs/operator
+    #[arg(long, value_enum, value_name = "THREAD", hide = true)]
+    pub panic: Option<Panicking>,
     /// Record everything into this MCAP file
     #[arg(long, value_name = "FILE.mcap")]
     pub log: Option<PathBuf>,

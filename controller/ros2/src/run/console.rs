@@ -6,6 +6,7 @@ use controller::deploy::{
     FaultSet, Operator, OperatorSource, Refusal, Request, State, Status, now_ns,
 };
 use crossbeam::{channel::Receiver, select};
+use robots::Robot;
 
 use super::{Control, LAST_COMMANDS, RunError, keyboard::Keyboard, printer::Printer};
 use crate::link::Link;
@@ -24,6 +25,7 @@ pub struct Console<'a> {
     operator: &'a Operator,
     link: &'a Link,
     printer: &'a Printer,
+    joints: Vec<String>,
     go: Option<Go>,
     /// The newest status.
     status: Status,
@@ -47,11 +49,18 @@ struct Go {
 }
 
 impl<'a> Console<'a> {
-    pub fn new(operator: &'a Operator, link: &'a Link, printer: &'a Printer, go: bool) -> Self {
+    pub fn new(
+        robot: &Robot,
+        operator: &'a Operator,
+        link: &'a Link,
+        printer: &'a Printer,
+        go: bool,
+    ) -> Self {
         Self {
             operator,
             link,
             printer,
+            joints: robot.joints().map(|joint| joint.name.clone()).collect(),
             go: go.then(Go::default),
             status: Status::default(),
             printed: (State::Damping, FaultSet::NONE),
@@ -124,7 +133,8 @@ impl<'a> Console<'a> {
         if self.status.refusals != self.refusals {
             self.refusals = self.status.refusals;
             if let Some((request, why)) = self.status.refused {
-                self.printer.print(refusal_text(request, why));
+                let text = refusal_text(request, why, &self.joints);
+                self.printer.print(text);
             }
         }
     }
@@ -199,7 +209,7 @@ impl Go {
 }
 
 /// Why a request had no effect, and what would help.
-fn refusal_text(request: Request, why: Refusal) -> String {
+fn refusal_text(request: Request, why: Refusal, joints: &[String]) -> String {
     let what = match request {
         Request::EmergencyStop => "emergency stop",
         Request::LieDown => "lie down",
@@ -219,6 +229,15 @@ fn refusal_text(request: Request, why: Refusal) -> String {
             "{what}: not in state `{}`; first u, and wait until it stands",
             state.name()
         ),
+        Refusal::Motor { expected, moved } => {
+            let name = |joint: u8| joints.get(usize::from(joint)).map_or("?", String::as_str);
+            let found = match moved {
+                None => "no joint moved: is the motor dead or blocked?".to_owned(),
+                Some(moved) if moved == expected => "it turned the wrong way".to_owned(),
+                Some(moved) => format!("`{}` moved: are they exchanged?", name(moved)),
+            };
+            format!("{what}: `{}` was commanded, and {found}", name(expected))
+        }
     }
 }
 
@@ -290,12 +309,21 @@ mod tests {
 
     #[test]
     fn refusals_say_what_would_help() {
-        let text = refusal_text(Request::Start, Refusal::NoGoal);
-        assert!(
-            text.starts_with("go: there is no goal; give --goal X,Y"),
-            "{text}"
+        let joints = ["FR_hip_joint", "FL_hip_joint"].map(str::to_owned);
+        let text = |request, why| refusal_text(request, why, &joints);
+        let motor = |moved| text(Request::Stand, Refusal::Motor { expected: 0, moved });
+        assert_eq!(
+            motor(Some(1)),
+            "stand up: `FR_hip_joint` was commanded, and `FL_hip_joint` moved: are they exchanged?"
         );
-        let text = refusal_text(Request::Start, Refusal::State(State::Damping));
+        assert!(motor(Some(0)).ends_with("and it turned the wrong way"));
+        assert!(motor(None).contains("no joint moved"));
+        let no_goal = text(Request::Start, Refusal::NoGoal);
+        assert!(
+            no_goal.starts_with("go: there is no goal; give --goal X,Y"),
+            "{no_goal}"
+        );
+        let text = text(Request::Start, Refusal::State(State::Damping));
         assert_eq!(
             text,
             "go: not in state `damping`; first u, and wait until it stands"

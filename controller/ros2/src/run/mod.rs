@@ -16,8 +16,8 @@ use std::{
 };
 
 use controller::deploy::{
-    ControlPort, FaultSet, GoalSample, Histogram, LoopReport, MonotonicClock, Pilot, PilotError,
-    RealtimeConfig, enter_realtime, now_ns, ports, run_cycles,
+    Clock, ControlPort, FaultSet, GoalSample, Histogram, LoopReport, MonotonicClock, Pilot,
+    PilotError, RealtimeConfig, enter_realtime, now_ns, ports, run_cycles,
 };
 use crossbeam::channel::{Receiver, bounded};
 use policies::{Bundle, BundleError};
@@ -27,6 +27,7 @@ pub use self::args::{RunArgs, RunConfig};
 pub use self::printer::print_line;
 use self::{console::Console, printer::Printer};
 use crate::{
+    deliberate_panic::{Panicking, arm},
     link::{Link, LinkError, LinkSettings},
     log::{Log, LogError, LogHeader, LogSummary},
 };
@@ -129,6 +130,11 @@ impl Run {
         if let Some(interface) = &args.interface {
             config.ros2.interface.clone_from(interface);
         }
+        if let Some(thread) = args.panic {
+            arm(thread);
+        }
+        // Nothing that is sent could move a motor.
+        config.deploy.stand_up.probe_motors &= !args.dry_run;
         let pilot = Pilot::new(robot, bundle, &config.controller, &config.deploy)?;
         let interrupts = listen()?;
         let printer = Printer::start(print).map_err(|error| RunError::System {
@@ -192,12 +198,23 @@ impl Run {
             Arc::clone(&stop),
             printer.clone(),
         )?;
-        let result = Console::new(&operator, &link, &printer, args.go).run(&control, &interrupts);
+        let result =
+            Console::new(robot, &operator, &link, &printer, args.go).run(&control, &interrupts);
         stop.store(true, Ordering::Release);
         let timing = control.join().map_err(|_| RunError::Control);
         thread::sleep(LAST_COMMANDS);
         drop(link);
         let log = log.map(Log::finish).transpose();
+        // Whether this program was late itself, when a fault says that something was.
+        if let (Err(RunError::Fault(_)), Ok(timing)) = (&result, &timing) {
+            let report = RunReport {
+                timing: timing.clone(),
+                log: None,
+            };
+            for line in report.to_string().lines() {
+                printer.print(line.to_owned());
+            }
+        }
         printer.finish();
         let log = log?;
         result?;
@@ -233,12 +250,26 @@ fn start_control(
             if let Err(refused) = enter_realtime(&realtime) {
                 printer.print(format!("warning: {refused}"));
             }
-            run_cycles(&mut MonotonicClock, &mut pilot, &mut port, &stop, u64::MAX)
+            run_cycles(&mut ControlClock, &mut pilot, &mut port, &stop, u64::MAX)
         })
         .map_err(|error| RunError::System {
             what: "the control thread",
             reason: error.to_string(),
         })
+}
+
+/// The machine's clock.
+struct ControlClock;
+
+impl Clock for ControlClock {
+    fn now_ns(&mut self) -> u64 {
+        now_ns()
+    }
+
+    fn sleep_until(&mut self, time_ns: u64) {
+        MonotonicClock.sleep_until(time_ns);
+        Panicking::Control.panic_if_due();
+    }
 }
 
 /// One message for each Ctrl-C, SIGTERM and SIGHUP.

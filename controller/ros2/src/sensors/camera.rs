@@ -70,6 +70,11 @@ impl DepthCamera {
         Ok(true)
     }
 
+    /// Why no rays come, whatever the images.
+    pub fn failure(&self) -> Option<&'static str> {
+        self.predictor.failure()
+    }
+
     /// Why an image gave no rays; the oldest that was not reported yet.
     pub fn error(&mut self) -> Option<DepthError> {
         self.predictor.error()

@@ -19,6 +19,7 @@ use self::ray_sensor::{RaySensor, RaySubscription};
 use crate::{
     LinkError,
     config::Ros2Config,
+    deliberate_panic,
     foreign_text::shown,
     link::{Endpoints, Subscription},
     log::Recorder,
@@ -102,6 +103,7 @@ impl Sensors {
                 None if text.data == "heartbeat" => {
                     to.operator.heartbeat(OperatorSource::Remote, now_ns);
                 }
+                None if text.data == deliberate_panic::REQUEST && deliberate_panic::trip() => {}
                 None => notice(format!(
                     "{OPERATOR_TOPIC}: there is no request `{}`, take stand, start, stop, lie-down, emergency-stop or heartbeat",
                     shown(&text.data)

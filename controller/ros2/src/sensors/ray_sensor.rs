@@ -129,6 +129,9 @@ impl RaySensor {
                 if let Some(error) = camera.error() {
                     notice(format!("{topic}: {error}"));
                 }
+                if let Some(failure) = camera.failure() {
+                    notice(failure.to_owned());
+                }
             }
             // Both are made from the same setting.
             (Kind::Lidar { .. } | Kind::Camera(_), _) => {}

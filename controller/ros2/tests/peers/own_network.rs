@@ -1,9 +1,12 @@
 //! A network namespace for each test.
 
 use std::{
+    os::unix::process::CommandExt as _,
     process::{Command, Stdio},
     sync::{Mutex, PoisonError},
 };
+
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 /// Set for the process inside the namespace.
 const INSIDE: &str = "ABS_TEST_NAMESPACE";
@@ -32,7 +35,7 @@ pub fn in_own_network(name: &str, test: fn()) {
         println!("{name}: no network namespace allowed, on the machine's own loopback");
         return test();
     }
-    let status = Command::new("unshare")
+    let status = with_this_process(&mut Command::new("unshare"))
         .args(["-n", "sh", "-c", &format!("{setup} && exec \"$@\""), "sh"])
         .arg(std::env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture"])
@@ -40,4 +43,11 @@ pub fn in_own_network(name: &str, test: fn()) {
         .status()
         .unwrap();
     assert!(status.success(), "{name} in its own network");
+}
+
+/// A process that is killed when this one ends, however it ends.
+pub fn with_this_process(command: &mut Command) -> &mut Command {
+    let die = || Ok(set_parent_process_death_signal(Some(Signal::KILL))?);
+    // SAFETY: it runs between fork and exec, and makes one system call.
+    unsafe { command.pre_exec(die) }
 }

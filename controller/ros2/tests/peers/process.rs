@@ -1,9 +1,12 @@
 //! Attacks on the processes: their terminal, their signals, their end.
 
 use std::{
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
     thread,
     time::{Duration, Instant},
 };
+
+use socket2::{Domain, Socket, Type};
 
 use crate::{
     own_network::in_own_network,
@@ -15,8 +18,12 @@ const AFTERWARDS: Duration = Duration::from_millis(1500);
 
 /// A standing robot, and its peer.
 fn standing(domain: u16) -> (Peer, Robot) {
+    standing_with(domain, &[])
+}
+
+fn standing_with(domain: u16, flags: &[&str]) -> (Peer, Robot) {
     let mut peer = Peer::new(domain);
-    let robot = Robot::start(domain, NO_SPORT_MODE, &[]);
+    let robot = Robot::start(domain, NO_SPORT_MODE, flags);
     peer.lead(&robot, "ready");
     (peer, robot)
 }
@@ -61,6 +68,108 @@ fn a_run_that_is_killed_or_crashes_leaves_a_damped_robot() {
                 peer.steps(AFTERWARDS);
                 peer.assert_damped(&format!("SIG{name}"), attack);
             }
+        },
+    );
+}
+
+#[test]
+fn a_thread_that_panics_leaves_a_damped_robot() {
+    in_own_network(
+        "process::a_thread_that_panics_leaves_a_damped_robot",
+        || {
+            for thread in ["control", "sender", "states", "link"] {
+                let (mut peer, robot) = standing_with(32, &["--panic", thread]);
+                let attack = Instant::now();
+                peer.ask("panic");
+                peer.steps(AFTERWARDS);
+                peer.assert_damped(&format!("panic of {thread}"), attack);
+                assert!(
+                    robot.said().contains("panics on purpose"),
+                    "{}",
+                    robot.said()
+                );
+            }
+        },
+    );
+}
+
+#[test]
+fn a_log_that_panics_is_told_and_the_run_goes_on() {
+    in_own_network(
+        "process::a_log_that_panics_is_told_and_the_run_goes_on",
+        || {
+            let folder = tempfile::tempdir().unwrap();
+            let log = folder.path().join("run.mcap");
+            let flags = ["--panic", "log", "--log", log.to_str().unwrap()];
+            let (mut peer, robot) = standing_with(33, &flags);
+            peer.seen.clear();
+            peer.ask("panic");
+            // Without a heartbeat the operator is missed after a second.
+            peer.steps(Duration::from_millis(700));
+            peer.assert_never_left("panic of log");
+            assert_eq!(peer.state, "ready", "{}", robot.said());
+            assert!(
+                robot.said().contains("its thread has panicked"),
+                "{}",
+                robot.said()
+            );
+            assert!(robot.end().contains("error: "));
+        },
+    );
+}
+
+#[test]
+fn a_guardian_announces_the_run_while_dds_is_silent() {
+    in_own_network(
+        "process::a_guardian_announces_the_run_while_dds_is_silent",
+        || {
+            let (mut peer, robot) = standing(34);
+            let run = peer.commander();
+            for pid in [robot.child.id(), robot.helper("abs-dds")] {
+                signal(pid, "STOP");
+            }
+            let group = Ipv4Addr::new(239, 255, 0, 1);
+            let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+            socket.set_reuse_address(true).unwrap();
+            socket.set_reuse_port(true).unwrap();
+            socket
+                .bind(&SocketAddr::from((group, 7400 + 250 * 34)).into())
+                .unwrap();
+            socket
+                .join_multicast_v4(&group, &Ipv4Addr::LOCALHOST)
+                .unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let socket = UdpSocket::from(socket);
+            let mut announced = Vec::new();
+            let stopped = Instant::now();
+            let mut packet = [0; 2048];
+            while stopped.elapsed() < Duration::from_secs(7) {
+                peer.step();
+                while let Ok(length) = socket.recv(&mut packet) {
+                    let packet = &packet[..length];
+                    // Entity id of the writer that announces a participant (RTPS 9.3.1.5), and the id of the lease.
+                    let has =
+                        |bytes: &[u8]| packet.windows(bytes.len()).any(|found| found == bytes);
+                    if packet[8..20] == run && has(&[0, 1, 0, 0xc2]) {
+                        assert!(
+                            packet.starts_with(b"RTPS") && has(&[2, 0, 8, 0]),
+                            "{packet:02x?}"
+                        );
+                        announced.push(stopped.elapsed());
+                    }
+                }
+            }
+            println!("announced after {announced:.2?}");
+            assert!((2..=4).contains(&announced.len()), "{announced:?}");
+            let apart = announced.windows(2).map(|pair| pair[1] - pair[0]);
+            assert!(
+                apart
+                    .clone()
+                    .all(|time| time.abs_diff(Duration::from_secs(2)) < Duration::from_millis(200)),
+                "{announced:?}"
+            );
+            let damps = peer.seen.iter().rev().take(100).all(|(_, damps)| *damps);
+            assert!(damps && peer.seen.len() > 1000);
         },
     );
 }
@@ -151,7 +260,8 @@ fn dds_that_is_killed_leaves_a_damped_robot_and_comes_back() {
     in_own_network(
         "process::dds_that_is_killed_leaves_a_damped_robot_and_comes_back",
         || {
-            for name in ["KILL", "STOP"] {
+            // ABRT is what a panic in it ends with.
+            for name in ["KILL", "STOP", "ABRT"] {
                 let (mut peer, robot) = standing(28);
                 peer.longest_silence = Duration::ZERO;
                 let attack = Instant::now();

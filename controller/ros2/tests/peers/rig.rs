@@ -16,6 +16,8 @@ use ros2::{
 };
 use ros2_client::{Publisher, Subscription};
 
+use crate::own_network::with_this_process;
+
 /// The bundle that it runs.
 pub const BUNDLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/bundles/go1");
 
@@ -52,7 +54,7 @@ impl Robot {
     ) -> Self {
         let config_path = folder.path().join("config.toml");
         fs::write(&config_path, config).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_abs-robot"))
+        let child = with_this_process(&mut Command::new(env!("CARGO_BIN_EXE_abs-robot")))
             .args(["--bundle", BUNDLE])
             .args([
                 "--interface",
@@ -217,6 +219,7 @@ pub struct Peer {
     pub longest_silence: Duration,
     heard: Instant,
     asked: Instant,
+    commander: [u8; 12],
 }
 
 impl Peer {
@@ -244,6 +247,7 @@ impl Peer {
             longest_silence: Duration::ZERO,
             heard: Instant::now(),
             asked: Instant::now(),
+            commander: [0; 12],
         }
     }
 
@@ -277,6 +281,11 @@ impl Peer {
                 robot.said()
             );
         }
+    }
+
+    /// GUID prefix of the program whose commands came last.
+    pub fn commander(&self) -> [u8; 12] {
+        self.commander
     }
 
     /// GUIDs of its writers: of states, and of requests, which is reliable.
@@ -335,7 +344,9 @@ impl Peer {
     }
 
     fn take(&mut self) {
-        while let Ok(Some((command, _))) = self.commands.take() {
+        while let Ok(Some((command, info))) = self.commands.take() {
+            let writer = info.publisher_gid().to_bytes16();
+            self.commander = std::array::from_fn(|index| writer[index]);
             if !self.is_lost() {
                 assert_eq!(command.crc, command.checksum());
                 self.commands_taken += 1;

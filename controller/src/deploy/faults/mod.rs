@@ -62,6 +62,8 @@ pub enum Fault {
     MotorDoesNotFollow,
     /// The odometry jumps, is faster than any robot, or is in unknown frames.
     ImplausibleOdometry,
+    /// A motor does not answer as the one it should be.
+    WrongMotor,
 }
 
 /// What the robot does about a fault, the weakest first.

@@ -40,7 +40,7 @@ const fn row(
 }
 
 /// All faults, in the order of their numbers.
-pub(in crate::deploy) const FAULTS: [FaultRow; 24] = {
+pub(in crate::deploy) const FAULTS: [FaultRow; 25] = {
     use Fault as Id;
     use Response::{Damp, LieDown, NoStart, Stop};
     use Scope::{Always, Running, Standing};
@@ -236,6 +236,14 @@ pub(in crate::deploy) const FAULTS: [FaultRow; 24] = {
             Some("faults.max_odometry_speed_mps"),
             LieDown,
             Running,
+        ),
+        row(
+            Id::WrongMotor,
+            "motor answers wrongly",
+            "A robot with a motor that is dead, exchanged with another or turns the wrong way does not stand up.",
+            Some("stand_up.probe_motors"),
+            Damp,
+            Standing,
         ),
     ]
 };

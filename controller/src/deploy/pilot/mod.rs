@@ -1,9 +1,12 @@
 //! The control cycle: one function from a [`CycleInput`] to motor commands.
 
+mod motor_probe;
+
 use policies::{Bundle, GoalYaw, RayMemory, RayScan, observation::MAX_EPISODE_S, spec::role};
 use rand_pcg::Pcg64;
 use robots::{JointTarget, JointVec, Robot, RobotState};
 
+use self::motor_probe::{MotorProbe, Probed};
 use super::{
     CYCLE_NS, CYCLES_PER_POLICY_STEP, CycleInput, CycleRecord, DeployConfig, Estimator, Fault,
     FaultSet, GoalSample, JointCommand, Refusal, Request, RequestSet, ScanSample, StandUpConfig,
@@ -48,6 +51,10 @@ pub struct Pilot {
     estimator: Estimator,
     stand_up: StandUpTrajectory,
     stand_up_config: StandUpConfig,
+    probe: MotorProbe,
+    /// The motors are still to be probed when the robot stands up; they are being probed.
+    probe_is_due: bool,
+    probes: bool,
     controller: Controller,
     /// The recovery policy with a twist command of zero; without one the robot brakes by taking the standing pose.
     brake: Option<Controller>,
@@ -122,6 +129,9 @@ impl Pilot {
             estimator: Estimator::new(robot, &config.estimator),
             stand_up: StandUpTrajectory::new(robot, &config.stand_up)?,
             stand_up_config: config.stand_up.clone(),
+            probe: MotorProbe::new(robot),
+            probe_is_due: config.stand_up.probe_motors,
+            probes: false,
             controller: controller(config.method)?,
             brake,
             limiter: SafetyLimiter::per_control_cycle(
@@ -209,8 +219,9 @@ impl Pilot {
         requests
     }
 
-    /// Begins another world frame.
+    /// Begins another world frame. The robot may be another.
     fn restart_estimate(&mut self) {
+        self.probe_is_due = self.stand_up_config.probe_motors;
         self.estimator.restart();
         if let Some(memory) = &mut self.memory {
             memory.reset();
@@ -248,8 +259,7 @@ impl Pilot {
             self.take_goal(&input.goal, input.time_ns);
         }
         if let Some((request, why)) = self.refusal(&situation, next, input, faults) {
-            self.refused = Some((request, why));
-            self.refusals = self.refusals.wrapping_add(1);
+            self.refuse(request, why);
         }
         let lies = self.state == State::Damping || next == State::Damping;
         if lies && request == Some(Request::Stop) {
@@ -260,6 +270,11 @@ impl Pilot {
             self.enter(next, input);
         }
         self.latched_faults = self.latched_faults.union(active);
+    }
+
+    fn refuse(&mut self, request: Request, why: Refusal) {
+        self.refused = Some((request, why));
+        self.refusals = self.refusals.wrapping_add(1);
     }
 
     /// Why a request has no effect, where it was meant to have one.
@@ -318,6 +333,11 @@ impl Pilot {
             self.limiter.reset();
         }
         self.stand_up.start(&self.estimate.joint_position_rad);
+        // From braking or lying down it stands up at once.
+        self.probes = state == State::StandUp && was_damped && self.probe_is_due;
+        if self.probes {
+            self.probe.start(&self.estimate.joint_position_rad);
+        }
         self.state = state;
         self.entered_ns = input.time_ns;
         self.cycles = 0;
@@ -334,6 +354,7 @@ impl Pilot {
         let policy_step = self.cycles.is_multiple_of(CYCLES_PER_POLICY_STEP);
         match self.state {
             State::Damping | State::Fault => {}
+            State::StandUp if self.probes => self.probe_motors(time_ns),
             State::StandUp => self.stand_up.stand_up(elapsed_s, &mut self.target),
             State::Ready => self.stand_up.stand(elapsed_s, &mut self.target),
             State::LieDown => self.stand_up.lie_down(elapsed_s, &mut self.target),
@@ -364,6 +385,23 @@ impl Pilot {
         }
         self.check_following();
         self.cycles = self.cycles.wrapping_add(1);
+    }
+
+    /// Whether each motor is the one it should be. The way up begins when all have answered.
+    fn probe_motors(&mut self, time_ns: u64) {
+        self.stand_up.hold(&mut self.target);
+        let measured_rad = &self.estimate.joint_position_rad;
+        match self.probe.step(measured_rad, &mut self.target) {
+            Probed::Going => self.entered_ns = time_ns,
+            Probed::Passed => {
+                (self.probes, self.probe_is_due) = (false, false);
+                self.entered_ns = time_ns;
+            }
+            Probed::Failed { expected, moved } => {
+                self.refuse(Request::Stand, Refusal::Motor { expected, moved });
+                self.own_faults.insert(Fault::WrongMotor);
+            }
+        }
     }
 
     /// While the robot stands up or stands, each joint has to be near its target.

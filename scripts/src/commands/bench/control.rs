@@ -12,11 +12,11 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, ensure};
 use controller::{
-    Method,
+    ControllerConfig, Method,
     deploy::{
-        CYCLE_NS, Clock, GoalSample, Histogram, LinkPort, LoopReport, MonotonicClock, MotorCommand,
-        OperatorSource, Pilot, Request, RobotSample, ScanSample, State, enter_realtime, ports,
-        run_cycles,
+        CYCLE_NS, Clock, CycleRecord, DeployConfig, GoalSample, Histogram, LinkPort, LoopReport,
+        MonotonicClock, MotorCommand, OperatorSource, Pilot, Request, RobotSample, ScanSample,
+        State, enter_realtime, ports, run_cycles,
     },
 };
 use nalgebra::{Point2, Vector3};
@@ -24,8 +24,11 @@ use policies::{Goal, RayScan, RaySpec};
 use robots::Robot;
 use serde::Serialize;
 
+#[cfg(feature = "ros2")]
+pub mod soak;
+
 use super::Networks;
-use crate::allocations;
+use crate::{allocations, config::Config};
 
 /// Cycles before the measurement: the robot stands up, and caches fill.
 const WARM_UP: u64 = 1500;
@@ -75,6 +78,19 @@ impl Times {
     }
 }
 
+/// Settings with which the invented robot runs the longest way through a cycle.
+fn settings_of(config: &Config) -> (ControllerConfig, DeployConfig) {
+    let mut settings = config.controller.clone();
+    // So low that recovery always acts.
+    settings.switch.threshold = Some(-0.999_999);
+    let mut deploy = config.deploy.clone();
+    deploy.method = Method::Abs;
+    deploy.faults.max_missed_cycles = 1e6;
+    // Its joints swing all the time.
+    deploy.stand_up.probe_motors = false;
+    (settings, deploy)
+}
+
 /// Runs the control thread for `duration` beside `busy` threads that never sleep.
 pub fn measure(
     networks: &Networks,
@@ -87,12 +103,7 @@ pub fn measure(
         bundle,
         origin,
     } = networks;
-    let mut settings = config.controller.clone();
-    // So low that recovery always acts: the longest way through a cycle.
-    settings.switch.threshold = Some(-0.999_999);
-    let mut deploy = config.deploy.clone();
-    deploy.method = Method::Abs;
-    deploy.faults.max_missed_cycles = 1e6;
+    let (settings, deploy) = settings_of(config);
     let mut pilot = Pilot::new(robot, bundle, &settings, &deploy)?;
     let cycles = (duration.as_nanos() as u64 / CYCLE_NS).max(1);
 
@@ -179,6 +190,8 @@ struct Invented {
     /// Allocations within cycles.
     allocations: u64,
     before: Option<u64>,
+    /// For a log of the cycles, which are waited for.
+    log: Option<rtrb::Producer<CycleRecord>>,
 }
 
 impl Invented {
@@ -216,6 +229,7 @@ impl Invented {
             running: 0,
             allocations: 0,
             before: None,
+            log: None,
         }
     }
 
@@ -264,10 +278,32 @@ impl Invented {
             .operator
             .heartbeat(OperatorSource::Remote, time_ns);
         self.link.heartbeat.beat(time_ns);
-        while let Ok(record) = self.link.log.pop() {
-            self.commanded = record.command;
+        while let Ok(mut record) = self.link.log.pop() {
+            self.commanded.clone_from(&record.command);
+            while let Some(log) = &mut self.log
+                && let Err(rtrb::PushError::Full(back)) = log.push(record)
+            {
+                record = back;
+                thread::sleep(Duration::from_millis(1));
+            }
         }
         self.cycle += 1;
+    }
+
+    /// Goes on with other slots, and another log.
+    #[cfg(feature = "ros2")]
+    fn connect(&mut self, link: LinkPort, log: rtrb::Producer<CycleRecord>) {
+        self.link = link;
+        self.log = Some(log);
+        self.link.goal.write(self.goal.clone());
+        self.before = None;
+    }
+
+    /// Counts the allocations of the cycle that has ended.
+    fn count_allocations(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.allocations += allocations::of_this_thread() - before;
+        }
     }
 }
 
@@ -277,9 +313,7 @@ impl Clock for Invented {
     }
 
     fn sleep_until(&mut self, time_ns: u64) {
-        if let Some(before) = self.before {
-            self.allocations += allocations::of_this_thread() - before;
-        }
+        self.count_allocations();
         // Late, so that what comes in is fresh, but not on the time of the cycle.
         self.clock.sleep_until(time_ns.saturating_sub(CYCLE_NS / 2));
         self.feed(time_ns);

@@ -11,7 +11,7 @@ use ros2::{Delivery, OPERATOR_TOPIC, Ros, messages::Text};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 use sim::random::{Stream, stream, uniform};
-use sim_ros2::{STEP_S, SensorFaults};
+use sim_ros2::SensorFaults;
 
 use super::{Session, SimRobotCommand};
 use crate::commands::subject::Subject;
@@ -63,6 +63,7 @@ enum Failure {
     Blind,
     NoOdometry,
     JumpingOdometry,
+    SwappedMotors,
 }
 
 /// One run.
@@ -110,7 +111,12 @@ pub fn run(
         session.simulated.set_faults(command.usual_faults());
         session.simulated.reset(&scene.start(&session.robot))?;
         let output = command.out.join(format!("deploy-{run}.txt"));
-        let mut deploy = command.deploy(subject, &["--goal", &goal, "--go"], &output)?;
+        let mut deploy = command.deploy(
+            &session.spawner,
+            subject,
+            &["--goal", &goal, "--go"],
+            &output,
+        )?;
         let started = |session: &Session| !session.simulated.run_state().is_empty();
         ensure!(
             session.wait(WITHIN_S, started) || session.is_interrupted(),
@@ -238,6 +244,7 @@ impl Timed {
             Failure::Blind => sensors.blind = true,
             Failure::NoOdometry => sensors.no_odometry = true,
             Failure::JumpingOdometry => sensors.jumping_odometry = true,
+            Failure::SwappedMotors => sensors.swapped_motors = true,
         }
     }
 }
@@ -246,8 +253,9 @@ impl Timed {
 fn watch(session: &mut Session, command: &SimRobotCommand, timed: &Timed, deploy: &Child) -> f32 {
     let mut longest_held_s: f32 = 0.0;
     session.simulated.set_faults(timed.sensors);
-    let steps = (WATCHED_S / STEP_S) as u32;
-    let is_at = |step: u32, time_s: f32| step == (time_s / STEP_S).ceil() as u32;
+    let step_s = session.simulated.step_s();
+    let steps = (WATCHED_S / step_s) as u32;
+    let is_at = |step: u32, time_s: f32| step == (time_s / step_s).ceil() as u32;
     for step in 0..steps {
         if session.is_interrupted() {
             break;
@@ -269,7 +277,7 @@ fn watch(session: &mut Session, command: &SimRobotCommand, timed: &Timed, deploy
 impl Session {
     /// Steps for this time, or until `is_over`. True if that came.
     fn wait(&mut self, time_s: f32, is_over: impl Fn(&Self) -> bool) -> bool {
-        for _ in 0..(time_s / STEP_S) as u32 {
+        for _ in 0..(time_s / self.simulated.step_s()) as u32 {
             if self.is_interrupted() {
                 return false;
             }
@@ -329,7 +337,7 @@ mod tests {
 
     #[test]
     fn every_failure_comes_and_several_come_together_now_and_then() {
-        let drawn: Vec<Vec<Failure>> = (0..200).map(|run| draw(run, &mut stream(1, run))).collect();
+        let drawn: Vec<Vec<Failure>> = (0..210).map(|run| draw(run, &mut stream(1, run))).collect();
         for &failure in Failure::value_variants() {
             assert!(
                 drawn

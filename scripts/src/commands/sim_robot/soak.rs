@@ -6,7 +6,6 @@ use ros2::{
     Delivery, OPERATOR_TOPIC, Ros,
     messages::{Header, Point, Pose, PoseStamped, Quaternion, Text},
 };
-use sim_ros2::STEP_S;
 
 use super::{Session, SimRobotCommand};
 use crate::commands::{
@@ -39,11 +38,12 @@ pub fn soak(
     scene.obstacles.clear();
     session.simulated.reset(&scene)?;
     let says = command.out.join("deploy.txt");
-    let mut deploy = command.deploy(subject, &[], &says)?;
+    let mut deploy = command.deploy(&session.spawner, subject, &[], &says)?;
     println!("minutes  sim-robot MB  deploy MB  state  runs  faults");
     let (mut runs, mut faults) = (0, 0);
     let mut state = String::new();
-    let steps_in = |time_s: f32| (time_s / STEP_S).round() as u64;
+    let step_s = session.simulated.step_s();
+    let steps_in = |time_s: f32| (time_s / step_s).round() as u64;
     let per_minute = steps_in(60.0);
     for step in 0..=u64::from(minutes) * per_minute {
         if session.is_interrupted() {
@@ -80,7 +80,7 @@ pub fn soak(
             let own = total_mb(&[std::process::id()])?;
             let deploy = deploy.0.id();
             let theirs = total_mb(&[&[deploy], &*children(deploy)].concat())?;
-            let time_min = step as f32 * STEP_S / 60.0;
+            let time_min = step as f32 * step_s / 60.0;
             println!("{time_min:>7.1}  {own:>12.1}  {theirs:>9.1}  {state}  {runs}  {faults}");
         }
         let ended = deploy.0.try_wait()?;

@@ -11,9 +11,8 @@ use sim::{
     eval::{EpisodeRecord, Evaluation, Outcome, Trial},
     scene::TestScene,
 };
-use sim_ros2::STEP_S;
 
-use super::{Running, Session, SimRobotCommand};
+use super::{Running, Session, SimRobotCommand, Spawner};
 use crate::commands::subject::Subject;
 
 /// A scene with the outcomes over DDS and in the evaluation.
@@ -31,6 +30,8 @@ struct TrialRow {
     eval_distance_m: f32,
     /// In the evaluation, with the physics step of the simulated robot.
     in_eval_fine: Outcome,
+    /// By how much the simulated robot was late at most, s: after 0.015 s its states are stale in truth.
+    late_s: f32,
 }
 
 /// Time limit for `abs deploy` to start and to end, s.
@@ -59,9 +60,10 @@ pub fn compare(
     };
     let physics = &session.config.physics;
     let records = evaluate(physics)?;
+    let step_s = session.simulated.step_s();
     let fine_records = evaluate(&PhysicsConfig {
-        step_s: STEP_S,
-        decimation: (physics.policy_step_s() / STEP_S).round() as usize,
+        step_s,
+        decimation: (physics.policy_step_s() / step_s).round() as usize,
         ..physics.clone()
     })?;
     let mut rows = Vec::new();
@@ -71,7 +73,8 @@ pub fn compare(
         let goal = command.goal(scene);
         let (x, y) = (goal.position_world.x, goal.position_world.y);
         let goal = format!("{x},{y},{}", goal.heading_rad.to_degrees());
-        let deploy = || command.deploy(subject, &["--goal", &goal, "--go"], &says);
+        let flags = ["--goal", &goal, "--go"];
+        let deploy = |spawner: &_| command.deploy(spawner, subject, &flags, &says);
         let Some(trial) = session.trial(scene, deploy)? else {
             return Ok(());
         };
@@ -88,12 +91,14 @@ pub fn compare(
             in_eval: record.outcome,
             eval_distance_m: record.final_distance_m,
             in_eval_fine: fine.outcome,
+            late_s: session.pace.latest_s,
         };
         println!("{}", row.line());
         rows.push(row);
     }
     let (followed, refused) = session.simulated.commands();
-    println!("{}", summary(&session.robot.name, subject.method, &rows));
+    let summary = summary(&session.robot.name, subject.method, step_s, &rows);
+    println!("{summary}");
     println!("{followed} commands followed, {refused} refused for their checksum");
     let json = serde_json::to_string_pretty(&rows)? + "\n";
     write_atomic(&command.out.join("trials.json"), json.as_bytes())?;
@@ -105,21 +110,26 @@ impl Session {
     fn trial(
         &mut self,
         scene: &TestScene,
-        deploy: impl FnOnce() -> Result<Running>,
+        deploy: impl FnOnce(&Spawner) -> Result<Running>,
     ) -> Result<Option<Trial>> {
         let eval = &self.config.eval;
         let mut trial = Trial::new(scene, eval.episode_s, eval.reach_m);
         self.simulated.reset(&scene.start(&self.robot))?;
-        let mut deploy = deploy()?;
+        let mut deploy = deploy(&self.spawner)?;
         let mut waited_s = 0.0;
+        let step_s = self.simulated.step_s();
         while !self.is_interrupted() {
             self.step();
+            // While the other program starts, nobody misses a state.
+            if self.simulated.run_state().is_empty() {
+                self.pace.latest_s = 0.0;
+            }
             let run = self.simulated.run_state() == State::Run.name();
-            waited_s += STEP_S;
+            waited_s += step_s;
             let over = match run {
                 true => {
                     let physics = self.simulated.simulated().physics();
-                    trial.observe(&self.robot, physics, STEP_S)
+                    trial.observe(&self.robot, physics, step_s)
                 }
                 // It has ended, or did not start: its output says why.
                 false => waited_s > WITHIN_S || deploy.0.try_wait()?.is_some(),
@@ -140,17 +150,18 @@ impl TrialRow {
             (None, _, error) => error.clone().unwrap_or_default(),
         };
         format!(
-            "episode {:>3}: {over_dds:<20} {:>5.2} m after {:>4.1} s; eval: {} {:.2} m",
+            "episode {:>3}: {over_dds:<20} {:>5.2} m after {:>4.1} s; eval: {} {:.2} m; robot late by {:.0} ms at most",
             self.episode,
             self.final_distance_m,
             self.duration_s,
             self.in_eval,
-            self.eval_distance_m
+            self.eval_distance_m,
+            1e3 * self.late_s
         )
     }
 }
 
-fn summary(robot: &str, method: Method, rows: &[TrialRow]) -> String {
+fn summary(robot: &str, method: Method, step_s: f32, rows: &[TrialRow]) -> String {
     let share = |outcome: Outcome, of: &dyn Fn(&TrialRow) -> Option<Outcome>| {
         let count = rows.iter().filter(|row| of(row) == Some(outcome)).count();
         100.0 * count as f64 / rows.len().max(1) as f64
@@ -158,7 +169,7 @@ fn summary(robot: &str, method: Method, rows: &[TrialRow]) -> String {
     let mut text = format!(
         "{robot}, {method}: {:<3} scenes  over DDS   in eval   in eval, steps of {:.0} ms",
         rows.len(),
-        1e3 * STEP_S
+        1e3 * step_s
     );
     for outcome in [Outcome::Reach, Outcome::Collision, Outcome::Timeout] {
         let over_dds = share(outcome, &|row| row.over_dds);

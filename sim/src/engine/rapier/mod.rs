@@ -34,6 +34,7 @@ pub struct RapierEngine {
 struct Models {
     robot: Robot,
     described: Arc<RobotModel>,
+    stop_gives_rad: f32,
 }
 
 impl Models {
@@ -41,7 +42,21 @@ impl Models {
         Ok(Self {
             robot: robot.clone(),
             described: Arc::new(RobotModel::new(robot, config, 0.0)?),
+            stop_gives_rad: 0.0,
         })
+    }
+
+    fn build(
+        &self,
+        robot: &Robot,
+        config: &PhysicsConfig,
+        contact_softness_s: f32,
+    ) -> Result<Arc<RobotModel>, EngineError> {
+        let mut model = RobotModel::new(robot, config, contact_softness_s)?;
+        for joint in &mut model.joints {
+            joint.stop_gives_rad = self.stop_gives_rad;
+        }
+        Ok(Arc::new(model))
     }
 
     /// That of an episode.
@@ -56,7 +71,7 @@ impl Models {
             return Ok(Arc::clone(&self.described));
         }
         let robot = varied.as_ref().unwrap_or(&self.robot);
-        Ok(Arc::new(RobotModel::new(robot, config, softness_s)?))
+        self.build(robot, config, softness_s)
     }
 }
 
@@ -104,6 +119,17 @@ pub(super) fn build(
 }
 
 impl RapierEngine {
+    /// Lets the stops of all joints give way, by this angle under the effort limit, rad.
+    pub(crate) fn soften_stops(&mut self, gives_rad: f32) -> Result<(), EngineError> {
+        self.models.stop_gives_rad = gives_rad;
+        let described = self.models.build(&self.models.robot, &self.config, 0.0)?;
+        self.models.described = described;
+        for scene in &mut self.scenes {
+            scene.model = self.models.of(&scene.dynamics, &self.config)?;
+        }
+        Ok(())
+    }
+
     /// Advances robot `index` by one physics step with one target per joint, as a motor controller takes them.
     pub(crate) fn step_motors(&mut self, index: usize, targets: &[MotorTarget]) {
         let RobotWorld { model, world, .. } = &mut self.scenes[index];

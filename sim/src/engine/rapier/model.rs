@@ -37,6 +37,35 @@ pub struct RobotJoint {
     pub damping_nms: f32,
     pub motor_stiffness: f32,
     pub motor_damping: f32,
+    /// Angle by which the stops give way under the effort limit, rad; 0 for stops that do not.
+    pub stop_gives_rad: f32,
+}
+
+/// What a soft stop does to a joint that is beyond it.
+#[derive(Clone, Copy, Default)]
+pub struct SoftStop {
+    pub stiffness: f32,
+    pub rest_rad: f32,
+    pub damping: f32,
+}
+
+/// Time constant of a soft stop, s: that of MuJoCo's limits.
+const STOP_S: f32 = 0.02;
+
+impl RobotJoint {
+    /// The soft stop that acts at this position.
+    pub fn soft_stop(&self, position_rad: f32) -> SoftStop {
+        let rest_rad = position_rad.clamp(self.lower_rad, self.upper_rad);
+        if self.stop_gives_rad <= 0.0 || rest_rad == position_rad {
+            return SoftStop::default();
+        }
+        let stiffness = self.effort_limit_nm / self.stop_gives_rad;
+        SoftStop {
+            stiffness,
+            rest_rad,
+            damping: 2.0 * STOP_S * stiffness,
+        }
+    }
 }
 
 pub struct LinkBody {
@@ -171,6 +200,7 @@ impl RobotModel {
                     damping_nms: joint.damping_nms,
                     motor_stiffness: robot.control.stiffness[index],
                     motor_damping: robot.control.damping[index],
+                    stop_gives_rad: 0.0,
                 });
             }
         }

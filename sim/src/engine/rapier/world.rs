@@ -187,16 +187,24 @@ impl World {
                 position,
                 velocity,
             );
-            link.joint
-                .set_spring(HINGE, motor.spring_stiffness, motor.spring_rest_rad);
+            let stop = joint.soft_stop(position);
+            let (mut stiffness, mut rest_rad) = (motor.spring_stiffness, motor.spring_rest_rad);
+            if stop.stiffness > 0.0 {
+                // Two springs in parallel.
+                let torque_nm = stiffness * rest_rad + stop.stiffness * stop.rest_rad;
+                stiffness += stop.stiffness;
+                rest_rad = torque_nm / stiffness;
+            }
+            link.joint.set_spring(HINGE, stiffness, rest_rad);
             // rapier solves a row for every limit, touched or not: only those touched are shown to it.
             let within = (joint.lower_rad..=joint.upper_rad).contains(&position);
-            link.joint.data.limit_axes = if within {
+            link.joint.data.limit_axes = if within || stop.stiffness > 0.0 {
                 JointAxesMask::empty()
             } else {
                 JointAxesMask::ANG_X
             };
-            multibody.damping_mut()[BASE_DOFS + index] = joint.damping_nms + motor.damping;
+            multibody.damping_mut()[BASE_DOFS + index] =
+                joint.damping_nms + motor.damping + stop.damping;
         }
         positions_rad
     }
@@ -216,8 +224,10 @@ impl World {
             let damping = multibody.damping()[dof] - joint.damping_nms;
             let velocity = multibody.generalized_velocity()[dof];
             let position = positions_rad[index] + step_s * velocity;
-            self.episode.joint_torque_nm[index] =
-                stiffness * (rest_rad - position) - damping * velocity;
+            let torque_nm = stiffness * (rest_rad - position) - damping * velocity;
+            let stop = joint.soft_stop(positions_rad[index]);
+            let of_stop = stop.stiffness * (stop.rest_rad - position) - stop.damping * velocity;
+            self.episode.joint_torque_nm[index] = torque_nm - of_stop;
         }
     }
 

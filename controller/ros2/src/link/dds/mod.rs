@@ -4,6 +4,7 @@
 //! where it owns nothing else, with a limit on its memory, and is stopped and started again when it fails. It receives, it
 //! publishes what is for display, and it announces the writer of the motor commands, which leave by another way.
 
+pub mod announcement;
 pub mod endpoints;
 pub mod frames;
 mod process;

@@ -22,6 +22,7 @@ use controller::deploy::enter_realtime;
 
 use super::{
     LINGER, START, Start, Topics,
+    announcement::Announcement,
     endpoints::{Endpoints, Opened, Source as _, TypedSource},
     frames::{self, FrameReader, Kind},
     threads::DdsThreads,
@@ -95,7 +96,7 @@ pub fn dds_process() -> io::Result<()> {
         }
     };
     frames::write(&others, Kind::Opened, 0, &[])?;
-    serve(node, &threads, &states, &mut run);
+    serve(ros2.domain, node, &threads, &states, &mut run);
     Ok(())
 }
 
@@ -135,7 +136,13 @@ fn limit_memory(config: &Ros2Config) -> io::Result<()> {
 }
 
 /// Runs until the run has ended, and goes on to announce the writers for a moment.
-fn serve(node: Node, threads: &DdsThreads, states: &UnixStream, run: &mut FrameReader) {
+fn serve(
+    domain: u16,
+    node: Node,
+    threads: &DdsThreads,
+    states: &UnixStream,
+    run: &mut FrameReader,
+) {
     let Node {
         ros,
         commands,
@@ -153,7 +160,7 @@ fn serve(node: Node, threads: &DdsThreads, states: &UnixStream, run: &mut FrameR
             .name("states".to_owned())
             .spawn_scoped(scope, body);
         if spawned.is_ok() {
-            let _ = relay_others(&ros, &commands, &endpoints, &mut opened, run, &stop);
+            let _ = relay_others(domain, &ros, &commands, &endpoints, &mut opened, run, &stop);
         }
         stop.store(true, Ordering::Release);
         // A library that hangs does not keep the process alive.
@@ -202,6 +209,7 @@ fn relay_states(
 
 /// Hands on all other messages, both ways, and what is to be known about the network.
 fn relay_others(
+    domain: u16,
     ros: &Ros,
     commands: &Publisher<LowCmd>,
     endpoints: &Endpoints,
@@ -220,6 +228,9 @@ fn relay_others(
     let mut notices = NoticeWriter { to: &to, left: 0 };
     let participant = ros.participant();
     let discovery = participant.status_listener();
+    let writer = commands.guid().to_bytes();
+    let prefix = std::array::from_fn(|index| writer[index]);
+    let mut announcement = Announcement::listen(domain, ros.source(), prefix);
     let mut route = None;
     let mut looked = Instant::now();
     while !stop.load(Ordering::Acquire) {
@@ -256,7 +267,8 @@ fn relay_others(
                 notices.write(&text)?;
             }
         }
-        let now = Route::discover(ros, commands.guid().to_bytes(), route.as_ref());
+        let announcement = announcement.packet();
+        let now = Route::discover(ros, writer, announcement, domain, route.as_ref());
         if route.as_ref() != Some(&now) {
             let bytes = postcard::to_stdvec(&now).map_err(io::Error::other)?;
             frames::write(&to, Kind::Route, 0, &bytes)?;

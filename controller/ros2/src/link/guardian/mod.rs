@@ -34,12 +34,17 @@ use crate::{helper::Helper, network::POLL};
 const TICK: Duration = Duration::from_millis(5);
 /// After this many looks in a row without a heartbeat it takes over. A guardian that was held up itself is not misled.
 const SILENT_TICKS: u32 = 5;
+/// Announcements of the writer that commands come from, while DDS may be silent as well: without them a reader forgets it,
+/// of RustDDS after 41 s.
+const ANNOUNCE: Duration = Duration::from_secs(2);
 /// It damps for this long after the run has ended.
 const LAST_DAMPING: Duration = Duration::from_millis(1200);
 /// It damps for this long while the run is there but silent.
 const MAX_DAMPING: Duration = Duration::from_secs(60);
 /// The run waits this long for the end of its guardian.
 const LAST_WAIT: Duration = Duration::from_secs(2);
+/// It answers after this time, or another is started.
+const START: Duration = Duration::from_secs(10);
 /// Heartbeats in a row that it does not read before it counts as hung: its queue holds about 200 before.
 const MAX_UNREAD: u32 = 200;
 
@@ -66,6 +71,8 @@ impl GuardianProcess {
             unsent: None,
             num_unread: 0,
             has_ended: false,
+            is_ready: false,
+            started: Instant::now(),
         };
         Ok((Self(child), guardian))
     }
@@ -100,6 +107,9 @@ pub struct Guardian {
     unsent: Option<Route>,
     num_unread: u32,
     has_ended: bool,
+    /// It has answered: until then it starts, which takes a moment on a busy computer.
+    is_ready: bool,
+    started: Instant,
 }
 
 impl Guardian {
@@ -137,6 +147,7 @@ impl Guardian {
         let mut has = false;
         // It tells several times.
         while let Ok(TakenOver { sequence }) = receive(&self.socket) {
+            self.is_ready = true;
             if sequence > writer.sequence() {
                 has = true;
                 writer.continue_above(sequence + SEQUENCE_MARGIN);
@@ -147,13 +158,17 @@ impl Guardian {
 
     /// Whether it has ended or hangs: another is needed.
     pub fn is_lost(&self) -> bool {
-        self.has_ended || self.num_unread > MAX_UNREAD
+        let hangs = match self.is_ready {
+            true => self.num_unread > MAX_UNREAD,
+            false => self.started.elapsed() > START,
+        };
+        self.has_ended || hangs
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, SocketAddrV4};
 
     use super::*;
 
@@ -166,6 +181,8 @@ mod tests {
             unsent: None,
             num_unread: 0,
             has_ended: false,
+            is_ready: false,
+            started: Instant::now(),
         };
         let beat = Beat {
             sequence: 1,
@@ -181,6 +198,8 @@ mod tests {
             writer: [7; 16],
             source: Ipv4Addr::LOCALHOST,
             addresses: Vec::new(),
+            announced_to: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7400),
+            announcement: vec![1; 600],
         };
         guardian.set_route(&route);
         for _ in 1..beats {

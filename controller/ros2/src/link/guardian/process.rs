@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::Socket;
 
 use super::{
-    LAST_DAMPING, TICK,
+    ANNOUNCE, LAST_DAMPING, TICK,
     messages::{TakenOver, ToGuardian, receive, send},
     watch::{Action, Watch},
 };
@@ -29,6 +29,7 @@ pub fn guardian_process() -> io::Result<()> {
         socket,
         writer: CommandWriter::default(),
         damping: Vec::new(),
+        announced: Instant::now(),
     };
     guardian.watch();
     Ok(())
@@ -38,6 +39,7 @@ struct Process {
     socket: Socket,
     writer: CommandWriter,
     damping: Vec<u8>,
+    announced: Instant,
 }
 
 impl Process {
@@ -76,6 +78,8 @@ impl Process {
                 // The run gives the warning.
                 let _ = enter_realtime(&realtime);
                 self.damping = damping;
+                // Number 0 was sent by nobody: it is there.
+                let _ = send(&self.socket, &TakenOver { sequence: 0 });
             }
             ToGuardian::Route(route) => self.writer.set_route(route),
             ToGuardian::Beat(beat) => watch.heard(beat, self.writer.sequence()),
@@ -90,6 +94,10 @@ impl Process {
         }
         // Nothing else can be tried when the network is gone, and the next tick sends again.
         let _ = self.writer.send(&self.damping);
+        if self.announced.elapsed() >= ANNOUNCE {
+            self.announced = Instant::now();
+            let _ = self.writer.announce();
+        }
         let sequence = self.writer.sequence();
         let _ = send(&self.socket, &TakenOver { sequence });
     }

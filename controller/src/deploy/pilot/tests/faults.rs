@@ -30,7 +30,7 @@ pub(super) fn inject(id: Fault, input: &mut CycleInput) {
         Fault::ForeignState => input.robot.publisher = 2,
         Fault::SecondCommander => input.second_commander = true,
         Fault::ImplausibleOdometry => input.odometry.linear_velocity_base.x = 9.0,
-        Fault::JointLimit | Fault::JointStop | Fault::MotorDoesNotFollow => {
+        Fault::JointLimit | Fault::JointStop | Fault::MotorDoesNotFollow | Fault::WrongMotor => {
             panic!("takes longer than a cycle")
         }
     }
@@ -48,6 +48,7 @@ fn every_fault_leads_to_its_command_within_40_ms() {
                 | Fault::JointLimit
                 | Fault::JointStop
                 | Fault::MotorDoesNotFollow
+                | Fault::WrongMotor
         ) {
             continue;
         }

@@ -11,6 +11,7 @@ use crate::deploy::{CycleInput, RobotSample};
 mod faults;
 mod inputs;
 mod joints;
+mod motor_probe;
 mod operators;
 mod random;
 mod states;
@@ -57,6 +58,11 @@ fn bundle_with(robot: &Robot, rays: &RaySpec) -> Bundle {
 fn config() -> DeployConfig {
     DeployConfig {
         method: Method::agile(),
+        stand_up: StandUpConfig {
+            // It has tests of its own.
+            probe_motors: false,
+            ..StandUpConfig::default()
+        },
         ..DeployConfig::default()
     }
 }
@@ -70,12 +76,16 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
+        Self::with(&config())
+    }
+
+    fn with(config: &DeployConfig) -> Self {
         let robot = Robot::load("go1").unwrap();
         let pilot = Pilot::new(
             &robot,
             &bundle(&robot),
             &ControllerConfig::default(),
-            &config(),
+            config,
         )
         .unwrap();
         let mut record = CycleRecord::default();

@@ -1,9 +1,11 @@
-//! Lets programs and tests find libtorch, which `.cargo/config.toml` names, at run time. The crates above this one,
-//! `abs` and `tests`, use it too.
+//! Lets programs and tests find libtorch, and MuJoCo where they are built with it, at run time: in the folders that
+//! `.cargo/config.toml` names. The crate `tests` uses it too.
 
 fn main() {
-    println!("cargo::rerun-if-env-changed=LIBTORCH");
-    if let Ok(libtorch) = std::env::var("LIBTORCH") {
-        println!("cargo::rustc-link-arg=-Wl,-rpath,{libtorch}/lib");
+    for (variable, folder) in [("LIBTORCH", "/lib"), ("MUJOCO_DYNAMIC_LINK_DIR", "")] {
+        println!("cargo::rerun-if-env-changed={variable}");
+        if let Ok(path) = std::env::var(variable) {
+            println!("cargo::rustc-link-arg=-Wl,-rpath,{path}{folder}");
+        }
     }
 }

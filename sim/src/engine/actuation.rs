@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use robots::JointVec;
 use serde::{Deserialize, Serialize};
 
-use super::{EpisodeStart, torque_noise};
+use super::{EpisodeStart, MotorConfig, PhysicsConfig, delay_jitter, torque_noise};
 
 /// Targets and disturbances of one robot.
 #[derive(Clone, Serialize, Deserialize)]
@@ -14,29 +14,43 @@ pub(super) struct Actuation {
     torque_noise_nm: JointVec,
     noise_seed: u64,
     actuation_delay_steps: usize,
+    delay_jitter_steps: f32,
+    /// Of the policy step that runs.
+    delay_steps: usize,
+    targets_kept: usize,
+    motor: MotorConfig,
     physics_step: u32,
     /// Joint targets that the delay still needs, oldest first.
     targets_rad: VecDeque<JointVec>,
 }
 
 impl Actuation {
-    pub fn new(start: &EpisodeStart) -> Self {
+    pub fn new(start: &EpisodeStart, config: &PhysicsConfig) -> Self {
         let dynamics = &start.dynamics;
+        let mut motor = config.motor.clone();
+        if let Some(variation) = &dynamics.variation {
+            motor.full_effort_until = motor.full_effort_until.min(variation.full_effort_until);
+        }
         Self {
             torque_offset_nm: dynamics.torque_offset_nm.clone(),
             torque_noise_nm: dynamics.torque_noise_nm.clone(),
             noise_seed: dynamics.noise_seed,
             actuation_delay_steps: dynamics.actuation_delay_steps,
+            delay_jitter_steps: dynamics.delay_jitter_steps,
+            delay_steps: dynamics.actuation_delay_steps,
+            targets_kept: 1 + dynamics.latest_target(config.decimation),
+            motor,
             physics_step: 0,
             targets_rad: VecDeque::from([start.joint_position_rad.clone()]),
         }
     }
 
     /// Takes the target of the policy step that begins.
-    pub fn begin_policy_step(&mut self, target_rad: &[f32], decimation: usize) {
-        let targets_kept = self.actuation_delay_steps.div_ceil(decimation) + 1;
+    pub fn begin_policy_step(&mut self, target_rad: &[f32]) {
+        let jitter = delay_jitter(self.noise_seed, self.physics_step, self.delay_jitter_steps);
+        self.delay_steps = self.actuation_delay_steps + jitter as usize;
         let targets = &mut self.targets_rad;
-        let mut target = if targets.len() < targets_kept {
+        let mut target = if targets.len() < self.targets_kept {
             JointVec::new()
         } else {
             targets.pop_front().unwrap_or_default()
@@ -48,10 +62,14 @@ impl Actuation {
 
     /// The target in force in a physics step of this policy step.
     pub fn target_rad(&self, step: usize, decimation: usize) -> &JointVec {
-        let delay = self.actuation_delay_steps;
-        let targets_back = delay.saturating_sub(step).div_ceil(decimation);
+        let targets_back = self.delay_steps.saturating_sub(step).div_ceil(decimation);
         let newest = self.targets_rad.len() - 1;
         &self.targets_rad[newest.saturating_sub(targets_back)]
+    }
+
+    /// The motors of this robot.
+    pub fn motor(&self) -> &MotorConfig {
+        &self.motor
     }
 
     /// Torque on a joint besides the PD law, N·m.

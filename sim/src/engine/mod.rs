@@ -11,6 +11,7 @@ mod rapier;
 mod start;
 mod state;
 mod torque_noise;
+mod variation;
 
 use std::{fmt, str::FromStr};
 
@@ -26,7 +27,9 @@ pub use rapier::{MotorTarget, RapierEngine};
 pub use start::{Dynamics, EpisodeStart};
 pub(crate) use state::CONTACT_FORCE_N;
 pub use state::PhysicsState;
+use torque_noise::delay_jitter;
 pub use torque_noise::torque_noise;
+pub use variation::Variation;
 
 /// Physics of a fixed number of independent robots, stepped together on the calling thread.
 pub trait Engine: Send {
@@ -45,6 +48,8 @@ pub trait Engine: Send {
     /// Advances every robot by one policy step, `decimation` physics steps, holding the joint targets
     /// [num_robots, num_joints] (rad).
     fn step(&mut self, joint_target_rad: &[f32]);
+    /// Changes the velocity of the base of robot `index`, world frame, m/s: a blow.
+    fn push(&mut self, index: usize, velocity_change_world: Vector3<f32>);
     /// Copies the state of robot `index` after the last `step` or `reset`.
     fn read(&self, index: usize, state: &mut PhysicsState);
     /// Complete state of all robots: an engine restored from it goes on bit for bit.

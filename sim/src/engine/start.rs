@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use nalgebra::{Point3, UnitQuaternion, Vector3};
 use robots::{JointVec, Robot};
+use serde::{Deserialize, Serialize};
 
+use super::variation::Variation;
 use crate::scene::{Obstacle, Terrain};
 
 /// Everything that defines the physics of one episode.
@@ -54,7 +56,7 @@ impl EpisodeStart {
 }
 
 /// Randomized physical parameters of one episode.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dynamics {
     /// Coulomb friction coefficient between the robot and the world.
     pub friction: f32,
@@ -68,6 +70,14 @@ pub struct Dynamics {
     pub noise_seed: u64,
     /// Delay between a joint target and its use, in physics steps.
     pub actuation_delay_steps: usize,
+    /// Each policy step the delay is longer by up to so many physics steps.
+    pub delay_jitter_steps: f32,
+    /// Fraction of the speed of an impact that returns.
+    pub restitution: f32,
+    /// Time constant of a contact, s; 0 stands for the hardest that the engine has.
+    pub contact_softness_s: f32,
+    /// In what the robot differs from its description, if it does.
+    pub variation: Option<Box<Variation>>,
 }
 
 impl Dynamics {
@@ -81,6 +91,22 @@ impl Dynamics {
             torque_noise_nm: zeros,
             noise_seed: 0,
             actuation_delay_steps: 0,
+            delay_jitter_steps: 0.0,
+            restitution: 0.0,
+            contact_softness_s: 0.0,
+            variation: None,
         }
+    }
+
+    /// The robot of this episode with its added mass, where it differs from its description.
+    pub(super) fn varied(&self, robot: &Robot) -> Option<Robot> {
+        let variation = self.variation.as_ref()?;
+        Some(variation.apply(robot, self.added_base_mass_kg))
+    }
+
+    /// The most by which a joint target may be late, in policy steps.
+    pub(super) fn latest_target(&self, decimation: usize) -> usize {
+        let jitter = self.delay_jitter_steps.round() as usize;
+        (self.actuation_delay_steps + jitter).div_ceil(decimation)
     }
 }

@@ -1,4 +1,4 @@
-//! The torque noise of ERFI (Campanaro et al. 2022), counter-based: every number is a function of the seed, the physics
+//! The torque noise of ERFI (Campanaro et al. 2022) and the jitter of delays, counter-based: every number is a function of the seed, the physics
 //! step and the joint, so that all engines draw the same ones, in any order.
 
 /// Uniform in [-1, 1), for one joint and one physics step counted from the start of the episode.
@@ -8,6 +8,13 @@ pub fn torque_noise(seed: u64, physics_step: u32, joint: u32) -> f32 {
     let key = mix(seed as u32 ^ mix((seed >> 32) as u32 ^ 0x9e37_79b9));
     let hash = mix(mix(key.wrapping_add(physics_step)).wrapping_add(joint));
     (hash >> 8) as f32 * (1.0 / (1 << 23) as f32) - 1.0
+}
+
+/// By how many physics steps a joint target of the policy step that begins in `physics_step` is later than usual, from 0 to
+/// `most`: drawn as [`torque_noise`].
+#[inline(always)]
+pub fn delay_jitter(seed: u64, physics_step: u32, most: f32) -> f32 {
+    (0.5 * most * (1.0 + torque_noise(seed, physics_step, u32::MAX))).round()
 }
 
 /// A bijection of 32-bit words with low bias (C. Wellons, "Prospecting for hash functions").

@@ -1,13 +1,14 @@
 use std::convert::Infallible;
 
 use controller::{ControlInput, RobotLink};
+use nalgebra::Vector3;
 use policies::{Goal, GoalYaw, RayMemory, RayScan, RaySpec};
 use robots::{JointTarget, JointVec, Robot};
 
 use crate::{
     engine::PhysicsState,
     random::{Stream, stream},
-    reality::{RealityConfig, Sensors},
+    reality::{RealityConfig, RobotReality},
     scene::Obstacle,
     sensors::{DepthRays, RayCaster},
 };
@@ -28,8 +29,8 @@ pub struct SimLink {
     rays: RayCaster,
     /// Where rays are not exact but predicted from images.
     predicted_rays: Option<PredictedRays>,
-    /// Where measurements are not exact.
-    sensors: Option<Sensors>,
+    /// Where the robot differs from the simulation.
+    reality: Option<RobotReality>,
     /// Rays that end farther behind the goal than this are replaced; none with an honest scan.
     illusion_margin_m: Option<f32>,
     obstacles: Vec<Obstacle>,
@@ -47,7 +48,7 @@ impl SimLink {
         Self {
             rays: RayCaster::new(rays),
             predicted_rays: None,
-            sensors: None,
+            reality: None,
             illusion_margin_m,
             obstacles: Vec::new(),
             goal: Goal {
@@ -85,10 +86,10 @@ impl SimLink {
         self
     }
 
-    /// With the sensors of a robot; those of an ideal one change nothing.
+    /// With what a robot meets; an ideal one meets nothing.
     #[must_use]
     pub fn with_reality(mut self, reality: &RealityConfig, robot: &Robot, rays: &RaySpec) -> Self {
-        self.sensors = (!reality.is_ideal()).then(|| Sensors::new(reality, robot, rays));
+        self.reality = (!reality.is_ideal()).then(|| RobotReality::new(reality, robot, rays));
         self
     }
 
@@ -103,8 +104,8 @@ impl SimLink {
     pub fn set_goal(&mut self, goal: Goal, seed: u64) {
         self.goal = goal;
         self.stream = stream(seed, 0);
-        if let Some(sensors) = &mut self.sensors {
-            sensors.reset(seed);
+        if let Some(reality) = &mut self.reality {
+            reality.reset(seed);
         }
         if let Some(rays) = &mut self.predicted_rays {
             rays.sensor.reset(seed);
@@ -117,6 +118,11 @@ impl SimLink {
     pub fn sense(&mut self, physics: &PhysicsState, time_s: f32) {
         self.physics.clone_from(physics);
         self.time_s = time_s;
+    }
+
+    /// The blow that falls now, once per policy step: a change of velocity, world frame, m/s.
+    pub(crate) fn push(&mut self) -> Option<Vector3<f32>> {
+        self.reality.as_mut()?.push(self.time_s)
     }
 
     /// Time of the episode, s.
@@ -150,9 +156,9 @@ impl RobotLink for SimLink {
                 }
             }
         }
-        if let Some(sensors) = &mut self.sensors {
-            sensors.scan(time_s, &mut input.rays);
-            sensors.measure(time_s, &mut input.state);
+        if let Some(reality) = &mut self.reality {
+            reality.scan(time_s, &mut input.rays);
+            reality.measure(time_s, &mut input.state);
         }
         if let Some(margin_m) = self.illusion_margin_m {
             let bound_m = GoalYaw::new(&input.state, &self.goal).distance_m() + margin_m;
@@ -166,8 +172,8 @@ impl RobotLink for SimLink {
     /// Engines hold the robot's own gains, so only the positions are taken.
     fn write(&mut self, target: &JointTarget) -> Result<(), Infallible> {
         self.target_rad.clone_from(&target.position_rad);
-        if let Some(sensors) = &self.sensors {
-            sensors.command(&mut self.target_rad);
+        if let Some(reality) = &self.reality {
+            reality.command(&mut self.target_rad);
         }
         Ok(())
     }

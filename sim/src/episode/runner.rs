@@ -113,12 +113,15 @@ impl<'a, P: Plan, O: Observer<P>> Slots<'a, P, O> {
             if self.running.iter().all(Option::is_none) {
                 return Ok(records.into_iter().flatten().collect());
             }
-            for (running, target_rad) in
-                (self.running.iter_mut()).zip(targets_rad.chunks_exact_mut(num_joints))
-            {
+            let targets = targets_rad.chunks_exact_mut(num_joints);
+            for (index, (running, target_rad)) in self.running.iter_mut().zip(targets).enumerate() {
                 if let Some(running) = running {
                     running.control(self.plan)?;
-                    target_rad.copy_from_slice(running.slot.link.target_rad());
+                    let link = &mut running.slot.link;
+                    target_rad.copy_from_slice(link.target_rad());
+                    if let Some(push) = link.push() {
+                        self.engine.push(index, push);
+                    }
                 }
             }
             self.engine.step(&targets_rad);

@@ -163,7 +163,7 @@ impl Plan for Evaluation<'_> {
         let scene = TestScene::new(self.seed, number, &self.config.testbed)?;
         let mut physics = scene.start(self.robot);
         let step_s = self.physics.step_s;
-        (self.reality).change_dynamics(&mut physics.dynamics, step_s, scene.noise_seed);
+        (self.reality).change_dynamics(self.robot, &mut physics.dynamics, step_s, scene.noise_seed);
         let start = SlotStart {
             physics,
             goal: scene.goal,

@@ -189,12 +189,15 @@ impl Plan for Rollout<'_> {
     fn begin(&self, number: u64) -> Result<(RolloutEpisode, SlotStart), RolloutError> {
         let mut plan = self.planner.plan(self.recorder.seed, number)?;
         let RolloutRecorder {
-            physics, reality, ..
+            robot,
+            physics,
+            reality,
+            ..
         } = self.recorder;
         let seed = plan.recorded.noise_seed;
         let run_up = plan.run_up.as_mut().map(|(start, _)| start);
         for start in run_up.into_iter().chain([&mut plan.recorded]) {
-            reality.change_dynamics(&mut start.physics.dynamics, physics.step_s, seed);
+            reality.change_dynamics(robot, &mut start.physics.dynamics, physics.step_s, seed);
         }
         let (phase, start) = match &plan.run_up {
             Some((run_up, _)) => (Phase::RunUp, run_up.clone()),

@@ -12,12 +12,45 @@ use serde::{Deserialize, Serialize};
 pub struct RealityConfig {
     /// Delay between a joint target and its use, ms, at most 100. The engine rounds it to physics steps.
     pub target_delay_ms: [f32; 2],
+    /// Each policy step reaches the motors later by up to this, ms, at most 20: drawn anew in each.
+    pub target_jitter_ms: f32,
     /// Delay of joint and IMU measurements, ms, at most a policy step of 20.
     pub proprioception_delay_ms: [f32; 2],
     /// Factor on the friction coefficient of the scene, above 0.
     pub friction_factor: [f32; 2],
     /// Mass added to the trunk, besides that of the scene, kg.
     pub added_base_mass_kg: [f32; 2],
+    /// Where the added mass sits from the trunk's centre of mass, along x and along y of the base, m.
+    pub payload_xy_m: [f32; 2],
+    /// The same along z, m.
+    pub payload_z_m: [f32; 2],
+    /// Factor on mass and inertia of each link of the legs.
+    pub link_mass_factor: [f32; 2],
+    /// Where the centre of mass of the trunk lies from where it should, along each axis of the base, m.
+    pub com_offset_m: [f32; 2],
+    /// Factor on all that a motor gives, gains and effort limit, of each joint.
+    pub motor_strength: [f32; 2],
+    /// Factor on the stiffness of each joint's PD law.
+    pub stiffness_factor: [f32; 2],
+    /// Factor on the damping of each joint's PD law.
+    pub damping_factor: [f32; 2],
+    /// Fraction of the velocity limit up to which motors give their whole torque, which then falls to none at the limit;
+    /// 1 stands for no fall.
+    pub full_effort_until: [f32; 2],
+    /// Factor on the rotor inertia of each joint.
+    pub armature_factor: [f32; 2],
+    /// Dry friction of each joint besides that of its description, N·m.
+    pub joint_friction_nm: [f32; 2],
+    /// Viscous damping of each joint besides that of its description, N·m·s/rad.
+    pub joint_damping_nms: [f32; 2],
+    /// Fraction of the speed of an impact that returns, 0 to 1.
+    pub restitution: [f32; 2],
+    /// Time constant of contacts, ms, at most 50; 0 stands for the hardest that an engine has.
+    pub contact_softness_ms: [f32; 2],
+    /// Horizontal change of the trunk's velocity by a blow, m/s.
+    pub push_mps: [f32; 2],
+    /// Time between blows, s, at least 0.1.
+    pub push_interval_s: [f32; 2],
     /// Error of each joint encoder, rad: measured = true + error.
     pub joint_bias_rad: [f32; 2],
     /// Angle by which the IMU is mounted askew, about x and about y of the base, rad.
@@ -36,15 +69,35 @@ pub struct RealityConfig {
     pub lost_ray_fraction: [f32; 2],
     /// Error of the estimated position as a fraction of the path, 0 to 1, in a direction that is drawn with it.
     pub odometry_drift: [f32; 2],
+    /// Position estimates per second; 0 stands for one in every policy step.
+    pub odometry_rate_hz: [f32; 2],
+    /// Age of a position estimate when it arrives, ms, at most 500.
+    pub odometry_latency_ms: [f32; 2],
 }
 
 impl Default for RealityConfig {
     fn default() -> Self {
         Self {
             target_delay_ms: [0.0; 2],
+            target_jitter_ms: 0.0,
             proprioception_delay_ms: [0.0; 2],
             friction_factor: [1.0; 2],
             added_base_mass_kg: [0.0; 2],
+            payload_xy_m: [0.0; 2],
+            payload_z_m: [0.0; 2],
+            link_mass_factor: [1.0; 2],
+            com_offset_m: [0.0; 2],
+            motor_strength: [1.0; 2],
+            stiffness_factor: [1.0; 2],
+            damping_factor: [1.0; 2],
+            full_effort_until: [1.0; 2],
+            armature_factor: [1.0; 2],
+            joint_friction_nm: [0.0; 2],
+            joint_damping_nms: [0.0; 2],
+            restitution: [0.0; 2],
+            contact_softness_ms: [0.0; 2],
+            push_mps: [0.0; 2],
+            push_interval_s: [3.0; 2],
             joint_bias_rad: [0.0; 2],
             imu_tilt_rad: [0.0; 2],
             gyro_bias_radps: [0.0; 2],
@@ -54,6 +107,8 @@ impl Default for RealityConfig {
             ray_noise_log2: 0.0,
             lost_ray_fraction: [0.0; 2],
             odometry_drift: [0.0; 2],
+            odometry_rate_hz: [0.0; 2],
+            odometry_latency_ms: [0.0; 2],
         }
     }
 }
@@ -181,6 +236,21 @@ impl RealityConfig {
             ),
             ("friction_factor", self.friction_factor, [0.01, 10.0]),
             ("added_base_mass_kg", self.added_base_mass_kg, [-5.0, 50.0]),
+            ("payload_xy_m", self.payload_xy_m, [-0.5, 0.5]),
+            ("payload_z_m", self.payload_z_m, [-0.5, 0.5]),
+            ("link_mass_factor", self.link_mass_factor, [0.1, 10.0]),
+            ("com_offset_m", self.com_offset_m, [-0.5, 0.5]),
+            ("motor_strength", self.motor_strength, [0.1, 10.0]),
+            ("stiffness_factor", self.stiffness_factor, [0.1, 10.0]),
+            ("damping_factor", self.damping_factor, [0.1, 10.0]),
+            ("full_effort_until", self.full_effort_until, [0.05, 1.0]),
+            ("armature_factor", self.armature_factor, [0.1, 10.0]),
+            ("joint_friction_nm", self.joint_friction_nm, [0.0, 20.0]),
+            ("joint_damping_nms", self.joint_damping_nms, [0.0, 20.0]),
+            ("restitution", self.restitution, [0.0, 1.0]),
+            ("contact_softness_ms", self.contact_softness_ms, [0.0, 50.0]),
+            ("push_mps", self.push_mps, [0.0, 5.0]),
+            ("push_interval_s", self.push_interval_s, [0.1, 1000.0]),
             ("joint_bias_rad", self.joint_bias_rad, [-0.5, 0.5]),
             ("imu_tilt_rad", self.imu_tilt_rad, [-0.5, 0.5]),
             ("gyro_bias_radps", self.gyro_bias_radps, [-2.0, 2.0]),
@@ -188,6 +258,12 @@ impl RealityConfig {
             ("ray_latency_ms", self.ray_latency_ms, [0.0, 500.0]),
             ("lost_ray_fraction", self.lost_ray_fraction, [0.0, 1.0]),
             ("odometry_drift", self.odometry_drift, [0.0, 1.0]),
+            ("odometry_rate_hz", self.odometry_rate_hz, [0.0, 1000.0]),
+            (
+                "odometry_latency_ms",
+                self.odometry_latency_ms,
+                [0.0, 500.0],
+            ),
         ] {
             // False for NaN.
             if !(least <= low && low <= high && high <= most) {
@@ -199,6 +275,7 @@ impl RealityConfig {
             }
         }
         for (key, value, most) in [
+            ("target_jitter_ms", self.target_jitter_ms, 20.0),
             ("noise", self.noise, 10.0),
             ("ray_noise_log2", self.ray_noise_log2, 1.0),
         ] {

@@ -1,45 +1,34 @@
-//! In what a robot differs from the simulation: late motors, late eyes, errors of its sensors, a pose that drifts.
+//! In what a robot differs from the simulation: late and weak motors, late eyes, errors of its sensors, a pose that drifts, blows.
 //!
-//! What concerns the physics goes into the [`Dynamics`] of an episode; the rest stands between the engine and the controller,
-//! so that it is the same for all engines.
+//! What concerns the physics goes into the [`Dynamics`] of an episode (`physics`); the rest stands between the engine and the
+//! controller, so that it is the same for all engines.
 
 mod config;
+mod late;
+mod physics;
 #[cfg(test)]
 mod tests;
 
 pub use config::{RealityConfig, RealityError};
 
-use std::{collections::VecDeque, f32::consts::TAU};
+use std::f32::consts::TAU;
 
-use nalgebra::{Point3, UnitQuaternion, Vector2, Vector3};
+use nalgebra::{Point2, Point3, UnitQuaternion, Vector2, Vector3};
 use policies::{Quantity, RayScan, RaySpec};
 use rand::RngExt;
 use robots::{JointVec, Robot, RobotState};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    engine::Dynamics,
-    random::{Stream, stream, uniform},
-};
+use self::late::Late;
+use crate::random::{Stream, stream, uniform};
 
-/// Streams of an episode's seed; stream 0 is that of the illusion.
+/// Streams of an episode's seed; stream 0 is that of the illusion, and `physics` has more.
 const SENSOR_STREAM: u64 = 1;
-const PHYSICS_STREAM: u64 = 2;
+const PUSH_STREAM: u64 = 4;
 
-impl RealityConfig {
-    /// Changes the physics of the episode with this seed.
-    pub fn change_dynamics(&self, dynamics: &mut Dynamics, physics_step_s: f32, seed: u64) {
-        let mut stream = stream(seed, PHYSICS_STREAM);
-        let delay_s = 1e-3 * uniform(self.target_delay_ms, &mut stream);
-        dynamics.actuation_delay_steps += (delay_s / physics_step_s).round() as usize;
-        dynamics.friction *= uniform(self.friction_factor, &mut stream);
-        dynamics.added_base_mass_kg += uniform(self.added_base_mass_kg, &mut stream);
-    }
-}
-
-/// The sensors of one robot in one episode.
+/// What one robot meets in one episode: the errors of its sensors, and blows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Sensors {
+pub(crate) struct RobotReality {
     config: RealityConfig,
     rays: RaySpec,
     stream: Stream,
@@ -49,19 +38,10 @@ pub(crate) struct Sensors {
     delay_s: f32,
     /// True state of the policy step before, with its time, s.
     before: Option<(f32, RobotState)>,
-    scans: Scans,
+    lost_ray_fraction: f32,
+    scans: Late<RayScan>,
     odometry: Odometry,
-}
-
-/// Scans on their way.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Scans {
-    period_s: f32,
-    latency_s: f32,
-    lost_fraction: f32,
-    next_s: f32,
-    /// With the time at which each was taken, oldest first.
-    pending: VecDeque<(f32, RayScan)>,
+    pushes: Pushes,
 }
 
 /// A position estimate that drifts along the path.
@@ -70,9 +50,17 @@ struct Odometry {
     drift_per_m: Vector2<f32>,
     position_world: Option<Point3<f32>>,
     error_m: Vector2<f32>,
+    estimates: Late<Point2<f32>>,
 }
 
-impl Sensors {
+/// Blows on the trunk.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Pushes {
+    stream: Stream,
+    next_s: f32,
+}
+
+impl RobotReality {
     /// Those of a robot.
     pub fn new(config: &RealityConfig, robot: &Robot, rays: &RaySpec) -> Self {
         Self {
@@ -84,8 +72,10 @@ impl Sensors {
             imu_tilt: UnitQuaternion::identity(),
             delay_s: 0.0,
             before: None,
-            scans: Scans::default(),
+            lost_ray_fraction: 0.0,
+            scans: Late::default(),
             odometry: Odometry::default(),
+            pushes: Pushes::new(config, 0),
         }
     }
 
@@ -103,18 +93,17 @@ impl Sensors {
         self.delay_s = 1e-3 * uniform(config.proprioception_delay_ms, &mut stream);
         self.before = None;
         let rate_hz = uniform(config.ray_rate_hz, &mut stream);
-        self.scans = Scans {
-            period_s: if rate_hz > 0.0 { 1.0 / rate_hz } else { 0.0 },
-            latency_s: 1e-3 * uniform(config.ray_latency_ms, &mut stream),
-            lost_fraction: uniform(config.lost_ray_fraction, &mut stream),
-            ..Scans::default()
-        };
+        self.scans = Late::new(rate_hz, uniform(config.ray_latency_ms, &mut stream));
+        self.lost_ray_fraction = uniform(config.lost_ray_fraction, &mut stream);
         let heading_rad = uniform([0.0, TAU], &mut stream);
         let drift = uniform(config.odometry_drift, &mut stream);
+        let rate_hz = uniform(config.odometry_rate_hz, &mut stream);
         self.odometry = Odometry {
             drift_per_m: drift * Vector2::new(heading_rad.cos(), heading_rad.sin()),
+            estimates: Late::new(rate_hz, uniform(config.odometry_latency_ms, &mut stream)),
             ..Odometry::default()
         };
+        self.pushes = Pushes::new(config, seed);
         self.stream = stream;
     }
 
@@ -128,7 +117,7 @@ impl Sensors {
             let back = (self.delay_s / (time_s - before_s)).min(1.0);
             blend(state, before, back);
         }
-        self.odometry.measure(&mut state.position_world);
+        self.odometry.measure(time_s, &mut state.position_world);
         let noise = self.config.noise;
         let stream = &mut self.stream;
         let mut error = |quantity: Quantity| match noise > 0.0 {
@@ -154,21 +143,14 @@ impl Sensors {
         self.before = Some((time_s, now));
     }
 
-    fn scan_is_due(&self, time_s: f32) -> bool {
-        let scans = &self.scans;
-        // Half a millisecond for rounding.
-        scans.period_s == 0.0 || scans.pending.is_empty() || time_s + 5e-4 >= scans.next_s
-    }
-
     /// Takes `scan` if one is due, and replaces it by the one that has arrived.
     pub fn scan(&mut self, time_s: f32, scan: &mut RayScan) {
-        if self.scan_is_due(time_s) {
+        if self.scans.is_due(time_s) {
             let RaySpec { min_m, max_m, .. } = self.rays;
             let (stream, noise) = (&mut self.stream, self.config.ray_noise_log2);
+            let lost = self.lost_ray_fraction;
             for distance_m in &mut scan.distance_m {
-                if self.scans.lost_fraction > 0.0
-                    && stream.random::<f32>() < self.scans.lost_fraction
-                {
+                if lost > 0.0 && stream.random::<f32>() < lost {
                     *distance_m = max_m;
                 }
                 if noise > 0.0 {
@@ -176,17 +158,25 @@ impl Sensors {
                     *distance_m = distance_m.clamp(min_m, max_m);
                 }
             }
-            self.scans.next_s = (self.scans.next_s + self.scans.period_s).max(time_s);
-            self.scans.pending.push_back((time_s, scan.clone()));
+            self.scans.take(time_s, scan.clone());
         }
-        let has_arrived = |taken_s: f32| taken_s + self.scans.latency_s <= time_s + 5e-4;
-        // The first one stands for those before it.
-        while self.scans.pending.len() > 1 && has_arrived(self.scans.pending[1].0) {
-            self.scans.pending.pop_front();
-        }
-        if let Some((_, arrived)) = self.scans.pending.front() {
+        if let Some(arrived) = self.scans.arrived(time_s) {
             scan.clone_from(arrived);
         }
+    }
+
+    /// The blow that falls at this time of the episode, asked for once per policy step: a change of velocity, world frame,
+    /// m/s.
+    pub fn push(&mut self, time_s: f32) -> Option<Vector3<f32>> {
+        let config = &self.config;
+        if config.push_mps[1] <= 0.0 || time_s < self.pushes.next_s {
+            return None;
+        }
+        let stream = &mut self.pushes.stream;
+        self.pushes.next_s += uniform(config.push_interval_s, stream);
+        let speed_mps = uniform(config.push_mps, stream);
+        let heading_rad = uniform([0.0, TAU], stream);
+        Some(speed_mps * Vector3::new(heading_rad.cos(), heading_rad.sin(), 0.0))
     }
 
     /// The motors regulate the measured positions.
@@ -197,16 +187,33 @@ impl Sensors {
     }
 }
 
+impl Pushes {
+    /// The first blow falls anywhere in the first interval, so that robots of a batch do not stumble together.
+    fn new(config: &RealityConfig, seed: u64) -> Self {
+        let mut stream = stream(seed, PUSH_STREAM);
+        Self {
+            next_s: uniform([0.0, config.push_interval_s[1]], &mut stream),
+            stream,
+        }
+    }
+}
+
 impl Odometry {
-    fn measure(&mut self, position_world: &mut Point3<f32>) {
+    fn measure(&mut self, time_s: f32, position_world: &mut Point3<f32>) {
         let moved_m = match self.position_world {
             Some(before) => (position_world.xy() - before.xy()).norm(),
             None => 0.0,
         };
         self.position_world = Some(*position_world);
         self.error_m += moved_m * self.drift_per_m;
-        position_world.x += self.error_m.x;
-        position_world.y += self.error_m.y;
+        let estimate = position_world.xy() + self.error_m;
+        if self.estimates.is_due(time_s) {
+            self.estimates.take(time_s, estimate);
+        }
+        if let Some(arrived) = self.estimates.arrived(time_s) {
+            position_world.x = arrived.x;
+            position_world.y = arrived.y;
+        }
     }
 }
 

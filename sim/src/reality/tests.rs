@@ -1,16 +1,17 @@
 use robots::Robot;
 
 use super::*;
+use crate::engine::Dynamics;
 
 fn go1() -> Robot {
     Robot::load("go1").unwrap()
 }
 
-fn sensors(change: impl FnOnce(&mut RealityConfig)) -> Sensors {
+fn sensors(change: impl FnOnce(&mut RealityConfig)) -> RobotReality {
     let mut config = RealityConfig::default();
     change(&mut config);
     config.validate().unwrap();
-    let mut sensors = Sensors::new(&config, &go1(), &RaySpec::default());
+    let mut sensors = RobotReality::new(&config, &go1(), &RaySpec::default());
     sensors.reset(7);
     sensors
 }
@@ -39,7 +40,7 @@ fn the_ideal_robot_measures_the_truth() {
         assert_eq!(scan, taken);
     }
     let mut dynamics = Dynamics::nominal(&go1());
-    RealityConfig::default().change_dynamics(&mut dynamics, 0.005, 7);
+    RealityConfig::default().change_dynamics(&go1(), &mut dynamics, 0.005, 7);
     assert_eq!(dynamics, Dynamics::nominal(&go1()));
 }
 
@@ -126,7 +127,7 @@ fn the_physics_are_drawn_from_their_ranges() {
     let mut frictions = Vec::new();
     for seed in 0..200 {
         let mut dynamics = Dynamics::nominal(&go1());
-        config.change_dynamics(&mut dynamics, 0.005, seed);
+        config.change_dynamics(&go1(), &mut dynamics, 0.005, seed);
         assert_eq!(dynamics.actuation_delay_steps, 2);
         assert!((-1.5..=5.0).contains(&dynamics.added_base_mass_kg));
         frictions.push(dynamics.friction / 0.8);

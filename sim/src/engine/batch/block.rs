@@ -4,17 +4,18 @@ use nalgebra::{Point3, Quaternion, UnitQuaternion, Vector3};
 use robots::{ContactClass, MAX_FEET};
 
 use super::{
-    contacts::Contact,
+    contacts::{Contact, Ground, softness},
     dynamics::Inertia,
     lanes::Lanes,
     model::Model,
     scene::{BlockScene, Scenery},
+    varied::VariedJoints,
     vector::*,
 };
-use crate::engine::{EngineError, EpisodeStart, PhysicsState};
+use crate::engine::{EngineError, EpisodeStart, PhysicsState, Variation, delay_jitter};
 
 /// One number per joint.
-type PerJoint<L, const N: usize> = [[L; N]; MAX_FEET];
+pub(super) type PerJoint<L, const N: usize> = [[L; N]; MAX_FEET];
 
 /// What changes from step to step and what an episode sets, in lanes. Positions are local to each robot's start, so that
 /// `f32` is fine anywhere in the world.
@@ -31,11 +32,12 @@ pub(super) struct BlockState<L, const N: usize> {
     /// Since the start of the episode.
     pub physics_steps: L,
 
-    pub friction: L,
+    pub ground: Ground<L>,
     pub base_inertia: Inertia<L>,
     pub torque_offset: PerJoint<L, N>,
     pub torque_noise: PerJoint<L, N>,
     pub delay_steps: L,
+    pub delay_jitter_steps: L,
 
     foot_force_world: [V3<L>; MAX_FEET],
     foot_excess: L,
@@ -57,7 +59,12 @@ impl<L: Lanes, const N: usize> BlockState<L, N> {
             joint_velocity: joints,
             joint_torque: joints,
             physics_steps: zero,
-            friction: zero,
+            ground: Ground {
+                friction: zero,
+                restitution: zero,
+                compliance: zero,
+                error_reduction: zero,
+            },
             base_inertia: Inertia {
                 mass: zero,
                 first: zero3(),
@@ -66,6 +73,7 @@ impl<L: Lanes, const N: usize> BlockState<L, N> {
             torque_offset: joints,
             torque_noise: joints,
             delay_steps: zero,
+            delay_jitter_steps: zero,
             foot_force_world: [zero3(); MAX_FEET],
             foot_excess: zero,
             base_force: zero,
@@ -76,7 +84,7 @@ impl<L: Lanes, const N: usize> BlockState<L, N> {
 
     /// All numbers, in the order of snapshots.
     pub fn numbers(&mut self) -> impl Iterator<Item = &mut L> {
-        let base = &mut self.base_inertia;
+        let (base, ground) = (&mut self.base_inertia, &mut self.ground);
         let joints = [
             &mut self.joint_position,
             &mut self.joint_velocity,
@@ -92,8 +100,12 @@ impl<L: Lanes, const N: usize> BlockState<L, N> {
             .chain(joints.into_iter().flatten().flatten())
             .chain([
                 &mut self.physics_steps,
-                &mut self.friction,
+                &mut ground.friction,
+                &mut ground.restitution,
+                &mut ground.compliance,
+                &mut ground.error_reduction,
                 &mut self.delay_steps,
+                &mut self.delay_jitter_steps,
                 &mut base.mass,
             ])
             .chain(&mut base.first)
@@ -113,6 +125,14 @@ pub(super) struct Block<L, const N: usize> {
     /// Impulses of the last step on each sphere that may touch the ground, along its contact frame.
     pub sphere_impulse: Vec<V3<L>>,
     pub has_noise: bool,
+    pub has_restitution: bool,
+    has_jitter: bool,
+    /// Delay of the joint targets in this policy step.
+    pub target_delay_steps: L,
+    /// In what each robot differs from the model.
+    pub variations: Vec<Option<Box<Variation>>>,
+    /// Joints in lanes, where any robot differs.
+    pub varied: Option<Box<VariedJoints<L, N>>>,
     pub noise_seeds: Vec<u64>,
     pub scene: BlockScene<L>,
     pub scenery: Vec<Scenery>,
@@ -126,6 +146,11 @@ impl<L: Lanes, const N: usize> Block<L, N> {
             targets: vec![[[L::zero(); N]; MAX_FEET]],
             sphere_impulse: vec![zero3(); model.num_spheres()],
             has_noise: false,
+            has_restitution: false,
+            has_jitter: false,
+            target_delay_steps: L::zero(),
+            variations: vec![None; L::LANES],
+            varied: None,
             noise_seeds: vec![0; L::LANES],
             scene: BlockScene::new(),
             scenery: vec![Scenery::new(start); L::LANES],
@@ -143,13 +168,7 @@ impl<L: Lanes, const N: usize> Block<L, N> {
         start: &EpisodeStart,
     ) -> Result<(), EngineError> {
         self.set_scenery(lane, Scenery::new(start))?;
-        self.deepen_history(
-            start
-                .dynamics
-                .actuation_delay_steps
-                .div_ceil(model.decimation)
-                + 1,
-        );
+        self.deepen_history(start.dynamics.latest_target(model.decimation) + 1);
         for number in self.numbers() {
             number.as_mut_slice()[lane] = 0.0;
         }
@@ -194,18 +213,27 @@ impl<L: Lanes, const N: usize> Block<L, N> {
                 }
             }
         }
-        put(&mut self.state.friction, dynamics.friction);
+        let (compliance, error_reduction) = softness(dynamics.contact_softness_s, model.step_s);
+        let ground = &mut self.state.ground;
+        put(&mut ground.friction, dynamics.friction);
+        put(&mut ground.restitution, dynamics.restitution);
+        put(&mut ground.compliance, compliance);
+        put(&mut ground.error_reduction, error_reduction);
+        put(
+            &mut self.state.delay_jitter_steps,
+            dynamics.delay_jitter_steps,
+        );
         put(
             &mut self.state.delay_steps,
             dynamics.actuation_delay_steps as f32,
         );
         self.noise_seeds[lane] = dynamics.noise_seed;
 
-        let base = &model.base;
-        let mass = base.mass_kg + dynamics.added_base_mass_kg;
-        let fraction = mass / base.mass_kg;
-        let [x, y, z] = base.com;
-        let about_com = base.inertia_kgm2;
+        let base = model.base.with_mass(dynamics);
+        let mass = base.mass_kg;
+        let [x, y, z] = base.com.into();
+        let inertia = &base.inertia_kgm2;
+        let about_com = [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)].map(|at| inertia[at]);
         let shift = [
             y * y + z * z,
             x * x + z * z,
@@ -221,11 +249,30 @@ impl<L: Lanes, const N: usize> Block<L, N> {
         for k in 0..6 {
             put(
                 &mut self.state.base_inertia.second[k],
-                about_com[k] * fraction + mass * shift[k],
+                about_com[k] + mass * shift[k],
             );
         }
+        self.set_variation(model, lane, dynamics.variation.clone());
         self.note_noise();
         Ok(())
+    }
+
+    /// In what the robot of one lane differs from the model.
+    pub fn set_variation(
+        &mut self,
+        model: &Model<N>,
+        lane: usize,
+        variation: Option<Box<Variation>>,
+    ) {
+        self.variations[lane] = variation;
+        if self.variations.iter().all(Option::is_none) {
+            self.varied = None;
+            return;
+        }
+        let variation = self.variations[lane].as_deref();
+        self.varied
+            .get_or_insert_with(|| Box::new(VariedJoints::new(model)))
+            .set(model, lane, variation);
     }
 
     /// Replaces the surroundings of one robot.
@@ -241,15 +288,20 @@ impl<L: Lanes, const N: usize> Block<L, N> {
         self.targets.resize(depth, [[L::zero(); N]; MAX_FEET]);
     }
 
-    /// Takes notice of changed noise widths.
+    /// Takes notice of changed noise widths, jitters and restitutions.
     pub fn note_noise(&mut self) {
-        let mut widths = self
-            .state
-            .torque_noise
-            .iter()
-            .flatten()
-            .flat_map(|width| width.as_slice());
-        self.has_noise = widths.any(|&width| width != 0.0);
+        let is_set = |number: &L| number.as_slice().iter().any(|&value| value != 0.0);
+        self.has_noise = self.state.torque_noise.iter().flatten().any(is_set);
+        self.has_jitter = is_set(&self.state.delay_jitter_steps);
+        self.has_restitution = is_set(&self.state.ground.restitution);
+    }
+
+    /// A blow on the base of one robot.
+    pub fn push(&mut self, lane: usize, velocity_change_world: &Vector3<f32>) {
+        let velocity = &mut self.state.velocity_world;
+        for (number, change) in velocity.iter_mut().zip(velocity_change_world) {
+            number.as_mut_slice()[lane] += change;
+        }
     }
 
     /// The numbers of the state and of the contacts, in the order of snapshots.
@@ -277,6 +329,16 @@ impl<L: Lanes, const N: usize> Block<L, N> {
         self.state.base_force = L::zero();
         self.state.thigh_force = [L::zero(); MAX_FEET];
         self.state.calf_force = [L::zero(); MAX_FEET];
+        self.target_delay_steps = self.state.delay_steps;
+        if self.has_jitter {
+            let seeds = &self.noise_seeds[..L::LANES];
+            let steps = &self.state.physics_steps.as_slice()[..L::LANES];
+            let most = &self.state.delay_jitter_steps.as_slice()[..L::LANES];
+            let delays = &mut self.target_delay_steps.as_mut_slice()[..L::LANES];
+            for lane in 0..L::LANES {
+                delays[lane] += delay_jitter(seeds[lane], steps[lane] as u32, most[lane]);
+            }
+        }
     }
 
     /// Notes the forces of a physics step.

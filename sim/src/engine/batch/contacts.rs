@@ -14,14 +14,41 @@ use super::{
     vector::*,
 };
 
-/// Fraction of the penetration that is removed per step.
+/// Fraction of the penetration that is removed per step, at most.
 const ERROR_REDUCTION: f32 = 0.2;
 /// Fastest removal of penetration, m/s.
 const PUSH_OUT_MPS: f32 = 1.0;
-/// Compliance of the normal row, as a fraction of its inverse effective mass.
+/// Compliance of the normal row, as a fraction of its inverse effective mass, at least.
 const COMPLIANCE: f32 = 0.02;
+/// Slower impacts do not bounce, m/s.
+const BOUNCE_MPS: f32 = 0.3;
 /// Speed of approach that keeps a contact asleep, m/s.
 const NEVER_MPS: f32 = 1e9;
+
+/// What the robot's contacts are like.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<L> {
+    pub friction: L,
+    pub restitution: L,
+    /// Compliance of the normal row, as a fraction of its inverse effective mass.
+    pub compliance: L,
+    /// Fraction of the penetration that is removed per step.
+    pub error_reduction: L,
+}
+
+/// Compliance and error reduction of a critically damped contact with this time constant, not harder than the hardest.
+pub(super) fn softness(time_constant_s: f32, step_s: f32) -> (f32, f32) {
+    if time_constant_s <= 0.0 {
+        return (COMPLIANCE, ERROR_REDUCTION);
+    }
+    // Stiffness k = m / T^2 and damping d = 2 m / T as an implicit step has them.
+    let x = step_s / time_constant_s;
+    let compliance = 1.0 / (x * (x + 2.0));
+    (
+        compliance.max(COMPLIANCE),
+        (x / (x + 2.0)).min(ERROR_REDUCTION),
+    )
+}
 
 /// A contact of the step. Those of the base are rows of leg 0 in which no joint takes part.
 #[derive(Clone, Copy)]
@@ -39,6 +66,8 @@ pub(super) struct Contact<L, const N: usize> {
     base_rows: [[L; 6]; 3],
     leg_rows: [[L; N]; 3],
     bias: [L; 3],
+    /// Speed at which the gap may close.
+    approach: L,
     normal_softness: L,
     normal_inverse: L,
     normal_to_tangent: [L; 2],
@@ -59,6 +88,7 @@ impl<L: Lanes, const N: usize> Contact<L, N> {
             base_rows: [[zero; 6]; 3],
             leg_rows: [[zero; N]; 3],
             bias: [zero; 3],
+            approach: zero,
             normal_softness: zero,
             normal_inverse: zero,
             normal_to_tangent: [zero; 2],
@@ -75,7 +105,7 @@ impl<L: Lanes, const N: usize> Contact<L, N> {
         candidate: &ContactCandidate<L>,
         leg: &LegDynamics<L, N>,
         base: &BaseDynamics<L>,
-        friction: L,
+        ground: &Ground<L>,
         inverse_step: L,
     ) {
         let zero = L::zero();
@@ -101,13 +131,10 @@ impl<L: Lanes, const N: usize> Contact<L, N> {
         }
 
         let gap_speed = touch.gap * inverse_step;
-        let push_out = (gap_speed * L::splat(ERROR_REDUCTION)).max(L::splat(-PUSH_OUT_MPS));
+        let push_out = (gap_speed * ground.error_reduction).max(L::splat(-PUSH_OUT_MPS));
         let approach = L::select(zero.lt(touch.gap), gap_speed, push_out);
-        self.bias = [
-            L::select(candidate.active, approach, L::splat(NEVER_MPS)),
-            zero,
-            zero,
-        ];
+        self.approach = L::select(candidate.active, approach, L::splat(NEVER_MPS));
+        self.bias = [self.approach, zero, zero];
         if let Some(velocity) = candidate.obstacle_velocity {
             for k in 0..3 {
                 self.bias[k] = self.bias[k] - dot(frame[k], velocity);
@@ -121,8 +148,8 @@ impl<L: Lanes, const N: usize> Contact<L, N> {
         self.class = candidate.class;
         self.frame = frame;
         self.impulse = [zero; 3];
-        self.normal_softness = normal_mass * L::splat(COMPLIANCE);
-        self.normal_inverse = (normal_mass * L::splat(1.0 + COMPLIANCE)).recip();
+        self.normal_softness = normal_mass * ground.compliance;
+        self.normal_inverse = (normal_mass * (L::splat(1.0) + ground.compliance)).recip();
         self.normal_to_tangent = [self.product(0, 1), self.product(0, 2)];
         self.tangent_inverse = [
             t22 * inverse_determinant,
@@ -130,7 +157,24 @@ impl<L: Lanes, const N: usize> Contact<L, N> {
             t11 * inverse_determinant,
         ];
         self.tangent_step = L::splat(2.0) * (t11 + t22).recip();
-        self.friction = friction;
+        self.friction = ground.friction;
+    }
+
+    /// Throws back what hits within the step.
+    #[inline(always)]
+    pub fn bounce(&mut self, restitution: L, z_base: &[L; 6], z_leg: &[L; N]) {
+        let error = self.velocity(0, z_base, z_leg);
+        let speed = error - self.approach;
+        let hits = L::select(
+            error.lt(L::zero()),
+            L::select(
+                speed.lt(L::splat(-BOUNCE_MPS)),
+                restitution * speed - self.approach,
+                L::zero(),
+            ),
+            L::zero(),
+        );
+        self.bias[0] = self.bias[0] + hits;
     }
 
     /// Starts from the impulses of the step before.

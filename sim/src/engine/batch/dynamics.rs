@@ -70,11 +70,12 @@ impl<L: Lanes, const N: usize> LegDynamics<L, N> {
         }
     }
 
-    /// Link poses, mass matrix blocks and bias forces.
+    /// Link poses, mass matrix blocks and bias forces, of links that are `link_mass` times as heavy as the model.
     #[inline(always)]
     pub fn update(
         &mut self,
         model: &[JointModel; N],
+        link_mass: Option<&[L; N]>,
         position: &[L; N],
         velocity: &[L; N],
         base_omega: V3<L>,
@@ -107,8 +108,14 @@ impl<L: Lanes, const N: usize> LegDynamics<L, N> {
             self.axis_moment[i] = cross(origin, axis);
 
             let link = &joint.link;
-            let mass = L::splat(link.mass_kg);
-            let inertia = sym_rotate(&frame, &splat_sym(link));
+            let mut mass = L::splat(link.mass_kg);
+            let mut inertia = sym_rotate(&frame, &splat_sym(link));
+            if let Some(link_mass) = link_mass {
+                mass = mass * link_mass[i];
+                for k in 0..6 {
+                    inertia[k] = inertia[k] * link_mass[i];
+                }
+            }
             let com_arm = rotate(&frame, splat3(link.com));
             let com = add(origin, com_arm);
             let force = scale(

@@ -4,7 +4,12 @@
 //! Dry friction brakes by at most its torque, and by a part of the momentum of the joint at low speed. A stop is a
 //! one-sided damper, ten times as heavy as the joint, towards the fastest velocity that the stop allows.
 
-use super::{block::Block, lanes::Lanes, model::Model};
+use super::{
+    block::Block,
+    lanes::Lanes,
+    model::{JointModel, Model},
+    varied::JointParameters,
+};
 use crate::engine::torque_noise;
 
 /// Fraction of a joint's momentum that dry friction takes per step at low speed.
@@ -63,28 +68,39 @@ pub(super) fn drive<L: Lanes, const N: usize>(
         block.state.joint_position[l][i],
         block.state.joint_velocity[l][i],
     );
-    let armature = L::splat(joint.armature_kgm2);
+    let JointParameters {
+        stiffness,
+        motor_damping: damping,
+        effort_limit,
+        armature,
+        friction,
+        damping: viscous,
+    } = match &block.varied {
+        None => JointParameters::of(joint),
+        Some(varied) => varied.get(l, i),
+    };
     let inertia = inertia + armature;
 
     // The motor, on the state before the step; implicit within its bounds, constant on them.
-    let (stiffness, damping) = (L::splat(joint.stiffness), L::splat(joint.motor_damping));
     let mut law = stiffness * (target(model, block, l, i, step) - position) - damping * velocity;
     law = law + block.state.torque_offset[l][i];
     if block.has_noise {
         law = law + noise(block, l * N + i) * block.state.torque_noise[l][i];
     }
-    let (lowest, highest) = torque_bounds(model, l, i, velocity);
+    let (lowest, highest) = match &block.varied {
+        None => torque_bounds(model, joint, effort_limit, velocity),
+        Some(varied) => varied.torque_bounds(joint, effort_limit, velocity),
+    };
     let bounded = law.clamp(lowest, highest);
     let is_free = (law - bounded).abs().lt(L::splat(f32::MIN_POSITIVE));
     let per_velocity = L::select(is_free, damping + stiffness * dt, zero);
     let constant = L::select(is_free, law + damping * velocity, bounded);
 
-    let viscous = L::splat(joint.damping_nms);
     let implicit = per_velocity + viscous;
     let mut extra_inertia = armature + implicit * dt;
     let mut impulse = dt * (constant - implicit * velocity);
 
-    let friction = L::splat(joint.friction_nm) * dt;
+    let friction = friction * dt;
     impulse =
         impulse - (inertia * velocity * L::splat(FRICTION_FRACTION)).clamp(-friction, friction);
 
@@ -128,7 +144,7 @@ fn target<L: Lanes, const N: usize>(
     for back in 1..block.targets.len() {
         let since = L::splat(((back - 1) * model.decimation + step) as f32);
         target = L::select(
-            since.lt(block.state.delay_steps),
+            since.lt(block.target_delay_steps),
             block.targets[back][l][i],
             target,
         );
@@ -140,12 +156,10 @@ fn target<L: Lanes, const N: usize>(
 #[inline(always)]
 fn torque_bounds<L: Lanes, const N: usize>(
     model: &Model<N>,
-    l: usize,
-    i: usize,
+    joint: &JointModel,
+    effort: L,
     velocity: L,
 ) -> (L, L) {
-    let joint = &model.legs[l][i];
-    let effort = L::splat(joint.effort_limit_nm);
     let full_until = model.motor.full_effort_until;
     if full_until >= 1.0 {
         return (-effort, effort);

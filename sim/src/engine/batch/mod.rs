@@ -25,8 +25,10 @@ mod model;
 mod scene;
 mod snapshot;
 mod step;
+mod varied;
 mod vector;
 
+use nalgebra::Vector3;
 use robots::Robot;
 
 use self::{
@@ -188,6 +190,10 @@ impl Engine for BatchEngine {
         self.engine.step(joint_target_rad);
     }
 
+    fn push(&mut self, index: usize, velocity_change_world: Vector3<f32>) {
+        self.engine.push(index, velocity_change_world);
+    }
+
     fn read(&self, index: usize, state: &mut PhysicsState) {
         self.engine.read(index, state);
     }
@@ -260,6 +266,10 @@ impl<L: Lanes, const N: usize> Engine for Blocks<L, N> {
         }
     }
 
+    fn push(&mut self, index: usize, velocity_change_world: Vector3<f32>) {
+        self.blocks[index / L::LANES].push(index % L::LANES, &velocity_change_world);
+    }
+
     fn read(&self, index: usize, state: &mut PhysicsState) {
         self.blocks[index / L::LANES].read(self.model.legs.len(), index % L::LANES, state);
     }
@@ -269,6 +279,6 @@ impl<L: Lanes, const N: usize> Engine for Blocks<L, N> {
     }
 
     fn load(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
-        snapshot::load(bytes, &mut self.blocks, self.num_robots)
+        snapshot::load(bytes, &self.model, &mut self.blocks, self.num_robots)
     }
 }

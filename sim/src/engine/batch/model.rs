@@ -7,7 +7,7 @@
 use nalgebra::{Isometry3, Matrix3, Point3, Rotation3, UnitQuaternion, Vector3};
 use robots::{ContactClass, Link, MAX_FEET, Robot, Shape};
 
-use crate::engine::{EngineError, MotorConfig, PhysicsConfig};
+use crate::engine::{Dynamics, EngineError, MotorConfig, PhysicsConfig, variation::BaseMass};
 
 /// A robot whose legs have `N` joints each.
 pub(super) struct Model<const N: usize> {
@@ -167,6 +167,21 @@ fn principal_axis(axis: &Vector3<f32>) -> (usize, Rotation3<f32>) {
 }
 
 impl LinkModel {
+    /// The base of an episode.
+    pub fn with_mass(&self, dynamics: &Dynamics) -> BaseMass {
+        let [xx, yy, zz, xy, xz, yz] = self.inertia_kgm2;
+        let base = BaseMass {
+            mass_kg: self.mass_kg,
+            com: self.com.into(),
+            inertia_kgm2: Matrix3::new(xx, xy, xz, xy, yy, yz, xz, yz, zz),
+        };
+        let (variation, added_kg) = (&dynamics.variation, dynamics.added_base_mass_kg);
+        match variation {
+            None => base.with(added_kg, &Vector3::zeros()),
+            Some(variation) => variation.base(&base, added_kg),
+        }
+    }
+
     /// `turn` leads from the link frame used here to that of the robot model.
     fn new(link: &Link, turn: Rotation3<f32>) -> Self {
         let back = turn.inverse();

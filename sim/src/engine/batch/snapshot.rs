@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{block::Block, lanes::Lanes, scene::Scenery};
+use super::{block::Block, lanes::Lanes, model::Model, scene::Scenery};
 use crate::{
-    engine::EngineError,
+    engine::{EngineError, Variation},
     scene::{Obstacle, Terrain},
 };
 
@@ -17,6 +17,7 @@ struct SavedRobot {
     obstacles: Vec<Obstacle>,
     origin_world: [f32; 3],
     noise_seed: u64,
+    variation: Option<Box<Variation>>,
     numbers: Vec<f32>,
     /// Newest first.
     targets_rad: Vec<Vec<f32>>,
@@ -41,11 +42,13 @@ pub(super) fn save<L: Lanes, const N: usize>(
         });
         let mut state = block.state;
         let at = |number: &L| number.as_slice()[lane];
+        let latest = (at(&state.delay_steps) + at(&state.delay_jitter_steps).round()) as usize;
         robots.push(SavedRobot {
             terrain,
             obstacles: scenery.obstacles.clone(),
             origin_world: scenery.origin_world,
             noise_seed: block.noise_seeds[lane],
+            variation: block.variations[lane].clone(),
             numbers: state
                 .numbers()
                 .map(|number| at(number))
@@ -55,7 +58,7 @@ pub(super) fn save<L: Lanes, const N: usize>(
             targets_rad: block
                 .targets
                 .iter()
-                .take(1 + (at(&block.state.delay_steps) as usize).div_ceil(decimation))
+                .take(1 + latest.div_ceil(decimation))
                 .map(|old| old.iter().flatten().map(at).collect())
                 .collect(),
         });
@@ -67,6 +70,7 @@ pub(super) fn save<L: Lanes, const N: usize>(
 
 pub(super) fn load<L: Lanes, const N: usize>(
     bytes: &[u8],
+    model: &Model<N>,
     blocks: &mut [Block<L, N>],
     num_robots: usize,
 ) -> Result<(), EngineError> {
@@ -105,6 +109,7 @@ pub(super) fn load<L: Lanes, const N: usize>(
             },
         )?;
         block.noise_seeds[lane] = robot.noise_seed;
+        block.set_variation(model, lane, robot.variation);
         for (number, value) in block.numbers().zip(robot.numbers) {
             number.as_mut_slice()[lane] = value;
         }

@@ -88,8 +88,13 @@ fn physics_step<L: Lanes, const N: usize>(
     let mut law = [[joints::Applied::zero(); N]; MAX_FEET];
     for l in 0..num_legs {
         let leg = &mut scratch.legs[l];
+        let link_mass = match &block.varied {
+            None => None,
+            Some(varied) => Some(&varied.link_mass[l]),
+        };
         let load = leg.update(
             &model.legs[l],
+            link_mass,
             &block.state.joint_position[l],
             &block.state.joint_velocity[l],
             omega,
@@ -139,9 +144,12 @@ fn physics_step<L: Lanes, const N: usize>(
             candidate,
             &scratch.legs[leg],
             &base,
-            block.state.friction,
+            &block.state.ground,
             inverse_step,
         );
+        if block.has_restitution {
+            contact.bounce(block.state.ground.restitution, &z_base, &z_legs[leg]);
+        }
         if let Some(sphere) = contact.sphere {
             contact.warm_start(block.sphere_impulse[sphere], &mut z_base, &mut z_legs[leg]);
         }

@@ -3,6 +3,7 @@
 use std::sync::Once;
 
 use mujoco_rs::prelude::{MjLogMessage, MjtLogLevel, set_log_handler};
+use nalgebra::Vector3;
 use robots::Robot;
 
 use super::{model::RobotModel, snapshot, world::World};
@@ -62,12 +63,16 @@ impl Engine for MujocoEngine {
     }
 
     fn step(&mut self, joint_target_rad: &[f32]) {
-        let num_joints = self.model.joints.len();
+        let num_joints = self.model.num_joints();
         debug_assert_eq!(joint_target_rad.len(), self.worlds.len() * num_joints);
         let targets = joint_target_rad.chunks_exact(num_joints);
         for (world, target_rad) in self.worlds.iter_mut().zip(targets) {
-            world.step(&self.model, &self.config, target_rad);
+            world.step(&self.config, target_rad);
         }
+    }
+
+    fn push(&mut self, index: usize, velocity_change_world: Vector3<f32>) {
+        self.worlds[index].push(&velocity_change_world);
     }
 
     fn read(&self, index: usize, state: &mut PhysicsState) {

@@ -5,7 +5,7 @@ use robots::{CONTINUOUS_LIMIT_RAD, Joint, Link, Robot, Shape};
 
 use super::terrain;
 use crate::{
-    engine::PhysicsConfig,
+    engine::{Dynamics, PhysicsConfig},
     scene::{Obstacle, ObstacleShape, Terrain},
 };
 
@@ -36,8 +36,7 @@ impl Xml {
 pub struct SceneDescription<'a> {
     pub terrain: &'a Terrain,
     pub obstacles: &'a [Obstacle],
-    pub friction: f32,
-    pub added_base_mass_kg: f32,
+    pub dynamics: &'a Dynamics,
 }
 
 /// The whole model. Geometries come in this order: ground, static obstacles, those of the robot link by link, moving
@@ -56,9 +55,12 @@ pub fn model(robot: &Robot, config: &PhysicsConfig, scene: &SceneDescription<'_>
     // Reserved, not used: what contacts need on top of the usual is taken from here.
     xml.line(r#"<size memory="16M"/>"#);
     xml.line("<default>");
+    let dynamics = scene.dynamics;
     xml.line(&format!(
-        r#"<geom condim="3" friction="{} 0 0" solref="{SOFTNESS_S} 1"/>"#,
-        scene.friction
+        r#"<geom condim="3" friction="{} 0 0" solref="{} {}"/>"#,
+        dynamics.friction,
+        dynamics.contact_softness_s.max(SOFTNESS_S),
+        damping_ratio(dynamics.restitution)
     ));
     xml.line(&format!(
         r#"<joint type="hinge" solreflimit="{SOFTNESS_S} 1" solreffriction="{SOFTNESS_S} 1"/>"#
@@ -80,7 +82,12 @@ pub fn model(robot: &Robot, config: &PhysicsConfig, scene: &SceneDescription<'_>
     for (index, obstacle) in fixed {
         xml.line(&obstacle_geom(index, obstacle, &obstacle_pose(obstacle)));
     }
-    write_robot(robot, scene.added_base_mass_kg, &mut xml);
+    // That of a varied robot is in its description.
+    let added_base_mass_kg = match dynamics.variation {
+        None => dynamics.added_base_mass_kg,
+        Some(_) => 0.0,
+    };
+    write_robot(robot, added_base_mass_kg, &mut xml);
     for (index, obstacle) in moving {
         let at = obstacle_pose(obstacle);
         let geom = obstacle_geom(index, obstacle, "");
@@ -89,6 +96,15 @@ pub fn model(robot: &Robot, config: &PhysicsConfig, scene: &SceneDescription<'_>
     xml.line("</worldbody>");
     xml.line("</mujoco>");
     xml.text()
+}
+
+/// Of the spring and damper that throw back this fraction of a speed: exp(-pi z / sqrt(1 - z^2)).
+fn damping_ratio(restitution: f32) -> f32 {
+    if restitution <= 0.0 {
+        return 1.0;
+    }
+    let decrement = -restitution.ln();
+    decrement / std::f32::consts::PI.hypot(decrement)
 }
 
 /// Whether an obstacle is a body of its own.

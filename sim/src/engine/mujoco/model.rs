@@ -17,7 +17,6 @@ pub type Data = MjData<Box<MjModel>>;
 
 pub struct RobotModel {
     robot: Robot,
-    pub joints: Vec<RobotJoint>,
     pub num_legs: usize,
     /// What the robot's shapes count as, link by link.
     tags: Vec<ContactTag>,
@@ -30,6 +29,30 @@ pub struct RobotJoint {
     pub damping_nms: f64,
     pub motor_stiffness: f64,
     pub motor_damping: f64,
+}
+
+impl RobotJoint {
+    fn all(robot: &Robot) -> Vec<Self> {
+        let control = &robot.control;
+        let gains = control.stiffness.iter().zip(&control.damping);
+        let joints = robot.joints().zip(gains);
+        let joints = joints.map(|(joint, (&stiffness, &damping))| Self {
+            velocity_limit_radps: joint.velocity_limit_radps,
+            effort_limit_nm: joint.effort_limit_nm,
+            armature_kgm2: joint.armature_kgm2.into(),
+            damping_nms: joint.damping_nms.into(),
+            motor_stiffness: stiffness.into(),
+            motor_damping: damping.into(),
+        });
+        joints.collect()
+    }
+}
+
+/// The robot of an episode in its scene.
+pub struct Compiled {
+    pub data: Data,
+    pub tags: GeomTags,
+    pub joints: Vec<RobotJoint>,
 }
 
 /// What each geometry of a compiled model counts as.
@@ -55,17 +78,6 @@ impl RobotModel {
                 reason: "it has no joint".into(),
             });
         }
-        let control = &robot.control;
-        let gains = control.stiffness.iter().zip(&control.damping);
-        let joints = robot.joints().zip(gains);
-        let joints = joints.map(|(joint, (&stiffness, &damping))| RobotJoint {
-            velocity_limit_radps: joint.velocity_limit_radps,
-            effort_limit_nm: joint.effort_limit_nm,
-            armature_kgm2: joint.armature_kgm2.into(),
-            damping_nms: joint.damping_nms.into(),
-            motor_stiffness: stiffness.into(),
-            motor_damping: damping.into(),
-        });
         let base = std::iter::once((0, &robot.base.link));
         let legs = robot.legs.iter().enumerate();
         let links =
@@ -74,7 +86,6 @@ impl RobotModel {
             .chain(links)
             .flat_map(|(leg, link)| link.shapes.iter().map(move |shape| (leg, shape.class)));
         Ok(Self {
-            joints: joints.collect(),
             num_legs: robot.num_feet(),
             tags: shapes
                 .map(|(leg, class)| ContactTag { class, leg })
@@ -91,12 +102,14 @@ impl RobotModel {
         &self,
         config: &PhysicsConfig,
         scene: &SceneDescription<'_>,
-    ) -> Result<(Data, GeomTags), EngineError> {
+    ) -> Result<Compiled, EngineError> {
         let refused = |reason: String| EngineError::UnsupportedRobot {
             robot: self.robot.name.clone(),
             reason: format!("MuJoCo refuses the model: {reason}"),
         };
-        let text = mjcf::model(&self.robot, config, scene);
+        let varied = scene.dynamics.varied(&self.robot);
+        let robot = varied.as_ref().unwrap_or(&self.robot);
+        let text = mjcf::model(robot, config, scene);
         let mut model = MjModel::from_xml_string(&text).map_err(|error| {
             let message = error.to_string();
             refused(message.split_whitespace().collect::<Vec<_>>().join(" "))
@@ -110,6 +123,12 @@ impl RobotModel {
             tags: self.tags.clone(),
         };
         let data = MjData::try_new(Box::new(model)).map_err(|error| refused(error.to_string()))?;
-        Ok((data, tags))
+        let joints = RobotJoint::all(robot);
+        Ok(Compiled { data, tags, joints })
+    }
+
+    /// Number of joints.
+    pub fn num_joints(&self) -> usize {
+        self.robot.num_joints()
     }
 }

@@ -1,7 +1,7 @@
 //! Motors in a step that is implicit in them.
 
 use super::model::RobotJoint;
-use crate::engine::PhysicsConfig;
+use crate::engine::MotorConfig;
 
 /// The torque of the shared law as a function of the velocity after the step: `constant - per_velocity * velocity`.
 ///
@@ -18,7 +18,8 @@ pub struct Motor {
 impl Motor {
     pub fn new(
         joint: &RobotJoint,
-        config: &PhysicsConfig,
+        motor: &MotorConfig,
+        step_s: f32,
         target_rad: f32,
         added_nm: f32,
         position_rad: f64,
@@ -27,7 +28,7 @@ impl Motor {
         let (stiffness, damping) = (joint.motor_stiffness, joint.motor_damping);
         let spring_nm = stiffness * (f64::from(target_rad) - position_rad) + f64::from(added_nm);
         let torque_nm = spring_nm - damping * velocity_radps;
-        let (lowest_nm, highest_nm) = config.motor.torque_bounds_nm(
+        let (lowest_nm, highest_nm) = motor.torque_bounds_nm(
             joint.effort_limit_nm,
             joint.velocity_limit_radps,
             velocity_radps as f32,
@@ -36,7 +37,7 @@ impl Motor {
         if bounded_nm == torque_nm {
             Self {
                 constant_nm: spring_nm,
-                per_velocity: damping + stiffness * f64::from(config.step_s),
+                per_velocity: damping + stiffness * f64::from(step_s),
             }
         } else {
             Self {

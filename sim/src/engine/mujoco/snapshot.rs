@@ -9,7 +9,7 @@ use super::{
     world::{EpisodeState, Scene, World},
 };
 use crate::{
-    engine::{EngineError, PhysicsConfig},
+    engine::{Dynamics, EngineError, PhysicsConfig},
     scene::{Obstacle, Terrain},
 };
 
@@ -18,8 +18,7 @@ struct Saved<'a> {
     /// Index of the terrain.
     terrain: usize,
     obstacles: &'a [Obstacle],
-    friction: f32,
-    added_base_mass_kg: f32,
+    dynamics: &'a Dynamics,
     episode: &'a EpisodeState,
     state: Box<[f64]>,
 }
@@ -28,8 +27,7 @@ struct Saved<'a> {
 struct Loaded {
     terrain: usize,
     obstacles: Vec<Obstacle>,
-    friction: f32,
-    added_base_mass_kg: f32,
+    dynamics: Dynamics,
     episode: EpisodeState,
     state: Box<[f64]>,
 }
@@ -47,8 +45,7 @@ pub fn save(worlds: &[World]) -> Vec<u8> {
                 terrains.len() - 1
             }),
             obstacles: &scene.obstacles,
-            friction: scene.friction,
-            added_base_mass_kg: scene.added_base_mass_kg,
+            dynamics: &scene.dynamics,
             episode: &world.episode,
             state: world.state(),
         });
@@ -81,8 +78,7 @@ pub fn load(
         let scene = Scene {
             terrain: Arc::clone(terrain),
             obstacles: loaded.obstacles,
-            friction: loaded.friction,
-            added_base_mass_kg: loaded.added_base_mass_kg,
+            dynamics: loaded.dynamics,
         };
         World::with_state(model, config, scene, loaded.episode, &loaded.state)
     };

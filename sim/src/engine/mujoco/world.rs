@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     contacts,
     mjcf::{self, SceneDescription},
-    model::{Data, GeomTags, RobotModel},
+    model::{Compiled, Data, GeomTags, RobotJoint, RobotModel},
     motor::Motor,
 };
 use crate::{
     engine::{
-        EngineError, EpisodeStart, PhysicsConfig, PhysicsState, actuation::Actuation,
+        Dynamics, EngineError, EpisodeStart, PhysicsConfig, PhysicsState, actuation::Actuation,
         contact_forces::ContactForces,
     },
     scene::{Obstacle, Terrain},
@@ -32,6 +32,7 @@ pub struct World {
     pub episode: EpisodeState,
     data: Data,
     tags: GeomTags,
+    joints: Vec<RobotJoint>,
     motors: Vec<Motor>,
 }
 
@@ -39,8 +40,7 @@ pub struct World {
 pub struct Scene {
     pub terrain: Arc<Terrain>,
     pub obstacles: Vec<Obstacle>,
-    pub friction: f32,
-    pub added_base_mass_kg: f32,
+    pub dynamics: Dynamics,
 }
 
 /// Our part of the state.
@@ -60,12 +60,11 @@ impl World {
         let scene = Scene {
             terrain: Arc::clone(&start.terrain),
             obstacles: start.obstacles.clone(),
-            friction: start.dynamics.friction,
-            added_base_mass_kg: start.dynamics.added_base_mass_kg,
+            dynamics: start.dynamics.clone(),
         };
         let episode = EpisodeState {
-            actuation: Actuation::new(start),
-            joint_torque_nm: std::iter::repeat_n(0.0, model.joints.len()).collect(),
+            actuation: Actuation::new(start, config),
+            joint_torque_nm: std::iter::repeat_n(0.0, model.num_joints()).collect(),
             contacts: ContactForces::none(model.num_legs),
         };
         let mut world = Self::compiled(model, config, scene, episode)?;
@@ -108,16 +107,16 @@ impl World {
         let description = SceneDescription {
             terrain: &scene.terrain,
             obstacles: &scene.obstacles,
-            friction: scene.friction,
-            added_base_mass_kg: scene.added_base_mass_kg,
+            dynamics: &scene.dynamics,
         };
-        let (data, tags) = model.compile(config, &description)?;
+        let Compiled { data, tags, joints } = model.compile(config, &description)?;
         Ok(Self {
             scene,
             episode,
             data,
             tags,
-            motors: Vec::with_capacity(model.joints.len()),
+            motors: Vec::with_capacity(joints.len()),
+            joints,
         })
     }
 
@@ -139,17 +138,17 @@ impl World {
         }
     }
 
-    pub fn step(&mut self, model: &RobotModel, config: &PhysicsConfig, target_rad: &[f32]) {
+    pub fn step(&mut self, config: &PhysicsConfig, target_rad: &[f32]) {
         let EpisodeState {
             actuation,
             contacts,
             ..
         } = &mut self.episode;
-        actuation.begin_policy_step(target_rad, config.decimation);
+        actuation.begin_policy_step(target_rad);
         contacts.begin_policy_step();
         for step in 0..config.decimation {
             self.move_obstacles();
-            self.actuate(model, config, step);
+            self.actuate(config, step);
             self.data.step();
             self.measure_torques();
             contacts::measure(&mut self.episode.contacts, &self.data, &self.tags);
@@ -166,19 +165,20 @@ impl World {
     }
 
     /// Sets the motors for the next physics step.
-    fn actuate(&mut self, model: &RobotModel, config: &PhysicsConfig, step: usize) {
+    fn actuate(&mut self, config: &PhysicsConfig, step: usize) {
         let actuation = &self.episode.actuation;
         let target_rad = actuation.target_rad(step, config.decimation);
         let step_s = f64::from(config.step_s);
         self.motors.clear();
-        for (index, joint) in model.joints.iter().enumerate() {
+        for (index, joint) in self.joints.iter().enumerate() {
             let position_rad = self.data.qpos()[BASE_POSITIONS + index];
             let dof = BASE_DOFS + index;
             let velocity = self.data.qvel()[dof];
             let added_nm = actuation.added_torque_nm(index);
             let motor = Motor::new(
                 joint,
-                config,
+                actuation.motor(),
+                config.step_s,
                 target_rad[index],
                 added_nm,
                 position_rad,
@@ -198,6 +198,14 @@ impl World {
         let torques = &mut self.episode.joint_torque_nm;
         for ((torque_nm, motor), velocity) in torques.iter_mut().zip(&self.motors).zip(velocities) {
             *torque_nm = motor.torque_nm(*velocity) as f32;
+        }
+    }
+
+    /// A blow on the base.
+    pub fn push(&mut self, velocity_change_world: &Vector3<f32>) {
+        let velocities = self.data.qvel_mut().iter_mut();
+        for (velocity, &change) in velocities.zip(velocity_change_world) {
+            *velocity += f64::from(change);
         }
     }
 

@@ -11,27 +11,60 @@ mod world;
 
 use std::sync::Arc;
 
+use nalgebra::Vector3;
 use robots::Robot;
 
 pub use self::motor::MotorTarget;
 pub(crate) use self::shapes::cast_ray;
 use self::{model::RobotModel, terrain::TerrainShapes, world::World};
 use crate::{
-    engine::{Engine, EngineError, EpisodeStart, PhysicsConfig, PhysicsState},
+    engine::{Dynamics, Engine, EngineError, EpisodeStart, PhysicsConfig, PhysicsState},
     scene::Terrain,
 };
 
 /// Robots simulated by rapier.
 pub struct RapierEngine {
     config: PhysicsConfig,
-    model: RobotModel,
+    models: Models,
     terrain_shapes: TerrainShapes,
     scenes: Vec<RobotWorld>,
 }
 
-/// A world and the terrain that its ground was made from.
+/// The robot as it is described, and as it differs.
+struct Models {
+    robot: Robot,
+    described: Arc<RobotModel>,
+}
+
+impl Models {
+    fn new(robot: &Robot, config: &PhysicsConfig) -> Result<Self, EngineError> {
+        Ok(Self {
+            robot: robot.clone(),
+            described: Arc::new(RobotModel::new(robot, config, 0.0)?),
+        })
+    }
+
+    /// That of an episode.
+    fn of(
+        &self,
+        dynamics: &Dynamics,
+        config: &PhysicsConfig,
+    ) -> Result<Arc<RobotModel>, EngineError> {
+        let softness_s = dynamics.contact_softness_s;
+        let varied = dynamics.varied(&self.robot);
+        if varied.is_none() && softness_s == 0.0 {
+            return Ok(Arc::clone(&self.described));
+        }
+        let robot = varied.as_ref().unwrap_or(&self.robot);
+        Ok(Arc::new(RobotModel::new(robot, config, softness_s)?))
+    }
+}
+
+/// A world, the terrain that its ground was made from, and its robot.
 struct RobotWorld {
     terrain: Arc<Terrain>,
+    dynamics: Dynamics,
+    model: Arc<RobotModel>,
     world: World,
 }
 
@@ -45,15 +78,15 @@ impl RapierEngine {
         config: &PhysicsConfig,
         num_robots: usize,
     ) -> Result<Self, EngineError> {
-        let model = RobotModel::new(robot, config)?;
+        let models = Models::new(robot, config)?;
         let mut terrain_shapes = TerrainShapes::default();
         let start = EpisodeStart::standing(robot);
         let scenes = (0..num_robots)
-            .map(|_| RobotWorld::new(&model, config, &mut terrain_shapes, &start))
-            .collect();
+            .map(|_| RobotWorld::new(&models, config, &mut terrain_shapes, &start))
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             config: config.clone(),
-            model,
+            models,
             terrain_shapes,
             scenes,
         })
@@ -73,24 +106,27 @@ pub(super) fn build(
 impl RapierEngine {
     /// Advances robot `index` by one physics step with one target per joint, as a motor controller takes them.
     pub(crate) fn step_motors(&mut self, index: usize, targets: &[MotorTarget]) {
-        debug_assert_eq!(targets.len(), self.model.joints.len());
-        let world = &mut self.scenes[index].world;
-        world.step_motors(&self.model, &self.config, targets);
+        let RobotWorld { model, world, .. } = &mut self.scenes[index];
+        debug_assert_eq!(targets.len(), model.joints.len());
+        world.step_motors(model, &self.config, targets);
     }
 }
 
 impl RobotWorld {
     fn new(
-        model: &RobotModel,
+        models: &Models,
         config: &PhysicsConfig,
         shapes: &mut TerrainShapes,
         start: &EpisodeStart,
-    ) -> Self {
+    ) -> Result<Self, EngineError> {
+        let model = models.of(&start.dynamics, config)?;
         let ground = shapes.collider(&start.terrain, start.dynamics.friction);
-        Self {
+        Ok(Self {
             terrain: Arc::clone(&start.terrain),
-            world: World::new(model, config, start, ground),
-        }
+            dynamics: start.dynamics.clone(),
+            world: World::new(&model, config, start, ground),
+            model,
+        })
     }
 }
 
@@ -101,24 +137,29 @@ impl Engine for RapierEngine {
 
     fn reset(&mut self, index: usize, start: &EpisodeStart) -> Result<(), EngineError> {
         self.scenes[index] =
-            RobotWorld::new(&self.model, &self.config, &mut self.terrain_shapes, start);
+            RobotWorld::new(&self.models, &self.config, &mut self.terrain_shapes, start)?;
         Ok(())
     }
 
     fn step(&mut self, joint_target_rad: &[f32]) {
-        let num_joints = self.model.joints.len();
+        let num_joints = self.models.described.joints.len();
         debug_assert_eq!(joint_target_rad.len(), self.scenes.len() * num_joints);
         for (scene, target) in self
             .scenes
             .iter_mut()
             .zip(joint_target_rad.chunks_exact(num_joints))
         {
-            scene.world.step(&self.model, &self.config, target);
+            scene.world.step(&scene.model, &self.config, target);
         }
     }
 
+    fn push(&mut self, index: usize, velocity_change_world: Vector3<f32>) {
+        self.scenes[index].world.push(&velocity_change_world);
+    }
+
     fn read(&self, index: usize, state: &mut PhysicsState) {
-        self.scenes[index].world.read(&self.model, state);
+        let RobotWorld { model, world, .. } = &self.scenes[index];
+        world.read(model, state);
     }
 
     fn save(&self) -> Vec<u8> {
@@ -126,8 +167,11 @@ impl Engine for RapierEngine {
     }
 
     fn load(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
-        let num_robots = self.scenes.len();
-        self.scenes = snapshot::load(bytes, num_robots, &mut self.terrain_shapes)?;
+        let restored = snapshot::load(bytes, self.scenes.len())?;
+        let scenes = restored
+            .into_iter()
+            .map(|saved| saved.restore(&self.models, &self.config, &mut self.terrain_shapes));
+        self.scenes = scenes.collect::<Result<_, _>>()?;
         Ok(())
     }
 }

@@ -124,7 +124,12 @@ pub fn tag(user_data: u128) -> Option<ContactTag> {
 }
 
 impl RobotModel {
-    pub fn new(robot: &Robot, config: &PhysicsConfig) -> Result<Self, EngineError> {
+    /// A robot whose contacts have this time constant; 0 stands for rapier's default.
+    pub fn new(
+        robot: &Robot,
+        config: &PhysicsConfig,
+        contact_softness_s: f32,
+    ) -> Result<Self, EngineError> {
         if robot.num_joints() == 0 {
             return Err(EngineError::UnsupportedRobot {
                 robot: robot.name.clone(),
@@ -169,7 +174,7 @@ impl RobotModel {
                 });
             }
         }
-        let parameters = IntegrationParameters {
+        let mut parameters = IntegrationParameters {
             dt: config.step_s,
             // One mass matrix per physics step: more buy nothing for this kind of robot.
             num_solver_iterations: 1,
@@ -180,6 +185,15 @@ impl RobotModel {
             friction_model: FrictionModel::Coulomb,
             ..IntegrationParameters::default()
         };
+        if contact_softness_s > 0.0 {
+            // Critically damped.
+            let softness = SpringCoefficients {
+                natural_frequency: 1.0 / (std::f32::consts::TAU * contact_softness_s),
+                damping_ratio: 1.0,
+            };
+            parameters.contact_softness = softness;
+            parameters.static_contact_softness = softness;
+        }
         Ok(Self {
             base: LinkBody::new(&robot.base.link, 0, -base_com),
             base_com,

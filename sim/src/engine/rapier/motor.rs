@@ -1,9 +1,9 @@
 //! Motors as springs and dampers.
 
 use super::model::RobotJoint;
-use crate::engine::PhysicsConfig;
+use crate::engine::MotorConfig;
 
-/// A motor in rapier's terms. Its spring and damper are part of the mass matrix, so the law of [`MotorConfig`](crate::engine::MotorConfig) is solved
+/// A motor in rapier's terms. Its spring and damper are part of the mass matrix, so the law of [`MotorConfig`] is solved
 /// exactly together with the rest of the robot; rapier's joint motors would be one constraint each, swept once.
 pub struct Motor {
     pub spring_stiffness: f32,
@@ -14,7 +14,7 @@ pub struct Motor {
 /// A spring so soft that it is nothing but the torque it is stretched to.
 const CONSTANT_TORQUE_STIFFNESS: f32 = 0.01;
 
-/// What a motor is told to do: the law of [`MotorConfig`](crate::engine::MotorConfig) with gains, target velocity and torque of its own.
+/// What a motor is told to do: the law of [`MotorConfig`] with gains, target velocity and torque of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct MotorTarget {
     /// rad.
@@ -32,12 +32,13 @@ pub struct MotorTarget {
 impl Motor {
     pub fn new(
         joint: &RobotJoint,
-        config: &PhysicsConfig,
+        motor: &MotorConfig,
+        step_s: f32,
         target: &MotorTarget,
         position_rad: f32,
         velocity_radps: f32,
     ) -> Self {
-        let (lowest_nm, highest_nm) = config.motor.torque_bounds_nm(
+        let (lowest_nm, highest_nm) = motor.torque_bounds_nm(
             joint.effort_limit_nm,
             joint.velocity_limit_radps,
             velocity_radps,
@@ -51,7 +52,7 @@ impl Motor {
         let constant = |torque_nm: f32, damping: f32| Self {
             spring_stiffness: CONSTANT_TORQUE_STIFFNESS,
             spring_rest_rad: position_rad
-                + config.step_s * velocity_radps
+                + step_s * velocity_radps
                 + torque_nm / CONSTANT_TORQUE_STIFFNESS,
             damping,
         };

@@ -7,16 +7,20 @@ use rapier3d::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    RobotWorld,
+    Models, RobotWorld,
     terrain::TerrainShapes,
     world::{Bodies, EpisodeState, World},
 };
-use crate::{engine::EngineError, scene::Terrain};
+use crate::{
+    engine::{Dynamics, EngineError, PhysicsConfig},
+    scene::Terrain,
+};
 
 #[derive(Serialize)]
 struct SavedScene<'a> {
     /// Index of the terrain.
     terrain: usize,
+    dynamics: &'a Dynamics,
     bodies: &'a Bodies,
     colliders: ColliderSet,
     episode: &'a EpisodeState,
@@ -25,9 +29,16 @@ struct SavedScene<'a> {
 #[derive(Deserialize)]
 struct LoadedScene {
     terrain: usize,
+    dynamics: Dynamics,
     bodies: Bodies,
     colliders: ColliderSet,
     episode: EpisodeState,
+}
+
+/// A scene as it was saved.
+pub struct RestoredScene {
+    terrain: Arc<Terrain>,
+    loaded: LoadedScene,
 }
 
 pub fn save(scenes: &[RobotWorld]) -> Vec<u8> {
@@ -49,6 +60,7 @@ pub fn save(scenes: &[RobotWorld]) -> Vec<u8> {
         }
         saved.push(SavedScene {
             terrain,
+            dynamics: &scene.dynamics,
             bodies: &scene.world.bodies,
             colliders,
             episode: &scene.world.episode,
@@ -59,11 +71,7 @@ pub fn save(scenes: &[RobotWorld]) -> Vec<u8> {
         .unwrap_or_else(|error| unreachable!("serializing to memory: {error}"))
 }
 
-pub fn load(
-    bytes: &[u8],
-    num_robots: usize,
-    shapes: &mut TerrainShapes,
-) -> Result<Vec<RobotWorld>, EngineError> {
+pub fn load(bytes: &[u8], num_robots: usize) -> Result<Vec<RestoredScene>, EngineError> {
     let (terrains, scenes): (Vec<Terrain>, Vec<LoadedScene>) =
         postcard::from_bytes(bytes).map_err(|error| EngineError::State(error.to_string()))?;
     if scenes.len() != num_robots {
@@ -73,27 +81,43 @@ pub fn load(
         )));
     }
     let terrains: Vec<Arc<Terrain>> = terrains.into_iter().map(Arc::new).collect();
-    let restore = |loaded: LoadedScene| {
+    let restored = scenes.into_iter().map(|loaded| {
+        let index = loaded.terrain;
+        let terrain = terrains.get(index).map(Arc::clone);
+        let terrain =
+            terrain.ok_or_else(|| EngineError::State(format!("it has no terrain {index}")))?;
+        Ok(RestoredScene { terrain, loaded })
+    });
+    restored.collect()
+}
+
+impl RestoredScene {
+    pub fn restore(
+        self,
+        models: &Models,
+        config: &PhysicsConfig,
+        shapes: &mut TerrainShapes,
+    ) -> Result<RobotWorld, EngineError> {
+        let Self { terrain, loaded } = self;
         let LoadedScene {
-            terrain,
+            dynamics,
             bodies,
             mut colliders,
             episode,
+            ..
         } = loaded;
-        let terrain = terrains
-            .get(terrain)
-            .ok_or_else(|| EngineError::State(format!("it has no terrain {terrain}")))?;
-        if matches!(**terrain, Terrain::HeightField(_)) {
+        if matches!(*terrain, Terrain::HeightField(_)) {
             let friction = colliders[bodies.terrain].friction();
-            let ground = known_to_rapier(shapes.collider(terrain, friction));
+            let ground = known_to_rapier(shapes.collider(&terrain, friction));
             replace(&mut colliders, bodies.terrain, ground);
         }
         Ok(RobotWorld {
-            terrain: Arc::clone(terrain),
+            terrain,
+            model: models.of(&dynamics, config)?,
+            dynamics,
             world: World::with_state(bodies, colliders, episode),
         })
-    };
-    scenes.into_iter().map(restore).collect()
+    }
 }
 
 /// Puts another collider in the place of one, unseen by rapier.

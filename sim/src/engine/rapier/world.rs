@@ -13,7 +13,8 @@ use super::{
     terrain::TerrainShapes,
 };
 use crate::engine::{
-    EpisodeStart, PhysicsConfig, PhysicsState, actuation::Actuation, contact_forces::ContactForces,
+    Dynamics, EpisodeStart, PhysicsConfig, PhysicsState, actuation::Actuation,
+    contact_forces::ContactForces,
 };
 
 /// Generalized coordinates of the base come before those of the joints.
@@ -59,7 +60,7 @@ impl World {
         terrain: ColliderBuilder,
     ) -> Self {
         let episode = EpisodeState {
-            actuation: Actuation::new(start),
+            actuation: Actuation::new(start, config),
             joint_torque_nm: std::iter::repeat_n(0.0, model.joints.len()).collect(),
             contacts: ContactForces::none(model.num_legs),
         };
@@ -90,9 +91,7 @@ impl World {
 
     pub fn step(&mut self, model: &RobotModel, config: &PhysicsConfig, target_rad: &[f32]) {
         let episode = &mut self.episode;
-        episode
-            .actuation
-            .begin_policy_step(target_rad, config.decimation);
+        episode.actuation.begin_policy_step(target_rad);
         episode.contacts.begin_policy_step();
         for step in 0..config.decimation {
             let actuation = &self.episode.actuation;
@@ -173,7 +172,14 @@ impl World {
             positions_rad.push(position);
             let mut target = target(joint, index);
             target.torque_nm += actuation.added_torque_nm(index);
-            let motor = Motor::new(joint, config, &target, position, velocity);
+            let motor = Motor::new(
+                joint,
+                actuation.motor(),
+                config.step_s,
+                &target,
+                position,
+                velocity,
+            );
             link.joint
                 .set_spring(HINGE, motor.spring_stiffness, motor.spring_rest_rad);
             // rapier solves a row for every limit, touched or not: only those touched are shown to it.
@@ -205,6 +211,14 @@ impl World {
             let position = positions_rad[index] + step_s * velocity;
             self.episode.joint_torque_nm[index] =
                 stiffness * (rest_rad - position) - damping * velocity;
+        }
+    }
+
+    /// A blow on the base.
+    pub fn push(&mut self, velocity_change_world: &Vector3<f32>) {
+        let mut velocity = self.bodies.multibody_mut().generalized_velocity_mut();
+        for axis in 0..3 {
+            velocity[axis] += velocity_change_world[axis];
         }
     }
 
@@ -249,13 +263,23 @@ fn build(
     start: &EpisodeStart,
     terrain: ColliderBuilder,
 ) -> (Bodies, ColliderSet) {
-    let friction = start.dynamics.friction;
+    let Dynamics {
+        friction,
+        restitution,
+        added_base_mass_kg,
+        ref variation,
+        ..
+    } = start.dynamics;
     let mut rigid_bodies = RigidBodySet::new();
     let mut colliders = ColliderSet::new();
     let mut multibody_joints = MultibodyJointSet::new();
 
     let base_mass_kg = model.base.mass_kg();
-    let mass_scale = (base_mass_kg + start.dynamics.added_base_mass_kg) / base_mass_kg;
+    // That of a varied robot is in its model.
+    let mass_scale = match variation {
+        None => (base_mass_kg + added_base_mass_kg) / base_mass_kg,
+        Some(_) => 1.0,
+    };
     let com = start.position_world + start.orientation * model.base_com;
     let base = model.base.body(mass_scale).pose(Pose::from_parts(
         convert::point(&com),
@@ -298,6 +322,9 @@ fn build(
     let links = std::iter::once(&model.base).chain(model.joints.iter().map(|joint| &joint.child));
     for (link, handle) in links.zip(&handles) {
         for collider in link.colliders(friction) {
+            let collider = collider
+                .restitution(restitution)
+                .restitution_combine_rule(CoefficientCombineRule::Max);
             colliders.insert_with_parent(collider, *handle, &mut rigid_bodies);
         }
     }

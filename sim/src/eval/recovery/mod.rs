@@ -256,7 +256,7 @@ impl Plan for TrialPlan<'_> {
         };
         let noise_seed = stream.next_u64();
         let step_s = self.evaluation.physics.step_s;
-        (self.evaluation.reality).change_dynamics(&mut physics.dynamics, step_s, noise_seed);
+        (self.evaluation.reality).change_dynamics(robot, &mut physics.dynamics, step_s, noise_seed);
         let start = SlotStart {
             physics,
             goal: Goal {

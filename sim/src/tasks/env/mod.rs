@@ -38,7 +38,7 @@ use super::{EnvConfig, rewards::SoftLimits, task::Task};
 use crate::{
     engine::{Engine, PhysicsConfig, PhysicsState, build_with_lanes},
     random::{Stream, stream},
-    reality::Sensors,
+    reality::RobotReality,
     scene::{Obstacle, TerrainLibrary},
     sensors::RayCaster,
 };
@@ -107,8 +107,8 @@ struct Slot<E> {
     episode: E,
     obstacles: Vec<Obstacle>,
     joint_bias_rad: JointVec,
-    /// Where measurements are not exact.
-    sensors: Option<Sensors>,
+    /// Where the robot differs from the simulation.
+    reality: Option<RobotReality>,
     action: JointVec,
     previous_joint_velocity_radps: JointVec,
     previous_foot_contact: FootVec<bool>,
@@ -153,8 +153,8 @@ impl<T: Task> Env<T> {
                     episode: plan.episode,
                     obstacles: Vec::new(),
                     joint_bias_rad: zeros(joints),
-                    sensors: (!config.reality.is_ideal())
-                        .then(|| Sensors::new(&config.reality, robot, &config.rays)),
+                    reality: (!config.reality.is_ideal())
+                        .then(|| RobotReality::new(&config.reality, robot, &config.rays)),
                     action: zeros(joints),
                     previous_joint_velocity_radps: zeros(joints),
                     previous_foot_contact: std::iter::repeat_n(false, feet).collect(),
@@ -249,8 +249,11 @@ impl<T: Task> VecEnv for Env<T> {
             for (target, bias) in target.iter_mut().zip(&slot.joint_bias_rad) {
                 *target -= bias;
             }
-            if let Some(sensors) = &slot.sensors {
-                sensors.command(target);
+            if let Some(reality) = &mut slot.reality {
+                reality.command(target);
+                if let Some(push) = reality.push(slot.steps as f32 * self.step_s) {
+                    self.engine.push(index, push);
+                }
             }
         }
         let begin = Instant::now();

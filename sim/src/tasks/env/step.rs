@@ -48,10 +48,10 @@ impl<T: Task> Env<T> {
             .config
             .randomization
             .draw_joint_bias(&self.robot, &mut slot.stream);
-        if let Some(sensors) = &mut slot.sensors {
-            let (reality, seed) = (&self.config.reality, slot.stream.random());
-            reality.change_dynamics(&mut dynamics, self.physics_step_s, seed);
-            sensors.reset(seed);
+        if let Some(reality) = &mut slot.reality {
+            let (config, seed) = (&self.config.reality, slot.stream.random());
+            config.change_dynamics(&self.robot, &mut dynamics, self.physics_step_s, seed);
+            reality.reset(seed);
         }
         slot.episode = episode;
         slot.obstacles = obstacles;
@@ -117,13 +117,13 @@ impl<T: Task> Env<T> {
         if let Some(rays) = &self.rays {
             let begin = Stopwatch::begin(index);
             rays.cast(&self.state, &slot.obstacles, time_s, &mut self.scan);
-            if let Some(sensors) = &mut slot.sensors {
-                sensors.scan(time_s, &mut self.scan);
+            if let Some(reality) = &mut slot.reality {
+                reality.scan(time_s, &mut self.scan);
             }
             self.stopwatch.rays(begin);
         }
-        if let Some(sensors) = &mut slot.sensors {
-            sensors.measure(time_s, &mut self.state);
+        if let Some(reality) = &mut slot.reality {
+            reality.measure(time_s, &mut self.state);
             input = self.task.input(&slot.episode, &self.state, time_s);
         }
         if self.rays.is_some() {

@@ -5,7 +5,7 @@ use robots::{CONTINUOUS_LIMIT_RAD, Joint, Link, Robot, Shape};
 
 use super::terrain;
 use crate::{
-    engine::{Dynamics, PhysicsConfig},
+    engine::{Dynamics, PhysicsConfig, STAND_DAMPING},
     scene::{Obstacle, ObstacleShape, Terrain},
 };
 
@@ -87,7 +87,7 @@ pub fn model(robot: &Robot, config: &PhysicsConfig, scene: &SceneDescription<'_>
         None => dynamics.added_base_mass_kg,
         Some(_) => 0.0,
     };
-    write_robot(robot, added_base_mass_kg, &mut xml);
+    write_robot(robot, added_base_mass_kg, dynamics.on_stand, &mut xml);
     for (index, obstacle) in moving {
         let at = obstacle_pose(obstacle);
         let geom = obstacle_geom(index, obstacle, "");
@@ -115,11 +115,14 @@ pub fn is_moving(obstacle: &Obstacle) -> bool {
         .any(|&velocity| velocity != 0.0)
 }
 
-fn write_robot(robot: &Robot, added_base_mass_kg: f32, xml: &mut Xml) {
-    xml.line(&format!(
-        r#"<body name="{}"><freejoint/>"#,
-        escaped(&robot.base.link.name)
-    ));
+fn write_robot(robot: &Robot, added_base_mass_kg: f32, on_stand: bool, xml: &mut Xml) {
+    let base = escaped(&robot.base.link.name);
+    xml.line(&match on_stand {
+        false => format!(r#"<body name="{base}"><freejoint/>"#),
+        true => format!(
+            r#"<body name="{base}"><joint type="free" limited="false" damping="{STAND_DAMPING}"/>"#
+        ),
+    });
     let base = &robot.base.link;
     write_link(
         base,

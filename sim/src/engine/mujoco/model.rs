@@ -27,8 +27,8 @@ pub struct RobotJoint {
     pub effort_limit_nm: f32,
     pub armature_kgm2: f64,
     pub damping_nms: f64,
-    pub motor_stiffness: f64,
-    pub motor_damping: f64,
+    pub motor_stiffness: f32,
+    pub motor_damping: f32,
 }
 
 impl RobotJoint {
@@ -41,8 +41,8 @@ impl RobotJoint {
             effort_limit_nm: joint.effort_limit_nm,
             armature_kgm2: joint.armature_kgm2.into(),
             damping_nms: joint.damping_nms.into(),
-            motor_stiffness: stiffness.into(),
-            motor_damping: damping.into(),
+            motor_stiffness: stiffness,
+            motor_damping: damping,
         });
         joints.collect()
     }

@@ -14,11 +14,13 @@ use std::sync::Arc;
 use nalgebra::Vector3;
 use robots::Robot;
 
-pub use self::motor::MotorTarget;
 pub(crate) use self::shapes::cast_ray;
 use self::{model::RobotModel, terrain::TerrainShapes, world::World};
 use crate::{
-    engine::{Dynamics, Engine, EngineError, EpisodeStart, PhysicsConfig, PhysicsState},
+    engine::{
+        Dynamics, Engine, EngineError, EpisodeStart, MotorEngine, MotorTarget, PhysicsConfig,
+        PhysicsState,
+    },
     scene::Terrain,
 };
 
@@ -103,9 +105,8 @@ pub(super) fn build(
     Ok(Box::new(RapierEngine::new(robot, config, num_robots)?))
 }
 
-impl RapierEngine {
-    /// Advances robot `index` by one physics step with one target per joint, as a motor controller takes them.
-    pub(crate) fn step_motors(&mut self, index: usize, targets: &[MotorTarget]) {
+impl MotorEngine for RapierEngine {
+    fn step_motors(&mut self, index: usize, targets: &[MotorTarget]) {
         let RobotWorld { model, world, .. } = &mut self.scenes[index];
         debug_assert_eq!(targets.len(), model.joints.len());
         world.step_motors(model, &self.config, targets);

@@ -98,7 +98,7 @@ mod tests {
             let moved = position_rad.iter().zip(velocity_radps);
             let moved: Vec<f64> = moved.map(|(q, v)| q + time_s * v).collect();
             let mut pose = nalgebra::Isometry3::<f64>::identity();
-            let link = |(joint, q): (&crate::Joint, &f64)| {
+            let link = |(joint, &q): (&crate::Joint, &f64)| {
                 let axis: Vector3<f64> = joint.axis.into_inner().cast();
                 let turn = nalgebra::UnitQuaternion::new(q * axis);
                 pose *= joint.origin.cast::<f64>()

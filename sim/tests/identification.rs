@@ -26,6 +26,9 @@ fn deploy(joints: &[&str]) -> DeployConfig {
         ..DeployConfig::default()
     };
     config.identify.enabled = true;
+    // Short, to be fast.
+    config.identify.chirp_s = 8.0;
+    config.identify.first_hz = 0.2;
     config.identify.joints = joints.iter().map(|&name| name.to_owned()).collect();
     config
 }
@@ -150,6 +153,7 @@ fn check(engine: EngineKind, delay_ms: [f32; 2], armature_factor: f32, bias_rad:
     let robot = robot();
     let found = identify(engine, &reality, &EpisodeStart::on_stand(&robot)).unwrap();
     for joint in &found.joints {
+        // Shown where a bound fails.
         println!("{engine} {joint:?}");
     }
     assert_eq!((found.joints.len(), found.missing.len()), (3, 0));
@@ -176,4 +180,50 @@ fn check(engine: EngineKind, delay_ms: [f32; 2], armature_factor: f32, bias_rad:
 #[test]
 fn hidden_motors_are_found_in_rapier() {
     check(EngineKind::Rapier, [7.0, 4.0], 1.6, 0.03);
+}
+
+#[cfg(feature = "mujoco")]
+#[test]
+fn hidden_motors_are_found_in_mujoco() {
+    check(EngineKind::Mujoco, [12.0, 0.0], 0.7, -0.02);
+}
+
+/// A robot that stands on the ground, and the same lifted but not held.
+#[test]
+fn a_robot_that_is_not_on_a_stand_is_told() {
+    let config = deploy(&["FL_hip_joint"]);
+    let start = EpisodeStart::standing(&robot());
+    let mut stand = Stand::new(
+        EngineKind::Rapier,
+        &config,
+        &RealityConfig::default(),
+        &start,
+    );
+    let refused = stand.record(&config, 8000).identify().unwrap_err();
+    let text = refused.to_string();
+    assert!(
+        text.contains("hang the robot on a rigid stand") || text.contains("feet must hang free"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_recording_without_a_whole_chirp_is_told() {
+    let config = deploy(&["FL_hip_joint"]);
+    let start = EpisodeStart::on_stand(&robot());
+    let mut stand = Stand::new(
+        EngineKind::Rapier,
+        &config,
+        &RealityConfig::default(),
+        &start,
+    );
+    // It stands, and has driven nothing.
+    let nothing = stand.record(&config, 900).identify().unwrap_err();
+    assert_eq!(nothing, IdentificationError::NotDriven);
+    // Until 2 s of 8.
+    let short = stand.record(&config, 1600).identify().unwrap_err();
+    assert!(
+        matches!(short, IdentificationError::TooShort { driven_s, .. } if driven_s > 1.0),
+        "{short}"
+    );
 }

@@ -32,7 +32,10 @@ pub use clock::wall_ns;
 pub use config::{RaySource, Ros2Config};
 pub use helper::run_helper;
 pub use link::{COMMAND_TOPIC, LinkError, REQUEST_TOPIC, RESPONSE_TOPIC, STATE_TOPIC};
-pub use log::{LogEnd, LogError, LogSummary, ReplayError, ReplayReport, decode_cycle, replay};
+pub use log::{
+    IdentifiedLog, LogEnd, LogError, LogSummary, ReplayError, ReplayReport, decode_cycle, identify,
+    replay,
+};
 pub use motors::{MotorMap, MotorMapError};
 pub use network::{Delivery, Network, NetworkError, Ros};
 pub use publish::STATE_TOPIC as RUN_STATE_TOPIC;

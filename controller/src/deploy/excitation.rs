@@ -188,6 +188,27 @@ impl Excitation {
         self.config.last_hz.into()
     }
 
+    /// What is driven, how and for how long, in one line.
+    pub fn summary(&self, robot: &Robot) -> String {
+        let IdentifyConfig {
+            first_hz,
+            last_hz,
+            chirp_s,
+            ..
+        } = self.config;
+        let name = |driven: &Driven| {
+            let joint = robot.joints().nth(driven.joint);
+            let name = joint.map_or("", |joint| &joint.name);
+            format!("{name} {:.2}", driven.amplitude_rad)
+        };
+        let joints: Vec<_> = self.driven.iter().map(name).collect();
+        format!(
+            "identify: on a stand, feet free; g drives each joint for {chirp_s} s from {first_hz} to {last_hz} Hz, {:.0} s in all, with amplitudes in rad: {}",
+            self.duration_s(),
+            joints.join(", ")
+        )
+    }
+
     fn turn_s(&self) -> f64 {
         f64::from(self.config.rest_s) + self.chirp_s()
     }

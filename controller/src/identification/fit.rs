@@ -35,6 +35,8 @@ const DELAY_STEP_S: f64 = 0.001;
 /// Length of a segment of the bootstrap, s: longer than what follows from one disturbance.
 const SEGMENT_S: f64 = 0.5;
 const RESAMPLES: usize = 400;
+/// A motor regulates in steps of its own, which nobody tells: so much sooner or later is part of every interval, s.
+const SERVO_S: f64 = 2.5e-4;
 /// A bias whose interval is wider than this to either side is not seen, rad.
 const SEEN_BIAS_RAD: f64 = 0.05;
 /// What a joint may carry besides its leg, N·m.
@@ -114,11 +116,13 @@ pub(super) fn joint(
     let bias = Estimate::of(BIAS, &found, &normal);
     let is_seen = bias.high - bias.low < 2.0 * SEEN_BIAS_RAD;
     let known_rad = f64::from(bias_rad[turn.joint]);
+    // A spring that acts later damps less, and a damper that does is less of an inertia.
+    let (stiffer, heavier) = (SERVO_S * chirp.stiffness, SERVO_S * chirp.damping);
     Ok(JointEstimate {
         joint: turn.joint,
-        delay_s: delays.map(delay),
-        armature_kgm2: Estimate::of(ARMATURE, &found, &normal),
-        damping_nms: Estimate::of(DAMPING, &found, &normal),
+        delay_s: delays.map(delay).widened(SERVO_S),
+        armature_kgm2: Estimate::of(ARMATURE, &found, &normal).widened(heavier),
+        damping_nms: Estimate::of(DAMPING, &found, &normal).widened(stiffer),
         friction_nm: Estimate::of(FRICTION, &found, &normal),
         bias_rad: is_seen.then(|| bias.map(|rad| known_rad + rad)),
         saturation_nm: chirp.saturation(delay_s, &found, sure_nm),
@@ -465,6 +469,14 @@ impl Estimate {
             value,
             low: at(0.025).min(value),
             high: at(0.975).max(value),
+        }
+    }
+
+    fn widened(self, by: f64) -> Self {
+        Self {
+            value: self.value,
+            low: self.low - by,
+            high: self.high + by,
         }
     }
 

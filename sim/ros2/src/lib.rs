@@ -31,8 +31,9 @@ use ros2::{
 };
 use ros2_client::{Publisher, Subscription};
 use sim::{
-    engine::{EngineError, EpisodeStart, MotorRobot, MotorTarget, PhysicsConfig},
+    engine::{EngineError, EngineKind, EpisodeStart, MotorRobot, MotorTarget, PhysicsConfig},
     random::{Stream, stream},
+    reality::RealityConfig,
     scene::Obstacle,
     sensors::RayCaster,
 };
@@ -41,6 +42,8 @@ use self::camera::CameraTopics;
 
 /// Period of a step and of the state messages, s.
 pub const STEP_S: f32 = 0.002;
+/// Physics steps within a step on a stand, where no contact limits them: motors regulate faster than they are told.
+const FINE_STEPS: usize = 8;
 /// Steps from one laser scan to the next: 50 Hz.
 const SCAN_STEPS: u64 = 10;
 /// Steps from one depth image to the next: 42 Hz.
@@ -215,6 +218,32 @@ impl Ros2Robot {
     pub fn bare(mut self) -> Self {
         self.is_bare = true;
         self.owned = false;
+        self
+    }
+
+    /// The robot on a stand in an engine, its physics in finer steps; [`reset`](Self::reset) has to put it there.
+    ///
+    /// # Errors
+    /// When the engine refuses the robot.
+    pub fn on_stand(
+        mut self,
+        engine: EngineKind,
+        physics: &PhysicsConfig,
+    ) -> Result<Self, Ros2RobotError> {
+        let physics = PhysicsConfig {
+            step_s: STEP_S / FINE_STEPS as f32,
+            decimation: FINE_STEPS,
+            ..physics.clone()
+        };
+        self.simulated = MotorRobot::with_engine(engine, &self.robot, &physics)?;
+        Ok(self)
+    }
+
+    /// A robot that differs from the simulation from the next [`reset`](Self::reset) on, drawn by a seed: motors, joints, masses,
+    /// delays, encoders, IMU.
+    #[must_use]
+    pub fn with_reality(mut self, reality: &RealityConfig, seed: u64) -> Self {
+        self.simulated = self.simulated.with_reality(reality, seed);
         self
     }
 

@@ -25,7 +25,10 @@ use robots::{Robot, RobotError, RobotFiles};
 
 pub use self::args::{RunArgs, RunConfig};
 pub use self::printer::print_line;
-use self::{console::Console, printer::Printer};
+use self::{
+    console::{Console, Go},
+    printer::Printer,
+};
 use crate::{
     link::{Link, LinkError, LinkSettings},
     log::{Log, LogError, LogHeader, LogSummary},
@@ -129,6 +132,8 @@ impl Run {
         if let Some(interface) = &args.interface {
             config.ros2.interface.clone_from(interface);
         }
+        config.deploy.identify.enabled |= args.identify;
+        let identifies = config.deploy.identify.enabled;
         let pilot = Pilot::new(robot, bundle, &config.controller, &config.deploy)?;
         let interrupts = listen()?;
         let printer = Printer::start(print).map_err(|error| RunError::System {
@@ -184,6 +189,9 @@ impl Run {
             KEYS
         ));
 
+        if let Some(excitation) = pilot.excitation() {
+            printer.print(excitation.summary(robot));
+        }
         let stop = Arc::new(AtomicBool::new(false));
         let control = start_control(
             pilot,
@@ -192,7 +200,8 @@ impl Run {
             Arc::clone(&stop),
             printer.clone(),
         )?;
-        let result = Console::new(&operator, &link, &printer, args.go).run(&control, &interrupts);
+        let go = (args.go || identifies).then(|| Go::new(args.go));
+        let result = Console::new(&operator, &link, &printer, go).run(&control, &interrupts);
         stop.store(true, Ordering::Release);
         let timing = control.join().map_err(|_| RunError::Control);
         thread::sleep(LAST_COMMANDS);

@@ -173,6 +173,11 @@ impl Pilot {
         })
     }
 
+    /// How the joints are driven, where motors are identified.
+    pub fn excitation(&self) -> Option<&Excitation> {
+        self.excitation.as_ref()
+    }
+
     /// One cycle: reads `record.input`, overwrites the rest of the record.
     pub fn cycle(&mut self, record: &mut CycleRecord) {
         let input = &record.input;

@@ -48,13 +48,23 @@ impl Stand {
         reality: &RealityConfig,
         start: &EpisodeStart,
     ) -> Self {
+        Self::of(&robot(), engine, config, reality, start)
+    }
+
+    fn of(
+        simulated: &Robot,
+        engine: EngineKind,
+        config: &DeployConfig,
+        reality: &RealityConfig,
+        start: &EpisodeStart,
+    ) -> Self {
         let robot = robot();
         let physics = PhysicsConfig {
             step_s: 2.5e-4,
             decimation: 8,
             ..PhysicsConfig::default()
         };
-        let simulated = MotorRobot::with_engine(engine, &robot, &physics).unwrap();
+        let simulated = MotorRobot::with_engine(engine, simulated, &physics).unwrap();
         let mut simulated = simulated.with_reality(reality, 3);
         simulated.reset(start).unwrap();
         let bundle = Bundle::load("../policies/bundles/go1".as_ref()).unwrap();
@@ -188,7 +198,31 @@ fn hidden_motors_are_found_in_mujoco() {
     check(EngineKind::Mujoco, [12.0, 0.0], 0.7, -0.02);
 }
 
-/// A robot that stands on the ground, and the same lifted but not held.
+#[test]
+fn a_motor_that_saturates_is_told_from_a_heavy_one() {
+    let config = deploy(&["FL_hip_joint"]);
+    let mut weak = robot();
+    weak.legs[0].joints[0].effort_limit_nm = 4.0;
+    let reality = RealityConfig {
+        target_delay_ms: [6.0; 2],
+        ..RealityConfig::default()
+    };
+    let start = EpisodeStart::on_stand(&weak);
+    let mut stand = Stand::of(&weak, EngineKind::Rapier, &config, &reality, &start);
+    let found = stand.record(&config, usize::MAX).identify().unwrap();
+    let found = &found.joints[0];
+    println!("{found:?}");
+    let saturation_nm = found.saturation_nm.unwrap().value;
+    assert!((saturation_nm / 4.0 - 1.0).abs() < 0.05, "{found:?}");
+    assert!(found.asked_nm > 4.5, "{found:?}");
+    assert!(
+        (found.armature_kgm2.value / 0.005 - 1.0).abs() < 0.15,
+        "{found:?}"
+    );
+    assert!((found.delay_s.value - 0.006).abs() < 0.002, "{found:?}");
+}
+
+/// A robot on the ground.
 #[test]
 fn a_robot_that_is_not_on_a_stand_is_told() {
     let config = deploy(&["FL_hip_joint"]);

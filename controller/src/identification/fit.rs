@@ -13,13 +13,14 @@ use super::{
     signals::{Kernels, Samples},
 };
 
-/// Unknowns of the least squares: armature, damping, friction, bias, and a change of the delay.
-const UNKNOWNS: usize = 5;
+/// Unknowns of the least squares: armature, damping, friction, bias, and a change of the delay and of the saturation.
+const UNKNOWNS: usize = 6;
 const ARMATURE: usize = 0;
 const DAMPING: usize = 1;
 const FRICTION: usize = 2;
 const BIAS: usize = 3;
 const DELAY: usize = 4;
+const SATURATION: usize = 5;
 type Vector = SVector<f64, UNKNOWNS>;
 type Matrix = SMatrix<f64, UNKNOWNS, UNKNOWNS>;
 
@@ -27,8 +28,6 @@ type Matrix = SMatrix<f64, UNKNOWNS, UNKNOWNS>;
 const CUTOFF: f64 = 3.0;
 /// Slower joints may stick, rad/s.
 const LEAST_SPEED_RADPS: f64 = 0.08;
-/// Of the effort limit: beyond this a motor may saturate, and the fit does not count on it.
-const SURE_EFFORT: f64 = 0.75;
 /// Delays that are tried, s.
 const LONGEST_DELAY_S: f64 = 0.12;
 const DELAY_STEP_S: f64 = 0.001;
@@ -43,9 +42,14 @@ const SEEN_BIAS_RAD: f64 = 0.05;
 const MOST_LOAD_NM: f64 = 2.0;
 /// Smallest motion that says something, rad.
 const LEAST_MOTION_RAD: f64 = 0.01;
-/// Samples and share of torque that a saturation must cost to be seen.
-const SATURATED_SAMPLES: usize = 20;
-const SATURATED_LOSS: f64 = 0.1;
+/// Saturations that are tried, as fractions of the largest torque asked for.
+const SATURATIONS: [f64; 13] = [
+    0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9,
+];
+/// A saturation has to explain this fraction of what is unexplained without.
+const EXPLAINED: f64 = 0.5;
+/// Rounds in which delay and saturation settle.
+const ROUNDS: usize = 4;
 
 /// A chirp as what the model needs, all on one grid.
 struct Chirp {
@@ -100,19 +104,20 @@ pub(super) fn joint(
     if !(farthest - nearest > LEAST_MOTION_RAD) {
         return Err(motion("it stands still".to_owned()));
     }
-    let limit_nm = f64::from(joint.effort_limit_nm);
-    let sure_nm = SURE_EFFORT * limit_nm;
     let unclear = || motion("its commands do not explain its motion".to_owned());
-    let mut delay_s = chirp.search_delay(sure_nm).ok_or_else(unclear)?;
-    let mut normal = chirp.normal_equations(delay_s, sure_nm);
-    let mut found = solve(&normal).ok_or_else(unclear)?;
-    for _ in 0..4 {
-        delay_s = (delay_s + found[DELAY]).clamp(0.0, LONGEST_DELAY_S);
-        normal = chirp.normal_equations(delay_s, sure_nm);
-        found = solve(&normal).ok_or_else(unclear)?;
+    let mut motor = chirp.search_delay().ok_or_else(unclear)?;
+    motor = chirp.search_saturation(motor).ok_or_else(unclear)?;
+    let mut normal = chirp.normal_equations(&motor);
+    let mut found = sum(&normal).solve().ok_or_else(unclear)?;
+    for _ in 0..ROUNDS {
+        motor.delay_s = (motor.delay_s + found[DELAY]).clamp(0.0, LONGEST_DELAY_S);
+        motor.saturation_nm += found[SATURATION];
+        normal = chirp.normal_equations(&motor);
+        found = sum(&normal).solve().ok_or_else(unclear)?;
     }
     let delays = Estimate::of(DELAY, &found, &normal);
-    let delay = |change_s: f64| delay_s + change_s;
+    let is_reached = motor.saturation_nm.is_finite();
+    let saturation = Estimate::of(SATURATION, &found, &normal);
     let bias = Estimate::of(BIAS, &found, &normal);
     let is_seen = bias.high - bias.low < 2.0 * SEEN_BIAS_RAD;
     let known_rad = f64::from(bias_rad[turn.joint]);
@@ -120,16 +125,24 @@ pub(super) fn joint(
     let (stiffer, heavier) = (SERVO_S * chirp.stiffness, SERVO_S * chirp.damping);
     Ok(JointEstimate {
         joint: turn.joint,
-        delay_s: delays.map(delay).widened(SERVO_S),
+        delay_s: delays.shifted(motor.delay_s).widened(SERVO_S),
         armature_kgm2: Estimate::of(ARMATURE, &found, &normal).widened(heavier),
         damping_nms: Estimate::of(DAMPING, &found, &normal).widened(stiffer),
         friction_nm: Estimate::of(FRICTION, &found, &normal),
-        bias_rad: is_seen.then(|| bias.map(|rad| known_rad + rad)),
-        saturation_nm: chirp.saturation(delay_s, &found, sure_nm),
-        asked_nm: chirp.largest_asked_nm(delay_s),
-        reported_torque: chirp.reported_torque(delay_s),
-        unexplained_nm: chirp.unexplained_nm(delay_s, &found, sure_nm),
+        bias_rad: is_seen.then(|| bias.shifted(known_rad)),
+        saturation_nm: is_reached.then(|| saturation.shifted(motor.saturation_nm)),
+        asked_nm: chirp.largest_asked_nm(motor.delay_s),
+        reported_torque: chirp.reported_torque(&motor),
+        unexplained_nm: sum(&normal).mean_square(&found).max(0.0).sqrt(),
     })
+}
+
+/// Between a command and its torque.
+#[derive(Clone, Copy)]
+struct Motor {
+    delay_s: f64,
+    /// Infinite where it is not reached.
+    saturation_nm: f64,
 }
 
 impl Chirp {
@@ -243,12 +256,7 @@ impl Chirp {
             - self.damping * self.velocity_radps[row]
     }
 
-    /// Torque at a row that the motor gave, by these unknowns.
-    fn given_nm(&self, row: usize, found: &Vector) -> f64 {
-        self.links_nm[row] + self.columns(row).dot(found)
-    }
-
-    /// What the unknowns but the delay do at a row.
+    /// What the unknowns besides delay and saturation do at a row.
     fn columns(&self, row: usize) -> Vector {
         let mut columns = Vector::zeros();
         columns[ARMATURE] = self.acceleration_radps2[row];
@@ -259,8 +267,8 @@ impl Chirp {
     }
 
     /// Normal equations of each segment.
-    fn normal_equations(&self, delay_s: f64, sure_nm: f64) -> Vec<Normal> {
-        let [targets, rates] = self.targets(delay_s);
+    fn normal_equations(&self, motor: &Motor) -> Vec<Normal> {
+        let [targets, rates] = self.targets(motor.delay_s);
         let length = (SEGMENT_S / self.step_s).ceil() as usize;
         let rows: Vec<usize> = self.rows.clone().collect();
         let segments = rows.chunks(length.max(1));
@@ -268,31 +276,58 @@ impl Chirp {
             .map(|rows| {
                 let mut normal = Normal::default();
                 for &row in rows {
-                    let asked_nm = self.asked_nm(row, targets[row]);
-                    let is_slow = self.velocity_radps[row].abs() < LEAST_SPEED_RADPS;
-                    if is_slow || asked_nm.abs() > sure_nm {
+                    if self.velocity_radps[row].abs() < LEAST_SPEED_RADPS {
                         continue;
                     }
+                    let asked_nm = self.asked_nm(row, targets[row]);
+                    let most_nm = motor.saturation_nm;
                     let mut columns = self.columns(row);
-                    columns[DELAY] = self.stiffness * rates[row];
-                    normal.add(&columns, asked_nm - self.links_nm[row]);
+                    match asked_nm.abs() < most_nm {
+                        true => columns[DELAY] = self.stiffness * rates[row],
+                        false => columns[SATURATION] = -asked_nm.signum(),
+                    }
+                    let given_nm = asked_nm.clamp(-most_nm, most_nm);
+                    normal.add(&columns, given_nm - self.links_nm[row]);
                 }
                 normal
             })
             .collect()
     }
 
+    /// What a motor leaves unexplained, N²·m².
+    fn unexplained(&self, motor: &Motor) -> Option<f64> {
+        let mut normal = sum(&self.normal_equations(motor));
+        normal.fix(DELAY);
+        normal.fix(SATURATION);
+        Some(normal.mean_square(&normal.solve()?))
+    }
+
     /// The delay on a coarse grid that leaves least unexplained.
-    fn search_delay(&self, sure_nm: f64) -> Option<f64> {
-        let tried = (0..=(LONGEST_DELAY_S / DELAY_STEP_S) as usize).filter_map(|index| {
-            let delay_s = index as f64 * DELAY_STEP_S;
-            let mut normal = sum(&self.normal_equations(delay_s, sure_nm));
-            normal.without(DELAY);
-            let found = normal.solve()?;
-            Some((normal.mean_square(&found), delay_s))
+    fn search_delay(&self) -> Option<Motor> {
+        let tried = (0..=(LONGEST_DELAY_S / DELAY_STEP_S) as usize).map(|index| Motor {
+            delay_s: index as f64 * DELAY_STEP_S,
+            saturation_nm: f64::INFINITY,
         });
-        let best = tried.min_by(|a, b| a.0.total_cmp(&b.0));
-        best.map(|(_, delay_s)| delay_s)
+        self.best(tried).map(|(motor, _)| motor)
+    }
+
+    /// The saturation on a coarse grid, if it explains what nothing else does.
+    fn search_saturation(&self, motor: Motor) -> Option<Motor> {
+        let largest_nm = self.largest_asked_nm(motor.delay_s);
+        let tried = SATURATIONS.into_iter().map(|fraction| Motor {
+            saturation_nm: fraction * largest_nm,
+            ..motor
+        });
+        let without = self.unexplained(&motor)?;
+        let (saturated, least) = self.best(tried)?;
+        let is_reached = least < (1.0 - EXPLAINED) * without;
+        Some(if is_reached { saturated } else { motor })
+    }
+
+    /// The motor that leaves least unexplained, and what it leaves.
+    fn best(&self, tried: impl Iterator<Item = Motor>) -> Option<(Motor, f64)> {
+        let tried = tried.filter_map(|motor| Some((motor, self.unexplained(&motor)?)));
+        tried.min_by(|a, b| a.1.total_cmp(&b.1))
     }
 
     /// Torque at rest besides that of the leg, N·m.
@@ -316,39 +351,15 @@ impl Chirp {
         asked.fold(0.0, f64::max)
     }
 
-    fn unexplained_nm(&self, delay_s: f64, found: &Vector, sure_nm: f64) -> f64 {
-        let normal = sum(&self.normal_equations(delay_s, sure_nm));
-        normal.mean_square(found).max(0.0).sqrt()
-    }
-
-    /// The torque that the motor gave where it gave less than it was asked for.
-    fn saturation(&self, delay_s: f64, found: &Vector, sure_nm: f64) -> Option<Estimate> {
-        let [targets, _] = self.targets(delay_s);
-        let mut given: Vec<f64> = self
-            .rows
-            .clone()
-            .filter_map(|row| {
-                let asked_nm = self.asked_nm(row, targets[row]);
-                let given_nm = asked_nm.signum() * self.given_nm(row, found);
-                let is_cut = given_nm < (1.0 - SATURATED_LOSS) * asked_nm.abs();
-                (asked_nm.abs() > sure_nm && is_cut).then_some(given_nm)
-            })
-            .collect();
-        if given.len() < SATURATED_SAMPLES {
-            return None;
-        }
-        given.sort_by(f64::total_cmp);
-        Some(Estimate::of_sorted(given[given.len() / 2], &given))
-    }
-
     /// What the motor says of its torque, as a multiple of what it was asked for.
-    fn reported_torque(&self, delay_s: f64) -> Option<f64> {
-        let [targets, _] = self.targets(delay_s);
+    fn reported_torque(&self, motor: &Motor) -> Option<f64> {
+        let [targets, _] = self.targets(motor.delay_s);
         let (mut product, mut square) = (0.0, 0.0);
         for row in self.rows.clone() {
             let asked_nm = self.asked_nm(row, targets[row]);
-            product += asked_nm * self.reported_nm[row];
-            square += asked_nm * asked_nm;
+            let given_nm = asked_nm.clamp(-motor.saturation_nm, motor.saturation_nm);
+            product += given_nm * self.reported_nm[row];
+            square += given_nm * given_nm;
         }
         (product != 0.0 && square > 0.0).then(|| product / square)
     }
@@ -399,7 +410,7 @@ impl Normal {
     }
 
     /// Leaves an unknown at zero.
-    fn without(&mut self, unknown: usize) {
+    fn fix(&mut self, unknown: usize) {
         self.matrix.row_mut(unknown).fill(0.0);
         self.matrix.column_mut(unknown).fill(0.0);
         self.matrix[(unknown, unknown)] = 1.0;
@@ -407,14 +418,19 @@ impl Normal {
     }
 
     fn solve(&self) -> Option<Vector> {
+        let mut normal = self.clone();
+        // A saturation that is not reached.
+        if normal.matrix[(SATURATION, SATURATION)] == 0.0 {
+            normal.fix(SATURATION);
+        }
         // Unknowns of one size.
-        let scale = self.matrix.diagonal().map(|square| 1.0 / square.sqrt());
+        let scale = normal.matrix.diagonal().map(|square| 1.0 / square.sqrt());
         if !scale.iter().all(|scale| scale.is_finite()) {
             return None;
         }
         let scaling = Matrix::from_diagonal(&scale);
-        let scaled = scaling * self.matrix * scaling;
-        let solved = scaled.cholesky()?.solve(&(scaling * self.vector));
+        let scaled = scaling * normal.matrix * scaling;
+        let solved = scaled.cholesky()?.solve(&(scaling * normal.vector));
         Some(scaling * solved)
     }
 
@@ -437,10 +453,6 @@ impl Normal {
         self.square += other.square;
         self.count += other.count;
     }
-}
-
-fn solve(segments: &[Normal]) -> Option<Vector> {
-    sum(segments).solve()
 }
 
 impl Estimate {
@@ -480,11 +492,11 @@ impl Estimate {
         }
     }
 
-    fn map(self, change: impl Fn(f64) -> f64) -> Self {
+    fn shifted(self, by: f64) -> Self {
         Self {
-            value: change(self.value),
-            low: change(self.low),
-            high: change(self.high),
+            value: self.value + by,
+            low: self.low + by,
+            high: self.high + by,
         }
     }
 }

@@ -158,6 +158,8 @@ fn check(engine: EngineKind, delay_ms: [f32; 2], armature_factor: f32, bias_rad:
         joint_friction_nm: [0.15; 2],
         joint_damping_nms: [0.04; 2],
         joint_bias_rad: [bias_rad; 2],
+        // Half a milliradian, more than an encoder has.
+        noise: 0.05,
         ..RealityConfig::default()
     };
     let robot = robot();

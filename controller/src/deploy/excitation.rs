@@ -43,7 +43,7 @@ impl Default for IdentifyConfig {
             amplitude_rad: 0.3,
             speed_radps: 6.0,
             first_hz: 0.1,
-            last_hz: 8.0,
+            last_hz: 12.0,
             chirp_s: 14.0,
             rest_s: 1.0,
         }

@@ -24,15 +24,16 @@ const SATURATION: usize = 5;
 type Vector = SVector<f64, UNKNOWNS>;
 type Matrix = SMatrix<f64, UNKNOWNS, UNKNOWNS>;
 
-/// Signals are smoothed above so many times the highest frequency of the chirp.
-const CUTOFF: f64 = 3.0;
-/// Slower joints may stick, rad/s.
-const LEAST_SPEED_RADPS: f64 = 0.08;
+/// Signals are smoothed above so many times the highest frequency of the chirp: noise of the encoders grows with the square
+/// of the frequency, and what is noise in the acceleration makes a motor look lighter.
+const CUTOFF: f64 = 1.5;
+/// Slower joints creep and stick: their friction is neither viscous nor Coulomb's, rad/s.
+const LEAST_SPEED_RADPS: f64 = 0.2;
 /// Delays that are tried, s.
 const LONGEST_DELAY_S: f64 = 0.12;
 const DELAY_STEP_S: f64 = 0.001;
 /// Length of a segment of the bootstrap, s: longer than what follows from one disturbance.
-const SEGMENT_S: f64 = 0.5;
+const SEGMENT_S: f64 = 0.25;
 const RESAMPLES: usize = 400;
 /// A motor regulates in steps of its own, which nobody tells: so much sooner or later is part of every interval, s.
 const SERVO_S: f64 = 2.5e-4;
@@ -163,7 +164,8 @@ impl Chirp {
             .map(|pair| pair[1] - pair[0])
             .collect();
         intervals_s.sort_by(f64::total_cmp);
-        let step_s = intervals_s[intervals_s.len() / 2];
+        let mean_s = (last_s - first_s) / intervals_s.len() as f64;
+        let step_s = intervals_s[intervals_s.len() / 2].max(0.5 * mean_s);
         let grid_s =
             || (0..=((last_s - first_s) / step_s) as usize).map(|k| first_s + k as f64 * step_s);
         let on_grid = |values: Vec<f64>| Samples::new(measured_s.clone(), values).at(grid_s());
@@ -184,13 +186,13 @@ impl Chirp {
         let num_rows = motions[0][0].len();
         let gravity: Vector3<f64> = turn.states.iter().map(|state| state.gravity_base).sum();
         let gravity = gravity / turn.states.len() as f64;
-        let links = |row: usize, shift_rad: f64| {
+        let links = |row: usize, moves: f64, shift_rad: f64| {
             let mut motion = [JointMotion::default(); robots::MAX_JOINTS];
             for (joint, motion) in motion.iter_mut().take(motions.len()).enumerate() {
                 *motion = JointMotion {
                     position_rad: motions[joint][0][row],
-                    velocity_radps: motions[joint][1][row],
-                    acceleration_radps2: motions[joint][2][row],
+                    velocity_radps: moves * motions[joint][1][row],
+                    acceleration_radps2: moves * motions[joint][2][row],
                 };
             }
             motion[in_leg].position_rad += shift_rad;
@@ -198,7 +200,8 @@ impl Chirp {
         };
         let radius = kernels.radius();
         let times_s: Vec<f64> = grid_s().skip(radius).take(num_rows).collect();
-        let slope = |row| (links(row, 1e-3) - links(row, -1e-3)) / 2e-3;
+        // Of gravity alone: the rest is small, and as noisy as the accelerations.
+        let slope = |row| (links(row, 0.0, 1e-3) - links(row, 0.0, -1e-3)) / 2e-3;
         // A command holds until the next: on average it is that of the middle.
         let ends = turn.commands.iter().skip(1).chain(turn.commands.last());
         let middles = turn.commands.iter().zip(ends);
@@ -232,7 +235,7 @@ impl Chirp {
             velocity_radps: velocity,
             acceleration_radps2: acceleration,
             sign: kernels.smooth(&padded),
-            links_nm: (0..num_rows).map(|row| links(row, 0.0)).collect(),
+            links_nm: (0..num_rows).map(|row| links(row, 1.0, 0.0)).collect(),
             links_slope: (0..num_rows).map(slope).collect(),
             reported_nm: kernels.smooth(&on_grid(reported.collect())),
             times_s,

@@ -201,7 +201,7 @@ impl Recording {
         let count = turn.states.len().max(1) as f64;
         let length_s = (turn.states.first().zip(turn.states.last()))
             .map_or(0.0, |(a, b)| (b.received_ns - a.received_ns) as f64 * 1e-9);
-        let rate_hz = (count - 1.0) / length_s.max(1e-3);
+        let rate_hz = (count - 1.0) / length_s.max(self.excitation.chirp_s());
         if rate_hz < LEAST_RATE_HZ {
             return Err(IdentificationError::Rate {
                 joint: joint(),

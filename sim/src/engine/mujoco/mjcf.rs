@@ -12,6 +12,8 @@ use crate::{
 /// Time constant of contacts and stops, s: the hardest that MuJoCo allows at steps of 5 ms. At longer steps it takes twice
 /// the step.
 const SOFTNESS_S: f32 = 0.01;
+/// Inertia of a trunk on a stand, kg and kg·m²: the solver of constraints does not see what damps it.
+const STAND_INERTIA: f32 = 1e6;
 /// Corners of the polygon that stands for the base of a cone.
 const CONE_CORNERS: u32 = 32;
 
@@ -62,8 +64,10 @@ pub fn model(robot: &Robot, config: &PhysicsConfig, scene: &SceneDescription<'_>
         dynamics.contact_softness_s.max(SOFTNESS_S),
         damping_ratio(dynamics.restitution)
     ));
+    // Softer dry friction would turn round before the joint does, as an inertia.
+    let friction_s = 2.0 * config.step_s;
     xml.line(&format!(
-        r#"<joint type="hinge" solreflimit="{SOFTNESS_S} 1" solreffriction="{SOFTNESS_S} 1"/>"#
+        r#"<joint type="hinge" solreflimit="{SOFTNESS_S} 1" solreffriction="{friction_s} 1"/>"#
     ));
     // The robot touches the world, and nothing else touches anything.
     xml.line(r#"<default class="robot"><geom contype="1" conaffinity="0"/></default>"#);
@@ -120,7 +124,7 @@ fn write_robot(robot: &Robot, added_base_mass_kg: f32, on_stand: bool, xml: &mut
     xml.line(&match on_stand {
         false => format!(r#"<body name="{base}"><freejoint/>"#),
         true => format!(
-            r#"<body name="{base}"><joint type="free" limited="false" damping="{STAND_DAMPING}"/>"#
+            r#"<body name="{base}"><joint type="free" limited="false" damping="{STAND_DAMPING}" armature="{STAND_INERTIA}"/>"#
         ),
     });
     let base = &robot.base.link;

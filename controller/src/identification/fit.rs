@@ -2,27 +2,15 @@
 
 use std::ops::Range;
 
-use nalgebra::{SMatrix, SVector, Vector3};
-use rand::RngExt as _;
-use rand_pcg::Pcg64;
+use nalgebra::Vector3;
 use robots::{JointMotion, JointVec, Leg, Robot};
 
 use super::{
     Estimate, IdentificationError, JointEstimate,
+    least_squares::{ARMATURE, BIAS, DAMPING, DELAY, FRICTION, Normal, SATURATION, Vector, sum},
     recording::Turn,
     signals::{Kernels, Samples},
 };
-
-/// Unknowns of the least squares: armature, damping, friction, bias, and a change of the delay and of the saturation.
-const UNKNOWNS: usize = 6;
-const ARMATURE: usize = 0;
-const DAMPING: usize = 1;
-const FRICTION: usize = 2;
-const BIAS: usize = 3;
-const DELAY: usize = 4;
-const SATURATION: usize = 5;
-type Vector = SVector<f64, UNKNOWNS>;
-type Matrix = SMatrix<f64, UNKNOWNS, UNKNOWNS>;
 
 /// Signals are smoothed above so many times the highest frequency of the chirp: noise of the encoders grows with the square
 /// of the frequency, and what is noise in the acceleration makes a motor look lighter.
@@ -34,7 +22,6 @@ const LONGEST_DELAY_S: f64 = 0.12;
 const DELAY_STEP_S: f64 = 0.001;
 /// Length of a segment of the bootstrap, s: longer than what follows from one disturbance.
 const SEGMENT_S: f64 = 0.25;
-const RESAMPLES: usize = 400;
 /// A motor regulates in steps of its own, which nobody tells: so much sooner or later is part of every interval, s.
 const SERVO_S: f64 = 2.5e-4;
 /// A bias whose interval is wider than this to either side is not seen, rad.
@@ -112,7 +99,7 @@ pub(super) fn joint(
     let mut found = sum(&normal).solve().ok_or_else(unclear)?;
     for _ in 0..ROUNDS {
         motor.delay_s = (motor.delay_s + found[DELAY]).clamp(0.0, LONGEST_DELAY_S);
-        motor.saturation_nm += found[SATURATION];
+        motor.saturation_nm = (motor.saturation_nm + found[SATURATION]).max(0.0);
         normal = chirp.normal_equations(&motor);
         found = sum(&normal).solve().ok_or_else(unclear)?;
     }
@@ -393,113 +380,4 @@ fn measured_times_s(turn: &Turn, since_s: impl Fn(u64) -> f64) -> Vec<f64> {
         .iter()
         .map(|tick| mean_s + tick_s * (tick - mean_tick))
         .collect()
-}
-
-/// A sum of squares as a quadratic form of the unknowns.
-#[derive(Clone, Default)]
-struct Normal {
-    matrix: Matrix,
-    vector: Vector,
-    square: f64,
-    count: usize,
-}
-
-impl Normal {
-    fn add(&mut self, columns: &Vector, torque_nm: f64) {
-        self.matrix += columns * columns.transpose();
-        self.vector += columns * torque_nm;
-        self.square += torque_nm * torque_nm;
-        self.count += 1;
-    }
-
-    /// Leaves an unknown at zero.
-    fn fix(&mut self, unknown: usize) {
-        self.matrix.row_mut(unknown).fill(0.0);
-        self.matrix.column_mut(unknown).fill(0.0);
-        self.matrix[(unknown, unknown)] = 1.0;
-        self.vector[unknown] = 0.0;
-    }
-
-    fn solve(&self) -> Option<Vector> {
-        let mut normal = self.clone();
-        // A saturation that is not reached.
-        if normal.matrix[(SATURATION, SATURATION)] == 0.0 {
-            normal.fix(SATURATION);
-        }
-        // Unknowns of one size.
-        let scale = normal.matrix.diagonal().map(|square| 1.0 / square.sqrt());
-        if !scale.iter().all(|scale| scale.is_finite()) {
-            return None;
-        }
-        let scaling = Matrix::from_diagonal(&scale);
-        let scaled = scaling * normal.matrix * scaling;
-        let solved = scaled.cholesky()?.solve(&(scaling * normal.vector));
-        Some(scaling * solved)
-    }
-
-    fn mean_square(&self, found: &Vector) -> f64 {
-        let square = self.square - 2.0 * self.vector.dot(found) + found.dot(&(self.matrix * found));
-        square / self.count.max(1) as f64
-    }
-}
-
-fn sum(segments: &[Normal]) -> Normal {
-    let mut sum = Normal::default();
-    segments.iter().for_each(|segment| sum.join(segment));
-    sum
-}
-
-impl Normal {
-    fn join(&mut self, other: &Self) {
-        self.matrix += other.matrix;
-        self.vector += other.vector;
-        self.square += other.square;
-        self.count += other.count;
-    }
-}
-
-impl Estimate {
-    /// An unknown, its interval from resampled segments.
-    fn of(unknown: usize, found: &Vector, segments: &[Normal]) -> Self {
-        let mut stream = Pcg64::new(0, 0);
-        let mut values: Vec<f64> = (0..RESAMPLES)
-            .filter_map(|_| {
-                let mut normal = Normal::default();
-                for _ in segments {
-                    normal.join(&segments[stream.random_range(0..segments.len())]);
-                }
-                Some(normal.solve()?[unknown])
-            })
-            .collect();
-        values.sort_by(f64::total_cmp);
-        Self::of_sorted(found[unknown], &values)
-    }
-
-    fn of_sorted(value: f64, sorted: &[f64]) -> Self {
-        let at = |fraction: f64| {
-            let index = fraction * sorted.len().saturating_sub(1) as f64;
-            sorted.get(index.round() as usize).copied().unwrap_or(value)
-        };
-        Self {
-            value,
-            low: at(0.025).min(value),
-            high: at(0.975).max(value),
-        }
-    }
-
-    fn widened(self, by: f64) -> Self {
-        Self {
-            value: self.value,
-            low: self.low - by,
-            high: self.high + by,
-        }
-    }
-
-    fn shifted(self, by: f64) -> Self {
-        Self {
-            value: self.value + by,
-            low: self.low + by,
-            high: self.high + by,
-        }
-    }
 }

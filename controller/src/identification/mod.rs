@@ -7,6 +7,7 @@
 //! sought, and so is a small change of the delay: least squares, with intervals by a bootstrap over segments.
 
 mod fit;
+mod least_squares;
 mod recording;
 mod signals;
 

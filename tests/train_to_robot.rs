@@ -75,6 +75,7 @@ fn the_controller_commands_what_the_learner_learned() {
                 previous_action: &[0.0; 12],
                 ray_distance_m: &scan.distance_m,
                 previous_ray_distance_m: &[],
+                reality: &[],
             },
             &mut observation,
         );

@@ -338,6 +338,7 @@ impl Controller {
             previous_action: &previous_action,
             ray_distance_m: &rays.distance_m,
             previous_ray_distance_m: &self.previous_rays.distance_m,
+            reality: &[],
         };
         // A policy with a history observes the steps in which the other acts, too.
         let (acting, waiting) = match &mut self.networks {

@@ -179,6 +179,7 @@ mod tests {
                 previous_action: &[],
                 ray_distance_m,
                 previous_ray_distance_m: ray_distance_m,
+                reality: &[],
             },
             &mut row,
         );

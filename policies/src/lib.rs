@@ -25,6 +25,7 @@
 //!         previous_action: &[0.0; 12],
 //!         ray_distance_m: &rays.distance_m,
 //!         previous_ray_distance_m: &[],
+//!         reality: &[],
 //!     },
 //!     &mut action,
 //!     &mut position_rad,

@@ -33,6 +33,7 @@ impl Probe {
             ray_distance_m: &vec![ray_m; self.num_rays],
             // Nothing moves.
             previous_ray_distance_m: &vec![ray_m; self.num_rays],
+            reality: &[],
         };
         self.layout.write(&input, &mut row);
         self.value.value(&row)

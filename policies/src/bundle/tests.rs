@@ -117,6 +117,7 @@ fn input(state: &RobotState) -> ObservationInput<'_> {
         previous_action: &[0.0; 12],
         ray_distance_m: &[6.0; 11],
         previous_ray_distance_m: &[],
+        reality: &[],
     }
 }
 
@@ -277,4 +278,16 @@ fn three_networks_are_loaded_as_they_were() {
     row[0] = 1.25;
     assert!((value.value(&row) - 0.25f32.tanh()).abs() < 1e-6);
     loaded.check(&robot).unwrap();
+}
+
+#[test]
+fn no_policy_observes_what_only_a_simulation_knows() {
+    let mut bundle = bundle();
+    let agile = bundle.spec.networks.get_mut(role::AGILE).unwrap();
+    agile.observations.push(Quantity::Reality.into());
+    let error = bundle.spec.layout(role::AGILE).unwrap_err();
+    assert_eq!(
+        std::error::Error::source(&error).unwrap().to_string(),
+        "term `reality` is for the critics of a training; no robot knows it"
+    );
 }

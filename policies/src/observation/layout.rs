@@ -204,6 +204,7 @@ impl Layout {
             Quantity::PreviousAction => out.copy_from_slice(input.previous_action),
             Quantity::LogRays => self.write_rays(input.ray_distance_m, out),
             Quantity::PreviousLogRays => self.write_rays(input.previous_ray_distance_m, out),
+            Quantity::Reality => out.copy_from_slice(input.reality),
         }
     }
 

@@ -10,7 +10,7 @@ pub mod terms;
 
 pub use history::FrameHistory;
 pub use layout::Layout;
-pub use quantity::{MAX_EPISODE_S, Quantity, QuantitySpec, Width};
+pub use quantity::{MAX_EPISODE_S, Quantity, QuantitySpec, REALITY_DIM, Width};
 pub use term::{MAX_HISTORY, ObservationTerm, TermError};
 
 use robots::RobotState;
@@ -37,6 +37,8 @@ pub struct ObservationInput<'a> {
     pub ray_distance_m: &'a [f32],
     /// Ray distances of the previous scan, m, for layouts that have one; clipped like the others.
     pub previous_ray_distance_m: &'a [f32],
+    /// [`Quantity::Reality`], [`REALITY_DIM`] numbers; empty where nobody knows it.
+    pub reality: &'a [f32],
 }
 
 #[cfg(test)]

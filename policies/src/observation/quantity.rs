@@ -37,7 +37,13 @@ pub enum Quantity {
     LogRays,
     /// The same of a previous scan, compensated for the motion of the robot since then.
     PreviousLogRays,
+    /// In what the robot of the episode differs from others: delays, rays, ground, mass, motors. For critics alone: no robot
+    /// knows it.
+    Reality,
 }
+
+/// Numbers of [`Quantity::Reality`].
+pub const REALITY_DIM: usize = 10;
 
 /// How many numbers a quantity has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +98,7 @@ impl Quantity {
             Self::PreviousAction => ("previous-action", PerJoint, "1", "joint", 1.0, 0.0),
             Self::LogRays => ("log-rays", PerRay, "log2(m)", "yaw", 1.0, 0.2),
             Self::PreviousLogRays => ("previous-log-rays", PerRay, "log2(m)", "yaw", 1.0, 0.1),
+            Self::Reality => ("reality", Fixed(REALITY_DIM), "1", "", 1.0, 0.0),
         };
         QuantitySpec {
             name,

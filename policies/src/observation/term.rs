@@ -67,6 +67,9 @@ pub enum TermError {
     /// Observed twice.
     #[error("term `{0}` is there twice; ask for its history instead")]
     Twice(&'static str),
+    /// A policy observes what only a simulation knows.
+    #[error("term `reality` is for the critics of a training; no robot knows it")]
+    OnlyCritics,
     /// A previous scan is observed, and none is kept.
     #[error("term `previous-log-rays` needs rays.previous_steps of 1 or more")]
     NoPreviousScan,

@@ -68,6 +68,7 @@ fn write(layout: &Layout, state: &RobotState, goal: &Goal, rays_m: &[f32]) -> Ve
             previous_action: &ACTION,
             ray_distance_m: rays_m,
             previous_ray_distance_m: &[],
+            reality: &[],
         },
         &mut row,
     );
@@ -172,6 +173,7 @@ fn a_previous_scan_is_observed_beside_the_present_one() {
             previous_action: &[],
             ray_distance_m: &RAYS_M,
             previous_ray_distance_m: &previous_m,
+            reality: &[],
         },
         &mut row,
     );
@@ -322,6 +324,7 @@ fn observe(layout: &Layout, history: &mut FrameHistory, step: f32) -> Vec<f32> {
         previous_action: &[],
         ray_distance_m: &[],
         previous_ray_distance_m: &[],
+        reality: &[],
     };
     let mut row = vec![f32::NAN; layout.dim()];
     layout.write(&input, &mut row);

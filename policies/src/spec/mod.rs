@@ -17,7 +17,7 @@ pub use switch::{SwitchOverrides, SwitchSpec, TwistSearchOverrides, TwistSearchS
 use crate::{
     depth::{Convolution, RayGrid},
     nn::Activation,
-    observation::{Layout, ObservationTerm, Quantity},
+    observation::{Layout, ObservationTerm, Quantity, TermError},
     policy::ACTION_CLIP,
     rays::RaySpec,
 };
@@ -213,11 +213,15 @@ impl PolicySpec {
     /// # Errors
     /// When there is no such network, or the first term that cannot be observed.
     pub fn layout(&self, role: &str) -> Result<Layout, SpecError> {
-        Layout::new(&self.network(role)?.observations, &self.robot, &self.rays).map_err(|source| {
-            SpecError::Term {
-                role: role.to_owned(),
-                source,
-            }
+        let terms = &self.network(role)?.observations;
+        let is_known = |term: &ObservationTerm| term.term != Quantity::Reality;
+        let layout = match terms.iter().all(is_known) {
+            true => Layout::new(terms, &self.robot, &self.rays),
+            false => Err(TermError::OnlyCritics),
+        };
+        layout.map_err(|source| SpecError::Term {
+            role: role.to_owned(),
+            source,
         })
     }
 

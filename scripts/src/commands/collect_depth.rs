@@ -52,7 +52,8 @@ impl CollectDepthCommand {
         } = Subject::resolve(resolved, self.bundle.as_deref(), None)?;
         let recording = &config.depth.recording;
         let recorder =
-            DepthRecorder::new(&robot, &bundle, recording, &config.physics, config.seed)?;
+            DepthRecorder::new(&robot, &bundle, recording, &config.physics, config.seed)?
+                .with_reality(&config.reality)?;
         config.start_thread_pool()?;
         let folder = self
             .out
@@ -69,6 +70,7 @@ impl CollectDepthCommand {
                 rays: recorder.rays().clone(),
                 policy: agile.sha256.clone(),
                 recording: recording.clone(),
+                reality: (!config.reality.is_ideal()).then(|| config.reality.clone()),
                 files: Vec::new(),
             },
         )?;

@@ -12,7 +12,7 @@ use sim::eval::{Outcome, SwitchReport};
 
 use crate::{
     pictures::{outcome_bars, speed_against_collision, speed_histograms},
-    results::evaluation::StoredEvaluation,
+    results::{evaluation::StoredEvaluation, gait},
 };
 
 /// Compare evaluations: table, outcome bars, speed against collision rate
@@ -94,6 +94,12 @@ fn table(evaluations: &[StoredEvaluation]) -> String {
                 .as_ref()
                 .map_or_else(|| "-".to_owned(), recovery),
         );
+    }
+    let reports = evaluations.iter().map(|e| (e.name.as_str(), &e.report));
+    let rows = gait::rows(reports);
+    if !rows.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n{}\n", gait::markdown(&rows));
     }
     if let [first, others @ ..] = evaluations {
         for other in others {

@@ -47,6 +47,7 @@ impl DoctorCommand {
     pub fn run(&self) -> Result<()> {
         let mut checks = tools();
         checks.push(libtorch());
+        checks.push(mujoco());
         checks.push(cpu());
         checks.extend([cores(), memory(), disk()]);
         checks.extend(Robot::names().map(robot));
@@ -151,6 +152,24 @@ fn tools() -> Vec<Check> {
             }
         })
         .collect()
+}
+
+/// The engine `mujoco`, which `scripts/abs` fetches and builds in when it is asked for.
+fn mujoco() -> Check {
+    let files = fs::read_dir(repository::root().join(".mujoco"));
+    let names = files.into_iter().flatten().flatten();
+    let version = names.filter_map(|file| {
+        let name = file.file_name().into_string().ok()?;
+        Some(name.strip_prefix("libmujoco.so.")?.to_owned())
+    });
+    match (version.max(), cfg!(feature = "mujoco")) {
+        (Some(version), true) => Check::ok("mujoco", format!("{version}, linked")),
+        (Some(version), false) => Check::ok(
+            "mujoco",
+            format!("{version}, built in by `--engine mujoco`"),
+        ),
+        (None, _) => Check::ok("mujoco", "not fetched; `--engine mujoco` fetches it"),
+    }
 }
 
 fn libtorch() -> Check {

@@ -18,14 +18,17 @@ use policies::{Twist, file::write_atomic};
 use robots::ContactClass;
 use serde::{Deserialize, Serialize};
 use sim::{
-    eval::{EpisodeRecord, EvalConfig, EvalReport, Evaluation, Outcome, RaySource},
+    eval::{EpisodeRecord, EvalConfig, EvalReport, Evaluation, GaitReport, Outcome, RaySource},
     scene::CYLINDERS,
 };
 
 use super::{policy_args::PolicyArgs, subject::Subject};
 use crate::{
     pictures::{Speeds, contact_sheet, outcome_bars, speed_histograms, top_view},
-    results::request::Request,
+    results::{
+        gait::{GAIT_COLUMNS, gait_cells, paper_rule_cells},
+        request::Request,
+    },
 };
 
 /// Summary in an evaluation folder.
@@ -106,6 +109,27 @@ pub struct EpisodeRow {
     recovery_fraction: f32,
     /// It collided although the agile policy was in control 0.5 s before.
     false_safe: bool,
+    /// How it ended by the collision rule of the paper's authors.
+    #[serde(default)]
+    pub paper_outcome: Option<Outcome>,
+    /// Time over which the gait was measured; the rest is empty where it is 0.
+    #[serde(default)]
+    moving_s: Option<f64>,
+    /// Means and fractions, as in `metrics.json`.
+    #[serde(default)]
+    touchdown_speed_mps: Option<f64>,
+    #[serde(default)]
+    slip_mps: Option<f64>,
+    #[serde(default)]
+    target_reversal_fraction: Option<f64>,
+    #[serde(default)]
+    knee_target_beyond_limit_fraction: Option<f64>,
+    #[serde(default)]
+    effort_limit_fraction: Option<f64>,
+    #[serde(default)]
+    mechanical_power_w: Option<f64>,
+    #[serde(default)]
+    cost_of_transport: Option<f64>,
 }
 
 impl EpisodeRow {
@@ -235,6 +259,7 @@ fn episodes_csv(records: &[EpisodeRecord], policy_step_s: f32) -> Result<Vec<u8>
     for record in records {
         let scene = &record.scene;
         let collision = record.collision.as_ref();
+        let gait = record.gait.report();
         writer.serialize(EpisodeRow {
             episode: scene.index,
             outcome: record.outcome,
@@ -255,6 +280,16 @@ fn episodes_csv(records: &[EpisodeRecord], policy_step_s: f32) -> Result<Vec<u8>
             payload_kg: scene.payload_kg,
             recovery_fraction: record.recovery_steps as f32 / record.steps.max(1) as f32,
             false_safe: record.false_safe,
+            paper_outcome: Some(record.paper_outcome),
+            moving_s: Some(gait.map_or(0.0, |gait| gait.moving_s)),
+            touchdown_speed_mps: gait.and_then(|gait| gait.touchdown_speed_mps),
+            slip_mps: gait.and_then(|gait| gait.slip_mps),
+            target_reversal_fraction: gait.map(|gait| gait.target_reversal_fraction),
+            knee_target_beyond_limit_fraction: gait
+                .map(|gait| gait.knee_target_beyond_limit_fraction),
+            effort_limit_fraction: gait.map(|gait| gait.effort_limit_fraction),
+            mechanical_power_w: gait.map(|gait| gait.mechanical_power_w),
+            cost_of_transport: gait.map(|gait| gait.cost_of_transport),
         })?;
     }
     Ok(writer.into_inner()?)
@@ -324,11 +359,33 @@ pub fn table(report: &EvalReport) -> String {
             let _ = writeln!(text, "  {name:<12} {:>5.1} %    {of}", 100.0 * share);
         }
     }
+    if let Some([reach, collision, timeout]) = paper_rule_cells(report) {
+        let _ = writeln!(
+            text,
+            "  by the paper's collision rule: reach {reach}, collision {collision}, timeout {timeout} %"
+        );
+    }
+    if let Some(gait) = &report.gait {
+        text += &gait_table(gait);
+    }
     let _ = writeln!(
         text,
         "  {:.0} policy steps per second",
         report.steps_per_second
     );
+    text
+}
+
+/// Gait measures, one a line.
+pub fn gait_table(gait: &GaitReport) -> String {
+    let mut text = format!(
+        "  gait above 0.5 m/s, over {:.0} s of all episodes\n",
+        gait.moving_s
+    );
+    for (name, cell) in GAIT_COLUMNS.iter().zip(gait_cells(gait)) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "    {name:<38} {cell}");
+    }
     text
 }
 

@@ -11,14 +11,15 @@ mod matrix;
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    str::FromStr,
     time::Instant,
 };
 
 use anyhow::{Context, Result, ensure};
 use controller::Method;
 use policies::file::write_atomic;
-use sim::engine::EngineKind;
+use sim::engine::{EngineError, EngineKind};
 
 use super::{eval, subject::Subject};
 use crate::{
@@ -44,6 +45,7 @@ Examples:
   abs robustness                                        the shipped policy of go1, rapier and batch
   abs robustness --quick --engines batch                in minutes; shows large differences only
   abs robustness --bundle policies/bundles/go2 --method agile
+  abs robustness --engines rapier,batch,mujoco,go1.xml  MuJoCo too, and a robot of somebody else in it
   abs robustness --bundle RUN/bundle --baseline out/robustness-go1    what a new bundle gained and lost
 
 Every cell has the same episodes, so that a change is compared episode by episode (McNemar's test). `=` marks
@@ -61,9 +63,14 @@ pub struct RobustnessCommand {
     /// 100 episodes of each cell
     #[arg(long)]
     quick: bool,
-    /// Physics engines
-    #[arg(long, value_delimiter = ',', default_value = "rapier,batch")]
-    engines: Vec<EngineKind>,
+    /// Physics engines, and MJCF files of the robot for MuJoCo
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "rapier,batch",
+        value_name = "ENGINE|FILE.xml"
+    )]
+    engines: Vec<Column>,
     /// Folder of another matrix to compare with
     #[arg(long, value_name = "DIR")]
     baseline: Option<PathBuf>,
@@ -77,10 +84,39 @@ pub struct RobustnessCommand {
     config: ConfigArgs,
 }
 
+/// An engine, or MuJoCo with a robot of somebody else.
+#[derive(Clone, Debug, PartialEq)]
+struct Column {
+    name: String,
+    engine: EngineKind,
+    mjcf: Option<PathBuf>,
+}
+
+impl FromStr for Column {
+    type Err = EngineError;
+
+    fn from_str(text: &str) -> Result<Self, EngineError> {
+        let path = Path::new(text);
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy());
+        match (path.extension(), stem) {
+            (Some(extension), Some(stem)) if extension == "xml" => Ok(Self {
+                name: format!("{stem}.xml"),
+                engine: EngineKind::Mujoco,
+                mjcf: Some(path.to_owned()),
+            }),
+            _ => Ok(Self {
+                name: text.to_owned(),
+                engine: text.parse()?,
+                mjcf: None,
+            }),
+        }
+    }
+}
+
 /// An evaluation to run.
 struct Job {
     change: &'static str,
-    engine: EngineKind,
+    column: Column,
     subject: Subject,
     folder: PathBuf,
     request: Request,
@@ -136,9 +172,12 @@ impl RobustnessCommand {
         ensure!(episodes > 0, "--episodes 0: must be at least 1");
         let mut jobs = Vec::new();
         for Change { name, args } in changes(&self.config)? {
-            for engine in &self.engines {
+            for column in &self.engines {
                 let mut resolved = args.resolve_plain()?;
-                resolved.config.eval.engine = *engine;
+                resolved.config.eval.engine = column.engine;
+                if column.mjcf.is_some() {
+                    resolved.config.physics.mjcf.clone_from(&column.mjcf);
+                }
                 resolved.config.eval.episodes = episodes;
                 if jobs.is_empty() {
                     resolved.config.start_thread_pool()?;
@@ -154,8 +193,8 @@ impl RobustnessCommand {
                 let folder = name.replace(' ', "-");
                 jobs.push(Job {
                     change: name,
-                    engine: *engine,
-                    folder: self.folder(&subject).join(format!("{folder}-{engine}")),
+                    folder: (self.folder(&subject)).join(format!("{folder}-{}", column.name)),
+                    column: column.clone(),
                     request: Request::new(&subject, None)?,
                     subject,
                 });
@@ -171,9 +210,9 @@ fn matrix(jobs: &[Job]) -> Result<Matrix> {
     let stored = stored.collect::<Result<Vec<_>>>()?;
     let mut cells: Vec<Cell> = Vec::new();
     for (job, evaluation) in jobs.iter().zip(&stored) {
-        let first = jobs.iter().position(|other| other.engine == job.engine);
+        let first = jobs.iter().position(|other| other.column == job.column);
         let ideal = &stored[first.unwrap_or_default()];
-        cells.push(Cell::new(job.change, job.engine, evaluation, ideal));
+        cells.push(Cell::new(job.change, &job.column.name, evaluation, ideal));
     }
     let report = &stored[0].report;
     Ok(Matrix {
@@ -194,7 +233,7 @@ fn draw(matrix: &Matrix) -> Result<crate::pictures::Image> {
         .map(|name| HeatRow {
             name: name.to_owned(),
             cells: (engines.iter())
-                .filter_map(|engine| matrix.cell(name, *engine))
+                .filter_map(|engine| matrix.cell(name, engine))
                 .map(|cell| (cell.reach_rate, cell.percent()))
                 .collect(),
         })

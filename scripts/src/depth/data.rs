@@ -20,7 +20,10 @@ use policies::{
 };
 use robots::{Camera, Robot};
 use serde::{Deserialize, Serialize};
-use sim::depth::{RecordingConfig, Split};
+use sim::{
+    depth::{RecordingConfig, Split},
+    reality::RealityConfig,
+};
 
 const MANIFEST: &str = "manifest.json";
 
@@ -37,6 +40,9 @@ pub struct Manifest {
     /// SHA-256 of the agile policy that ran.
     pub policy: String,
     pub recording: RecordingConfig,
+    /// In what the robots differed from the simulation, if they did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reality: Option<RealityConfig>,
     pub files: Vec<FileRecord>,
 }
 

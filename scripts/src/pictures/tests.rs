@@ -9,7 +9,8 @@ use robots::{ContactClass, Robot};
 use sim::{
     engine::EngineKind,
     eval::{
-        CaseReport, Collision, EpisodeRecord, EvalReport, RaySource, RecoveryReport, TraceStep,
+        CaseReport, Collision, EpisodeRecord, EvalReport, GaitSums, RaySource, RecoveryReport,
+        TraceStep,
     },
     reality::RealityConfig,
     scene::{Obstacle, TestScene, TestbedConfig},
@@ -87,6 +88,8 @@ fn episode(index: u64, outcome: Outcome, robot: &Robot) -> EpisodeRecord {
             body: "FL thigh".to_owned(),
             position_world: end.position_world,
         }),
+        paper_outcome: outcome,
+        gait: GaitSums::default(),
         trace,
     }
 }
@@ -110,6 +113,8 @@ fn report(reach: f64, collision: f64) -> EvalReport {
         steps_per_second: 1.0,
         rays: RaySource::Exact,
         reality: RealityConfig::default(),
+        gait: None,
+        paper_rule: None,
         switch: None,
     }
 }
@@ -193,6 +198,7 @@ fn tracking_shows_cases_and_falls() {
         engine: EngineKind::Rapier,
         episodes: 28,
         seed: 1,
+        gait: None,
         reality: RealityConfig::default(),
         survival_rate: 0.9,
         mean_vx_error: 0.1,

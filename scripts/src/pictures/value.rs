@@ -264,6 +264,7 @@ impl ValuePlane<'_> {
                 previous_action: &[],
                 ray_distance_m: &scan.distance_m,
                 previous_ray_distance_m: &scan.distance_m,
+                reality: &[],
             },
             &mut observation,
         );

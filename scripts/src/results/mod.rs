@@ -2,4 +2,5 @@
 
 pub mod evaluation;
 pub mod events;
+pub mod gait;
 pub mod request;

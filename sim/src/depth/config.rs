@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     engine::{EngineError, PhysicsConfig},
     episode::{EPISODE_S, EpisodeError},
+    reality::RealityError,
     sensors::{RealismConfig, RealismConfigError},
 };
 
@@ -89,6 +90,9 @@ pub enum RecordingError {
     /// The camera's errors are impossible.
     #[error("depth.recording.realism: {0}")]
     Realism(#[from] RealismConfigError),
+    /// The reality is impossible.
+    #[error(transparent)]
+    Reality(#[from] RealityError),
     /// A blind robot.
     #[error("robot `{0}` has no camera; add [camera] to its robot.toml")]
     NoCamera(String),

@@ -20,6 +20,7 @@ use crate::{
     engine::{EngineKind, EpisodeStart, PhysicsConfig, PhysicsState},
     episode::{EPISODE_S, Next, Observer, Plan, Runner, SimLink, Slot, SlotStart, Step},
     random::{Stream, stream, uniform},
+    reality::RealityConfig,
     scene::ObjectKind,
     sensors::{DepthCamera, RayCaster},
 };
@@ -34,6 +35,7 @@ pub struct DepthRecorder<'a> {
     config: &'a RecordingConfig,
     physics: &'a PhysicsConfig,
     seed: u64,
+    reality: RealityConfig,
     camera: DepthCamera,
     /// Those of the bundle that the camera sees.
     rays: RaySpec,
@@ -75,7 +77,18 @@ impl<'a> DepthRecorder<'a> {
             config,
             physics,
             seed,
+            reality: RealityConfig::default(),
         })
+    }
+
+    /// On robots that differ from the simulation. Rays and images stay true.
+    ///
+    /// # Errors
+    /// The first range that is wrong.
+    pub fn with_reality(mut self, reality: &RealityConfig) -> Result<Self, RecordingError> {
+        reality.validate()?;
+        self.reality.clone_from(reality);
+        Ok(self)
     }
 
     /// Records scenes on all threads of the current rayon pool, in order; each depends on the seed, the split and its
@@ -96,7 +109,11 @@ impl<'a> DepthRecorder<'a> {
             engine: EngineKind::Batch,
             physics,
             rays,
-            link: SimLink::new(robot, rays, bundle.spec.illusion_margin_m),
+            link: SimLink::new(robot, rays, bundle.spec.illusion_margin_m).with_reality(
+                &self.reality,
+                robot,
+                rays,
+            ),
         };
         let plan = Recording {
             recorder: self,
@@ -156,12 +173,7 @@ impl Plan for Recording<'_> {
     type Error = RecordingError;
 
     fn begin(&self, number: u64) -> Result<(SceneEpisode, SlotStart), RecordingError> {
-        let DepthRecorder {
-            robot,
-            config,
-            seed,
-            ..
-        } = self.recorder;
+        let DepthRecorder { config, seed, .. } = self.recorder;
         // The scenes of the two splits have streams of their own.
         let index = match self.split {
             Split::Train => number,
@@ -188,7 +200,7 @@ impl Plan for Recording<'_> {
             },
             stream,
         };
-        let start = episode.draw_start(robot, config);
+        let start = episode.draw_start(self.recorder);
         Ok((episode, start))
     }
 
@@ -206,10 +218,7 @@ impl Plan for Recording<'_> {
 
     fn next(&self, episode: &mut SceneEpisode, step: &Step<'_>) -> Next {
         let DepthRecorder {
-            robot,
-            config,
-            physics,
-            ..
+            config, physics, ..
         } = self.recorder;
         let step_s = physics.policy_step_s();
         if episode.steps >= (config.duration_s / step_s).round() as usize {
@@ -217,7 +226,7 @@ impl Plan for Recording<'_> {
         }
         if step.failed || step.collided {
             return Next::Start {
-                start: Box::new(episode.draw_start(robot, config)),
+                start: Box::new(episode.draw_start(self.recorder)),
                 reset_controller: true,
             };
         }
@@ -233,13 +242,23 @@ impl Plan for Recording<'_> {
 
 impl SceneEpisode {
     /// Puts the robot somewhere in its scene, standing.
-    fn draw_start(&mut self, robot: &Robot, config: &RecordingConfig) -> SlotStart {
+    fn draw_start(&mut self, recorder: &DepthRecorder<'_>) -> SlotStart {
+        let DepthRecorder {
+            robot,
+            config,
+            physics,
+            reality,
+            ..
+        } = recorder;
         let place = self.scene.free_place(config, &mut self.stream);
         let standing = EpisodeStart::standing(robot);
         let yaw_rad = uniform([-PI, PI], &mut self.stream);
         let noise_seed = self.draw_goal(place, config);
+        let mut dynamics = standing.dynamics.clone();
+        reality.change_dynamics(robot, &mut dynamics, physics.step_s, noise_seed);
         SlotStart {
             physics: EpisodeStart {
+                dynamics,
                 obstacles: self.scene.hulls.clone(),
                 position_world: Point3::new(place.x, place.y, standing.position_world.z),
                 orientation: UnitQuaternion::from_axis_angle(&Vector3::z_axis(), yaw_rad),

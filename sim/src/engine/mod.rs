@@ -13,7 +13,7 @@ mod state;
 mod torque_noise;
 mod variation;
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use nalgebra::Vector3;
 use robots::Robot;
@@ -25,8 +25,8 @@ pub use motor_robot::MotorRobot;
 pub use rapier::RapierEngine;
 pub(crate) use rapier::cast_ray;
 pub use start::{Dynamics, EpisodeStart};
-pub(crate) use state::CONTACT_FORCE_N;
 pub use state::PhysicsState;
+pub(crate) use state::{CONTACT_FORCE_N, is_pushed_sideways};
 use torque_noise::delay_jitter;
 pub use torque_noise::torque_noise;
 pub use variation::Variation;
@@ -48,9 +48,12 @@ pub trait Engine: Send {
     /// Advances every robot by one policy step, `decimation` physics steps, holding the joint targets
     /// [num_robots, num_joints] (rad).
     fn step(&mut self, joint_target_rad: &[f32]);
+    /// Advances every robot by physics step `index` of a policy step, for who looks at the state between them: all of them
+    /// in their order are one `step`, bit for bit. The targets are taken with the first, `index` 0.
+    fn physics_step(&mut self, joint_target_rad: &[f32], index: usize);
     /// Changes the velocity of the base of robot `index`, world frame, m/s: a blow.
     fn push(&mut self, index: usize, velocity_change_world: Vector3<f32>);
-    /// Copies the state of robot `index` after the last `step` or `reset`.
+    /// Copies the state of robot `index` after the last `step`, `physics_step` or `reset`.
     fn read(&self, index: usize, state: &mut PhysicsState);
     /// Complete state of all robots: an engine restored from it goes on bit for bit.
     fn save(&self) -> Vec<u8>;
@@ -185,6 +188,14 @@ pub enum EngineError {
         /// What the engine cannot hold.
         reason: String,
     },
+    /// A model in MuJoCo's format that does not fit the robot.
+    #[error("MJCF {file}: {reason}")]
+    Mjcf {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The program was built without the engine.
     #[error("{0}")]
     Absent(&'static str),
@@ -234,6 +245,9 @@ pub struct PhysicsConfig {
     pub gravity_mps2: Vector3<f32>,
     /// Motor model, the same for all robots; randomized parts are in [`Dynamics`].
     pub motor: MotorConfig,
+    /// For the engine mujoco: the robot as this MJCF describes it, whose joints have the names of ours. Motors, gains, limits
+    /// and passive damping stay those of the robot's folder.
+    pub mjcf: Option<PathBuf>,
 }
 
 impl Default for PhysicsConfig {
@@ -243,6 +257,7 @@ impl Default for PhysicsConfig {
             decimation: 4,
             gravity_mps2: Vector3::new(0.0, 0.0, -9.81),
             motor: MotorConfig::default(),
+            mjcf: None,
         }
     }
 }

@@ -8,6 +8,12 @@ pub(crate) const CONTACT_FORCE_N: f32 = 1.0;
 /// Excess of a foot's horizontal force over twice its vertical force above which it is pushed sideways, N.
 const FOOT_HORIZONTAL_EXCESS_N: f32 = 10.0;
 
+/// Whether a foot is pushed sideways by a force, world frame, N.
+pub(crate) fn is_pushed_sideways(foot_force_world: &Vector3<f32>) -> bool {
+    let excess_n = foot_force_world.xy().norm() - 2.0 * foot_force_world.z.abs();
+    excess_n > FOOT_HORIZONTAL_EXCESS_N
+}
+
 /// A body that takes part in a collision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CollidingBody {
@@ -33,8 +39,8 @@ impl CollidingBody {
     }
 }
 
-/// State of one robot after a policy step. Contact entries cover the whole policy step, so that a touch between
-/// two policy steps is not missed.
+/// State of one robot after a policy step, or within one. Contact entries cover the whole policy step as far as it has come,
+/// so that a touch between two policy steps is not missed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PhysicsState {
     /// Base position in the world frame, m.

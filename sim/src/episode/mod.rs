@@ -2,7 +2,7 @@
 //! runs, and an [`Observer`] keeps what is wanted of each.
 //!
 //! A policy step, in every environment slot: [`Plan::command`], a cycle of the controller, [`Observer::controlled`]; the
-//! physics of all robots of the engine; then again in every slot [`Observer::stepped`], [`Plan::next`], and
+//! physics of all robots of the engine, with [`Observer::physics_stepped`] where wanted; then again in every slot [`Observer::stepped`], [`Plan::next`], and
 //! [`Observer::finish`] where the episode ends.
 
 mod link;
@@ -53,9 +53,14 @@ pub trait Plan: Sync {
 pub trait Observer<P: Plan> {
     /// What is left at the end.
     type Record: Send;
+    /// Whether [`physics_stepped`](Self::physics_stepped) is called.
+    const EVERY_PHYSICS_STEP: bool = false;
 
     /// After a cycle of the controller, before the physics: `slot` holds what it observed and what it decided.
     fn controlled(&mut self, _episode: &mut P::Episode, _slot: &Slot) {}
+
+    /// After each physics step of a policy step, with the state then; not finite if the simulation failed.
+    fn physics_stepped(&mut self, _episode: &mut P::Episode, _physics: &PhysicsState) {}
 
     /// After the physics, before [`Plan::next`].
     fn stepped(&mut self, _episode: &mut P::Episode, _step: &Step<'_>, _slot: &Slot) {}

@@ -124,11 +124,30 @@ impl<'a, P: Plan, O: Observer<P>> Slots<'a, P, O> {
                     }
                 }
             }
-            self.engine.step(&targets_rad);
+            match O::EVERY_PHYSICS_STEP {
+                true => self.step_observed(&targets_rad),
+                false => self.engine.step(&targets_rad),
+            }
             for index in 0..self.running.len() {
                 if let Some((place, record)) = self.finish_step(index)? {
                     records[place] = Some(record);
                     progress();
+                }
+            }
+        }
+    }
+
+    /// A policy step whose physics steps are observed.
+    fn step_observed(&mut self, targets_rad: &[f32]) {
+        for step in 0..self.runner.physics.decimation {
+            self.engine.physics_step(targets_rad, step);
+            for (index, running) in self.running.iter_mut().enumerate() {
+                if let Some(Running {
+                    episode, observer, ..
+                }) = running
+                {
+                    self.engine.read(index, &mut self.physics);
+                    observer.physics_stepped(episode, &self.physics);
                 }
             }
         }

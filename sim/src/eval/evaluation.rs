@@ -6,11 +6,13 @@ use robots::Robot;
 
 use super::{
     config::{EvalConfig, EvalError, RaySource},
+    gait::GaitMeter,
     outcome::OutcomeTracker,
+    paper_rule::PaperRule,
     record::{EpisodeRecord, EvalReport, TraceStep},
 };
 use crate::{
-    engine::PhysicsConfig,
+    engine::{EpisodeStart, PhysicsConfig, PhysicsState},
     episode::{Next, Observer, Plan, Runner, SimLink, Slot, SlotStart, Step},
     reality::RealityConfig,
     scene::TestScene,
@@ -125,10 +127,10 @@ impl<'a> Evaluation<'a> {
             rays: &self.bundle.spec.rays,
             link: self.link.clone(),
         };
-        let observe = |scene: &TestScene| EpisodeObserver {
+        let observe = |episode: &TestEpisode| EpisodeObserver {
             evaluation: self,
             traced,
-            outcome: OutcomeTracker::new(scene.goal.position_world, self.config.reach_m),
+            gait: GaitMeter::new(self.robot, &episode.start, self.physics),
             modes: Vec::new(),
             trace: Vec::new(),
         };
@@ -155,11 +157,28 @@ fn with_predicted_rays(
     Ok(link.with_predicted_rays(sensor, memory))
 }
 
+/// An episode while it runs. It goes on until it is over by both collision rules; by ours it ends with the first collision.
+pub struct TestEpisode {
+    scene: TestScene,
+    start: EpisodeStart,
+    outcome: OutcomeTracker,
+    /// Policy steps until then.
+    steps: usize,
+    paper_rule: PaperRule,
+}
+
+impl TestEpisode {
+    /// By our rule.
+    fn is_over(&self) -> bool {
+        self.outcome.collision().is_some()
+    }
+}
+
 impl Plan for Evaluation<'_> {
-    type Episode = TestScene;
+    type Episode = TestEpisode;
     type Error = EvalError;
 
-    fn begin(&self, number: u64) -> Result<(TestScene, SlotStart), EvalError> {
+    fn begin(&self, number: u64) -> Result<(TestEpisode, SlotStart), EvalError> {
         let scene = TestScene::new(self.seed, number, &self.config.testbed)?;
         let mut physics = scene.start(self.robot);
         let step_s = self.physics.step_s;
@@ -171,16 +190,24 @@ impl Plan for Evaluation<'_> {
             noise_seed: scene.noise_seed,
             scanned_before: false,
         };
-        Ok((scene, start))
+        let episode = TestEpisode {
+            outcome: OutcomeTracker::new(scene.goal.position_world, self.config.reach_m),
+            steps: 0,
+            paper_rule: PaperRule::new(self.robot),
+            start: start.physics.clone(),
+            scene,
+        };
+        Ok((episode, start))
     }
 
-    fn controller(&self, _scene: &TestScene) -> &Controller {
+    fn controller(&self, _episode: &TestEpisode) -> &Controller {
         &self.controller
     }
 
-    fn next(&self, _scene: &mut TestScene, step: &Step<'_>) -> Next {
-        let is_over = step.steps >= self.config.steps(self.physics);
-        match step.failed || step.collided || is_over {
+    fn next(&self, episode: &mut TestEpisode, step: &Step<'_>) -> Next {
+        let is_late = step.steps >= self.config.steps(self.physics);
+        let is_over = episode.is_over() && episode.paper_rule.is_over();
+        match step.failed || is_over || is_late {
             true => Next::End,
             false => Next::Continue,
         }
@@ -191,50 +218,112 @@ impl Plan for Evaluation<'_> {
 struct EpisodeObserver<'a> {
     evaluation: &'a Evaluation<'a>,
     traced: bool,
-    outcome: OutcomeTracker,
+    gait: GaitMeter<'a>,
     /// What decided each policy step.
     modes: Vec<Mode>,
     trace: Vec<TraceStep>,
 }
 
+impl EpisodeObserver<'_> {
+    /// The last step of a trace: what the controller has observed after the end, and what it had decided before.
+    fn trace_end(&mut self, slot: &Slot, time_s: f32) {
+        let end = TraceStep::new(slot, time_s);
+        let decided = match self.trace.last() {
+            Some(last) => TraceStep {
+                mode: last.mode,
+                value: last.value,
+                twist: last.twist,
+                ..end
+            },
+            None => end,
+        };
+        self.trace.push(decided);
+    }
+}
+
 impl<'a> Observer<Evaluation<'a>> for EpisodeObserver<'a> {
     type Record = EpisodeRecord;
+    const EVERY_PHYSICS_STEP: bool = true;
 
-    fn controlled(&mut self, _scene: &mut TestScene, slot: &Slot) {
+    fn controlled(&mut self, episode: &mut TestEpisode, slot: &Slot) {
+        if episode.is_over() {
+            if self.traced && self.trace.len() == episode.steps {
+                self.trace_end(slot, slot.link.time_s());
+            }
+            return;
+        }
         if self.traced {
             self.trace.push(TraceStep::new(slot, slot.link.time_s()));
         }
         self.modes.push(slot.controller.mode());
+        self.gait.command(slot.link.target_rad());
     }
 
-    fn stepped(&mut self, _scene: &mut TestScene, step: &Step<'_>, slot: &Slot) {
-        match step.failed {
-            true => {
-                let last_position_world = slot.input.state.position_world;
-                self.outcome.fail(last_position_world, step.time_s);
-            }
-            false => (self.outcome).observe(self.evaluation.robot, step.physics, step.time_s),
+    fn physics_stepped(&mut self, episode: &mut TestEpisode, physics: &PhysicsState) {
+        episode.paper_rule.physics_stepped(physics);
+        if !episode.is_over() {
+            self.gait.observe(physics);
         }
     }
 
-    fn finish(mut self, scene: TestScene, step: &Step<'_>, slot: &mut Slot) -> EpisodeRecord {
-        if self.traced {
+    fn stepped(&mut self, episode: &mut TestEpisode, step: &Step<'_>, slot: &Slot) {
+        let TestEpisode {
+            scene,
+            outcome,
+            steps,
+            paper_rule,
+            ..
+        } = episode;
+        let was_over = outcome.collision().is_some();
+        if !was_over {
+            *steps = step.steps;
+        }
+        let Step {
+            physics, time_s, ..
+        } = *step;
+        if step.failed {
+            paper_rule.fail();
+            if !was_over {
+                outcome.fail(slot.input.state.position_world, time_s);
+            }
+            return;
+        }
+        let distance_m = (physics.position_world.xy() - scene.goal.position_world).norm();
+        paper_rule.stepped(physics, &scene.obstacles, time_s, distance_m);
+        if !was_over {
+            outcome.observe(self.evaluation.robot, physics, time_s);
+        }
+    }
+
+    fn finish(mut self, episode: TestEpisode, step: &Step<'_>, slot: &mut Slot) -> EpisodeRecord {
+        if self.traced && self.trace.len() == episode.steps {
             // What the controller would have observed next.
             let Ok(()) = slot.link.read(&mut slot.input);
-            self.trace.push(TraceStep::new(slot, step.time_s));
+            self.trace_end(slot, step.time_s);
         }
-        let policy_step_s = self.evaluation.physics.policy_step_s();
-        let false_safe_steps = (FALSE_SAFE_S / policy_step_s).round() as usize;
-        let Self { outcome, modes, .. } = self;
+        let Evaluation {
+            config, physics, ..
+        } = self.evaluation;
+        let false_safe_steps = (FALSE_SAFE_S / physics.policy_step_s()).round() as usize;
+        let Self { modes, gait, .. } = self;
+        let TestEpisode {
+            scene,
+            outcome,
+            steps,
+            paper_rule,
+            ..
+        } = episode;
         EpisodeRecord {
             outcome: outcome.outcome(),
-            steps: step.steps,
+            steps,
             final_distance_m: outcome.distance_m(),
             mean_speed_mps: outcome.mean_speed_mps(),
             peak_speed_mps: outcome.peak_speed_mps(),
             recovery_steps: count_recovery(&modes),
             false_safe: outcome.collision().is_some() && was_safe(&modes, false_safe_steps),
             collision: outcome.into_collision(),
+            paper_outcome: paper_rule.outcome(config.reach_m),
+            gait: gait.finish(),
             scene,
             trace: self.trace,
         }

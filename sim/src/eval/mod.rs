@@ -11,14 +11,18 @@
 
 mod config;
 mod evaluation;
+mod gait;
 mod outcome;
+mod paper_rule;
 mod record;
 mod recovery;
 mod trial;
 
 pub use config::{EvalConfig, EvalError, RaySource};
 pub use evaluation::Evaluation;
+pub use gait::{GaitReport, GaitSums};
 pub use outcome::{Collision, Outcome};
+pub use paper_rule::PaperRuleReport;
 pub use record::{EpisodeRecord, EvalReport, SwitchReport, TraceStep, wilson_ci95};
 pub use recovery::{CaseReport, RecoveryEvaluation, RecoveryReport, RecoveryTestConfig};
 pub use trial::Trial;

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     config::RaySource,
+    gait::{GaitReport, GaitSums},
     outcome::{Collision, Outcome},
+    paper_rule::PaperRuleReport,
 };
 use crate::{
     engine::EngineKind,
@@ -89,6 +91,10 @@ pub struct EpisodeRecord {
     pub false_safe: bool,
     /// The collision, if there was one.
     pub collision: Option<Collision>,
+    /// How it ended by the collision rule of the paper's authors.
+    pub paper_outcome: Outcome,
+    /// What the gait cost up to the end.
+    pub gait: GaitSums,
     /// Every policy step, start included; empty unless the episode was traced.
     pub trace: Vec<TraceStep>,
 }
@@ -133,6 +139,12 @@ pub struct EvalReport {
     /// In what the robot differed from the simulation.
     #[serde(default, skip_serializing_if = "RealityConfig::is_ideal")]
     pub reality: RealityConfig,
+    /// What the gait costs motors and floor; nothing where the robot did not move.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gait: Option<GaitReport>,
+    /// Rates by the collision rule of the paper's authors; nothing in files of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paper_rule: Option<PaperRuleReport>,
     /// What the switch did; nothing for methods without one.
     #[serde(flatten)]
     pub switch: Option<SwitchReport>,
@@ -195,6 +207,9 @@ impl EvalReport {
             sum / count(Outcome::Reach).max(1) as f64
         };
         let steps: usize = records.iter().map(|r| r.steps).sum();
+        let mut gait = GaitSums::default();
+        records.iter().for_each(|record| gait.add(&record.gait));
+        let paper_outcomes: Vec<Outcome> = records.iter().map(|r| r.paper_outcome).collect();
         Self {
             robot: robot.to_owned(),
             method,
@@ -213,6 +228,8 @@ impl EvalReport {
             rays: RaySource::Exact,
             scene: cylinders(),
             reality: RealityConfig::default(),
+            gait: gait.report(),
+            paper_rule: Some(PaperRuleReport::new(&paper_outcomes)),
             switch: (method == Method::Abs).then(|| SwitchReport::new(records)),
         }
     }

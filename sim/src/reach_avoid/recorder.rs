@@ -341,6 +341,7 @@ impl<'a> Recorded<'a> {
                 previous_action: &[],
                 ray_distance_m: &input.rays.distance_m,
                 previous_ray_distance_m: &previous.distance_m,
+                reality: &[],
             },
             &mut self.observations[first..],
         );

@@ -34,6 +34,16 @@ impl<T> Late<T> {
         }
     }
 
+    /// Time between two, 0 for one in every policy step, s.
+    pub fn period_s(&self) -> f32 {
+        self.period_s
+    }
+
+    /// Age of one when it arrives, s.
+    pub fn latency_s(&self) -> f32 {
+        self.latency_s
+    }
+
     /// Whether the next one is to be taken.
     pub fn is_due(&self, time_s: f32) -> bool {
         self.period_s == 0.0 || self.pending.is_empty() || time_s + ROUNDING_S >= self.next_s

@@ -14,13 +14,16 @@ pub use config::{RealityConfig, RealityError};
 use std::f32::consts::TAU;
 
 use nalgebra::{Point2, Point3, UnitQuaternion, Vector2, Vector3};
-use policies::{Quantity, RayScan, RaySpec};
+use policies::{Quantity, RayScan, RaySpec, observation::REALITY_DIM};
 use rand::RngExt;
 use robots::{JointVec, Robot, RobotState};
 use serde::{Deserialize, Serialize};
 
 use self::late::Late;
-use crate::random::{Stream, stream, uniform};
+use crate::{
+    engine::Dynamics,
+    random::{Stream, stream, uniform},
+};
 
 /// Streams of an episode's seed; stream 0 is that of the illusion, and `physics` has more.
 const SENSOR_STREAM: u64 = 1;
@@ -105,6 +108,27 @@ impl RobotReality {
         };
         self.pushes = Pushes::new(config, seed);
         self.stream = stream;
+    }
+
+    /// [`Quantity::Reality`] of the episode that begins with this physics, each number about 1 at its edge.
+    pub fn known(&self, dynamics: &Dynamics, physics_step_s: f32) -> [f32; REALITY_DIM] {
+        let target_delay_s = dynamics.actuation_delay_steps as f32 * physics_step_s;
+        let strength = dynamics.variation.as_ref().map_or(1.0, |variation| {
+            let strength = &variation.strength;
+            strength.iter().sum::<f32>() / strength.len() as f32
+        });
+        [
+            target_delay_s / 0.02,
+            dynamics.delay_jitter_steps,
+            self.delay_s / 0.02,
+            self.scans.latency_s() / 0.1,
+            self.scans.period_s() / 0.1,
+            dynamics.friction,
+            dynamics.added_base_mass_kg / 5.0,
+            (strength - 1.0) / 0.1,
+            dynamics.contact_softness_s / 0.02,
+            dynamics.restitution / 0.3,
+        ]
     }
 
     /// Turns the true state at a time of the episode into what is measured then, once per policy step.

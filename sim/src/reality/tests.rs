@@ -1,7 +1,6 @@
 use robots::Robot;
 
 use super::*;
-use crate::engine::Dynamics;
 
 fn go1() -> Robot {
     Robot::load("go1").unwrap()
@@ -138,4 +137,80 @@ fn the_physics_are_drawn_from_their_ranges() {
         (0.5..0.52).contains(&low) && (1.13..=1.151).contains(&high),
         "{low} {high}"
     );
+}
+
+#[test]
+fn an_estimate_of_the_position_arrives_late() {
+    let mut reality = sensors(|c| {
+        c.odometry_rate_hz = [10.0, 10.0];
+        c.odometry_latency_ms = [60.0, 60.0];
+    });
+    let mut seen = Vec::new();
+    for step in 0..20 {
+        let time_s = 0.02 * step as f32;
+        let mut measured = state(0.0, time_s);
+        reality.measure(time_s, &mut measured);
+        seen.push((100.0 * measured.position_world.x).round());
+    }
+    // Taken every 100 ms, shown 60 ms later; the first stands for those before it.
+    let expected = [0.0; 8]
+        .into_iter()
+        .chain([10.0; 5])
+        .chain([20.0; 5])
+        .chain([30.0; 2]);
+    assert_eq!(seen, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn blows_fall_as_often_and_as_hard_as_they_should() {
+    let mut reality = sensors(|c| {
+        c.push_mps = [0.5, 1.0];
+        c.push_interval_s = [2.0, 4.0];
+    });
+    let mut blows = Vec::new();
+    for step in 0..15_000 {
+        let time_s = 0.02 * step as f32;
+        blows.extend(reality.push(time_s).map(|push| (time_s, push)));
+    }
+    // One in 3 s on average, over 300 s.
+    assert!((90..=110).contains(&blows.len()), "{}", blows.len());
+    for pair in blows.windows(2) {
+        let gap_s = pair[1].0 - pair[0].0;
+        assert!((1.97..4.03).contains(&gap_s), "{gap_s}");
+    }
+    let mean: Vector3<f32> = blows.iter().map(|(_, push)| push).sum::<Vector3<f32>>() / 100.0;
+    assert!(mean.norm() < 0.25, "from all sides: {mean}");
+    for (_, push) in &blows {
+        assert!(
+            (0.5..=1.0).contains(&push.norm()) && push.z == 0.0,
+            "{push}"
+        );
+    }
+    let mut ideal = sensors(|_| ());
+    assert!((0..1000).all(|step| ideal.push(0.02 * step as f32).is_none()));
+}
+
+#[test]
+fn robots_differ_from_episode_to_episode_within_the_ranges() {
+    let robot = go1();
+    let field = RealityConfig::load("field").unwrap();
+    let draw = |seed| {
+        let mut dynamics = Dynamics::nominal(&robot);
+        field.change_dynamics(&robot, &mut dynamics, 0.005, seed);
+        dynamics
+    };
+    assert_eq!(draw(3), draw(3));
+    assert_ne!(draw(3).variation, draw(4).variation);
+    for seed in 0..50 {
+        let dynamics = draw(seed);
+        let variation = dynamics.variation.unwrap();
+        let strengths = &variation.strength;
+        assert!(strengths.iter().all(|s| (0.85..=1.15).contains(s)));
+        let [first, second] = [strengths[0], strengths[1]];
+        assert_ne!(first, second, "each motor is another");
+        assert!(variation.base_com_offset_m.amax() <= 0.05);
+        assert!((0.0..=0.3).contains(&dynamics.restitution));
+        assert!(dynamics.contact_softness_s <= 0.02);
+        assert_eq!(dynamics.delay_jitter_steps, 0.8);
+    }
 }

@@ -11,7 +11,7 @@ use robots::Robot;
 
 use super::{
     EnvConfig,
-    env::{EnvError, Share, privileged_rays, shards},
+    env::{EnvError, Share, privileged_rays, privileged_terms, shards},
     task::{Task, Test},
 };
 use crate::engine::PhysicsConfig;
@@ -100,7 +100,7 @@ impl TaskEntry {
             &config.rays,
         )?];
         if config.privileged_critic {
-            let terms = (self.privileged_observations)();
+            let terms = privileged_terms((self.privileged_observations)(), config);
             layouts.push(Layout::new(&terms, &robot, &privileged_rays())?);
         }
         Ok(layouts)

@@ -170,6 +170,7 @@ impl TaskInput {
         previous_action: &'a [f32],
         scan: &'a RayScan,
         previous_scan: &'a RayScan,
+        reality: &'a [f32],
     ) -> ObservationInput<'a> {
         ObservationInput {
             state,
@@ -180,6 +181,7 @@ impl TaskInput {
             previous_action,
             ray_distance_m: &scan.distance_m,
             previous_ray_distance_m: &previous_scan.distance_m,
+            reality,
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, sync::Arc};
 
-use policies::observation::Layout;
+use policies::observation::{Layout, REALITY_DIM};
 use robots::Robot;
 
 use super::*;
@@ -43,6 +43,37 @@ fn every_task_has_what_the_table_needs() {
             assert_eq!(shard.observation_dim(), dims.iter().sum::<usize>());
             assert_eq!(shard.action_dim(), 12);
         }
+    }
+}
+
+#[test]
+fn critics_know_in_what_robots_differ_and_actors_do_not() {
+    let robot = Arc::new(Robot::load("go1").unwrap());
+    let agile = find("agile").unwrap();
+    let physics = PhysicsConfig::default();
+    let mut config = EnvConfig {
+        num_envs: 2,
+        privileged_critic: true,
+        ..EnvConfig::default()
+    };
+    let dims = |config: &EnvConfig| -> Vec<usize> {
+        let layouts = agile.layouts(&robot, config).unwrap();
+        layouts.iter().map(Layout::dim).collect()
+    };
+    let ideal = dims(&config);
+    config.reality.target_delay_ms = [10.0; 2];
+    config.reality.ray_latency_ms = [50.0; 2];
+    config.reality.motor_strength = [0.9; 2];
+    assert_eq!(dims(&config), [ideal[0], ideal[1] + REALITY_DIM]);
+    let mut shards = agile.shards(&robot, &physics, &config, 1, 1).unwrap();
+    let dim = shards[0].observation_dim();
+    let mut rows = vec![0.0; 2 * dim];
+    shards[0].observe(&mut rows);
+    for row in rows.chunks_exact(dim) {
+        let known = &row[dim - REALITY_DIM..];
+        assert_eq!((known[0], known[3]), (0.5, 0.5));
+        assert!((known[7] + 1.0).abs() < 1e-5, "{known:?}");
+        assert!((0.4..=1.1).contains(&known[5]), "friction {}", known[5]);
     }
 }
 

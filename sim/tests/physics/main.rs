@@ -5,6 +5,7 @@ mod determinism;
 mod flight;
 mod motors;
 mod support;
+mod variation;
 
 use robots::Robot;
 #[cfg(feature = "mujoco")]
@@ -38,10 +39,16 @@ macro_rules! physics_of {
                     a_robot_walks_off_a_height_field_onto_flat_ground,
                     mirrored_inputs_give_mirrored_motion,
                     feet_have_no_other_class;
+                variation: a_varied_robot_moves_like_one_that_is_described_so,
+                    no_variation_changes_no_bit,
+                    a_varied_torque_speed_curve_holds,
+                    a_blow_changes_the_velocity_at_once,
+                    a_soft_ground_gives_way;
                 determinism: a_restored_engine_goes_on_bit_for_bit,
                     a_state_of_another_size_is_refused,
                     a_robot_does_not_depend_on_the_others,
-                    an_episode_depends_on_its_start_alone;
+                    an_episode_depends_on_its_start_alone,
+                    physics_steps_in_order_are_a_policy_step;
             }
         }
     };
@@ -72,6 +79,22 @@ physics_of!(rapier, crate::rapier);
 physics_of!(batch, crate::batch);
 #[cfg(feature = "mujoco")]
 physics_of!(mujoco, crate::mujoco);
+
+#[test]
+fn rapier_throws_back_what_it_should_and_what_it_pushes_out() {
+    variation::the_ground_throws_back_what_it_should(rapier, 0.35);
+}
+
+#[test]
+fn batch_throws_back_what_it_should() {
+    variation::the_ground_throws_back_what_it_should(batch, 0.02);
+}
+
+#[cfg(feature = "mujoco")]
+#[test]
+fn mujoco_throws_back_what_it_should() {
+    variation::the_ground_throws_back_what_it_should(mujoco, 0.06);
+}
 
 #[test]
 fn rapier_keeps_momentum_in_flight() {

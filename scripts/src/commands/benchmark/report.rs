@@ -6,12 +6,12 @@ use anyhow::{Context, Result};
 use policies::file::write_atomic;
 use sim::{
     engine::EngineKind,
-    eval::{EvalReport, Outcome, wilson_ci95},
+    eval::{EvalReport, Outcome, PaperRuleReport, wilson_ci95},
 };
 
 use crate::{
     pictures::{PAPER, Speeds, outcome_bars, speed_against_collision, speed_histograms},
-    results::evaluation::StoredEvaluation,
+    results::{evaluation::StoredEvaluation, gait},
 };
 
 const PICTURES: [(&str, &str); 3] = [
@@ -30,6 +30,8 @@ const COLUMNS: [&str; 6] = [
     "mean m/s",
     "peak m/s",
 ];
+
+const GAIT_TITLE: &str = "By the paper's collision rule, all episodes of a row, and what the gait costs, in its first evaluation:";
 
 /// Evaluations of one method: training seeds times evaluation seeds.
 pub struct Row {
@@ -86,6 +88,9 @@ impl Row {
         }
         pooled.mean_speed = mean(|report| report.mean_speed);
         pooled.peak_speed = mean(|report| report.peak_speed);
+        let rows = self.evaluations.iter().flat_map(|e| &e.rows);
+        let outcomes: Option<Vec<Outcome>> = rows.map(|row| row.paper_outcome).collect();
+        pooled.paper_rule = outcomes.map(|outcomes| PaperRuleReport::new(&outcomes));
         pooled
     }
 
@@ -174,6 +179,12 @@ impl Summary<'_> {
         self.rows.iter().map(Row::cells).chain(paper).collect()
     }
 
+    fn gait_table(&self) -> Vec<Vec<String>> {
+        let pooled: Vec<_> = self.rows.iter().map(Row::pooled).collect();
+        let named = self.rows.iter().map(|row| row.name.as_str()).zip(&pooled);
+        gait::rows(named)
+    }
+
     fn markdown(&self) -> String {
         let mut text = format!("# {}\n\n{}\n\n", self.title(), self.about());
         // Writing to a string cannot fail.
@@ -186,6 +197,11 @@ impl Summary<'_> {
         for cells in self.table() {
             let _ = writeln!(text, "| {} |", cells.join(" | "));
         }
+        let _ = write!(
+            text,
+            "\n{GAIT_TITLE}\n\n{}",
+            gait::markdown(&self.gait_table())
+        );
         for (file, title) in PICTURES {
             let _ = write!(text, "\n![{title}]({file})\n");
         }
@@ -209,6 +225,13 @@ impl Summary<'_> {
         for cells in self.table() {
             let cells = cells.map(|cell| format!("<td>{}</td>", escaped(&cell)));
             let _ = writeln!(text, "<tr>{}</tr>", cells.concat());
+        }
+        let _ = writeln!(text, "</table>\n<p>{}</p>\n<table>", escaped(GAIT_TITLE));
+        for cells in self.gait_table() {
+            let cells = cells
+                .iter()
+                .map(|cell| format!("<td>{}</td>", escaped(cell)));
+            let _ = writeln!(text, "<tr>{}</tr>", cells.collect::<String>());
         }
         text.push_str("</table>\n");
         for (file, title) in PICTURES {

@@ -11,7 +11,7 @@ use anyhow::Result;
 use policies::Twist;
 use sim::eval::RecoveryReport;
 
-use super::{METRICS, make_folder, progress_bar, write};
+use super::{METRICS, gait_table, make_folder, progress_bar, write};
 use crate::{commands::subject::Subject, pictures::twist_tracking, results::request::Request};
 
 /// `1.0,0,-0.5` as v_x, v_y in m/s and w_z in rad/s.
@@ -85,6 +85,9 @@ fn table(report: &RecoveryReport, method: &str) -> String {
         ("w_z error", report.mean_yaw_rate_error, "rad/s"),
     ] {
         let _ = writeln!(text, "  {name:<10} {error:>6.3} {unit}");
+    }
+    if let Some(gait) = &report.gait {
+        text += &gait_table(gait);
     }
     let _ = writeln!(
         text,

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use controller::Method;
 use policies::file::read_text;
 use serde::{Deserialize, Serialize};
-use sim::{engine::EngineKind, eval::Outcome};
+use sim::eval::{GaitReport, Outcome, PaperRuleReport};
 
 use crate::results::evaluation::StoredEvaluation;
 
@@ -29,7 +29,8 @@ pub struct Matrix {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Cell {
     pub change: String,
-    pub engine: EngineKind,
+    /// Name of the engine, or of the file of its robot.
+    pub engine: String,
     pub reach_rate: f64,
     pub reach_ci95: [f64; 2],
     pub collision_rate: f64,
@@ -41,13 +42,19 @@ pub struct Cell {
     pub reach_difference: f64,
     /// Probability of a difference as large by chance, two-sided.
     pub p_value: f64,
+    /// Rates by the collision rule of the paper's authors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paper_rule: Option<PaperRuleReport>,
+    /// What the gait costs motors and floor; nothing where the robot did not move.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gait: Option<GaitReport>,
 }
 
 impl Cell {
     /// Compared with the first change in the same engine.
     pub fn new(
         change: &str,
-        engine: EngineKind,
+        engine: &str,
         evaluation: &StoredEvaluation,
         ideal: &StoredEvaluation,
     ) -> Self {
@@ -78,7 +85,7 @@ impl Cell {
         };
         Self {
             change: change.to_owned(),
-            engine,
+            engine: engine.to_owned(),
             reach_rate: report.reach_rate,
             reach_ci95: report.reach_ci95,
             collision_rate: report.collision_rate,
@@ -87,6 +94,8 @@ impl Cell {
             mean_speed: report.mean_speed,
             reach_difference: report.reach_rate - before.reach_rate,
             p_value,
+            paper_rule: report.paper_rule.clone(),
+            gait: report.gait,
         }
     }
 
@@ -113,11 +122,11 @@ impl Matrix {
     }
 
     /// The engines, in order.
-    pub fn engines(&self) -> Vec<EngineKind> {
+    pub fn engines(&self) -> Vec<&str> {
         let mut engines = Vec::new();
         for cell in &self.cells {
-            if !engines.contains(&cell.engine) {
-                engines.push(cell.engine);
+            if !engines.contains(&cell.engine.as_str()) {
+                engines.push(&cell.engine);
             }
         }
         engines
@@ -125,16 +134,16 @@ impl Matrix {
 
     /// The changes, in order.
     pub fn changes(&self) -> impl Iterator<Item = &str> {
-        let first = self.cells.first().map(|cell| cell.engine);
+        let first = self.cells.first().map(|cell| &cell.engine);
         let cells = self
             .cells
             .iter()
-            .filter(move |cell| Some(cell.engine) == first);
+            .filter(move |cell| Some(&cell.engine) == first);
         cells.map(|cell| cell.change.as_str())
     }
 
     /// The cell of a change in an engine.
-    pub fn cell(&self, change: &str, engine: EngineKind) -> Option<&Cell> {
+    pub fn cell(&self, change: &str, engine: &str) -> Option<&Cell> {
         let mut cells = self.cells.iter();
         cells.find(|cell| cell.change == change && cell.engine == engine)
     }
@@ -161,9 +170,9 @@ impl Matrix {
         for change in self.changes() {
             let _ = write!(text, "| {change} |");
             for engine in &engines {
-                let cell = self.cell(change, *engine);
+                let cell = self.cell(change, engine);
                 let _ = write!(text, " {}", cell.map_or_else(String::new, Cell::percent));
-                let before = baseline.and_then(|matrix| matrix.cell(change, *engine));
+                let before = baseline.and_then(|matrix| matrix.cell(change, engine));
                 if let (Some(cell), Some(before)) = (cell, before) {
                     let points = 100.0 * (cell.reach_rate - before.reach_rate);
                     let _ = write!(text, " ({points:+.1})");

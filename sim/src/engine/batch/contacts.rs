@@ -165,16 +165,12 @@ impl<L: Lanes, const N: usize> Contact<L, N> {
     pub fn bounce(&mut self, restitution: L, z_base: &[L; 6], z_leg: &[L; N]) {
         let error = self.velocity(0, z_base, z_leg);
         let speed = error - self.approach;
-        let hits = L::select(
-            error.lt(L::zero()),
-            L::select(
-                speed.lt(L::splat(-BOUNCE_MPS)),
-                restitution * speed - self.approach,
-                L::zero(),
-            ),
-            L::zero(),
-        );
-        self.bias[0] = self.bias[0] + hits;
+        let zero = L::zero();
+        let mut change = restitution * speed - self.approach;
+        change = L::select(zero.lt(restitution), change, zero);
+        change = L::select(speed.lt(L::splat(-BOUNCE_MPS)), change, zero);
+        change = L::select(error.lt(zero), change, zero);
+        self.bias[0] = self.bias[0] + change;
     }
 
     /// Starts from the impulses of the step before.

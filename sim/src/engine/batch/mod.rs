@@ -28,6 +28,8 @@ mod step;
 mod varied;
 mod vector;
 
+use std::ops::Range;
+
 use nalgebra::Vector3;
 use robots::Robot;
 
@@ -35,7 +37,7 @@ use self::{
     block::Block,
     lanes::{Lanes, Portable},
     model::Model,
-    step::{PolicyStep, Scratch},
+    step::{PhysicsSteps, Scratch},
 };
 use crate::engine::{Engine, EngineError, EpisodeStart, PhysicsConfig, PhysicsState};
 
@@ -190,6 +192,10 @@ impl Engine for BatchEngine {
         self.engine.step(joint_target_rad);
     }
 
+    fn physics_step(&mut self, joint_target_rad: &[f32], index: usize) {
+        self.engine.physics_step(joint_target_rad, index);
+    }
+
     fn push(&mut self, index: usize, velocity_change_world: Vector3<f32>) {
         self.engine.push(index, velocity_change_world);
     }
@@ -230,6 +236,31 @@ impl<L: Lanes, const N: usize> Blocks<L, N> {
             num_robots,
         })
     }
+
+    /// These physics steps of a policy step.
+    fn advance(&mut self, joint_target_rad: &[f32], steps: Range<usize>) {
+        let num_joints = self.model.legs.len() * N;
+        assert_eq!(
+            joint_target_rad.len(),
+            self.num_robots * num_joints,
+            "joint targets [num_robots, num_joints]"
+        );
+        let rows = joint_target_rad.chunks(L::LANES * num_joints);
+        for (block, rows) in self.blocks.iter_mut().zip(rows) {
+            if steps.start == 0 {
+                block.begin_targets();
+                for (lane, row) in rows.chunks_exact(num_joints).enumerate() {
+                    block.set_targets(lane, row);
+                }
+            }
+            L::run(PhysicsSteps {
+                model: &self.model,
+                block,
+                scratch: &mut self.scratch,
+                steps: steps.clone(),
+            });
+        }
+    }
 }
 
 impl<L: Lanes, const N: usize> Engine for Blocks<L, N> {
@@ -246,24 +277,11 @@ impl<L: Lanes, const N: usize> Engine for Blocks<L, N> {
     }
 
     fn step(&mut self, joint_target_rad: &[f32]) {
-        let num_joints = self.model.legs.len() * N;
-        assert_eq!(
-            joint_target_rad.len(),
-            self.num_robots * num_joints,
-            "joint targets [num_robots, num_joints]"
-        );
-        let rows = joint_target_rad.chunks(L::LANES * num_joints);
-        for (block, rows) in self.blocks.iter_mut().zip(rows) {
-            block.begin_targets();
-            for (lane, row) in rows.chunks_exact(num_joints).enumerate() {
-                block.set_targets(lane, row);
-            }
-            L::run(PolicyStep {
-                model: &self.model,
-                block,
-                scratch: &mut self.scratch,
-            });
-        }
+        self.advance(joint_target_rad, 0..self.model.decimation);
+    }
+
+    fn physics_step(&mut self, joint_target_rad: &[f32], index: usize) {
+        self.advance(joint_target_rad, index..index + 1);
     }
 
     fn push(&mut self, index: usize, velocity_change_world: Vector3<f32>) {

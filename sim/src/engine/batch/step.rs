@@ -5,6 +5,8 @@
 //! 3. contacts and their impulses;
 //! 4. velocities back from whitened ones; positions from the new velocities.
 
+use std::ops::Range;
+
 use robots::MAX_FEET;
 
 use super::{
@@ -40,25 +42,30 @@ impl<L: Lanes, const N: usize> Scratch<L, N> {
     }
 }
 
-/// A policy step of one block.
-pub(super) struct PolicyStep<'a, L: Lanes, const N: usize> {
+/// Physics steps of a policy step of one block.
+pub(super) struct PhysicsSteps<'a, L: Lanes, const N: usize> {
     pub model: &'a Model<N>,
     pub block: &'a mut Block<L, N>,
     pub scratch: &'a mut Scratch<L, N>,
+    /// Which of the policy step.
+    pub steps: Range<usize>,
 }
 
-impl<L: Lanes, const N: usize> Kernel for PolicyStep<'_, L, N> {
+impl<L: Lanes, const N: usize> Kernel for PhysicsSteps<'_, L, N> {
     #[inline(always)]
     fn run(self) {
         let Self {
             model,
             block,
             scratch,
+            steps,
         } = self;
-        block.begin_policy_step();
-        let time_s = block.state.physics_steps * L::splat(model.step_s);
-        block.scene.find_nearest(block.state.position, time_s);
-        for step in 0..model.decimation {
+        if steps.start == 0 {
+            block.begin_policy_step();
+            let time_s = block.state.physics_steps * L::splat(model.step_s);
+            block.scene.find_nearest(block.state.position, time_s);
+        }
+        for step in steps {
             physics_step(model, block, scratch, step);
         }
     }

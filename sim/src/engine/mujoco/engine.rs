@@ -1,6 +1,6 @@
 //! The engine: one world per robot.
 
-use std::sync::Once;
+use std::{ops::Range, sync::Once};
 
 use mujoco_rs::prelude::{MjLogMessage, MjtLogLevel, set_log_handler};
 use nalgebra::Vector3;
@@ -33,7 +33,7 @@ impl MujocoEngine {
             // SAFETY: nobody uses MuJoCo before its first engine has been built, and others wait here.
             unsafe { set_log_handler(log) };
         });
-        let model = RobotModel::new(robot)?;
+        let model = RobotModel::new(robot, config)?;
         let start = EpisodeStart::standing(robot);
         let worlds = (0..num_robots)
             .map(|_| World::new(&model, config, &start))
@@ -43,6 +43,18 @@ impl MujocoEngine {
             model,
             worlds,
         })
+    }
+
+    /// These physics steps of a policy step.
+    fn advance(&mut self, joint_target_rad: &[f32], steps: Range<usize>) {
+        let num_joints = self.model.num_joints();
+        debug_assert_eq!(joint_target_rad.len(), self.worlds.len() * num_joints);
+        let targets = joint_target_rad.chunks_exact(num_joints);
+        for (world, target_rad) in self.worlds.iter_mut().zip(targets) {
+            for step in steps.clone() {
+                world.step(&self.config, target_rad, step);
+            }
+        }
     }
 }
 
@@ -72,12 +84,11 @@ impl Engine for MujocoEngine {
     }
 
     fn step(&mut self, joint_target_rad: &[f32]) {
-        let num_joints = self.model.num_joints();
-        debug_assert_eq!(joint_target_rad.len(), self.worlds.len() * num_joints);
-        let targets = joint_target_rad.chunks_exact(num_joints);
-        for (world, target_rad) in self.worlds.iter_mut().zip(targets) {
-            world.step(&self.config, target_rad);
-        }
+        self.advance(joint_target_rad, 0..self.config.decimation);
+    }
+
+    fn physics_step(&mut self, joint_target_rad: &[f32], index: usize) {
+        self.advance(joint_target_rad, index..index + 1);
     }
 
     fn push(&mut self, index: usize, velocity_change_world: Vector3<f32>) {

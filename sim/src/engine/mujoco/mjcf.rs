@@ -5,15 +5,13 @@ use robots::{CONTINUOUS_LIMIT_RAD, Joint, Link, Robot, Shape};
 
 use super::terrain;
 use crate::{
-    engine::{Dynamics, PhysicsConfig, STAND_DAMPING},
+    engine::{Dynamics, PhysicsConfig},
     scene::{Obstacle, ObstacleShape, Terrain},
 };
 
 /// Time constant of contacts and stops, s: the hardest that MuJoCo allows at steps of 5 ms. At longer steps it takes twice
 /// the step.
 const SOFTNESS_S: f32 = 0.01;
-/// Inertia of a trunk on a stand, kg and kg·m²: the solver of constraints does not see what damps it.
-const STAND_INERTIA: f32 = 1e6;
 /// Corners of the polygon that stands for the base of a cone.
 const CONE_CORNERS: u32 = 32;
 
@@ -47,23 +45,10 @@ pub fn model(robot: &Robot, config: &PhysicsConfig, scene: &SceneDescription<'_>
     let mut xml = Xml::default();
     xml.line("<mujoco>");
     xml.line(r#"<compiler angle="radian" autolimits="false" inertiafromgeom="false"/>"#);
-    let gravity = config.gravity_mps2;
-    // Elliptic, because a pyramid lets friction leave its cone. Friction harder than the normal force (`impratio`) would make
-    // feet hop that slide fast.
-    xml.line(&format!(
-        r#"<option timestep="{}" gravity="{} {} {}" integrator="implicitfast" cone="elliptic"><flag autoreset="disable"/></option>"#,
-        config.step_s, gravity.x, gravity.y, gravity.z
-    ));
-    // Reserved, not used: what contacts need on top of the usual is taken from here.
-    xml.line(r#"<size memory="16M"/>"#);
+    write_options(config, &mut xml);
     xml.line("<default>");
-    let dynamics = scene.dynamics;
-    xml.line(&format!(
-        r#"<geom condim="3" friction="{} 0 0" solref="{} {}"/>"#,
-        dynamics.friction,
-        dynamics.contact_softness_s.max(SOFTNESS_S),
-        damping_ratio(dynamics.restitution)
-    ));
+    let contacts = contacts(scene.dynamics);
+    xml.line(&format!("<geom{contacts}/>"));
     // Softer dry friction would turn round before the joint does, as an inertia.
     let friction_s = 2.0 * config.step_s;
     xml.line(&format!(
@@ -71,35 +56,122 @@ pub fn model(robot: &Robot, config: &PhysicsConfig, scene: &SceneDescription<'_>
     ));
     // The robot touches the world, and nothing else touches anything.
     xml.line(r#"<default class="robot"><geom contype="1" conaffinity="0"/></default>"#);
-    xml.line(r#"<default class="world"><geom contype="0" conaffinity="1"/></default>"#);
+    write_scene_class(scene, &mut xml);
     xml.line("</default>");
-    xml.line("<asset>");
-    terrain::write_asset(scene.terrain, &mut xml);
-    for (index, obstacle) in scene.obstacles.iter().enumerate() {
-        write_mesh(index, obstacle, &mut xml);
-    }
-    xml.line("</asset>");
+    write_assets(scene, &mut xml);
     xml.line("<worldbody>");
-    terrain::write_geoms(scene.terrain, &mut xml);
-    let (moving, fixed): (Vec<_>, Vec<_>) =
-        (scene.obstacles.iter().enumerate()).partition(|(_, obstacle)| is_moving(obstacle));
-    for (index, obstacle) in fixed {
-        xml.line(&obstacle_geom(index, obstacle, &obstacle_pose(obstacle)));
-    }
+    write_fixed(scene, &mut xml);
     // That of a varied robot is in its description.
-    let added_base_mass_kg = match dynamics.variation {
-        None => dynamics.added_base_mass_kg,
+    let added_base_mass_kg = match scene.dynamics.variation {
+        None => scene.dynamics.added_base_mass_kg,
         Some(_) => 0.0,
     };
-    write_robot(robot, added_base_mass_kg, dynamics.on_stand, &mut xml);
-    for (index, obstacle) in moving {
+    write_robot(robot, added_base_mass_kg, &mut xml);
+    write_moving(scene, &mut xml);
+    xml.line("</worldbody>");
+    xml.line("</mujoco>");
+    xml.text()
+}
+
+/// The sections that a robot of another MJCF needs for a scene.
+pub fn scene_sections(config: &PhysicsConfig, scene: &SceneDescription<'_>) -> String {
+    let mut xml = Xml::default();
+    write_options(config, &mut xml);
+    xml.line("<default>");
+    write_scene_class(scene, &mut xml);
+    xml.line("</default>");
+    write_assets(scene, &mut xml);
+    xml.line("<worldbody>");
+    write_fixed(scene, &mut xml);
+    write_moving(scene, &mut xml);
+    xml.line("</worldbody>");
+    xml.text()
+}
+
+fn write_options(config: &PhysicsConfig, xml: &mut Xml) {
+    let gravity = config.gravity_mps2;
+    // Elliptic, because a pyramid lets friction leave its cone. Friction harder than the normal force (`impratio`) would make
+    // feet hop that slide fast. Motors act from outside.
+    xml.line(&format!(
+        r#"<option timestep="{}" gravity="{} {} {}" integrator="implicitfast" cone="elliptic" impratio="1"><flag autoreset="disable" actuation="disable"/></option>"#,
+        config.step_s, gravity.x, gravity.y, gravity.z
+    ));
+    // Reserved, not used: what contacts need on top of the usual is taken from here.
+    xml.line(r#"<size memory="16M"/>"#);
+}
+
+fn write_scene_class(scene: &SceneDescription<'_>, xml: &mut Xml) {
+    let contacts = contacts(scene.dynamics);
+    xml.line(&format!(
+        r#"<default class="scene"><geom contype="0" conaffinity="1"{contacts}/></default>"#
+    ));
+}
+
+fn write_assets(scene: &SceneDescription<'_>, xml: &mut Xml) {
+    xml.line("<asset>");
+    terrain::write_asset(scene.terrain, xml);
+    for (index, obstacle) in scene.obstacles.iter().enumerate() {
+        write_mesh(index, obstacle, xml);
+    }
+    xml.line("</asset>");
+}
+
+/// Ground and obstacles that stand.
+fn write_fixed(scene: &SceneDescription<'_>, xml: &mut Xml) {
+    terrain::write_geoms(scene.terrain, xml);
+    let obstacles = scene.obstacles.iter().enumerate();
+    for (index, obstacle) in obstacles.filter(|(_, it)| !is_moving(it)) {
+        xml.line(&obstacle_geom(index, obstacle, &obstacle_pose(obstacle)));
+    }
+}
+
+/// Obstacles that move.
+fn write_moving(scene: &SceneDescription<'_>, xml: &mut Xml) {
+    let obstacles = scene.obstacles.iter().enumerate();
+    for (index, obstacle) in obstacles.filter(|(_, it)| is_moving(it)) {
         let at = obstacle_pose(obstacle);
         let geom = obstacle_geom(index, obstacle, "");
         xml.line(&format!(r#"<body mocap="true"{at}>{geom}</body>"#));
     }
-    xml.line("</worldbody>");
-    xml.line("</mujoco>");
-    xml.text()
+}
+
+/// MuJoCo's parameters of contacts that are not the usual ones.
+pub struct ContactSolver {
+    /// Time constant, s, and damping ratio.
+    pub reference: [f64; 2],
+    /// Between 0, a force that does nothing, and 1.
+    pub impedance: f64,
+}
+
+/// `None` for hard ground that does not throw back.
+pub fn contact_solver(dynamics: &Dynamics) -> Option<ContactSolver> {
+    let (softness_s, restitution) = (dynamics.contact_softness_s, dynamics.restitution);
+    if softness_s <= SOFTNESS_S && restitution <= 0.0 {
+        return None;
+    }
+    let damping_ratio = f64::from(damping_ratio(restitution));
+    // The frequency, 1 / (time constant x damping ratio), does not depend on the restitution.
+    let time_constant_s = f64::from(softness_s.max(SOFTNESS_S)) / damping_ratio;
+    Some(ContactSolver {
+        reference: [time_constant_s, damping_ratio],
+        // At MuJoCo's usual 0.9 a soft contact is a slow one; at 0.5 it is a spring of the given time constant.
+        impedance: if softness_s <= SOFTNESS_S { 0.9 } else { 0.5 },
+    })
+}
+
+/// Attributes of contacts.
+fn contacts(dynamics: &Dynamics) -> String {
+    let friction = format!(r#" condim="3" friction="{} 0 0""#, dynamics.friction);
+    match contact_solver(dynamics) {
+        None => format!(r#"{friction} solref="{SOFTNESS_S} 1""#),
+        Some(solver) => {
+            let ([time_constant_s, damping_ratio], low) = (solver.reference, solver.impedance);
+            let high = if low < 0.9 { low } else { 0.95 };
+            format!(
+                r#"{friction} solref="{time_constant_s} {damping_ratio}" solimp="{low} {high} 0.001""#
+            )
+        }
+    }
 }
 
 /// Of the spring and damper that throw back this fraction of a speed: exp(-pi z / sqrt(1 - z^2)).
@@ -119,14 +191,11 @@ pub fn is_moving(obstacle: &Obstacle) -> bool {
         .any(|&velocity| velocity != 0.0)
 }
 
-fn write_robot(robot: &Robot, added_base_mass_kg: f32, on_stand: bool, xml: &mut Xml) {
-    let base = escaped(&robot.base.link.name);
-    xml.line(&match on_stand {
-        false => format!(r#"<body name="{base}"><freejoint/>"#),
-        true => format!(
-            r#"<body name="{base}"><joint type="free" limited="false" damping="{STAND_DAMPING}" armature="{STAND_INERTIA}"/>"#
-        ),
-    });
+fn write_robot(robot: &Robot, added_base_mass_kg: f32, xml: &mut Xml) {
+    xml.line(&format!(
+        r#"<body name="{}"><freejoint/>"#,
+        escaped(&robot.base.link.name)
+    ));
     let base = &robot.base.link;
     write_link(
         base,
@@ -209,7 +278,7 @@ fn obstacle_geom(index: usize, obstacle: &Obstacle, at: &str) -> String {
         ObstacleShape::Ball { radius_m } => format!(r#"type="sphere" size="{radius_m}""#),
         ObstacleShape::Cone { .. } => format!(r#"type="mesh" mesh="cone{index}""#),
     };
-    format!(r#"<geom class="world" {shape}{at}/>"#)
+    format!(r#"<geom class="scene" {shape}{at}/>"#)
 }
 
 /// MuJoCo has no cones: this one is the hull of its tip and a polygon.

@@ -10,6 +10,8 @@ mod contacts;
 #[cfg(feature = "mujoco")]
 mod engine;
 #[cfg(feature = "mujoco")]
+mod foreign;
+#[cfg(feature = "mujoco")]
 mod mjcf;
 #[cfg(feature = "mujoco")]
 mod model;

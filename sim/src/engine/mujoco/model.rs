@@ -4,13 +4,21 @@ use mujoco_rs::prelude::{MjData, MjModel};
 use robots::Robot;
 
 use super::{
+    foreign::ForeignModel,
     mjcf::{self, SceneDescription},
     terrain,
 };
 use crate::{
-    engine::{EngineError, PhysicsConfig, contact_forces::ContactTag},
+    engine::{EngineError, PhysicsConfig, STAND_DAMPING, contact_forces::ContactTag},
     scene::Terrain,
 };
+
+/// Coordinates of the base come before those of the joints: position and quaternion, linear and angular velocity.
+const BASE_POSITIONS: usize = 7;
+const BASE_DOFS: usize = 6;
+
+/// Inertia of a trunk on a stand, kg and kg·m².
+const STAND_INERTIA: f64 = 1e6;
 
 /// A compiled model and its state.
 pub type Data = MjData<Box<MjModel>>;
@@ -20,9 +28,14 @@ pub struct RobotModel {
     pub num_legs: usize,
     /// What the robot's shapes count as, link by link.
     tags: Vec<ContactTag>,
+    foreign: Option<ForeignModel>,
 }
 
 pub struct RobotJoint {
+    /// Place of its angle in MuJoCo's coordinates.
+    pub position_at: usize,
+    /// Place in MuJoCo's velocities.
+    pub dof: usize,
     pub velocity_limit_radps: f32,
     pub effort_limit_nm: f32,
     pub armature_kgm2: f64,
@@ -36,7 +49,10 @@ impl RobotJoint {
         let control = &robot.control;
         let gains = control.stiffness.iter().zip(&control.damping);
         let joints = robot.joints().zip(gains);
-        let joints = joints.map(|(joint, (&stiffness, &damping))| Self {
+        let joints = joints.enumerate();
+        let joints = joints.map(|(index, (joint, (&stiffness, &damping)))| Self {
+            position_at: BASE_POSITIONS + index,
+            dof: BASE_DOFS + index,
             velocity_limit_radps: joint.velocity_limit_radps,
             effort_limit_nm: joint.effort_limit_nm,
             armature_kgm2: joint.armature_kgm2.into(),
@@ -55,23 +71,18 @@ pub struct Compiled {
     pub joints: Vec<RobotJoint>,
 }
 
-/// What each geometry of a compiled model counts as.
-pub struct GeomTags {
-    /// Index of the robot's first geometry.
-    first: usize,
-    tags: Vec<ContactTag>,
-}
+/// What each geometry of a compiled model counts as; `None` for those of the world.
+pub struct GeomTags(Vec<Option<ContactTag>>);
 
 impl GeomTags {
     /// `None` for geometries of the world.
     pub fn get(&self, geom: i32) -> Option<ContactTag> {
-        let index = usize::try_from(geom).ok()?.checked_sub(self.first)?;
-        self.tags.get(index).copied()
+        *self.0.get(usize::try_from(geom).ok()?)?
     }
 }
 
 impl RobotModel {
-    pub fn new(robot: &Robot) -> Result<Self, EngineError> {
+    pub fn new(robot: &Robot, config: &PhysicsConfig) -> Result<Self, EngineError> {
         if robot.num_joints() == 0 {
             return Err(EngineError::UnsupportedRobot {
                 robot: robot.name.clone(),
@@ -85,7 +96,11 @@ impl RobotModel {
         let shapes = base
             .chain(links)
             .flat_map(|(leg, link)| link.shapes.iter().map(move |shape| (leg, shape.class)));
+        let foreign = config.mjcf.as_ref();
         Ok(Self {
+            foreign: foreign
+                .map(|path| ForeignModel::load(path, robot))
+                .transpose()?,
             num_legs: robot.num_feet(),
             tags: shapes
                 .map(|(leg, class)| ContactTag { class, leg })
@@ -103,27 +118,53 @@ impl RobotModel {
         config: &PhysicsConfig,
         scene: &SceneDescription<'_>,
     ) -> Result<Compiled, EngineError> {
-        let refused = |reason: String| EngineError::UnsupportedRobot {
-            robot: self.robot.name.clone(),
-            reason: format!("MuJoCo refuses the model: {reason}"),
+        let refused = |error: String| {
+            let message = error.split_whitespace().collect::<Vec<_>>().join(" ");
+            let reason = format!("MuJoCo refuses the model: {message}");
+            match &self.foreign {
+                Some(foreign) => EngineError::Mjcf {
+                    file: foreign.file().to_owned(),
+                    reason,
+                },
+                None => EngineError::UnsupportedRobot {
+                    robot: self.robot.name.clone(),
+                    reason,
+                },
+            }
         };
         let varied = scene.dynamics.varied(&self.robot);
         let robot = varied.as_ref().unwrap_or(&self.robot);
-        let text = mjcf::model(robot, config, scene);
-        let mut model = MjModel::from_xml_string(&text).map_err(|error| {
-            let message = error.to_string();
-            refused(message.split_whitespace().collect::<Vec<_>>().join(" "))
-        })?;
+        let text = match &self.foreign {
+            None => mjcf::model(robot, config, scene),
+            Some(foreign) => foreign.with(&mjcf::scene_sections(config, scene)),
+        };
+        let mut model =
+            MjModel::from_xml_string(&text).map_err(|error| refused(error.to_string()))?;
         if let Terrain::HeightField(field) = scene.terrain {
             terrain::fill(field, model.hfield_data_mut());
         }
-        let fixed = scene.obstacles.iter().filter(|it| !mjcf::is_moving(it));
-        let tags = GeomTags {
-            first: terrain::num_geoms(scene.terrain) + fixed.count(),
-            tags: self.tags.clone(),
+        if scene.dynamics.on_stand {
+            // The solver of constraints does not see what damps the trunk.
+            model.dof_armature_mut()[..BASE_DOFS].fill(STAND_INERTIA);
+            model.dof_damping_mut()[..BASE_DOFS].fill(STAND_DAMPING.into());
+        }
+        let mut joints = RobotJoint::all(robot);
+        let tags = match &self.foreign {
+            Some(foreign) => foreign.tags(&model, robot),
+            None => {
+                let fixed = scene.obstacles.iter().filter(|it| !mjcf::is_moving(it));
+                let first = terrain::num_geoms(scene.terrain) + fixed.count();
+                let own = self.tags.iter().map(|tag| Some(*tag));
+                std::iter::repeat_n(None, first).chain(own).collect()
+            }
         };
-        let data = MjData::try_new(Box::new(model)).map_err(|error| refused(error.to_string()))?;
-        let joints = RobotJoint::all(robot);
+        let data = MjData::try_new(Box::new(model));
+        let mut data = data.map_err(|error| refused(error.to_string()))?;
+        if let Some(foreign) = &self.foreign {
+            foreign.vary(&mut data, scene.dynamics, &tags);
+            foreign.place(data.model(), &mut joints);
+        }
+        let tags = GeomTags(tags);
         Ok(Compiled { data, tags, joints })
     }
 

@@ -24,7 +24,7 @@ pub fn write_asset(terrain: &Terrain, xml: &mut Xml) {
 pub fn write_geoms(terrain: &Terrain, xml: &mut Xml) {
     let field = match terrain {
         Terrain::Flat => {
-            xml.line(r#"<geom class="world" type="plane" size="0 0 1"/>"#);
+            xml.line(r#"<geom class="scene" type="plane" size="0 0 1"/>"#);
             return;
         }
         Terrain::HeightField(field) => field,
@@ -33,13 +33,13 @@ pub fn write_geoms(terrain: &Terrain, xml: &mut Xml) {
     let half_m = half_size_m(field);
     let [x, y] = [0, 1].map(|axis| field.origin_m[axis] + half_m[axis]);
     xml.line(&format!(
-        r#"<geom class="world" type="hfield" hfield="ground" pos="{x} {y} {lowest_m}" quat="1 0 0 1"/>"#
+        r#"<geom class="scene" type="hfield" hfield="ground" pos="{x} {y} {lowest_m}" quat="1 0 0 1"/>"#
     ));
     let z = field.heights_m[0] - HALF_WIDTH_M;
     let [beside_x, beside_y] = half_m.map(|half| half + HALF_WIDTH_M);
     let mut slab = |x: f32, y: f32, half: [f32; 2]| {
         xml.line(&format!(
-            r#"<geom class="world" type="box" pos="{x} {y} {z}" size="{} {} {HALF_WIDTH_M}"/>"#,
+            r#"<geom class="scene" type="box" pos="{x} {y} {z}" size="{} {} {HALF_WIDTH_M}"/>"#,
             half[0], half[1]
         ));
     };
@@ -108,7 +108,7 @@ mod tests {
         for (x, y) in [(1.5, 2.5), (1.25, 2.25), (1.7, 2.8), (1.2, 2.7)] {
             let mut xml = Xml::default();
             xml.line("<mujoco><compiler autolimits=\"false\"/>");
-            xml.line("<default><default class=\"world\"/></default><asset>");
+            xml.line("<default><default class=\"scene\"/></default><asset>");
             write_asset(&terrain, &mut xml);
             xml.line("</asset><worldbody>");
             write_geoms(&terrain, &mut xml);

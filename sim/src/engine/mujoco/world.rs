@@ -21,9 +21,6 @@ use crate::{
     scene::{Obstacle, Terrain},
 };
 
-/// Coordinates of the base come before those of the joints: position and quaternion, linear and angular velocity.
-const BASE_POSITIONS: usize = 7;
-const BASE_DOFS: usize = 6;
 /// All that MuJoCo's next step depends on.
 const STATE: u32 = MjtState::mjSTATE_INTEGRATION as u32;
 
@@ -124,38 +121,41 @@ impl World {
         let positions = self.data.qpos_mut();
         let q = start.orientation;
         let pose = [q.w, q.i, q.j, q.k];
-        let base = start.position_world.iter().chain(&pose);
-        let all = base.chain(&start.joint_position_rad);
-        for (to, &from) in positions.iter_mut().zip(all) {
+        for (to, &from) in positions
+            .iter_mut()
+            .zip(start.position_world.iter().chain(&pose))
+        {
             *to = from.into();
+        }
+        for (joint, &from) in self.joints.iter().zip(&start.joint_position_rad) {
+            positions[joint.position_at] = from.into();
         }
         // MuJoCo's angular velocity is in the base frame.
         let spin = q.inverse_transform_vector(&start.angular_velocity_world);
+        let velocities = self.data.qvel_mut();
         let base = start.linear_velocity_world.iter().chain(spin.iter());
-        let all = base.chain(&start.joint_velocity_radps);
-        for (to, &from) in self.data.qvel_mut().iter_mut().zip(all) {
+        for (to, &from) in velocities.iter_mut().zip(base) {
             *to = from.into();
+        }
+        for (joint, &from) in self.joints.iter().zip(&start.joint_velocity_radps) {
+            velocities[joint.dof] = from.into();
         }
     }
 
-    pub fn step(&mut self, config: &PhysicsConfig, target_rad: &[f32]) {
-        let EpisodeState {
-            actuation,
-            contacts,
-            ..
-        } = &mut self.episode;
-        actuation.begin_policy_step(target_rad);
-        contacts.begin_policy_step();
-        for step in 0..config.decimation {
-            let actuation = &self.episode.actuation;
-            let target_rad = actuation.target_rad(step, config.decimation).clone();
-            self.physics_step(config, |joint, index| MotorTarget {
-                position_rad: target_rad[index],
-                stiffness: joint.motor_stiffness,
-                damping: joint.motor_damping,
-                ..MotorTarget::default()
-            });
+    /// Physics step `step` of a policy step, whose targets are taken with the first.
+    pub fn step(&mut self, config: &PhysicsConfig, target_rad: &[f32], step: usize) {
+        if step == 0 {
+            self.episode.actuation.begin_policy_step(target_rad);
+            self.episode.contacts.begin_policy_step();
         }
+        let actuation = &self.episode.actuation;
+        let target_rad = actuation.target_rad(step, config.decimation).clone();
+        self.physics_step(config, |joint, index| MotorTarget {
+            position_rad: target_rad[index],
+            stiffness: joint.motor_stiffness,
+            damping: joint.motor_damping,
+            ..MotorTarget::default()
+        });
     }
 
     /// One physics step with motors that are told more than a position, without delay.
@@ -195,8 +195,8 @@ impl World {
         let step_s = f64::from(config.step_s);
         self.motors.clear();
         for (index, joint) in self.joints.iter().enumerate() {
-            let position_rad = self.data.qpos()[BASE_POSITIONS + index];
-            let dof = BASE_DOFS + index;
+            let dof = joint.dof;
+            let position_rad = self.data.qpos()[joint.position_at];
             let velocity = self.data.qvel()[dof];
             let mut target = target(joint, index);
             target.torque_nm += actuation.added_torque_nm(index);
@@ -218,10 +218,11 @@ impl World {
     }
 
     fn measure_torques(&mut self) {
-        let velocities = &self.data.qvel()[BASE_DOFS..];
+        let velocities = self.data.qvel();
+        let motors = self.motors.iter().zip(&self.joints);
         let torques = &mut self.episode.joint_torque_nm;
-        for ((torque_nm, motor), velocity) in torques.iter_mut().zip(&self.motors).zip(velocities) {
-            *torque_nm = motor.torque_nm(*velocity) as f32;
+        for (torque_nm, (motor, joint)) in torques.iter_mut().zip(motors) {
+            *torque_nm = motor.torque_nm(velocities[joint.dof]) as f32;
         }
     }
 
@@ -241,9 +242,12 @@ impl World {
         state.orientation = UnitQuaternion::new_normalize(Quaternion::new(w, i, j, k));
         state.linear_velocity_world = narrow(&velocities[..3]);
         state.angular_velocity_world = state.orientation * narrow(&velocities[3..6]);
-        let narrow = |values: &[f64]| values.iter().map(|&value| value as f32).collect();
-        state.joint_position_rad = narrow(&positions[BASE_POSITIONS..]);
-        state.joint_velocity_radps = narrow(&velocities[BASE_DOFS..]);
+        let joints = self.joints.iter();
+        let positions = joints
+            .clone()
+            .map(|joint| positions[joint.position_at] as f32);
+        state.joint_position_rad = positions.collect();
+        state.joint_velocity_radps = joints.map(|joint| velocities[joint.dof] as f32).collect();
         (state.joint_torque_nm).clone_from(&self.episode.joint_torque_nm);
         self.episode.contacts.read(state);
     }

@@ -9,7 +9,7 @@ mod snapshot;
 mod terrain;
 mod world;
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use nalgebra::Vector3;
 use robots::Robot;
@@ -113,6 +113,21 @@ impl MotorEngine for RapierEngine {
     }
 }
 
+impl RapierEngine {
+    /// These physics steps of a policy step.
+    fn advance(&mut self, joint_target_rad: &[f32], steps: Range<usize>) {
+        let num_joints = self.models.described.joints.len();
+        debug_assert_eq!(joint_target_rad.len(), self.scenes.len() * num_joints);
+        let targets = joint_target_rad.chunks_exact(num_joints);
+        for (scene, target_rad) in self.scenes.iter_mut().zip(targets) {
+            let RobotWorld { model, world, .. } = scene;
+            for step in steps.clone() {
+                world.step(model, &self.config, target_rad, step);
+            }
+        }
+    }
+}
+
 impl RobotWorld {
     fn new(
         models: &Models,
@@ -143,15 +158,11 @@ impl Engine for RapierEngine {
     }
 
     fn step(&mut self, joint_target_rad: &[f32]) {
-        let num_joints = self.models.described.joints.len();
-        debug_assert_eq!(joint_target_rad.len(), self.scenes.len() * num_joints);
-        for (scene, target) in self
-            .scenes
-            .iter_mut()
-            .zip(joint_target_rad.chunks_exact(num_joints))
-        {
-            scene.world.step(&scene.model, &self.config, target);
-        }
+        self.advance(joint_target_rad, 0..self.config.decimation);
+    }
+
+    fn physics_step(&mut self, joint_target_rad: &[f32], index: usize) {
+        self.advance(joint_target_rad, index..index + 1);
     }
 
     fn push(&mut self, index: usize, velocity_change_world: Vector3<f32>) {

@@ -89,20 +89,27 @@ impl World {
         }
     }
 
-    pub fn step(&mut self, model: &RobotModel, config: &PhysicsConfig, target_rad: &[f32]) {
+    /// Physics step `step` of a policy step, whose targets are taken with the first.
+    pub fn step(
+        &mut self,
+        model: &RobotModel,
+        config: &PhysicsConfig,
+        target_rad: &[f32],
+        step: usize,
+    ) {
         let episode = &mut self.episode;
-        episode.actuation.begin_policy_step(target_rad);
-        episode.contacts.begin_policy_step();
-        for step in 0..config.decimation {
-            let actuation = &self.episode.actuation;
-            let target_rad = actuation.target_rad(step, config.decimation).clone();
-            self.physics_step(model, config, |joint, index| MotorTarget {
-                position_rad: target_rad[index],
-                stiffness: joint.motor_stiffness,
-                damping: joint.motor_damping,
-                ..MotorTarget::default()
-            });
+        if step == 0 {
+            episode.actuation.begin_policy_step(target_rad);
+            episode.contacts.begin_policy_step();
         }
+        let actuation = &episode.actuation;
+        let target_rad = actuation.target_rad(step, config.decimation).clone();
+        self.physics_step(model, config, |joint, index| MotorTarget {
+            position_rad: target_rad[index],
+            stiffness: joint.motor_stiffness,
+            damping: joint.motor_damping,
+            ..MotorTarget::default()
+        });
     }
 
     /// One physics step with motors that are told more than a position, without delay.

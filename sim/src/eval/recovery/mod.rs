@@ -15,7 +15,10 @@ use serde::{Deserialize, Serialize};
 pub use self::report::{CaseReport, RecoveryReport};
 
 use self::report::{Case, TrialResult};
-use super::config::{EvalConfig, EvalError, setting};
+use super::{
+    config::{EvalConfig, EvalError, setting},
+    gait::{GaitMeter, GaitSums},
+};
 use crate::{
     engine::{Dynamics, EpisodeStart, PhysicsConfig, PhysicsState},
     episode::{Next, Observer, Plan, Runner, SimLink, Slot, SlotStart, Step},
@@ -182,20 +185,24 @@ impl<'a> RecoveryEvaluation<'a> {
             cases: self.cases(command),
         };
         let numbers: Vec<u64> = (0..self.trials(command) as u64).collect();
-        let observe = |_: &Case| TrialObserver {
+        let observe = |trial: &Trial| TrialObserver {
             evaluation: self,
             sum: [0.0; 3],
             counted: 0,
+            gait: GaitMeter::new(self.robot, &trial.start, self.physics),
             result: TrialResult::default(),
         };
         let results = runner.run(&plan, &numbers, observe, progress)?;
         let trials = results.chunks_exact(self.config.recovery.trials);
         let cases = plan.cases.iter().zip(trials);
         let cases = cases.map(|(case, trials)| CaseReport::new(*case, trials));
+        let mut gait = GaitSums::default();
+        results.iter().for_each(|trial| gait.add(&trial.gait));
         let (name, engine) = (&self.robot.name, self.config.engine);
         let cases = cases.collect();
         Ok(RecoveryReport {
             reality: self.reality.clone(),
+            gait: gait.report(),
             ..RecoveryReport::new(name, self.method, engine, self.seed, cases)
         })
     }
@@ -225,6 +232,12 @@ impl<'a> RecoveryEvaluation<'a> {
     }
 }
 
+/// A trial of a case.
+struct Trial {
+    case: Case,
+    start: EpisodeStart,
+}
+
 /// Every trial of every case.
 struct TrialPlan<'a> {
     evaluation: &'a RecoveryEvaluation<'a>,
@@ -232,11 +245,11 @@ struct TrialPlan<'a> {
 }
 
 impl Plan for TrialPlan<'_> {
-    type Episode = Case;
+    type Episode = Trial;
     type Error = EvalError;
 
     /// The standing pose, at speed where the case says so.
-    fn begin(&self, number: u64) -> Result<(Case, SlotStart), EvalError> {
+    fn begin(&self, number: u64) -> Result<(Trial, SlotStart), EvalError> {
         let RecoveryEvaluation {
             robot,
             config,
@@ -267,18 +280,22 @@ impl Plan for TrialPlan<'_> {
             noise_seed,
             scanned_before: false,
         };
-        Ok((case, start))
+        let trial = Trial {
+            case,
+            start: start.physics.clone(),
+        };
+        Ok((trial, start))
     }
 
-    fn controller(&self, _case: &Case) -> &Controller {
+    fn controller(&self, _trial: &Trial) -> &Controller {
         &self.evaluation.controller
     }
 
-    fn command(&self, case: &Case) -> Option<Twist> {
-        Some(case.command)
+    fn command(&self, trial: &Trial) -> Option<Twist> {
+        Some(trial.case.command)
     }
 
-    fn next(&self, _case: &mut Case, step: &Step<'_>) -> Next {
+    fn next(&self, _trial: &mut Trial, step: &Step<'_>) -> Next {
         match has_fallen(step) || step.steps >= self.evaluation.steps() {
             true => Next::End,
             false => Next::Continue,
@@ -301,13 +318,23 @@ struct TrialObserver<'a> {
     evaluation: &'a RecoveryEvaluation<'a>,
     sum: [f64; 3],
     counted: u32,
+    gait: GaitMeter<'a>,
     result: TrialResult,
 }
 
 impl<'a> Observer<TrialPlan<'a>> for TrialObserver<'a> {
     type Record = TrialResult;
+    const EVERY_PHYSICS_STEP: bool = true;
 
-    fn stepped(&mut self, _case: &mut Case, step: &Step<'_>, _slot: &Slot) {
+    fn controlled(&mut self, _trial: &mut Trial, slot: &Slot) {
+        self.gait.command(slot.link.target_rad());
+    }
+
+    fn physics_stepped(&mut self, _trial: &mut Trial, physics: &PhysicsState) {
+        self.gait.observe(physics);
+    }
+
+    fn stepped(&mut self, _trial: &mut Trial, step: &Step<'_>, _slot: &Slot) {
         let physics = step.physics;
         let result = &mut self.result;
         result.worst_tilt_rad = result.worst_tilt_rad.max(tilt_rad(physics));
@@ -333,9 +360,10 @@ impl<'a> Observer<TrialPlan<'a>> for TrialObserver<'a> {
         }
     }
 
-    fn finish(self, _case: Case, _step: &Step<'_>, _slot: &mut Slot) -> TrialResult {
+    fn finish(self, _trial: Trial, _step: &Step<'_>, _slot: &mut Slot) -> TrialResult {
         TrialResult {
             mean: self.sum.map(|sum| sum / f64::from(self.counted.max(1))),
+            gait: self.gait.finish(),
             ..self.result
         }
     }

@@ -2,7 +2,11 @@ use controller::Method;
 use policies::Twist;
 use serde::{Deserialize, Serialize};
 
-use crate::{engine::EngineKind, reality::RealityConfig};
+use crate::{
+    engine::EngineKind,
+    eval::{GaitReport, GaitSums},
+    reality::RealityConfig,
+};
 
 /// How a trial begins, and what is commanded.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +24,7 @@ pub(super) struct TrialResult {
     pub(super) worst_tilt_rad: f32,
     /// Distance until it first was slower than the bound.
     pub(super) stopping_distance_m: Option<f32>,
+    pub(super) gait: GaitSums,
 }
 
 /// Results of all trials of one case. Means are over the trials that did not fall; there are none where all fell.
@@ -62,6 +67,9 @@ pub struct RecoveryReport {
     /// In what the robot differed from the simulation.
     #[serde(default, skip_serializing_if = "RealityConfig::is_ideal")]
     pub reality: RealityConfig,
+    /// What the gait costs motors and floor; nothing where the robot did not move.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gait: Option<GaitReport>,
     /// Fraction of the trials without a fall.
     pub survival_rate: f64,
     /// Mean over the cases of |mean v_x - command|, m/s.
@@ -98,6 +106,7 @@ impl RecoveryReport {
             episodes,
             seed,
             reality: RealityConfig::default(),
+            gait: None,
             survival_rate: 1.0 - falls as f64 / episodes.max(1) as f64,
             mean_vx_error: mean(|e| e[0].abs()),
             mean_vy_error: mean(|e| e[1].abs()),
@@ -158,6 +167,7 @@ mod tests {
             mean,
             worst_tilt_rad: 0.1 + 0.1 * mean[0] as f32,
             stopping_distance_m,
+            gait: GaitSums::default(),
         }
     }
 

@@ -19,7 +19,7 @@ use std::{
 };
 
 use policies::{
-    observation::{FrameHistory, Layout, Quantity},
+    observation::{FrameHistory, Layout, ObservationTerm, Quantity, REALITY_DIM},
     policy::{ACTION_CLIP, ActionMap},
     rays::{PreviousScans, RayScan, RaySpec},
     training::{Scalar, StepOut, Times, VecEnv},
@@ -98,6 +98,15 @@ pub(super) fn privileged_rays() -> RaySpec {
     }
 }
 
+/// What privileged critics observe besides: where robots differ, in what.
+pub(super) fn privileged_terms(
+    task: Vec<ObservationTerm>,
+    config: &EnvConfig,
+) -> Vec<ObservationTerm> {
+    let reality = (!config.reality.is_ideal()).then(|| Quantity::Reality.into());
+    task.into_iter().chain(reality).collect()
+}
+
 /// What one environment remembers between policy steps.
 #[derive(Clone, Serialize, Deserialize)]
 struct Slot<E> {
@@ -109,6 +118,8 @@ struct Slot<E> {
     joint_bias_rad: JointVec,
     /// Where the robot differs from the simulation.
     reality: Option<RobotReality>,
+    /// What a privileged critic knows of it.
+    known_reality: [f32; REALITY_DIM],
     action: JointVec,
     previous_joint_velocity_radps: JointVec,
     previous_foot_contact: FootVec<bool>,
@@ -134,7 +145,11 @@ impl<T: Task> Env<T> {
         let mut privileged = None;
         if config.privileged_critic {
             let rays = privileged_rays();
-            let layout = Layout::new(&T::privileged_observations(), &spec, &rays)?;
+            let layout = Layout::new(
+                &privileged_terms(T::privileged_observations(), config),
+                &spec,
+                &rays,
+            )?;
             let rays = observes_rays(&layout).then(|| RayCaster::new(&rays));
             privileged = Some(Privileged { layout, rays });
         }
@@ -155,6 +170,7 @@ impl<T: Task> Env<T> {
                     joint_bias_rad: zeros(joints),
                     reality: (!config.reality.is_ideal())
                         .then(|| RobotReality::new(&config.reality, robot, &config.rays)),
+                    known_reality: [0.0; REALITY_DIM],
                     action: zeros(joints),
                     previous_joint_velocity_radps: zeros(joints),
                     previous_foot_contact: std::iter::repeat_n(false, feet).collect(),

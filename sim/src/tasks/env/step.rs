@@ -52,6 +52,7 @@ impl<T: Task> Env<T> {
             let (config, seed) = (&self.config.reality, slot.stream.random());
             config.change_dynamics(&self.robot, &mut dynamics, self.physics_step_s, seed);
             reality.reset(seed);
+            slot.known_reality = reality.known(&dynamics, self.physics_step_s);
         }
         slot.episode = episode;
         slot.obstacles = obstacles;
@@ -110,6 +111,7 @@ impl<T: Task> Env<T> {
                     &slot.action,
                     &self.scan,
                     &self.previous_scan,
+                    &slot.known_reality,
                 ),
                 privileged_row,
             );
@@ -153,6 +155,7 @@ impl<T: Task> Env<T> {
                 &slot.action,
                 &self.scan,
                 &self.previous_scan,
+                &[],
             ),
             row,
         );

@@ -22,6 +22,7 @@
 
 mod controller;
 pub mod deploy;
+pub mod identification;
 mod link;
 mod lookahead;
 mod method;

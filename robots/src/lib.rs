@@ -23,6 +23,7 @@
 mod assemble;
 pub mod bounded_file;
 mod description;
+mod dynamics;
 mod error;
 mod kinematics;
 mod load;
@@ -31,6 +32,7 @@ mod model;
 mod state;
 mod tree;
 
+pub use dynamics::JointMotion;
 pub use error::{Problem, RobotError};
 pub use load::RobotFiles;
 pub use model::{

@@ -34,7 +34,8 @@ pub use config::{RaySource, Ros2Config};
 pub use helper::run_helper;
 pub use link::{COMMAND_TOPIC, LinkError, REQUEST_TOPIC, RESPONSE_TOPIC, STATE_TOPIC};
 pub use log::{
-    Log, LogEnd, LogError, LogHeader, LogSummary, ReplayError, ReplayReport, decode_cycle, replay,
+    IdentifiedLog, Log, LogEnd, LogError, LogHeader, LogSummary, ReplayError, ReplayReport,
+    decode_cycle, identify, replay,
 };
 pub use motors::{MotorMap, MotorMapError};
 pub use network::{Delivery, Network, NetworkError, Ros};

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::IdentifyConfig;
 use crate::{Method, SettingError, safety::check_ranges};
 
 /// Settings of the control on a robot.
@@ -16,6 +17,8 @@ pub struct DeployConfig {
     pub estimator: EstimatorConfig,
     /// The control thread.
     pub realtime: RealtimeConfig,
+    /// How the motors are driven to be identified.
+    pub identify: IdentifyConfig,
 }
 
 impl Default for DeployConfig {
@@ -26,6 +29,7 @@ impl Default for DeployConfig {
             faults: FaultConfig::default(),
             estimator: EstimatorConfig::default(),
             realtime: RealtimeConfig::default(),
+            identify: IdentifyConfig::default(),
         }
     }
 }
@@ -202,8 +206,10 @@ impl DeployConfig {
             faults,
             estimator,
             realtime,
+            identify,
             ..
         } = self;
+        identify.validate()?;
         // The longest timeouts still give the defined command within 40 ms where the robot could fall.
         check_ranges(&[
             ("deploy.stand_up.stiffness", stand_up.stiffness, 1.0, 500.0),

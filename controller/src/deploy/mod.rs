@@ -10,7 +10,7 @@
 //! 2. `slots.rs`: [`ControlPort::read`] takes the newest samples and requests;
 //! 3. `pilot/mod.rs`: [`Pilot::cycle`] updates the estimate ([`Estimator`]), and calls the following;
 //! 4. `faults/monitor.rs` detects faults ([`Fault`]);
-//! 5. `state.rs` decides the next [`State`], in which the stand-up trajectory or, every tenth cycle, the
+//! 5. `state.rs` decides the next [`State`], in which the stand-up trajectory, the [`Excitation`] or, every tenth cycle, the
 //!    [`Controller`](crate::Controller) gives a joint target;
 //! 6. `safety/mod.rs`: the limiter bounds it ([`SafetyConfig`](crate::SafetyConfig)), and [`ControlPort::write`] publishes it.
 //!
@@ -21,6 +21,7 @@
 mod config;
 mod depth_rays;
 mod estimator;
+mod excitation;
 mod faults;
 mod histogram;
 mod pilot;
@@ -34,6 +35,7 @@ mod state;
 pub use config::{DeployConfig, EstimatorConfig, FaultConfig, RealtimeConfig, StandUpConfig};
 pub use depth_rays::{DepthRayPredictor, ImageSample};
 pub use estimator::Estimator;
+pub use excitation::{Excitation, ExcitationError, IdentifyConfig, Slot};
 pub use faults::{Fault, FaultSet};
 pub use histogram::Histogram;
 pub use pilot::{Pilot, PilotError};

@@ -20,6 +20,7 @@ Examples:
   abs deploy --robot go1 --domain 7 --interface lo --goal 6,0  run to a goal, started from the keyboard
   abs deploy --bundle policies/bundles/go2 --interface eth0 --log run.mcap
                                                                a real robot; goals come from RViz
+  abs deploy --identify --interface eth0 --log stand.mcap      a robot on a stand; then `abs identify stand.mcap`
 
 Before a real robot: docs/robot.md. What each fault means: docs/faults.md.")]
 pub struct DeployCommand {

@@ -12,6 +12,8 @@ mod deploy;
 mod doctor;
 pub mod eval;
 #[cfg(feature = "ros2")]
+mod identify;
+#[cfg(feature = "ros2")]
 mod memory;
 mod play;
 mod plot;
@@ -77,6 +79,8 @@ enum Command {
     SimRobot(sim_robot::SimRobotCommand),
     #[cfg(feature = "ros2")]
     Replay(replay::ReplayCommand),
+    #[cfg(feature = "ros2")]
+    Identify(identify::IdentifyCommand),
     Config(config::ConfigCommand),
     Doctor(doctor::DoctorCommand),
 }
@@ -107,6 +111,8 @@ impl Cli {
             Command::SimRobot(command) => command.run(),
             #[cfg(feature = "ros2")]
             Command::Replay(command) => command.run(),
+            #[cfg(feature = "ros2")]
+            Command::Identify(command) => command.run(),
             Command::Config(command) => command.run(),
             Command::Doctor(command) => command.run(),
         }

@@ -24,10 +24,13 @@ use nalgebra::{Point2, UnitComplex};
 use policies::{Goal, file::write_atomic};
 use robots::Robot;
 use rustix::process::{Signal, set_parent_process_death_signal};
-use sim::scene::TestScene;
+use sim::{
+    engine::{EngineKind, EpisodeStart},
+    scene::TestScene,
+};
 use sim_ros2::{Ros2Robot, SensorFaults};
 
-use super::subject::Subject;
+use super::{engine_kind, subject::Subject};
 use crate::{
     config::{Config, ConfigArgs},
     run::interrupt::Interrupt,
@@ -45,6 +48,8 @@ Examples:
   abs sim-robot --robot go1 --domain 7 --interface lo --lose 0.3            a bad network
   abs sim-robot --robot go1 --domain 7 --interface lo --soak 10             memory over 10 minutes
   abs sim-robot --robot go1 --domain 7 --interface lo --fault-runs 100      something fails in each of 100 runs
+  abs sim-robot --robot go1 --domain 7 --interface lo --stand --reality lab late and weak motors on a stand, for
+                                                                            `abs deploy --identify`
   abs sim-robot --robot go2 --domain 7 --interface lo --bare --trials 20    a robot as simple simulators are
 
 It answers on rt/lowstate, rt/lowcmd and rt/api/motion_switcher, and publishes /scan and /odom;
@@ -90,6 +95,16 @@ pub struct SimRobotCommand {
         requires = "with_deploy"
     )]
     out: PathBuf,
+    /// On a stand, which holds the trunk level and the feet in the air, for `abs deploy --identify`
+    #[arg(long, conflicts_with_all = ["with_deploy", "scene", "episode"])]
+    stand: bool,
+    /// With --stand: physics engine, rapier or mujoco
+    #[arg(long, value_parser = engine_kind(), default_value = "rapier", requires = "stand")]
+    engine: EngineKind,
+    /// In what the robot differs from the simulation, as in `abs eval`, drawn by the seed: its motors, joints, masses, encoders
+    /// and IMU, its delays. Rays, odometry and blows are left out
+    #[arg(long, value_name = "NAME|FILE.toml")]
+    reality: Option<String>,
     /// Publish no odometry: `abs deploy` relies on its own estimate, whose world frame begins under the robot
     #[arg(long)]
     no_odometry: bool,
@@ -111,6 +126,7 @@ impl SimRobotCommand {
     pub fn run(&self) -> Result<()> {
         let args = ConfigArgs {
             scene: self.scene.clone(),
+            reality: self.reality.clone(),
             ..self.config.clone()
         };
         let mut resolved = args.resolve_plain()?;
@@ -140,6 +156,7 @@ impl SimRobotCommand {
             }
         };
         config.eval.validate(&config.physics)?;
+        config.reality.validate()?;
         let interrupt = Interrupt::listen("stopping")?;
         let new = match self.bare {
             true => Ros2Robot::bare,
@@ -153,6 +170,10 @@ impl SimRobotCommand {
         };
         let mut simulated = thread::scope(|scope| scope.spawn(open).join())
             .map_err(|_| anyhow!("the simulated robot panicked"))??;
+        if self.stand {
+            simulated = simulated.on_stand(self.engine, &config.physics)?;
+        }
+        simulated = simulated.with_reality(&config.reality, config.seed);
         simulated.set_faults(self.usual_faults());
         let mut session = Session {
             interrupt,
@@ -172,6 +193,7 @@ impl SimRobotCommand {
             (_, _, Some(runs), Some(subject)) => {
                 fault_runs::run(self, &mut session, &subject, runs)
             }
+            _ if self.stand => session.hang(),
             _ => session.stand_by(self),
         }
     }
@@ -319,6 +341,24 @@ impl Session {
             goal.position_world.y,
             goal.heading_rad.to_degrees()
         );
+        self.serve();
+        Ok(())
+    }
+
+    /// On a stand.
+    fn hang(&mut self) -> Result<()> {
+        self.simulated.reset(&EpisodeStart::on_stand(&self.robot))?;
+        eprintln!(
+            "{} on a stand, {}; `abs deploy --identify` drives its joints",
+            self.robot.name,
+            self.config.ros2.network()
+        );
+        self.serve();
+        Ok(())
+    }
+
+    /// Simulates until Ctrl-C, and tells what the controlling program does.
+    fn serve(&mut self) {
         let mut shown = String::new();
         while !self.is_interrupted() {
             self.step();
@@ -331,7 +371,6 @@ impl Session {
         }
         let (followed, refused) = self.simulated.commands();
         eprintln!("{followed} commands followed, {refused} refused for their checksum");
-        Ok(())
     }
 
     fn step(&mut self) {

@@ -8,6 +8,8 @@ mod bundle;
 mod configuration;
 mod depth;
 #[cfg(feature = "ros2")]
+mod identify;
+#[cfg(feature = "ros2")]
 mod over_dds;
 #[cfg(feature = "train")]
 mod pipeline;

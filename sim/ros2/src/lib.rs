@@ -31,8 +31,9 @@ use ros2::{
 };
 use ros2_client::{Publisher, Subscription};
 use sim::{
-    engine::{EngineError, EpisodeStart, MotorRobot, MotorTarget, PhysicsConfig},
+    engine::{EngineError, EngineKind, EpisodeStart, MotorRobot, MotorTarget, PhysicsConfig},
     random::{Stream, stream},
+    reality::RealityConfig,
     scene::Obstacle,
     sensors::RayCaster,
 };
@@ -47,6 +48,8 @@ const BARE_STEP_S: f32 = 0.005;
 const BARE_STOP_GIVES_RAD: f32 = 0.166;
 /// Friction of a bare robot's feet.
 const BARE_FRICTION: f32 = 0.4;
+/// Physics steps within a step on a stand, where no contact limits them: motors regulate faster than they are told.
+const FINE_STEPS: usize = 8;
 /// Time from one laser scan to the next, s.
 const SCAN_S: f32 = 0.02;
 /// Time from one depth image to the next, s.
@@ -255,6 +258,32 @@ impl Ros2Robot {
     fn is_due(&self, period_s: f32) -> bool {
         let steps = (period_s / self.step_s).round() as u64;
         self.steps.is_multiple_of(steps)
+    }
+
+    /// The robot on a stand in an engine, its physics in finer steps; [`reset`](Self::reset) has to put it there.
+    ///
+    /// # Errors
+    /// When the engine refuses the robot.
+    pub fn on_stand(
+        mut self,
+        engine: EngineKind,
+        physics: &PhysicsConfig,
+    ) -> Result<Self, Ros2RobotError> {
+        let physics = PhysicsConfig {
+            step_s: STEP_S / FINE_STEPS as f32,
+            decimation: FINE_STEPS,
+            ..physics.clone()
+        };
+        self.simulated = MotorRobot::with_engine(engine, &self.robot, &physics)?;
+        Ok(self)
+    }
+
+    /// A robot that differs from the simulation from the next [`reset`](Self::reset) on, drawn by a seed: motors, joints, masses,
+    /// delays, encoders, IMU.
+    #[must_use]
+    pub fn with_reality(mut self, reality: &RealityConfig, seed: u64) -> Self {
+        self.simulated = self.simulated.with_reality(reality, seed);
+        self
     }
 
     /// What is wrong with the robot and its sensors from now on.

@@ -13,9 +13,9 @@ use super::{BEAMS, LASER_RANGE_M, Ros2Robot, SCAN_S};
 
 impl Ros2Robot {
     pub(super) fn low_state(&self) -> LowState {
-        let physics = self.simulated.physics();
-        let orientation = &physics.orientation;
-        let gyroscope = orientation.inverse_transform_vector(&physics.angular_velocity_world);
+        let (physics, measured) = (self.simulated.physics(), self.simulated.measured());
+        let orientation = &measured.orientation;
+        let gyroscope = measured.angular_velocity_base;
         let (roll, pitch, yaw) = orientation.euler_angles();
         let mut state = LowState {
             imu_state: ImuState {
@@ -37,9 +37,9 @@ impl Ros2Robot {
         for (joint, &motor) in self.map.motors().iter().enumerate() {
             state.motor_state[motor] = MotorState {
                 mode: MotorCmd::ENABLED,
-                q: physics.joint_position_rad[joint],
-                dq: physics.joint_velocity_radps[joint],
-                tau_est: physics.joint_torque_nm[joint],
+                q: measured.joint_position_rad[joint],
+                dq: measured.joint_velocity_radps[joint],
+                tau_est: measured.joint_torque_nm[joint],
                 temperature: 35,
                 ..MotorState::default()
             };

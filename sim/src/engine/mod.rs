@@ -20,10 +20,10 @@ use robots::Robot;
 use serde::{Deserialize, Serialize};
 
 pub use batch::{BatchEngine, Instructions};
-pub use motor::MotorConfig;
+pub use motor::{MotorConfig, MotorTarget};
 pub use motor_robot::MotorRobot;
+pub use rapier::RapierEngine;
 pub(crate) use rapier::cast_ray;
-pub use rapier::{MotorTarget, RapierEngine};
 pub use start::{Dynamics, EpisodeStart};
 pub use state::PhysicsState;
 pub(crate) use state::{CONTACT_FORCE_N, is_pushed_sideways};
@@ -63,6 +63,22 @@ pub trait Engine: Send {
     /// One line when the bytes do not fit.
     fn load(&mut self, bytes: &[u8]) -> Result<(), EngineError>;
 }
+
+/// An engine whose motors can be told more than a position.
+trait MotorEngine: Engine {
+    /// Advances robot `index` by one physics step with one target per joint, as a motor controller takes them.
+    fn step_motors(&mut self, index: usize, targets: &[MotorTarget]);
+    /// Lets the stops of all joints give way, by this angle under the effort limit, rad. Those of MuJoCo give way as they are.
+    ///
+    /// # Errors
+    /// When the robot has no joint.
+    fn soften_stops(&mut self, _gives_rad: f32) -> Result<(), EngineError> {
+        Ok(())
+    }
+}
+
+/// How a stand holds the trunk: so viscous that it yields by less than a micrometre a second, N·s/m and N·m·s/rad.
+const STAND_DAMPING: f32 = 1e9;
 
 /// Builds an engine for so many robots, with so many lanes where an engine has any.
 type Build = fn(&Robot, &PhysicsConfig, usize, usize) -> Result<Box<dyn Engine>, EngineError>;

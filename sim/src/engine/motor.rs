@@ -48,6 +48,21 @@ impl MotorConfig {
     }
 }
 
+/// What a motor is told to do: the law of [`MotorConfig`] with gains, target velocity and torque of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct MotorTarget {
+    /// rad.
+    pub position_rad: f32,
+    /// rad/s.
+    pub velocity_radps: f32,
+    /// N·m, added to what the law gives.
+    pub torque_nm: f32,
+    /// N·m/rad.
+    pub stiffness: f32,
+    /// N·m·s/rad.
+    pub damping: f32,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

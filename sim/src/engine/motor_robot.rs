@@ -1,34 +1,90 @@
-//! One robot as its motor controllers see it: motor targets in, joints and inertial sensor out, at the rate of the physics.
+//! One robot as its motor controllers see it: motor targets in, measurements out, at the rate of its control.
+
+use std::collections::VecDeque;
 
 use nalgebra::Vector3;
-use robots::Robot;
+use policies::RaySpec;
+use robots::{JointVec, Robot, RobotState};
 
-use crate::engine::{
-    Engine as _, EngineError, EpisodeStart, MotorTarget, PhysicsConfig, PhysicsState, RapierEngine,
+use crate::{
+    engine::{
+        EngineError, EngineKind, EpisodeStart, MotorEngine, MotorTarget, PhysicsConfig,
+        PhysicsState, RapierEngine, Variation, mujoco,
+    },
+    random::{stream, uniform},
+    reality::{RealityConfig, RobotReality},
 };
 
-/// A robot in rapier, driven by motor targets.
+/// Stream of the seed for the delay of measurements; `reality` has the others.
+const DELAY_STREAM: u64 = 16;
+
+/// A simulated robot that is driven by motor targets, and differs from the simulation as a real one does.
 pub struct MotorRobot {
-    engine: RapierEngine,
+    engine: Box<dyn MotorEngine>,
+    robot: Robot,
+    config: PhysicsConfig,
     physics: PhysicsState,
-    step_s: f32,
-    gravity_mps2: Vector3<f32>,
+    steps: u64,
     /// Specific force at the origin of the base, in the base frame, m/s².
     accelerometer_mps2: Vector3<f32>,
+    reality: Option<Reality>,
+    /// What is on its way to the motors, oldest first, and by how many physics steps it is late.
+    targets: VecDeque<Vec<MotorTarget>>,
+    target_delay_steps: usize,
+    variation: Variation,
+    /// What is on its way from the sensors, oldest first, and by how many steps it is late.
+    measured: VecDeque<RobotState>,
+    measurement_delay_steps: usize,
+}
+
+/// In what the robot differs, and the seed that draws it.
+struct Reality {
+    config: RealityConfig,
+    sensors: RobotReality,
+    seed: u64,
 }
 
 impl MotorRobot {
-    /// At rest in the standing pose on flat ground. Of the `config`, the physics step is the rate.
+    /// In rapier, at rest in the standing pose on flat ground. A step is a policy step of the `config`: so many physics steps
+    /// as its decimation.
     ///
     /// # Errors
     /// When the robot has no joint.
     pub fn new(robot: &Robot, config: &PhysicsConfig) -> Result<Self, EngineError> {
+        Self::with_engine(EngineKind::Rapier, robot, config)
+    }
+
+    /// The same in another engine.
+    ///
+    /// # Errors
+    /// When the robot does not fit the engine, or the engine knows no motor targets.
+    pub fn with_engine(
+        kind: EngineKind,
+        robot: &Robot,
+        config: &PhysicsConfig,
+    ) -> Result<Self, EngineError> {
+        let engine: Box<dyn MotorEngine> = match kind {
+            EngineKind::Rapier => Box::new(RapierEngine::new(robot, config, 1)?),
+            EngineKind::Mujoco => mujoco::build_motors(robot, config, 1)?,
+            EngineKind::Batch => {
+                return Err(EngineError::Absent(
+                    "the batch engine steps no single robot with motor commands; take rapier or mujoco",
+                ));
+            }
+        };
         let mut motor_robot = Self {
-            engine: RapierEngine::new(robot, config, 1)?,
+            engine,
+            robot: robot.clone(),
+            config: config.clone(),
             physics: PhysicsState::zero(robot),
-            step_s: config.step_s,
-            gravity_mps2: config.gravity_mps2,
+            steps: 0,
             accelerometer_mps2: Vector3::zeros(),
+            reality: None,
+            targets: VecDeque::new(),
+            target_delay_steps: 0,
+            variation: Variation::none(robot),
+            measured: VecDeque::new(),
+            measurement_delay_steps: 0,
         };
         motor_robot.settle();
         Ok(motor_robot)
@@ -42,12 +98,47 @@ impl MotorRobot {
         self.engine.soften_stops(gives_rad)
     }
 
+    /// A robot that differs from the simulation, drawn by a seed and the same after every reset: its motors, joints and
+    /// masses, its delays, the errors of its encoders and its IMU. Rays, odometry and blows are not this robot's.
+    #[must_use]
+    pub fn with_reality(mut self, config: &RealityConfig, seed: u64) -> Self {
+        let late = RealityConfig {
+            // Here, where it may be longer than a step.
+            proprioception_delay_ms: [0.0; 2],
+            ..config.clone()
+        };
+        self.reality = (!config.is_ideal()).then(|| Reality {
+            config: config.clone(),
+            sensors: RobotReality::new(&late, &self.robot, &RaySpec::default()),
+            seed,
+        });
+        self
+    }
+
     /// Puts the robot into another scene.
     ///
     /// # Errors
-    /// When the engine does not know an obstacle.
+    /// When the engine does not know an obstacle, or has no stand.
     pub fn reset(&mut self, start: &EpisodeStart) -> Result<(), EngineError> {
-        self.engine.reset(0, start)?;
+        let mut start = start.clone();
+        self.measurement_delay_steps = 0;
+        if let Some(Reality {
+            config,
+            sensors,
+            seed,
+        }) = &mut self.reality
+        {
+            let step_s = self.config.step_s;
+            config.change_dynamics(&self.robot, &mut start.dynamics, step_s, *seed);
+            sensors.reset(*seed);
+            let mut stream = stream(*seed, DELAY_STREAM);
+            let delay_s = 1e-3 * uniform(config.proprioception_delay_ms, &mut stream);
+            self.measurement_delay_steps = (delay_s / self.config.policy_step_s()).round() as usize;
+        }
+        let variation = start.dynamics.variation.as_deref();
+        self.variation = (variation.cloned()).unwrap_or_else(|| Variation::none(&self.robot));
+        self.target_delay_steps = start.dynamics.actuation_delay_steps;
+        self.engine.reset(0, &start)?;
         self.settle();
         Ok(())
     }
@@ -55,23 +146,82 @@ impl MotorRobot {
     fn settle(&mut self) {
         self.engine.read(0, &mut self.physics);
         let orientation = self.physics.orientation;
-        self.accelerometer_mps2 = orientation.inverse_transform_vector(&-self.gravity_mps2);
+        self.accelerometer_mps2 = orientation.inverse_transform_vector(&-self.config.gravity_mps2);
+        self.steps = 0;
+        self.targets.clear();
+        self.measured.clear();
+        self.measure();
     }
 
-    /// One physics step with one target per joint.
+    /// One step with one target per joint.
     pub fn step(&mut self, targets: &[MotorTarget]) {
         let before = self.physics.linear_velocity_world;
-        self.engine.step_motors(0, targets);
+        let mut positions_rad: JointVec =
+            targets.iter().map(|target| target.position_rad).collect();
+        if let Some(reality) = &self.reality {
+            reality.sensors.command(&mut positions_rad);
+        }
+        for _ in 0..self.config.decimation {
+            let mut newest = match self.targets.len() > self.target_delay_steps {
+                true => self.targets.pop_front().unwrap_or_default(),
+                false => Vec::new(),
+            };
+            newest.clear();
+            newest.extend(targets.iter().enumerate().map(|(joint, target)| {
+                let Variation {
+                    strength,
+                    stiffness,
+                    damping,
+                    ..
+                } = &self.variation;
+                MotorTarget {
+                    position_rad: positions_rad[joint],
+                    velocity_radps: target.velocity_radps,
+                    torque_nm: strength[joint] * target.torque_nm,
+                    stiffness: strength[joint] * stiffness[joint] * target.stiffness,
+                    damping: strength[joint] * damping[joint] * target.damping,
+                }
+            }));
+            self.targets.push_back(newest);
+            // The first stands for those before it.
+            self.engine.step_motors(0, &self.targets[0]);
+        }
+        self.steps += 1;
         self.engine.read(0, &mut self.physics);
-        let acceleration = (self.physics.linear_velocity_world - before) / self.step_s;
+        let step_s = self.config.policy_step_s();
+        let acceleration = (self.physics.linear_velocity_world - before) / step_s;
         let orientation = self.physics.orientation;
         self.accelerometer_mps2 =
-            orientation.inverse_transform_vector(&(acceleration - self.gravity_mps2));
+            orientation.inverse_transform_vector(&(acceleration - self.config.gravity_mps2));
+        self.measure();
     }
 
-    /// State after the last step; contacts are those of that step.
+    fn measure(&mut self) {
+        let mut state = match self.measured.len() > self.measurement_delay_steps {
+            true => self.measured.pop_front(),
+            false => None,
+        }
+        .unwrap_or_else(|| RobotState::zero(self.robot.num_joints(), self.robot.num_feet()));
+        self.physics.write_robot_state(&mut state);
+        state
+            .joint_torque_nm
+            .clone_from(&self.physics.joint_torque_nm);
+        if let Some(reality) = &mut self.reality {
+            let time_s = self.steps as f32 * self.config.policy_step_s();
+            reality.sensors.measure(time_s, &mut state);
+        }
+        self.measured.push_back(state);
+    }
+
+    /// State after the last step; contacts are those of its last physics step.
     pub fn physics(&self) -> &PhysicsState {
         &self.physics
+    }
+
+    /// What its encoders and its IMU say: joints, orientation and angular velocity.
+    pub fn measured(&self) -> &RobotState {
+        // The first stands for those before it; there always is one.
+        &self.measured[0]
     }
 
     /// What the accelerometer measured over the last step, in the base frame, m/s².

@@ -53,6 +53,15 @@ impl EpisodeStart {
             dynamics: Dynamics::nominal(robot),
         }
     }
+
+    /// The same on a stand, which holds the trunk level and the feet over the ground.
+    pub fn on_stand(robot: &Robot) -> Self {
+        let mut start = Self::standing(robot);
+        // Legs reach no farther when they are straight.
+        start.position_world.z *= 2.5;
+        start.dynamics.on_stand = true;
+        start
+    }
 }
 
 /// Randomized physical parameters of one episode.
@@ -78,6 +87,8 @@ pub struct Dynamics {
     pub contact_softness_s: f32,
     /// In what the robot differs from its description, if it does.
     pub variation: Option<Box<Variation>>,
+    /// A stand holds the trunk where the episode begins. The batch engine has none.
+    pub on_stand: bool,
 }
 
 impl Dynamics {
@@ -95,6 +106,7 @@ impl Dynamics {
             restitution: 0.0,
             contact_softness_s: 0.0,
             variation: None,
+            on_stand: false,
         }
     }
 

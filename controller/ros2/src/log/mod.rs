@@ -3,6 +3,7 @@
 
 mod cycle;
 mod file;
+mod identify;
 mod records;
 mod replay;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use policies::Bundle;
 use self::{cycle::CYCLE_LAYOUT, writer::LogWriter};
 pub use self::{
     cycle::decode_cycle,
+    identify::{IdentifiedLog, identify},
     records::LogEnd,
     replay::{ReplayError, ReplayReport, replay},
 };

@@ -23,8 +23,8 @@ const MAX_BUNDLE_BYTES: u64 = 512 << 20;
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {problem}")]
 pub struct ReplayError {
-    path: String,
-    problem: String,
+    pub(super) path: String,
+    pub(super) problem: String,
 }
 
 /// Result of a replay.
@@ -74,7 +74,7 @@ pub fn replay(path: &Path) -> Result<ReplayReport, ReplayError> {
     }
 }
 
-fn unopened(path: &Path, error: &std::io::Error) -> String {
+pub(super) fn unopened(path: &Path, error: &std::io::Error) -> String {
     let partial = partial_path(path);
     match error.kind() {
         std::io::ErrorKind::InvalidData => error.to_string(),
@@ -188,7 +188,7 @@ impl Replay {
 }
 
 /// Whether what the pilot counts on is there: one entry per joint in each state that was received.
-fn fits(input: &CycleInput, robot: &Robot) -> bool {
+pub(super) fn fits(input: &CycleInput, robot: &Robot) -> bool {
     let state = &input.robot;
     let joints = robot.num_joints();
     let vectors = [
@@ -210,6 +210,17 @@ fn recorded_pilot(
     metadata: Option<&BTreeMap<String, String>>,
     bundle: &Path,
 ) -> Result<(Pilot, Robot), String> {
+    let (robot, config) = recorded_settings(metadata)?;
+    let bundle = Bundle::load(bundle).map_err(|error| format!("its bundle: {error}"))?;
+    let pilot = Pilot::new(&robot, &bundle, &config.controller, &config.deploy)
+        .map_err(|error| error.to_string())?;
+    Ok((pilot, robot))
+}
+
+/// Robot and settings of the recorded run.
+pub(super) fn recorded_settings(
+    metadata: Option<&BTreeMap<String, String>>,
+) -> Result<(Robot, RunConfig), String> {
     let metadata = metadata.ok_or("is no log of a run: it has no metadata `abs`")?;
     let value = |key: &str| {
         let value = metadata.get(key);
@@ -225,8 +236,5 @@ fn recorded_pilot(
     let config: RunConfig = toml::from_str(value("config")?)
         .map_err(|error| format!("its settings: {}", error.message()))?;
     let robot = Robot::load(value("robot")?).map_err(|error| error.to_string())?;
-    let bundle = Bundle::load(bundle).map_err(|error| format!("its bundle: {error}"))?;
-    let pilot = Pilot::new(&robot, &bundle, &config.controller, &config.deploy)
-        .map_err(|error| error.to_string())?;
-    Ok((pilot, robot))
+    Ok((robot, config))
 }

@@ -176,6 +176,12 @@ fn a_log_that_is_cut_off_anywhere_is_replayed_up_to_its_last_whole_record() {
         (report.cycles, report.different, report.end),
         (90, 0, LogEnd::Whole)
     );
+    let refused = identify(&folder.path().join("run.mcap")).unwrap_err();
+    let text = refused.to_string();
+    assert!(
+        text.contains("no joint is driven in it: record one with"),
+        "{text}"
+    );
     // What a killed program leaves: all but the last second.
     let report = replayed(&folder, &unfinished).unwrap();
     assert_eq!((report.cycles, report.different), (60, 0));

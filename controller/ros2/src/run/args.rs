@@ -37,13 +37,17 @@ pub struct RunArgs {
     #[arg(long, value_enum, value_name = "SOURCE")]
     pub rays: Option<RaySource>,
     /// Goal in the world frame, m, and heading there, degrees; without it goals come from goal_pose
-    #[arg(long, value_name = "X,Y[,DEG]", allow_hyphen_values = true, value_parser = parse_goal)]
+    #[arg(long, value_name = "X,Y[,DEG]", allow_hyphen_values = true, value_parser = parse_goal, group = "task")]
     pub goal: Option<Goal>,
+    /// Drive each joint in turn around the standing pose instead of running to a goal, with the robot on a stand, its feet
+    /// free; what `abs identify` reads is in the log
+    #[arg(long, group = "task")]
+    pub identify: bool,
     /// Do everything but command: nothing is sent to the motors, the sport mode keeps the robot
     #[arg(long, conflicts_with = "go")]
     pub dry_run: bool,
-    /// Stand up, run to the goal, lie down and end, without further requests
-    #[arg(long, requires = "goal")]
+    /// Stand up, run to the goal or drive the joints, lie down and end, without further requests
+    #[arg(long, requires = "task")]
     pub go: bool,
     /// For tests: this thread panics when `panic` comes on abs/operator
     #[arg(long, value_enum, value_name = "THREAD", hide = true)]

@@ -34,9 +34,11 @@ pub struct Console<'a> {
     refusals: u32,
 }
 
-/// Progress of a run with `--go`.
+/// Progress of a run that ends by itself.
 #[derive(Default)]
-struct Go {
+pub struct Go {
+    /// It also begins by itself, with `--go`.
+    asks: bool,
     has_run: bool,
     asked_ns: u64,
     start_ns: u64,
@@ -54,14 +56,14 @@ impl<'a> Console<'a> {
         operator: &'a Operator,
         link: &'a Link,
         printer: &'a Printer,
-        go: bool,
+        go: Option<Go>,
     ) -> Self {
         Self {
             operator,
             link,
             printer,
             joints: robot.joints().map(|joint| joint.name.clone()).collect(),
-            go: go.then(Go::default),
+            go,
             status: Status::default(),
             printed: (State::Damping, FaultSet::NONE),
             refusals: 0,
@@ -141,6 +143,14 @@ impl<'a> Console<'a> {
 }
 
 impl Go {
+    /// A run that asks for what leads to its end, or leaves that to the operator.
+    pub fn new(asks: bool) -> Self {
+        Self {
+            asks,
+            ..Self::default()
+        }
+    }
+
     /// Asks for the next thing, once the motors are ours to command. True when the run is over, and the robot is to lie down
     /// if it does not lie: what the table of faults says is done to its end.
     fn is_over(
@@ -158,6 +168,10 @@ impl Go {
             self.faults = FaultSet::NONE;
         }
         self.faults = self.faults.union(status.latched_faults);
+        if !self.asks {
+            self.has_run |= status.state == State::Run;
+            return self.has_run && status.state == State::Damping;
+        }
         match status.state {
             State::Fault => {
                 if self.fault_ns == 0 {
@@ -262,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_run_that_a_fault_ends_is_over_when_the_robot_lies() {
-        let (mut go, operator) = (Go::default(), Operator::default());
+        let (mut go, operator) = (Go::new(true), Operator::default());
         let blind = Some(Fault::StaleRays);
         for (state, latched, is_over) in [
             (State::StandUp, None, false),
@@ -285,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_robot_in_a_fault_is_damped_for_a_while() {
-        let (mut go, operator) = (Go::default(), Operator::default());
+        let (mut go, operator) = (Go::new(true), Operator::default());
         let fault = status(State::Fault, Some(Fault::StaleState));
         for time_s in 1..11 {
             assert!(!go.is_over(&operator, true, &fault, time_s * S));
@@ -296,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_robot_that_stands_and_cannot_run_lies_down_before_the_error() {
-        let (mut go, operator) = (Go::default(), Operator::default());
+        let (mut go, operator) = (Go::new(true), Operator::default());
         let ready = status(State::Ready, None);
         assert!(!go.is_over(&operator, true, &ready, S));
         assert!(go.is_over(&operator, true, &ready, 32 * S));
@@ -305,6 +319,25 @@ mod tests {
             error.starts_with("31 s and the robot does not run"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_run_that_an_operator_leads_waits_for_him_and_ends_when_the_robot_lies() {
+        let (mut go, operator) = (Go::new(false), Operator::default());
+        for (time_s, state, is_over) in [
+            (1, State::Damping, false),
+            (99, State::Ready, false),
+            (100, State::Run, false),
+            (101, State::Ready, false),
+            (200, State::Run, false),
+            (201, State::LieDown, false),
+            (202, State::Damping, true),
+        ] {
+            let status = status(state, None);
+            let found = go.is_over(&operator, true, &status, time_s * S);
+            assert_eq!(found, is_over, "{state:?} after {time_s} s");
+        }
+        assert!(go.result().is_ok());
     }
 
     #[test]

@@ -25,7 +25,10 @@ use robots::{Robot, RobotError, RobotFiles};
 
 pub use self::args::{RunArgs, RunConfig};
 pub use self::printer::print_line;
-use self::{console::Console, printer::Printer};
+use self::{
+    console::{Console, Go},
+    printer::Printer,
+};
 use crate::{
     deliberate_panic::{Panicking, arm},
     link::{Link, LinkError, LinkSettings},
@@ -135,6 +138,8 @@ impl Run {
         }
         // Nothing that is sent could move a motor.
         config.deploy.stand_up.probe_motors &= !args.dry_run;
+        config.deploy.identify.enabled |= args.identify;
+        let identifies = config.deploy.identify.enabled;
         let pilot = Pilot::new(robot, bundle, &config.controller, &config.deploy)?;
         let interrupts = listen()?;
         let printer = Printer::start(print).map_err(|error| RunError::System {
@@ -190,6 +195,9 @@ impl Run {
             KEYS
         ));
 
+        if let Some(excitation) = pilot.excitation() {
+            printer.print(excitation.summary(robot));
+        }
         let stop = Arc::new(AtomicBool::new(false));
         let control = start_control(
             pilot,
@@ -198,8 +206,8 @@ impl Run {
             Arc::clone(&stop),
             printer.clone(),
         )?;
-        let result =
-            Console::new(robot, &operator, &link, &printer, args.go).run(&control, &interrupts);
+        let go = (args.go || identifies).then(|| Go::new(args.go));
+        let result = Console::new(robot, &operator, &link, &printer, go).run(&control, &interrupts);
         stop.store(true, Ordering::Release);
         let timing = control.join().map_err(|_| RunError::Control);
         thread::sleep(LAST_COMMANDS);

@@ -141,6 +141,12 @@ impl FaultSet {
         self.0 |= u32::from(present) << fault as u8;
     }
 
+    /// The set without these.
+    pub(super) fn without(self, faults: &[Fault]) -> Self {
+        let without = |set, &fault: &Fault| set & !(1 << fault as u8);
+        Self(faults.iter().fold(self.0, without))
+    }
+
     /// Faults of this set or of another.
     pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)

@@ -8,9 +8,9 @@ use robots::{JointTarget, JointVec, Robot, RobotState};
 
 use self::motor_probe::{MotorProbe, Probed};
 use super::{
-    CYCLE_NS, CYCLES_PER_POLICY_STEP, CycleInput, CycleRecord, DeployConfig, Estimator, Fault,
-    FaultSet, GoalSample, JointCommand, Refusal, Request, RequestSet, ScanSample, StandUpConfig,
-    State, Status,
+    CYCLE_NS, CYCLES_PER_POLICY_STEP, CycleInput, CycleRecord, DeployConfig, Estimator, Excitation,
+    ExcitationError, Fault, FaultSet, GoalSample, JointCommand, Refusal, Request, RequestSet,
+    ScanSample, StandUpConfig, State, Status,
     faults::{Monitor, NewOdometry},
     requests::Buttons,
     stand_up::{StandUpError, StandUpTrajectory},
@@ -23,6 +23,14 @@ use crate::{
 
 /// Mode of a Unitree motor that executes its command.
 const SERVO: u8 = 1;
+
+/// Faults of what only a robot that runs to a goal needs.
+const FOR_GOALS_ONLY: [Fault; 4] = [
+    Fault::StaleRays,
+    Fault::StaleOdometry,
+    Fault::ImplausibleOdometry,
+    Fault::GoalRange,
+];
 
 /// A joint may be far from its target for this many cycles.
 const ASTRAY_CYCLES: u32 = 125;
@@ -39,6 +47,9 @@ pub enum PilotError {
     /// The crouch does not fit the robot.
     #[error(transparent)]
     StandUp(#[from] StandUpError),
+    /// The joints cannot be driven so.
+    #[error(transparent)]
+    Excitation(#[from] ExcitationError),
 }
 
 /// Turns the input of each cycle into motor commands: estimate, faults, state, trajectory or policy, limits.
@@ -56,6 +67,8 @@ pub struct Pilot {
     probe_is_due: bool,
     probes: bool,
     controller: Controller,
+    /// Acts in place of the controller while motors are identified.
+    excitation: Option<Excitation>,
     /// The recovery policy with a twist command of zero; without one the robot brakes by taking the standing pose.
     brake: Option<Controller>,
     limiter: SafetyLimiter,
@@ -114,7 +127,11 @@ impl Pilot {
         let policy_step_s = CYCLES_PER_POLICY_STEP as f32 * CYCLE_NS as f32 * 1e-9;
         let step = bundle.spec.check_policy_step(policy_step_s);
         step.map_err(|error| ControllerError::Bundle(error.into()))?;
-        let brake = match bundle.has(role::RECOVERY) {
+        let excitation = (config.identify.enabled)
+            .then(|| Excitation::new(robot, &config.identify, &config.stand_up))
+            .transpose()?;
+        // In the air, a policy that walks does not brake.
+        let brake = match bundle.has(role::RECOVERY) && excitation.is_none() {
             true => Some(controller(Method::recovery())?),
             false => None,
         };
@@ -133,6 +150,7 @@ impl Pilot {
             probe_is_due: config.stand_up.probe_motors,
             probes: false,
             controller: controller(config.method)?,
+            excitation,
             brake,
             limiter: SafetyLimiter::per_control_cycle(
                 robot,
@@ -165,10 +183,18 @@ impl Pilot {
         })
     }
 
+    /// How the joints are driven, where motors are identified.
+    pub fn excitation(&self) -> Option<&Excitation> {
+        self.excitation.as_ref()
+    }
+
     /// One cycle: reads `record.input`, overwrites the rest of the record.
     pub fn cycle(&mut self, record: &mut CycleRecord) {
         let input = &record.input;
-        let requests = self.take(input);
+        let mut requests = self.take(input);
+        if self.is_identified(input.time_ns) {
+            requests.insert(Request::LieDown);
+        }
         let request = requests.most_urgent();
         let faults = self.monitor.check(
             input,
@@ -176,6 +202,11 @@ impl Pilot {
             &self.estimate,
             self.own_faults,
         );
+        // On a stand nothing is run to.
+        let faults = match self.excitation {
+            Some(_) => faults.without(&FOR_GOALS_ONLY),
+            None => faults,
+        };
         self.decide(input, request, faults);
         self.own_faults = FaultSet::NONE;
         self.act(input.time_ns);
@@ -243,12 +274,13 @@ impl Pilot {
     }
 
     fn decide(&mut self, input: &CycleInput, request: Option<Request>, faults: FaultSet) {
+        let has_task = self.excitation.is_some() || input.goal.received_ns > 0;
         let situation = Situation {
             request,
             response: faults.response_in(self.state),
             may_stand: faults.may_stand(),
-            may_run: faults.is_empty() && input.goal.received_ns > 0,
-            time_over: self.time_left_s(input.time_ns) <= 0.0,
+            may_run: faults.is_empty() && has_task,
+            time_over: self.excitation.is_none() && self.time_left_s(input.time_ns) <= 0.0,
             elapsed_s: self.elapsed_s(input.time_ns),
         };
         let next = self.state.next(&situation, &self.stand_up_config);
@@ -289,8 +321,8 @@ impl Pilot {
         let (request, state) = (situation.request?, self.state);
         let why = match (request, state) {
             (Request::Start, S::Ready) if next == S::Ready => {
-                let has_goal = input.goal.received_ns > 0;
-                match has_goal {
+                let has_task = self.excitation.is_some() || input.goal.received_ns > 0;
+                match has_task {
                     true => Refusal::Faults(faults),
                     false => Refusal::NoGoal,
                 }
@@ -358,13 +390,19 @@ impl Pilot {
             State::StandUp => self.stand_up.stand_up(elapsed_s, &mut self.target),
             State::Ready => self.stand_up.stand(elapsed_s, &mut self.target),
             State::LieDown => self.stand_up.lie_down(elapsed_s, &mut self.target),
-            State::Run => {
-                if policy_step {
-                    let time_left_s = self.time_left_s(time_ns).min(MAX_EPISODE_S);
-                    self.step_policy(Which::Controller, time_left_s);
+            State::Run => match &self.excitation {
+                Some(excitation) => {
+                    let elapsed_ns = time_ns.saturating_sub(self.entered_ns);
+                    excitation.write(elapsed_ns, &mut self.target);
                 }
-                self.target.clone_from(&self.held);
-            }
+                None => {
+                    if policy_step {
+                        let time_left_s = self.time_left_s(time_ns).min(MAX_EPISODE_S);
+                        self.step_policy(Which::Controller, time_left_s);
+                    }
+                    self.target.clone_from(&self.held);
+                }
+            },
             State::Stop | State::StopThenLieDown if self.brake.is_some() => {
                 if policy_step {
                     self.step_policy(Which::Brake, 0.0);
@@ -445,10 +483,10 @@ impl Pilot {
     }
 
     fn write_status(&self, time_ns: u64, faults: FaultSet, status: &mut Status) {
-        let running = self.state == State::Run;
+        let running = self.state == State::Run && self.excitation.is_none();
         let acting = match (self.state, &self.brake) {
             (State::Stop | State::StopThenLieDown, Some(brake)) => Some(brake),
-            (State::Run, _) => Some(&self.controller),
+            (State::Run, _) if running => Some(&self.controller),
             _ => None,
         };
         status.time_ns = time_ns;
@@ -469,6 +507,14 @@ impl Pilot {
         status.limited = self.limited;
         status.overruns = self.overruns;
         (status.refused, status.refusals) = (self.refused, self.refusals);
+    }
+
+    /// Whether every joint has been driven.
+    fn is_identified(&self, time_ns: u64) -> bool {
+        self.state == State::Run
+            && self.excitation.as_ref().is_some_and(|excitation| {
+                f64::from(self.elapsed_s(time_ns)) >= excitation.duration_s()
+            })
     }
 
     fn elapsed_s(&self, time_ns: u64) -> f32 {

@@ -167,6 +167,10 @@ impl<L: Lanes, const N: usize> Block<L, N> {
         lane: usize,
         start: &EpisodeStart,
     ) -> Result<(), EngineError> {
+        if start.dynamics.on_stand {
+            let reason = "the batch engine has no stand".to_owned();
+            return Err(EngineError::UnsupportedObstacle(reason));
+        }
         self.set_scenery(lane, Scenery::new(start))?;
         self.deepen_history(start.dynamics.latest_target(model.decimation) + 1);
         for number in self.numbers() {

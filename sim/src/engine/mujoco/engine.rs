@@ -7,7 +7,9 @@ use nalgebra::Vector3;
 use robots::Robot;
 
 use super::{model::RobotModel, snapshot, world::World};
-use crate::engine::{Engine, EngineError, EpisodeStart, PhysicsConfig, PhysicsState};
+use crate::engine::{
+    Engine, EngineError, EpisodeStart, MotorEngine, MotorTarget, PhysicsConfig, PhysicsState,
+};
 
 /// Robots simulated by MuJoCo.
 pub struct MujocoEngine {
@@ -61,6 +63,13 @@ impl MujocoEngine {
 fn log(message: &MjLogMessage) {
     if message.level() == MjtLogLevel::mjLOG_ERROR {
         eprintln!("error: MuJoCo: {}", message.subject());
+    }
+}
+
+impl MotorEngine for MujocoEngine {
+    fn step_motors(&mut self, index: usize, targets: &[MotorTarget]) {
+        debug_assert_eq!(targets.len(), self.model.num_joints());
+        self.worlds[index].step_motors(&self.config, targets);
     }
 }
 

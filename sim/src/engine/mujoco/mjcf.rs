@@ -49,8 +49,10 @@ pub fn model(robot: &Robot, config: &PhysicsConfig, scene: &SceneDescription<'_>
     xml.line("<default>");
     let contacts = contacts(scene.dynamics);
     xml.line(&format!("<geom{contacts}/>"));
+    // Softer dry friction would turn round before the joint does, as an inertia.
+    let friction_s = 2.0 * config.step_s;
     xml.line(&format!(
-        r#"<joint type="hinge" solreflimit="{SOFTNESS_S} 1" solreffriction="{SOFTNESS_S} 1"/>"#
+        r#"<joint type="hinge" solreflimit="{SOFTNESS_S} 1" solreffriction="{friction_s} 1"/>"#
     ));
     // The robot touches the world, and nothing else touches anything.
     xml.line(r#"<default class="robot"><geom contype="1" conaffinity="0"/></default>"#);

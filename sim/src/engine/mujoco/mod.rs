@@ -26,29 +26,36 @@ mod world;
 
 use robots::Robot;
 
-use crate::engine::{Engine, EngineError, PhysicsConfig};
+use crate::engine::{Engine, EngineError, MotorEngine, PhysicsConfig};
 
 /// As the table of engines builds it; there are no lanes to choose.
-#[cfg(feature = "mujoco")]
 pub(super) fn build(
     robot: &Robot,
     config: &PhysicsConfig,
     num_robots: usize,
     _lanes: usize,
 ) -> Result<Box<dyn Engine>, EngineError> {
-    Ok(Box::new(engine::MujocoEngine::new(
-        robot, config, num_robots,
-    )?))
+    Ok(build_motors(robot, config, num_robots)?)
+}
+
+/// The same, for motors that are told more than a position.
+#[cfg(feature = "mujoco")]
+pub(super) fn build_motors(
+    robot: &Robot,
+    config: &PhysicsConfig,
+    num_robots: usize,
+) -> Result<Box<dyn MotorEngine>, EngineError> {
+    let engine = engine::MujocoEngine::new(robot, config, num_robots)?;
+    Ok(Box::new(engine))
 }
 
 /// In a program without MuJoCo.
 #[cfg(not(feature = "mujoco"))]
-pub(super) fn build(
+pub(super) fn build_motors(
     _robot: &Robot,
     _config: &PhysicsConfig,
     _num_robots: usize,
-    _lanes: usize,
-) -> Result<Box<dyn Engine>, EngineError> {
+) -> Result<Box<dyn MotorEngine>, EngineError> {
     Err(EngineError::Absent(
         "this program was built without MuJoCo; `scripts/abs` with `--engine mujoco` fetches it and builds with it",
     ))

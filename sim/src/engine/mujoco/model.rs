@@ -9,13 +9,16 @@ use super::{
     terrain,
 };
 use crate::{
-    engine::{EngineError, PhysicsConfig, contact_forces::ContactTag},
+    engine::{EngineError, PhysicsConfig, STAND_DAMPING, contact_forces::ContactTag},
     scene::Terrain,
 };
 
 /// Coordinates of the base come before those of the joints: position and quaternion, linear and angular velocity.
 const BASE_POSITIONS: usize = 7;
 const BASE_DOFS: usize = 6;
+
+/// Inertia of a trunk on a stand, kg and kg·m².
+const STAND_INERTIA: f64 = 1e6;
 
 /// A compiled model and its state.
 pub type Data = MjData<Box<MjModel>>;
@@ -37,8 +40,8 @@ pub struct RobotJoint {
     pub effort_limit_nm: f32,
     pub armature_kgm2: f64,
     pub damping_nms: f64,
-    pub motor_stiffness: f64,
-    pub motor_damping: f64,
+    pub motor_stiffness: f32,
+    pub motor_damping: f32,
 }
 
 impl RobotJoint {
@@ -54,8 +57,8 @@ impl RobotJoint {
             effort_limit_nm: joint.effort_limit_nm,
             armature_kgm2: joint.armature_kgm2.into(),
             damping_nms: joint.damping_nms.into(),
-            motor_stiffness: stiffness.into(),
-            motor_damping: damping.into(),
+            motor_stiffness: stiffness,
+            motor_damping: damping,
         });
         joints.collect()
     }
@@ -139,6 +142,11 @@ impl RobotModel {
             MjModel::from_xml_string(&text).map_err(|error| refused(error.to_string()))?;
         if let Terrain::HeightField(field) = scene.terrain {
             terrain::fill(field, model.hfield_data_mut());
+        }
+        if scene.dynamics.on_stand {
+            // The solver of constraints does not see what damps the trunk.
+            model.dof_armature_mut()[..BASE_DOFS].fill(STAND_INERTIA);
+            model.dof_damping_mut()[..BASE_DOFS].fill(STAND_DAMPING.into());
         }
         let mut joints = RobotJoint::all(robot);
         let tags = match &self.foreign {

@@ -1,7 +1,7 @@
 //! Motors in a step that is implicit in them.
 
 use super::model::RobotJoint;
-use crate::engine::MotorConfig;
+use crate::engine::{MotorConfig, MotorTarget};
 
 /// The torque of the shared law as a function of the velocity after the step: `constant - per_velocity * velocity`.
 ///
@@ -20,13 +20,13 @@ impl Motor {
         joint: &RobotJoint,
         motor: &MotorConfig,
         step_s: f32,
-        target_rad: f32,
-        added_nm: f32,
+        target: &MotorTarget,
         position_rad: f64,
         velocity_radps: f64,
     ) -> Self {
-        let (stiffness, damping) = (joint.motor_stiffness, joint.motor_damping);
-        let spring_nm = stiffness * (f64::from(target_rad) - position_rad) + f64::from(added_nm);
+        let (stiffness, damping) = (f64::from(target.stiffness), f64::from(target.damping));
+        let added_nm = f64::from(target.torque_nm) + damping * f64::from(target.velocity_radps);
+        let spring_nm = stiffness * (f64::from(target.position_rad) - position_rad) + added_nm;
         let torque_nm = spring_nm - damping * velocity_radps;
         let (lowest_nm, highest_nm) = motor.torque_bounds_nm(
             joint.effort_limit_nm,

@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     engine::{
-        Dynamics, EngineError, EpisodeStart, PhysicsConfig, PhysicsState, actuation::Actuation,
-        contact_forces::ContactForces,
+        Dynamics, EngineError, EpisodeStart, MotorTarget, PhysicsConfig, PhysicsState,
+        actuation::Actuation, contact_forces::ContactForces,
     },
     scene::{Obstacle, Terrain},
 };
@@ -148,8 +148,29 @@ impl World {
             self.episode.actuation.begin_policy_step(target_rad);
             self.episode.contacts.begin_policy_step();
         }
+        let actuation = &self.episode.actuation;
+        let target_rad = actuation.target_rad(step, config.decimation).clone();
+        self.physics_step(config, |joint, index| MotorTarget {
+            position_rad: target_rad[index],
+            stiffness: joint.motor_stiffness,
+            damping: joint.motor_damping,
+            ..MotorTarget::default()
+        });
+    }
+
+    /// One physics step with motors that are told more than a position, without delay.
+    pub fn step_motors(&mut self, config: &PhysicsConfig, targets: &[MotorTarget]) {
+        self.episode.contacts.begin_policy_step();
+        self.physics_step(config, |_, index| targets[index]);
+    }
+
+    fn physics_step(
+        &mut self,
+        config: &PhysicsConfig,
+        target: impl Fn(&RobotJoint, usize) -> MotorTarget,
+    ) {
         self.move_obstacles();
-        self.actuate(config, step);
+        self.actuate(config, target);
         self.data.step();
         self.measure_torques();
         contacts::measure(&mut self.episode.contacts, &self.data, &self.tags);
@@ -165,22 +186,25 @@ impl World {
     }
 
     /// Sets the motors for the next physics step.
-    fn actuate(&mut self, config: &PhysicsConfig, step: usize) {
+    fn actuate(
+        &mut self,
+        config: &PhysicsConfig,
+        target: impl Fn(&RobotJoint, usize) -> MotorTarget,
+    ) {
         let actuation = &self.episode.actuation;
-        let target_rad = actuation.target_rad(step, config.decimation);
         let step_s = f64::from(config.step_s);
         self.motors.clear();
         for (index, joint) in self.joints.iter().enumerate() {
             let dof = joint.dof;
             let position_rad = self.data.qpos()[joint.position_at];
             let velocity = self.data.qvel()[dof];
-            let added_nm = actuation.added_torque_nm(index);
+            let mut target = target(joint, index);
+            target.torque_nm += actuation.added_torque_nm(index);
             let motor = Motor::new(
                 joint,
                 actuation.motor(),
                 config.step_s,
-                target_rad[index],
-                added_nm,
+                &target,
                 position_rad,
                 velocity,
             );

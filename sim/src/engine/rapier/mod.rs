@@ -14,11 +14,13 @@ use std::{ops::Range, sync::Arc};
 use nalgebra::Vector3;
 use robots::Robot;
 
-pub use self::motor::MotorTarget;
 pub(crate) use self::shapes::cast_ray;
 use self::{model::RobotModel, terrain::TerrainShapes, world::World};
 use crate::{
-    engine::{Dynamics, Engine, EngineError, EpisodeStart, PhysicsConfig, PhysicsState},
+    engine::{
+        Dynamics, Engine, EngineError, EpisodeStart, MotorEngine, MotorTarget, PhysicsConfig,
+        PhysicsState,
+    },
     scene::Terrain,
 };
 
@@ -118,9 +120,8 @@ pub(super) fn build(
     Ok(Box::new(RapierEngine::new(robot, config, num_robots)?))
 }
 
-impl RapierEngine {
-    /// Lets the stops of all joints give way, by this angle under the effort limit, rad.
-    pub(crate) fn soften_stops(&mut self, gives_rad: f32) -> Result<(), EngineError> {
+impl MotorEngine for RapierEngine {
+    fn soften_stops(&mut self, gives_rad: f32) -> Result<(), EngineError> {
         self.models.stop_gives_rad = gives_rad;
         let described = self.models.build(&self.models.robot, &self.config, 0.0)?;
         self.models.described = described;
@@ -130,13 +131,14 @@ impl RapierEngine {
         Ok(())
     }
 
-    /// Advances robot `index` by one physics step with one target per joint, as a motor controller takes them.
-    pub(crate) fn step_motors(&mut self, index: usize, targets: &[MotorTarget]) {
+    fn step_motors(&mut self, index: usize, targets: &[MotorTarget]) {
         let RobotWorld { model, world, .. } = &mut self.scenes[index];
         debug_assert_eq!(targets.len(), model.joints.len());
         world.step_motors(model, &self.config, targets);
     }
+}
 
+impl RapierEngine {
     /// These physics steps of a policy step.
     fn advance(&mut self, joint_target_rad: &[f32], steps: Range<usize>) {
         let num_joints = self.models.described.joints.len();

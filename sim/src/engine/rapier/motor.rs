@@ -1,7 +1,7 @@
 //! Motors as springs and dampers.
 
 use super::model::RobotJoint;
-use crate::engine::MotorConfig;
+use crate::engine::{MotorConfig, MotorTarget};
 
 /// A motor in rapier's terms. Its spring and damper are part of the mass matrix, so the law of [`MotorConfig`] is solved
 /// exactly together with the rest of the robot; rapier's joint motors would be one constraint each, swept once.
@@ -13,21 +13,6 @@ pub struct Motor {
 
 /// A spring so soft that it is nothing but the torque it is stretched to.
 const CONSTANT_TORQUE_STIFFNESS: f32 = 0.01;
-
-/// What a motor is told to do: the law of [`MotorConfig`] with gains, target velocity and torque of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct MotorTarget {
-    /// rad.
-    pub position_rad: f32,
-    /// rad/s.
-    pub velocity_radps: f32,
-    /// N·m, added to what the law gives.
-    pub torque_nm: f32,
-    /// N·m/rad.
-    pub stiffness: f32,
-    /// N·m·s/rad.
-    pub damping: f32,
-}
 
 impl Motor {
     pub fn new(

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::{
     contacts, convert,
     model::{RobotJoint, RobotModel, WORLD_GROUPS},
-    motor::{Motor, MotorTarget},
+    motor::Motor,
     shapes::shape_and_pose,
     terrain::TerrainShapes,
 };
 use crate::engine::{
-    Dynamics, EpisodeStart, PhysicsConfig, PhysicsState, actuation::Actuation,
-    contact_forces::ContactForces,
+    Dynamics, EpisodeStart, MotorTarget, PhysicsConfig, PhysicsState, STAND_DAMPING,
+    actuation::Actuation, contact_forces::ContactForces,
 };
 
 /// Generalized coordinates of the base come before those of the joints.
@@ -314,6 +314,12 @@ fn build(
     let multibody = multibody_of(&mut multibody_joints, root);
     multibody.set_self_contacts_enabled(false);
     multibody.damping_mut().fill(0.0);
+    if start.dynamics.on_stand {
+        multibody
+            .damping_mut()
+            .rows_mut(0, BASE_DOFS)
+            .fill(STAND_DAMPING);
+    }
     let mut displacements = [0.0; BASE_DOFS + robots::MAX_JOINTS];
     for (index, joint) in model.joints.iter().enumerate() {
         let dof = BASE_DOFS + index;

@@ -9,6 +9,7 @@ use super::*;
 use crate::deploy::{CycleInput, RobotSample};
 
 mod faults;
+mod identify;
 mod inputs;
 mod joints;
 mod motor_probe;
@@ -81,13 +82,8 @@ impl Rig {
 
     fn with(config: &DeployConfig) -> Self {
         let robot = Robot::load("go1").unwrap();
-        let pilot = Pilot::new(
-            &robot,
-            &bundle(&robot),
-            &ControllerConfig::default(),
-            config,
-        )
-        .unwrap();
+        let controller = ControllerConfig::default();
+        let pilot = Pilot::new(&robot, &bundle(&robot), &controller, config).unwrap();
         let mut record = CycleRecord::default();
         let input = &mut record.input;
         input.time_ns = START_NS;

@@ -9,7 +9,7 @@ use sim::engine::{self, Engine, EngineKind, EpisodeStart, PhysicsConfig, Physics
 
 /// go1 with feet and trunk as its only shapes.
 fn go1() -> Robot {
-    let mut robot = Robot::load("go1").unwrap();
+    let mut robot = Robot::load("go1").expect("go1");
     for joint in robot.legs.iter_mut().flat_map(|leg| &mut leg.joints) {
         let shapes = &mut joint.link.shapes;
         shapes.retain(|shape| shape.class == ContactClass::Foot);
@@ -41,7 +41,7 @@ fn inertial(link: &Link, xml: &mut String) {
         i[(0, 2)],
         i[(1, 2)]
     )
-    .unwrap();
+    .expect("written");
     for shape in &link.shapes {
         let geom = match shape.shape {
             Shape::Sphere { radius } => format!(r#"type="sphere" size="{radius}""#),
@@ -60,7 +60,7 @@ fn inertial(link: &Link, xml: &mut String) {
             r#"<geom class="solid" {geom} {}/>"#,
             pose(&shape.origin)
         )
-        .unwrap();
+        .expect("written");
     }
 }
 
@@ -79,7 +79,7 @@ fn joint(joint: &Joint, xml: &mut String) {
         joint.armature_kgm2,
         joint.friction_nm
     )
-    .unwrap();
+    .expect("written");
     inertial(&joint.link, xml);
     // What is only to be looked at need not be there.
     xml.push_str("<geom type=\"mesh\" mesh=\"cover\" contype=\"0\" conaffinity=\"0\"/>\n");
@@ -111,7 +111,7 @@ fn mjcf(robot: &Robot, root: &str) -> String {
     }
     xml.push_str("</body></worldbody>\n<actuator>\n");
     for it in robot.joints() {
-        writeln!(xml, r#"<position joint="{}" kp="100"/>"#, it.name).unwrap();
+        writeln!(xml, r#"<position joint="{}" kp="100"/>"#, it.name).expect("written");
     }
     xml.push_str("</actuator>\n<keyframe><key name=\"home\" qpos=\"0 0 0.3 1 0 0 0");
     xml.push_str(&" 0".repeat(robot.num_joints()));
@@ -120,9 +120,9 @@ fn mjcf(robot: &Robot, root: &str) -> String {
 }
 
 fn build(robot: &Robot, text: &str) -> Result<Box<dyn Engine>, String> {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("written");
     let file = folder.path().join("theirs.xml");
-    fs::write(&file, text).unwrap();
+    fs::write(&file, text).expect("written");
     of_file(robot, file)
 }
 
@@ -135,7 +135,7 @@ fn of_file(robot: &Robot, file: PathBuf) -> Result<Box<dyn Engine>, String> {
 }
 
 fn run(engine: &mut dyn Engine, robot: &Robot, start: &EpisodeStart) -> Vec<PhysicsState> {
-    engine.reset(0, start).unwrap();
+    engine.reset(0, start).expect("written");
     let mut target = robot.control.standing_position_rad.clone();
     let step = |step: usize| {
         let mut state = PhysicsState::zero(robot);

@@ -17,7 +17,7 @@ use sim::{
 const LEG: [&str; 3] = ["FL_hip_joint", "FL_thigh_joint", "FL_calf_joint"];
 
 fn robot() -> Robot {
-    Robot::load("go1").unwrap()
+    Robot::load("go1").expect("go1")
 }
 
 fn deploy(joints: &[&str]) -> DeployConfig {
@@ -64,11 +64,12 @@ impl Stand {
             decimation: 8,
             ..PhysicsConfig::default()
         };
-        let simulated = MotorRobot::with_engine(engine, simulated, &physics).unwrap();
+        let simulated = MotorRobot::with_engine(engine, simulated, &physics).expect("robot");
         let mut simulated = simulated.with_reality(reality, 3);
-        simulated.reset(start).unwrap();
-        let bundle = Bundle::load("../policies/bundles/go1".as_ref()).unwrap();
-        let pilot = Pilot::new(&robot, &bundle, &ControllerConfig::default(), config).unwrap();
+        simulated.reset(start).expect("scene");
+        let bundle = Bundle::load("../policies/bundles/go1".as_ref()).expect("bundle");
+        let pilot =
+            Pilot::new(&robot, &bundle, &ControllerConfig::default(), config).expect("pilot");
         Self {
             simulated,
             pilot,
@@ -121,7 +122,7 @@ impl Stand {
 
     /// Stands up, drives the joints, lies down; at most for so many cycles.
     fn record(&mut self, config: &DeployConfig, most_cycles: usize) -> Recording {
-        let mut recording = Recording::new(&robot(), config).unwrap();
+        let mut recording = Recording::new(&robot(), config).expect("recording");
         let (mut state, mut has_run) = (State::Damping, false);
         for _ in 0..most_cycles {
             let request = match state {
@@ -163,7 +164,7 @@ fn check(engine: EngineKind, delay_ms: [f32; 2], armature_factor: f32, bias_rad:
         ..RealityConfig::default()
     };
     let robot = robot();
-    let found = identify(engine, &reality, &EpisodeStart::on_stand(&robot)).unwrap();
+    let found = identify(engine, &reality, &EpisodeStart::on_stand(&robot)).expect("identified");
     for joint in &found.joints {
         // Shown where a bound fails.
         println!("{engine} {joint:?}");

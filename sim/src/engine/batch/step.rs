@@ -95,6 +95,10 @@ fn physics_step<L: Lanes, const N: usize>(
     let mut law = [[joints::Applied::zero(); N]; MAX_FEET];
     for l in 0..num_legs {
         let leg = &mut scratch.legs[l];
+        #[expect(
+            clippy::manual_map,
+            reason = "a closure would not have the instructions of the lanes"
+        )]
         let link_mass = match &block.varied {
             None => None,
             Some(varied) => Some(&varied.link_mass[l]),

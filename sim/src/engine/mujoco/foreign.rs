@@ -256,11 +256,9 @@ fn written(spec: &MjSpec) -> Result<String, mujoco_rs::error::MjEditError> {
 
 /// What the shapes of a link count as, feet excepted.
 fn class_of(link: &Link) -> ContactClass {
-    let is_foot = |class: ContactClass| class == ContactClass::Foot;
-    let classes = link.shapes.iter().map(|shape| shape.class);
+    let mut classes = link.shapes.iter().map(|shape| shape.class);
     classes
-        .filter(|&class| !is_foot(class))
-        .next()
+        .find(|&class| class != ContactClass::Foot)
         .unwrap_or(ContactClass::Thigh)
 }
 

@@ -116,16 +116,17 @@ pub struct GuardianKeeper {
 }
 
 impl GuardianKeeper {
-    /// Starts the first one; it goes to `guardians`.
+    /// Starts the first one and waits until it watches; it goes to `guardians`.
     ///
     /// # Errors
-    /// When the system refuses it.
+    /// When the system refuses it, or it does not answer.
     pub fn start(
         realtime: RealtimeConfig,
         damping: Vec<u8>,
         guardians: Sender<Guardian>,
     ) -> io::Result<Self> {
-        let (process, guardian) = GuardianProcess::start(&realtime, &damping)?;
+        let (process, mut guardian) = GuardianProcess::start(&realtime, &damping)?;
+        guardian.wait_until_ready()?;
         let _ = guardians.try_send(guardian);
         Ok(Self {
             process,

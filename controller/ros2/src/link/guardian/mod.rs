@@ -113,6 +113,26 @@ pub struct Guardian {
 }
 
 impl Guardian {
+    /// Before the first command, while there is time.
+    ///
+    /// # Errors
+    /// When it ends, or does not answer for [`START`].
+    pub fn wait_until_ready(&mut self) -> io::Result<()> {
+        while !self.is_ready {
+            match receive::<TakenOver>(&self.socket) {
+                Ok(_) => self.is_ready = true,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                Err(_) if self.started.elapsed() > START => {
+                    let seconds = START.as_secs();
+                    let message = format!("it does not answer within {seconds} s");
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+                }
+                Err(_) => thread::sleep(POLL),
+            }
+        }
+        Ok(())
+    }
+
     pub fn set_route(&mut self, route: &Route) {
         self.unsent = Some(route.clone());
         self.tell_route();

@@ -89,7 +89,8 @@ pub(super) fn joint(
     let moved = &chirp.position_rad[chirp.rows.clone()];
     let farthest = moved.iter().copied().fold(f64::MIN, f64::max);
     let nearest = moved.iter().copied().fold(f64::MAX, f64::min);
-    if !(farthest - nearest > LEAST_MOTION_RAD) {
+    let has_moved = farthest - nearest > LEAST_MOTION_RAD;
+    if !has_moved {
         return Err(motion("it stands still".to_owned()));
     }
     let unclear = || motion("its commands do not explain its motion".to_owned());

@@ -179,7 +179,7 @@ pub struct Status {
     pub twist: Option<Twist>,
     /// Goal in the world frame, while running.
     pub goal: Option<Goal>,
-    /// Time left to get there, s.
+    /// Time left to get there, or to drive the joints, s.
     pub time_left_s: f32,
     /// Measured rays, without the illusion that the policy observes.
     pub rays: RayScan,

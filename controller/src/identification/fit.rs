@@ -208,11 +208,9 @@ impl Chirp {
         let reported = turn.states.iter().map(|state| state.torque_nm.into());
         let begin_s = since_s(turn.chirp_ns);
         let row_at = |time_s: f64| times_s.partition_point(|&known| known < time_s);
-        let command = turn
-            .commands
-            .last()
-            .map(|command| command.1)
-            .unwrap_or_default();
+        // At its ends the gains may be those of the turns before and after.
+        let middle = turn.commands.get(turn.commands.len() / 2);
+        let command = middle.map(|command| command.1).unwrap_or_default();
         Self {
             step_s,
             rows: row_at(begin_s)..row_at(begin_s + chirp_s),

@@ -13,6 +13,8 @@ const MOST_TRUNK_RADPS: f64 = 0.15;
 const MOST_CONTACT: f64 = 0.1;
 /// What a chirp may lack at its end, s.
 const LACK_S: f64 = 0.1;
+/// Cycles that a busy computer did not log may not last longer, s.
+const MOST_GAP_S: f64 = 0.05;
 /// States may come no slower, Hz.
 const LEAST_RATE_HZ: f64 = 300.0;
 /// The biases of a leg depend on each other: rounds until they agree.
@@ -23,7 +25,8 @@ pub struct Recording {
     robot: Robot,
     excitation: Excitation,
     foot_sensor_threshold: f32,
-    began_ns: Option<u64>,
+    /// How long the joints had been driven in the last cycle, s.
+    elapsed_s: f64,
     turns: Vec<Turn>,
 }
 
@@ -37,6 +40,8 @@ pub(super) struct Turn {
     pub chirp_ns: u64,
     /// How far it came, s.
     driven_s: f64,
+    /// Longest time without a logged cycle, s.
+    gap_s: f64,
 }
 
 /// A state of the robot, as far as it matters to a leg.
@@ -62,7 +67,7 @@ impl Recording {
             robot: robot.clone(),
             excitation: Excitation::new(robot, &config.identify, &config.stand_up)?,
             foot_sensor_threshold: config.estimator.foot_sensor_threshold,
-            began_ns: None,
+            elapsed_s: f64::INFINITY,
             turns: Vec::new(),
         })
     }
@@ -76,12 +81,13 @@ impl Recording {
     pub fn push(&mut self, record: &CycleRecord) {
         let now_ns = record.input.time_ns;
         if record.status.state != State::Run {
-            self.began_ns = None;
             return;
         }
-        let is_new = self.began_ns.is_none();
-        let began_ns = *self.began_ns.get_or_insert(now_ns);
-        let Some(slot) = self.excitation.slot(now_ns.saturating_sub(began_ns)) else {
+        let left_s = f64::from(record.status.time_left_s);
+        let elapsed_s = (self.excitation.duration_s() - left_s).max(0.0);
+        let is_new = elapsed_s < self.elapsed_s;
+        self.elapsed_s = elapsed_s;
+        let Some(slot) = self.excitation.slot((elapsed_s * 1e9) as u64) else {
             return;
         };
         let joints = self.robot.legs_with_joint_range();
@@ -107,12 +113,16 @@ impl Recording {
                     commands: Vec::new(),
                     chirp_ns: 0,
                     driven_s: 0.0,
+                    gap_s: 0.0,
                 });
                 let last = self.turns.len() - 1;
                 &mut self.turns[last]
             }
         };
         turn.driven_s = slot.chirp_s;
+        let last_ns = turn.commands.last().map_or(now_ns, |command| command.0);
+        let gap_s = now_ns.saturating_sub(last_ns) as f64 * 1e-9;
+        turn.gap_s = turn.gap_s.max(gap_s);
         if turn.chirp_ns == 0 && slot.chirp_s >= 0.0 {
             turn.chirp_ns = now_ns;
         }
@@ -176,7 +186,8 @@ impl Recording {
         let chirp_s = self.excitation.chirp_s();
         let mut whole: Vec<&Turn> = Vec::new();
         for turn in &self.turns {
-            if turn.driven_s >= chirp_s - LACK_S {
+            let rests = (turn.commands.first()).is_some_and(|command| command.0 < turn.chirp_ns);
+            if rests && turn.gap_s < MOST_GAP_S && turn.driven_s >= chirp_s - LACK_S {
                 whole.retain(|earlier| earlier.joint != turn.joint);
                 whole.push(turn);
             }

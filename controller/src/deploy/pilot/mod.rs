@@ -497,10 +497,12 @@ impl Pilot {
         status.value = acting.and_then(Controller::value);
         status.twist = acting.and_then(Controller::twist);
         status.goal = running.then_some(self.goal.goal);
-        status.time_left_s = if running {
-            self.time_left_s(time_ns)
-        } else {
-            0.0
+        status.time_left_s = match (&self.excitation, self.state) {
+            (None, State::Run) => self.time_left_s(time_ns),
+            (Some(excitation), State::Run) => {
+                excitation.duration_s() as f32 - self.elapsed_s(time_ns)
+            }
+            _ => 0.0,
         };
         status.rays.clone_from(&self.rays);
         status.estimate.clone_from(&self.estimate);

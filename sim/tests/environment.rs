@@ -4,7 +4,10 @@
 
 use std::sync::Arc;
 
-use policies::training::{Done, StepOut, VecEnv};
+use policies::{
+    observation::REALITY_DIM,
+    training::{Done, StepOut, VecEnv},
+};
 use robots::Robot;
 use serde::de::DeserializeOwned;
 use sim::{
@@ -250,7 +253,12 @@ fn the_actor_of_a_late_robot_sees_the_past_and_the_critic_the_present() {
     let (_, late) = rows(&late, 15);
     let mut compared = 0;
     for (index, (late, present)) in late.iter().zip(&present).enumerate() {
-        assert_eq!(late[61..], present[61..], "the critic");
+        // The critic: the truth, and how late the actor sees it.
+        let (late_truth, present_truth) = (&late[61..92], &present[61..92]);
+        assert_eq!(late_truth, present_truth);
+        let known: Vec<f32> = late[92..].iter().map(|v| (1e3 * v).round() / 1e3).collect();
+        assert_eq!(known.len(), REALITY_DIM);
+        assert_eq!(known[..5], [0.0, 0.0, 1.0, 1.0, 0.0]);
         // An episode that has ended begins anew.
         if past.iter().any(|rows| rows[index][13] < present[13]) {
             continue;

@@ -136,6 +136,9 @@ struct BenchArgs {
     /// Number of environments, over all threads
     #[arg(long)]
     num_envs: Option<usize>,
+    /// In what the robots differ from the simulation: ideal, lab, field, or a TOML file [default: ideal]
+    #[arg(long, value_name = "NAME|FILE.toml")]
+    reality: Option<String>,
     /// How long to measure each number, s
     #[arg(long, default_value_t = 3.0, value_parser = positive_seconds)]
     seconds: f64,
@@ -294,7 +297,10 @@ fn measure_training(_config: &Config, _duration: Duration) -> Result<Option<sim:
 
 impl BenchArgs {
     fn config(&self, engine: EngineKind) -> Result<Config> {
-        let mut args = self.config.clone();
+        let mut args = ConfigArgs {
+            reality: self.reality.clone(),
+            ..self.config.clone()
+        };
         args.set("env.num_envs", self.num_envs);
         args.set("env.engine", Some(engine));
         let mut config = args.resolve()?;

@@ -39,7 +39,7 @@ pub struct SimReport {
     /// Robots that one instruction works on.
     lanes: usize,
     num_envs: usize,
-    /// Physics steps of single robots, among obstacles, rays included.
+    /// Physics steps of single robots, which differ as `[reality]` says, among obstacles, rays included.
     robot_steps_per_second: f64,
     /// Policy steps of single environments: physics, observations, noise, rewards, resets, curriculum.
     env_steps_per_second: f64,
@@ -136,8 +136,20 @@ fn physics_worker(robot: &Arc<Robot>, config: &Config, worker: usize) -> Result<
         obstacles: ring_of_cylinders(),
         ..EpisodeStart::standing(robot)
     };
-    for index in 0..count {
-        engine.reset(index, &start)?;
+    let starts: Vec<EpisodeStart> = (0..count)
+        .map(|index| {
+            let mut start = start.clone();
+            (config.reality).change_dynamics(
+                robot,
+                &mut start.dynamics,
+                settings.step_s,
+                index as u64,
+            );
+            start
+        })
+        .collect();
+    for (index, start) in starts.iter().enumerate() {
+        engine.reset(index, start)?;
     }
 
     let rays = RayCaster::new(&config.env.rays);
@@ -151,9 +163,9 @@ fn physics_worker(robot: &Arc<Robot>, config: &Config, worker: usize) -> Result<
     Ok(Box::new(move || {
         if step == EPISODE_STEPS {
             step = 0;
-            for index in 0..count {
+            for (index, start) in starts.iter().enumerate() {
                 // The same start was accepted above.
-                let _ = engine.reset(index, &start);
+                let _ = engine.reset(index, start);
             }
         }
         let sway_rad = 0.1 * (TAU * step as f32 / 25.0).sin();

@@ -77,6 +77,9 @@ trait MotorEngine: Engine {
     }
 }
 
+/// A soft contact carries this many times what a critically damped one does: MuJoCo's usual impedance of 0.9.
+const CONTACT_WEIGHT: f32 = 9.0;
+
 /// How a stand holds the trunk: so viscous that it yields by less than a micrometre a second, N·s/m and N·m·s/rad.
 const STAND_DAMPING: f32 = 1e9;
 

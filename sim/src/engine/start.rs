@@ -83,7 +83,8 @@ pub struct Dynamics {
     pub delay_jitter_steps: f32,
     /// Fraction of the speed of an impact that returns.
     pub restitution: f32,
-    /// Time constant of a contact, s; 0 stands for the hardest that the engine has.
+    /// Time constant of a contact as MuJoCo defines it, s: the contact of a mass m is a spring of 9 m / T² and a damper of
+    /// 18 m / T. 0 stands for the hardest that the engine has.
     pub contact_softness_s: f32,
     /// In what the robot differs from its description, if it does.
     pub variation: Option<Box<Variation>>,

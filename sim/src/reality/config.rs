@@ -45,7 +45,7 @@ pub struct RealityConfig {
     pub joint_damping_nms: [f32; 2],
     /// Fraction of the speed of an impact that returns, 0 to 1.
     pub restitution: [f32; 2],
-    /// Time constant of contacts, ms, at most 50; 0 stands for the hardest that an engine has.
+    /// Time constant of contacts as MuJoCo defines it, ms, at most 50; 0 stands for the hardest that an engine has.
     pub contact_softness_ms: [f32; 2],
     /// Horizontal change of the trunk's velocity by a blow, m/s.
     pub push_mps: [f32; 2],

@@ -13,6 +13,7 @@ use super::{
     lanes::Lanes,
     vector::*,
 };
+use crate::engine::CONTACT_WEIGHT;
 
 /// Fraction of the penetration that is removed per step, at most.
 const ERROR_REDUCTION: f32 = 0.2;
@@ -36,14 +37,14 @@ pub(super) struct Ground<L> {
     pub error_reduction: L,
 }
 
-/// Compliance and error reduction of a critically damped contact with this time constant, not harder than the hardest.
+/// Compliance and error reduction of a contact with this time constant, not harder than the hardest.
 pub(super) fn softness(time_constant_s: f32, step_s: f32) -> (f32, f32) {
     if time_constant_s <= 0.0 {
         return (COMPLIANCE, ERROR_REDUCTION);
     }
-    // Stiffness k = m / T^2 and damping d = 2 m / T as an implicit step has them.
+    // Stiffness w m / T^2 and damping 2 w m / T as an implicit step has them.
     let x = step_s / time_constant_s;
-    let compliance = 1.0 / (x * (x + 2.0));
+    let compliance = 1.0 / (CONTACT_WEIGHT * x * (x + 2.0));
     (
         compliance.max(COMPLIANCE),
         (x / (x + 2.0)).min(ERROR_REDUCTION),

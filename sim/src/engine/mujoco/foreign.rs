@@ -9,7 +9,10 @@ use mujoco_rs::prelude::{
 use nalgebra::{Matrix3, Quaternion, Rotation3, UnitQuaternion, Vector3};
 use robots::{ContactClass, Link, Robot};
 
-use super::model::{Data, RobotJoint};
+use super::{
+    mjcf::contact_reference,
+    model::{Data, RobotJoint},
+};
 use crate::engine::{Dynamics, EngineError, contact_forces::ContactTag, variation::BaseMass};
 
 /// How far a foot of the MJCF may be from ours, m.
@@ -128,11 +131,8 @@ impl ForeignModel {
         let model = unsafe { data.model_mut() };
         for (geom, _) in tags.iter().enumerate().filter(|(_, tag)| tag.is_some()) {
             model.geom_friction_mut()[geom][0] = dynamics.friction.into();
-            if let Some(solver) = super::mjcf::contact_solver(dynamics) {
-                model.geom_solref_mut()[geom] = solver.reference;
-                if solver.impedance < 0.9 {
-                    model.geom_solimp_mut()[geom][..2].fill(solver.impedance);
-                }
+            if let Some(reference) = contact_reference(dynamics) {
+                model.geom_solref_mut()[geom] = reference.map(f64::from);
             }
         }
         if let Some(base) = base {

@@ -135,43 +135,25 @@ fn write_moving(scene: &SceneDescription<'_>, xml: &mut Xml) {
     }
 }
 
-/// MuJoCo's parameters of contacts that are not the usual ones.
-pub struct ContactSolver {
-    /// Time constant, s, and damping ratio.
-    pub reference: [f64; 2],
-    /// Between 0, a force that does nothing, and 1.
-    pub impedance: f64,
-}
-
-/// `None` for hard ground that does not throw back.
-pub fn contact_solver(dynamics: &Dynamics) -> Option<ContactSolver> {
+/// MuJoCo's time constant, s, and damping ratio of contacts, where they are not the usual ones; `None` for hard ground that
+/// does not throw back.
+pub fn contact_reference(dynamics: &Dynamics) -> Option<[f32; 2]> {
     let (softness_s, restitution) = (dynamics.contact_softness_s, dynamics.restitution);
     if softness_s <= SOFTNESS_S && restitution <= 0.0 {
         return None;
     }
-    let damping_ratio = f64::from(damping_ratio(restitution));
+    let damping_ratio = damping_ratio(restitution);
     // The frequency, 1 / (time constant x damping ratio), does not depend on the restitution.
-    let time_constant_s = f64::from(softness_s.max(SOFTNESS_S)) / damping_ratio;
-    Some(ContactSolver {
-        reference: [time_constant_s, damping_ratio],
-        // At MuJoCo's usual 0.9 a soft contact is a slow one; at 0.5 it is a spring of the given time constant.
-        impedance: if softness_s <= SOFTNESS_S { 0.9 } else { 0.5 },
-    })
+    let time_constant_s = softness_s.max(SOFTNESS_S) / damping_ratio;
+    Some([time_constant_s, damping_ratio])
 }
 
 /// Attributes of contacts.
 fn contacts(dynamics: &Dynamics) -> String {
-    let friction = format!(r#" condim="3" friction="{} 0 0""#, dynamics.friction);
-    match contact_solver(dynamics) {
-        None => format!(r#"{friction} solref="{SOFTNESS_S} 1""#),
-        Some(solver) => {
-            let ([time_constant_s, damping_ratio], low) = (solver.reference, solver.impedance);
-            let high = if low < 0.9 { low } else { 0.95 };
-            format!(
-                r#"{friction} solref="{time_constant_s} {damping_ratio}" solimp="{low} {high} 0.001""#
-            )
-        }
-    }
+    let usual = [SOFTNESS_S, 1.0];
+    let [time_constant_s, damping_ratio] = contact_reference(dynamics).unwrap_or(usual);
+    let friction = dynamics.friction;
+    format!(r#" condim="3" friction="{friction} 0 0" solref="{time_constant_s} {damping_ratio}""#)
 }
 
 /// Of the spring and damper that throw back this fraction of a speed: exp(-pi z / sqrt(1 - z^2)).

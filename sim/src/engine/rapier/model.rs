@@ -5,7 +5,7 @@ use rapier3d::prelude::*;
 use robots::{ContactClass, Link, Robot, Shape};
 
 use super::convert;
-use crate::engine::{EngineError, PhysicsConfig, contact_forces::ContactTag};
+use crate::engine::{CONTACT_WEIGHT, EngineError, PhysicsConfig, contact_forces::ContactTag};
 
 /// The robot touches the world, and nothing else touches anything.
 pub const ROBOT_GROUPS: InteractionGroups =
@@ -216,10 +216,10 @@ impl RobotModel {
             ..IntegrationParameters::default()
         };
         if contact_softness_s > 0.0 {
-            // Critically damped.
+            let factor = CONTACT_WEIGHT.sqrt();
             let softness = SpringCoefficients {
-                natural_frequency: 1.0 / (std::f32::consts::TAU * contact_softness_s),
-                damping_ratio: 1.0,
+                natural_frequency: factor / (std::f32::consts::TAU * contact_softness_s),
+                damping_ratio: factor,
             };
             parameters.contact_softness = softness;
             parameters.static_contact_softness = softness;

@@ -5,6 +5,9 @@ use plotters::prelude::*;
 
 use super::{FAINT, INK, Image, SERIES, draw_axes, draw_title, left, round_up};
 
+/// The axis ends here at the latest, m/s.
+const MOST_MPS: f32 = 20.0;
+
 /// Horizontal speeds while on the way to the goal, one per reached episode, m/s.
 pub struct Speeds {
     /// Name of the evaluation; not shown if it is the only one.
@@ -21,7 +24,8 @@ pub struct Speeds {
 /// When plotters cannot draw.
 pub fn speed_histograms(title: &str, evaluations: &[Speeds]) -> Result<Image> {
     let fastest = (evaluations.iter()).flat_map(|speeds| &speeds.peak_mps);
-    let top_mps = round_up(f64::from(fastest.fold(1.0_f32, |a, b| a.max(*b))) * 1.02);
+    let fastest_mps = fastest.fold(1.0_f32, |a, b| a.max(*b)).min(MOST_MPS);
+    let top_mps = round_up(f64::from(fastest_mps) * 1.02);
     let bin_mps = if top_mps > 2.0 { 0.1 } else { 0.05 };
     let panels = evaluations.len();
     let size = [560, 40 + 260 * panels as u32];
@@ -53,7 +57,7 @@ pub fn speed_histograms(title: &str, evaluations: &[Speeds]) -> Result<Image> {
             let (x0, y0) = chart.backend_coord(&(0.0, tallest * 1.25));
             let mut text_x = x0 + scale.px(10.0);
             for (name, values, _, color) in &series {
-                let mean_mps = mean(values);
+                let mean_mps = mean(values).min(top_mps);
                 if count > 0 {
                     let line = [(mean_mps, 0.0), (mean_mps, tallest * 1.12)];
                     chart.draw_series(DashedLineSeries::new(

@@ -230,6 +230,11 @@ fn speed_histograms_show_full_and_empty_evaluations() {
         &speed_histograms("Speed on the way to the goal", &both).unwrap(),
         "speeds-2.png",
     );
+    // A robot that a simulation has thrown away.
+    let mut thrown = speeds("a", 20);
+    thrown.mean_mps[0] = 1e9;
+    thrown.peak_mps[0] = 3e10;
+    speed_histograms("Speed on the way to the goal", &[thrown]).unwrap();
 }
 
 #[test]

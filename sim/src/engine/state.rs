@@ -3,6 +3,8 @@
 use nalgebra::{Point3, UnitQuaternion, Vector3};
 use robots::{ContactClass, FootVec, JointVec, Robot, RobotState};
 
+/// No robot is as fast, m/s.
+const FASTEST_MPS: f32 = 100.0;
 /// Force above which a body touches something, and a foot sensor reports contact, N.
 pub(crate) const CONTACT_FORCE_N: f32 = 1.0;
 /// Excess of a foot's horizontal force over twice its vertical force above which it is pushed sideways, N.
@@ -90,8 +92,12 @@ impl PhysicsState {
         }
     }
 
-    /// Whether positions and velocities are numbers.
+    /// Whether positions and velocities are numbers, and such as a robot may have: a simulation that has come apart counts as
+    /// failed before it gets to infinity.
     pub fn is_finite(&self) -> bool {
+        if self.linear_velocity_world.norm() > FASTEST_MPS {
+            return false;
+        }
         let parts: [&[f32]; 6] = [
             self.position_world.coords.as_slice(),
             self.orientation.coords.as_slice(),

@@ -208,6 +208,17 @@ fn what_does_not_fit_is_named() {
     assert!(message.contains("no free joint"), "{message}");
     let message = refused(&text.replacen("<light pos", "<lamp pos", 1));
     assert!(message.contains("line"), "{message}");
+    let config = PhysicsConfig {
+        mjcf: Some("theirs.xml".into()),
+        ..PhysicsConfig::default()
+    };
+    for kind in [EngineKind::Rapier, EngineKind::Batch] {
+        let error = engine::build(kind, &robot, &config, 1).err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "`physics.mjcf` is theirs.xml, must be absent but for `--engine mujoco`"
+        );
+    }
     let absent = of_file(&robot, "/nowhere/robot.xml".into());
     let message = absent.err().unwrap();
     assert!(message.contains("MJCF /nowhere/robot.xml"), "{message}");

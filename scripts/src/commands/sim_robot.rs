@@ -96,7 +96,7 @@ pub struct SimRobotCommand {
     )]
     out: PathBuf,
     /// On a stand, which holds the trunk level and the feet in the air, for `abs deploy --identify`
-    #[arg(long, conflicts_with_all = ["with_deploy", "scene", "episode"])]
+    #[arg(long, conflicts_with_all = ["with_deploy", "scene", "episode", "bare"])]
     stand: bool,
     /// With --stand: physics engine, rapier or mujoco
     #[arg(long, value_parser = engine_kind(), default_value = "rapier", requires = "stand")]

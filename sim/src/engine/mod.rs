@@ -48,7 +48,7 @@ pub trait Engine: Send {
     /// Advances every robot by one policy step, `decimation` physics steps, holding the joint targets
     /// [num_robots, num_joints] (rad).
     fn step(&mut self, joint_target_rad: &[f32]);
-    /// Advances every robot by physics step `index` of a policy step, for who looks at the state between them: all of them
+    /// Advances every robot by physics step `index` of a policy step, for observers of the state between them: all of them
     /// in their order are one `step`, bit for bit. The targets are taken with the first, `index` 0.
     fn physics_step(&mut self, joint_target_rad: &[f32], index: usize);
     /// Changes the velocity of the base of robot `index`, world frame, m/s: a blow.
@@ -184,6 +184,15 @@ pub fn build_with_lanes(
     num_robots: usize,
     lanes: usize,
 ) -> Result<Box<dyn Engine>, EngineError> {
+    if let Some(file) = &config.mjcf
+        && kind != EngineKind::Mujoco
+    {
+        return Err(EngineError::Setting {
+            key: "mjcf",
+            value: file.display().to_string(),
+            expected: "absent but for `--engine mujoco`",
+        });
+    }
     (kind.entry().build)(robot, config, num_robots, lanes)
 }
 

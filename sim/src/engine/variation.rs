@@ -23,7 +23,8 @@ pub struct Variation {
     pub link_mass: JointVec,
     /// Where the centre of mass of the base lies from where it should, base frame, m.
     pub base_com_offset_m: Vector3<f32>,
-    /// Where the mass added to the base sits from the base's centre of mass, base frame, m.
+    /// Where the mass added to the base sits from the base's centre of mass, base frame, m. What is taken away is taken from
+    /// everywhere.
     pub added_mass_offset_m: Vector3<f32>,
     /// Fraction of the velocity limit up to which motors give their whole torque, as
     /// [`MotorConfig::full_effort_until`](super::MotorConfig::full_effort_until); the lower of the two counts.
@@ -77,7 +78,11 @@ impl Variation {
 
     /// The base with an added mass.
     pub(super) fn base(&self, described: &BaseMass, added_kg: f32) -> BaseMass {
-        let mut base = described.with(added_kg, &self.added_mass_offset_m);
+        let offset_m = match added_kg > 0.0 {
+            true => self.added_mass_offset_m,
+            false => Vector3::zeros(),
+        };
+        let mut base = described.with(added_kg, &offset_m);
         base.com += self.base_com_offset_m;
         base
     }
@@ -103,6 +108,33 @@ impl BaseMass {
             mass_kg,
             com: self.com + offset_m * (added_kg / mass_kg),
             inertia_kgm2: self.inertia_kgm2 * (mass_kg / self.mass_kg) + spread * reduced_kg,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{engine::Dynamics, reality::RealityConfig};
+
+    /// Principal moments of a body are positive, and no two of them are less than the third.
+    #[test]
+    fn every_robot_of_the_field_has_an_inertia_that_a_body_can_have() {
+        let field = RealityConfig::load("field").unwrap();
+        for name in ["go1", "go2"] {
+            let robot = Robot::load(name).unwrap();
+            for seed in 0..500 {
+                let mut dynamics = Dynamics::nominal(&robot);
+                field.change_dynamics(&robot, &mut dynamics, 0.005, seed);
+                let varied = dynamics.varied(&robot).unwrap();
+                let moments = varied.base.link.inertia_kgm2.symmetric_eigenvalues();
+                let (least, sum) = (moments.min(), moments.sum());
+                assert!(least > 0.0, "{name}, seed {seed}: {moments}");
+                assert!(
+                    sum >= 1.999 * moments.max(),
+                    "{name}, seed {seed}: {moments}"
+                );
+            }
         }
     }
 }

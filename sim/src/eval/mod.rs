@@ -22,8 +22,7 @@ pub use config::{EvalConfig, EvalError, RaySource};
 pub use evaluation::Evaluation;
 pub use gait::{GaitReport, GaitSums};
 pub use outcome::{Collision, Outcome};
-pub use paper_rule::PaperRuleReport;
-pub use record::{EpisodeRecord, EvalReport, SwitchReport, TraceStep, wilson_ci95};
+pub use record::{EpisodeRecord, EvalReport, OutcomeRates, SwitchReport, TraceStep, wilson_ci95};
 pub use recovery::{CaseReport, RecoveryEvaluation, RecoveryReport, RecoveryTestConfig};
 pub use trial::Trial;
 

@@ -2,9 +2,8 @@
 
 use nalgebra::Vector3;
 use robots::{FootVec, Robot};
-use serde::{Deserialize, Serialize};
 
-use super::{Outcome, record::wilson_ci95};
+use super::Outcome;
 use crate::{
     engine::{CONTACT_FORCE_N, PhysicsState, is_pushed_sideways},
     scene::Obstacle,
@@ -97,41 +96,6 @@ impl PaperRule {
             Outcome::Reach
         } else {
             Outcome::Timeout
-        }
-    }
-}
-
-/// Rates by the collision rule of the paper's authors, in the same episodes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PaperRuleReport {
-    /// Fraction of episodes that reached the goal without a collision.
-    pub reach_rate: f64,
-    /// Fraction of episodes with a collision.
-    pub collision_rate: f64,
-    /// Fraction of episodes with neither.
-    pub time_out_rate: f64,
-    /// Wilson 95% interval of the reach rate.
-    pub reach_ci95: [f64; 2],
-    /// Wilson 95% interval of the collision rate.
-    pub collision_ci95: [f64; 2],
-    /// Wilson 95% interval of the timeout rate.
-    pub time_out_ci95: [f64; 2],
-}
-
-impl PaperRuleReport {
-    /// Of episodes that ended so.
-    pub fn new(outcomes: &[Outcome]) -> Self {
-        let of = outcomes.len();
-        let count = |outcome| outcomes.iter().filter(|o| **o == outcome).count();
-        let rate = |outcome| count(outcome) as f64 / of.max(1) as f64;
-        let ci95 = |outcome| wilson_ci95(count(outcome), of);
-        Self {
-            reach_rate: rate(Outcome::Reach),
-            collision_rate: rate(Outcome::Collision),
-            time_out_rate: rate(Outcome::Timeout),
-            reach_ci95: ci95(Outcome::Reach),
-            collision_ci95: ci95(Outcome::Collision),
-            time_out_ci95: ci95(Outcome::Timeout),
         }
     }
 }

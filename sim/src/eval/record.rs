@@ -10,7 +10,6 @@ use super::{
     config::RaySource,
     gait::{GaitReport, GaitSums},
     outcome::{Collision, Outcome},
-    paper_rule::PaperRuleReport,
 };
 use crate::{
     engine::EngineKind,
@@ -144,7 +143,7 @@ pub struct EvalReport {
     pub gait: Option<GaitReport>,
     /// Rates by the collision rule of the paper's authors; nothing in files of before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paper_rule: Option<PaperRuleReport>,
+    pub paper_rule: Option<OutcomeRates>,
     /// What the switch did; nothing for methods without one.
     #[serde(flatten)]
     pub switch: Option<SwitchReport>,
@@ -187,6 +186,24 @@ impl SwitchReport {
 }
 
 impl EvalReport {
+    /// Replaces the rates.
+    pub fn set_rates(&mut self, rates: &OutcomeRates) {
+        let OutcomeRates {
+            reach_rate,
+            collision_rate,
+            time_out_rate,
+            reach_ci95,
+            collision_ci95,
+            time_out_ci95,
+        } = *rates;
+        self.reach_rate = reach_rate;
+        self.collision_rate = collision_rate;
+        self.time_out_rate = time_out_rate;
+        self.reach_ci95 = reach_ci95;
+        self.collision_ci95 = collision_ci95;
+        self.time_out_ci95 = time_out_ci95;
+    }
+
     /// Summarizes episodes that took `wall_s` seconds to simulate.
     pub fn new(
         robot: &str,
@@ -196,32 +213,28 @@ impl EvalReport {
         records: &[EpisodeRecord],
         wall_s: f64,
     ) -> Self {
-        let count = |outcome| records.iter().filter(|r| r.outcome == outcome).count();
-        let episodes = records.len();
-        let rate = |outcome| count(outcome) as f64 / episodes.max(1) as f64;
-        let ci95 = |outcome| wilson_ci95(count(outcome), episodes);
+        let rates = OutcomeRates::new(records.iter().map(|r| r.outcome));
         let over_reached = |value: fn(&EpisodeRecord) -> f32| {
-            let reached = records.iter().filter(|r| r.outcome == Outcome::Reach);
+            let reached = || records.iter().filter(|r| r.outcome == Outcome::Reach);
             // Not `sum`, which is -0 of nothing.
-            let sum = reached.fold(0.0, |sum, r| sum + f64::from(value(r)));
-            sum / count(Outcome::Reach).max(1) as f64
+            let sum = reached().fold(0.0, |sum, r| sum + f64::from(value(r)));
+            sum / reached().count().max(1) as f64
         };
         let steps: usize = records.iter().map(|r| r.steps).sum();
         let mut gait = GaitSums::default();
         records.iter().for_each(|record| gait.add(&record.gait));
-        let paper_outcomes: Vec<Outcome> = records.iter().map(|r| r.paper_outcome).collect();
         Self {
             robot: robot.to_owned(),
             method,
             engine,
-            episodes,
+            episodes: records.len(),
             seed,
-            reach_rate: rate(Outcome::Reach),
-            collision_rate: rate(Outcome::Collision),
-            time_out_rate: rate(Outcome::Timeout),
-            reach_ci95: ci95(Outcome::Reach),
-            collision_ci95: ci95(Outcome::Collision),
-            time_out_ci95: ci95(Outcome::Timeout),
+            reach_rate: rates.reach_rate,
+            collision_rate: rates.collision_rate,
+            time_out_rate: rates.time_out_rate,
+            reach_ci95: rates.reach_ci95,
+            collision_ci95: rates.collision_ci95,
+            time_out_ci95: rates.time_out_ci95,
             mean_speed: over_reached(|r| r.mean_speed_mps),
             peak_speed: over_reached(|r| r.peak_speed_mps),
             steps_per_second: steps as f64 / wall_s.max(1e-9),
@@ -229,8 +242,43 @@ impl EvalReport {
             scene: cylinders(),
             reality: RealityConfig::default(),
             gait: gait.report(),
-            paper_rule: Some(PaperRuleReport::new(&paper_outcomes)),
+            paper_rule: Some(OutcomeRates::new(records.iter().map(|r| r.paper_outcome))),
             switch: (method == Method::Abs).then(|| SwitchReport::new(records)),
+        }
+    }
+}
+
+/// How often episodes end in which way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutcomeRates {
+    /// Fraction of episodes that reached the goal without a collision.
+    pub reach_rate: f64,
+    /// Fraction of episodes with a collision.
+    pub collision_rate: f64,
+    /// Fraction of episodes with neither.
+    pub time_out_rate: f64,
+    /// Wilson 95% interval of the reach rate.
+    pub reach_ci95: [f64; 2],
+    /// Wilson 95% interval of the collision rate.
+    pub collision_ci95: [f64; 2],
+    /// Wilson 95% interval of the timeout rate.
+    pub time_out_ci95: [f64; 2],
+}
+
+impl OutcomeRates {
+    /// Of episodes that ended so.
+    pub fn new(outcomes: impl ExactSizeIterator<Item = Outcome> + Clone) -> Self {
+        let of = outcomes.len();
+        let count = |which| outcomes.clone().filter(|outcome| *outcome == which).count();
+        let rate = |which| count(which) as f64 / of.max(1) as f64;
+        let ci95 = |which| wilson_ci95(count(which), of);
+        Self {
+            reach_rate: rate(Outcome::Reach),
+            collision_rate: rate(Outcome::Collision),
+            time_out_rate: rate(Outcome::Timeout),
+            reach_ci95: ci95(Outcome::Reach),
+            collision_ci95: ci95(Outcome::Collision),
+            time_out_ci95: ci95(Outcome::Timeout),
         }
     }
 }

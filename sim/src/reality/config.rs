@@ -20,7 +20,8 @@ pub struct RealityConfig {
     pub friction_factor: [f32; 2],
     /// Mass added to the trunk, besides that of the scene, kg.
     pub added_base_mass_kg: [f32; 2],
-    /// Where the added mass sits from the trunk's centre of mass, along x and along y of the base, m.
+    /// Where the added mass sits from the trunk's centre of mass, along x and along y of the base, m; what is taken away is
+    /// taken from everywhere.
     pub payload_xy_m: [f32; 2],
     /// The same along z, m.
     pub payload_z_m: [f32; 2],

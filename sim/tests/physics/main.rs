@@ -40,7 +40,7 @@ macro_rules! physics_of {
                     mirrored_inputs_give_mirrored_motion,
                     feet_have_no_other_class;
                 variation: a_varied_robot_moves_like_one_that_is_described_so,
-                    no_variation_changes_no_bit,
+                    a_variation_without_differences_changes_nothing,
                     a_varied_torque_speed_curve_holds,
                     a_blow_changes_the_velocity_at_once,
                     a_soft_ground_gives_way;

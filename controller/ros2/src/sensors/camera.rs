@@ -19,6 +19,8 @@ use crate::{
 pub struct DepthCamera {
     predictor: DepthRayPredictor,
     intrinsics: Option<Intrinsics>,
+    /// The failure that was told.
+    told: Option<&'static str>,
 }
 
 impl DepthCamera {
@@ -33,6 +35,7 @@ impl DepthCamera {
         Ok(Self {
             predictor: predictor.map_err(LinkError::Thread)?,
             intrinsics: None,
+            told: None,
         })
     }
 
@@ -70,9 +73,12 @@ impl DepthCamera {
         Ok(true)
     }
 
-    /// Why no rays come, whatever the images.
-    pub fn failure(&self) -> Option<&'static str> {
-        self.predictor.failure()
+    /// Why no rays come, whatever the images, once.
+    pub fn new_failure(&mut self) -> Option<&'static str> {
+        let failure = self.predictor.failure();
+        let is_new = failure != self.told;
+        self.told = failure;
+        failure.filter(|_| is_new)
     }
 
     /// Why an image gave no rays; the oldest that was not reported yet.

@@ -129,7 +129,7 @@ impl RaySensor {
                 if let Some(error) = camera.error() {
                     notice(format!("{topic}: {error}"));
                 }
-                if let Some(failure) = camera.failure() {
+                if let Some(failure) = camera.new_failure() {
                     notice(failure.to_owned());
                 }
             }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use policies::file::write_atomic;
 use sim::{
     engine::EngineKind,
-    eval::{EvalReport, Outcome, PaperRuleReport, wilson_ci95},
+    eval::{EvalReport, Outcome, OutcomeRates},
 };
 
 use crate::{
@@ -64,33 +64,14 @@ impl Row {
         let mut pooled = self.evaluations[0].report.clone();
         let mean = |of: fn(&EvalReport) -> f64| self.mean_and_deviation(of)[0];
         pooled.episodes = self.evaluations.iter().map(|e| e.report.episodes).sum();
-        for (outcome, rate, interval) in [
-            (
-                Outcome::Reach,
-                &mut pooled.reach_rate,
-                &mut pooled.reach_ci95,
-            ),
-            (
-                Outcome::Collision,
-                &mut pooled.collision_rate,
-                &mut pooled.collision_ci95,
-            ),
-            (
-                Outcome::Timeout,
-                &mut pooled.time_out_rate,
-                &mut pooled.time_out_ci95,
-            ),
-        ] {
-            let rows = self.evaluations.iter().flat_map(|e| &e.rows);
-            let hits = rows.filter(|row| row.outcome == outcome).count();
-            *rate = hits as f64 / pooled.episodes.max(1) as f64;
-            *interval = wilson_ci95(hits, pooled.episodes);
-        }
+        let rows = self.evaluations.iter().flat_map(|e| &e.rows);
+        let outcomes: Vec<Outcome> = rows.map(|row| row.outcome).collect();
+        pooled.set_rates(&OutcomeRates::new(outcomes.into_iter()));
         pooled.mean_speed = mean(|report| report.mean_speed);
         pooled.peak_speed = mean(|report| report.peak_speed);
         let rows = self.evaluations.iter().flat_map(|e| &e.rows);
         let outcomes: Option<Vec<Outcome>> = rows.map(|row| row.paper_outcome).collect();
-        pooled.paper_rule = outcomes.map(|outcomes| PaperRuleReport::new(&outcomes));
+        pooled.paper_rule = outcomes.map(|outcomes| OutcomeRates::new(outcomes.into_iter()));
         pooled
     }
 

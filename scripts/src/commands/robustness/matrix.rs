@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use controller::Method;
 use policies::file::read_text;
 use serde::{Deserialize, Serialize};
-use sim::eval::{GaitReport, Outcome, PaperRuleReport};
+use sim::eval::{GaitReport, Outcome, OutcomeRates};
 
 use crate::results::evaluation::StoredEvaluation;
 
@@ -44,7 +44,7 @@ pub struct Cell {
     pub p_value: f64,
     /// Rates by the collision rule of the paper's authors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paper_rule: Option<PaperRuleReport>,
+    pub paper_rule: Option<OutcomeRates>,
     /// What the gait costs motors and floor; nothing where the robot did not move.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gait: Option<GaitReport>,

@@ -12,7 +12,7 @@ const GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 0, 1);
 const PORT: u16 = 7400;
 /// Entity id of the writer that announces a participant.
 const WRITER: [u8; 4] = [0, 1, 0, 0xc2];
-/// Longest packet that is kept.
+/// Longer packets are no announcements.
 const MAX_BYTES: usize = 2048;
 /// Packets of others that are passed over in one look.
 const MOST: usize = 256;
@@ -48,7 +48,8 @@ impl Announcement {
             else {
                 break;
             };
-            if is_announcement(&bytes[..length], &self.prefix) {
+            // One that fills the buffer may be cut off.
+            if length < MAX_BYTES && is_announcement(&bytes[..length], &self.prefix) {
                 self.packet = bytes[..length].to_vec();
                 self.socket = None;
             }

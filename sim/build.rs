@@ -1,4 +1,4 @@
-//! Lets tests find MuJoCo's library, which `.cargo/config.toml` names, at run time.
+//! Lets tests find MuJoCo's library, which `.cargo/config.toml` names, at run time. The crate `sim_ros2` uses it too.
 
 fn main() {
     println!("cargo::rerun-if-env-changed=MUJOCO_DYNAMIC_LINK_DIR");

@@ -9,7 +9,7 @@
 //!
 //! let config = Ros2Config { domain: 97, interface: "lo".to_owned(), ..Ros2Config::default() };
 //! let mut robot = Ros2Robot::new(&Robot::load("go1")?, &PhysicsConfig::default(), &config, 0.0)?;
-//! // A program that keeps time does this every `STEP_S`.
+//! // A program that keeps time does this every `STEP_S` seconds.
 //! robot.step();
 //! assert_eq!(robot.commands(), (0, 0));
 //! # Ok::<(), Box<dyn std::error::Error>>(())

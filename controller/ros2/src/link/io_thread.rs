@@ -46,7 +46,7 @@ pub struct IoThread {
     pub topics: Topics,
     /// To the thread that sends motor commands.
     pub routes: Sender<Route>,
-    pub guardian: GuardianKeeper,
+    pub guardians: GuardianKeeper,
     pub odometry: Input<OdometrySample>,
     pub goal: Input<GoalSample>,
     pub operator: Arc<Operator>,
@@ -152,7 +152,7 @@ impl IoThread {
         notice: &mut impl FnMut(String),
         shared: &Shared,
     ) {
-        if let Some(text) = self.guardian.check(shared) {
+        if let Some(text) = self.guardians.check(shared) {
             notice(text);
         }
         let silent_ns = now_ns - start_ns;

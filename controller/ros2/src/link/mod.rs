@@ -1,11 +1,11 @@
-//! The link between the control thread and the robot, in three processes.
+//! The link between the control thread and the robot, in four processes.
 //!
 //! - That of the run itself has the threads `sender`, which sends every motor command with a socket of its own and gives the
 //!   heartbeat; `states`, which receives the state of the robot; and `link`, which handles everything else and keeps the other
-//!   two processes running.
+//!   processes running.
 //! - The DDS process ([`dds`]) announces the writer of the motor commands, receives, and publishes what is for display. When it
 //!   fails it is started again.
-//! - The guardian ([`guardian`]) damps the robot when the run ends or falls silent.
+//! - Two guardians ([`guardian`]) damp the robot when the run ends or falls silent.
 
 mod command_writer;
 mod commanders;
@@ -40,6 +40,7 @@ use controller::deploy::{
 use self::{
     commanders::Commanders,
     dds::Topics,
+    guardian::GUARDIANS,
     io_thread::IoThread,
     notices::Notices,
     sender::CommandSender,
@@ -87,9 +88,9 @@ pub enum LinkError {
     /// The system refuses a thread.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
-    /// The process that damps the robot after the end of this one does not start.
-    #[error("cannot start the guardian: {0}")]
-    Guardian(io::Error),
+    /// The processes that damp the robot after the end of this one do not start.
+    #[error("cannot start the guardians: {0}")]
+    Guardians(io::Error),
 }
 
 /// Settings of a [`Link`].
@@ -102,7 +103,7 @@ pub struct LinkSettings<'a> {
     pub config: &'a Ros2Config,
     /// Damping of all joints when the control thread has ended, N·m·s/rad.
     pub damping_nms: f32,
-    /// Of the control thread. The threads of the link and the DDS process come after it, the guardian with it.
+    /// Of the control thread. The threads of the link and the DDS process come after it, the guardians with it.
     pub realtime: &'a RealtimeConfig,
     /// The robot's URDF, for displays.
     pub urdf: String,
@@ -147,7 +148,7 @@ struct Shared {
     returned: AtomicBool,
     /// No mode of the robot owns the joints, and no other program commands them: commands are sent.
     released: AtomicBool,
-    guardian_is_lost: AtomicBool,
+    guardian_is_lost: [AtomicBool; GUARDIANS],
 }
 
 impl Shared {
@@ -186,7 +187,8 @@ impl Link {
             ..realtime.clone()
         };
         let below = realtime_below(PRIORITY_BELOW);
-        let guardian = GuardianKeeper::start(realtime.clone(), damping.to_cdr(), guardians_in);
+        let guardians_running =
+            GuardianKeeper::start(realtime.clone(), damping.to_cdr(), guardians_in);
         let supervisor = Supervisor {
             states: States {
                 map: map.clone(),
@@ -201,7 +203,7 @@ impl Link {
                 endpoints,
                 topics,
                 routes: routes_in,
-                guardian: guardian.map_err(LinkError::Guardian)?,
+                guardians: guardians_running.map_err(LinkError::Guardians)?,
                 odometry: port.odometry,
                 goal: port.goal,
                 operator: port.operator,
@@ -240,7 +242,7 @@ impl Link {
         let (connected, answer) = bounded(1);
         link.supervisor = Some(spawn("link", &below, move || supervisor.run(&connected))?);
         if let Ok(Err(error)) = answer.recv() {
-            // With its end of the guardian, which then ends as well.
+            // With its ends of the guardians, which then end as well.
             drop(sender);
             return Err(error.into());
         }
@@ -270,7 +272,7 @@ impl Link {
 }
 
 impl Drop for Link {
-    /// Waits until the guardian has damped the robot for the last time.
+    /// Waits until the guardians have damped the robot for the last time.
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
         for thread in [self.sender.take(), self.supervisor.take()]

@@ -16,7 +16,7 @@ use controller::deploy::{Heartbeat, MotorCommand, now_ns};
 use super::{
     COMMAND_TOPIC, Shared,
     command_writer::CommandWriter,
-    guardian::{Guardian, messages::Beat},
+    guardian::{GUARDIANS, Guardian, messages::Beat},
     route::Route,
 };
 use crate::{
@@ -42,7 +42,8 @@ pub struct CommandSender {
     /// Damps all joints.
     pub damping: LowCmd,
     pub routes: Receiver<Route>,
-    pub guardians: Receiver<Guardian>,
+    /// New ones, and in which place.
+    pub guardians: Receiver<(usize, Guardian)>,
     pub notices: Sender<String>,
     pub recorder: Option<Recorder>,
     pub shared: Arc<Shared>,
@@ -54,7 +55,7 @@ pub struct CommandSender {
 pub struct SenderState {
     writer: CommandWriter,
     route: Option<Route>,
-    guardian: Option<Guardian>,
+    guardians: [Option<Guardian>; GUARDIANS],
     /// Time of the last command that was sent, ns.
     sent_ns: u64,
     /// Since when no command leaves this computer, ns.
@@ -111,14 +112,14 @@ impl CommandSender {
         self.beat(true, damps);
     }
 
-    /// What other threads and the guardian have to tell.
+    /// What other threads and the guardians have to tell.
     fn take_news(&mut self) {
         let state = &mut self.state;
-        if let Some(guardian) = self.guardians.try_iter().last() {
-            state.guardian = Some(guardian);
-            if let (Some(guardian), Some(route)) = (&mut state.guardian, &state.route) {
+        for (place, mut guardian) in self.guardians.try_iter() {
+            if let Some(route) = &state.route {
                 guardian.set_route(route);
             }
+            state.guardians[place] = Some(guardian);
         }
         for route in self.routes.try_iter() {
             // After a restart of DDS the readers are not known yet, and still listen to the former writer.
@@ -126,34 +127,40 @@ impl CommandSender {
                 continue;
             }
             state.writer.set_route(route.clone());
-            if let Some(guardian) = &mut state.guardian {
+            for guardian in state.guardians.iter_mut().flatten() {
                 guardian.set_route(&route);
             }
             state.route = Some(route);
         }
-        if let Some(guardian) = &mut state.guardian {
+        for (place, is_lost) in state
+            .guardians
+            .iter_mut()
+            .zip(&self.shared.guardian_is_lost)
+        {
+            let Some(guardian) = place else { continue };
             if guardian.has_taken_over(&mut state.writer) {
                 state.is_held = true;
                 let _ = self.notices.try_send(
-                    "this program did not run for 25 ms or more, and its guardian has damped all joints"
+                    "this program did not run for 25 ms or more, and a guardian has damped all joints"
                         .to_owned(),
                 );
             }
             if guardian.is_lost() {
-                state.guardian = None;
-                self.shared.guardian_is_lost.store(true, Ordering::Release);
+                *place = None;
+                is_lost.store(true, Ordering::Release);
             }
         }
     }
 
     fn beat(&mut self, commands: bool, damps: bool) {
         let state = &mut self.state;
-        if let Some(guardian) = &mut state.guardian {
-            guardian.beat(Beat {
-                sequence: state.writer.sequence(),
-                commands,
-                damps,
-            });
+        let beat = Beat {
+            sequence: state.writer.sequence(),
+            commands,
+            damps,
+        };
+        for guardian in state.guardians.iter_mut().flatten() {
+            guardian.beat(beat);
         }
     }
 

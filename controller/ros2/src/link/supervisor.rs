@@ -1,4 +1,4 @@
-//! Keeps the DDS process and the guardian running.
+//! Keeps the DDS process and the guardians running.
 
 use std::{
     io,
@@ -15,7 +15,7 @@ use controller::deploy::RealtimeConfig;
 use super::{
     Shared,
     dds::DdsProcess,
-    guardian::{Guardian, GuardianProcess},
+    guardian::{GUARDIANS, Guardian, GuardianProcess},
     io_thread::IoThread,
     states::States,
 };
@@ -39,7 +39,7 @@ impl Supervisor {
     /// Runs until the link stops.
     pub fn run(mut self, connected: &Sender<Result<(), NetworkError>>) {
         self.connect(connected);
-        self.io.guardian.finish();
+        self.io.guardians.finish();
     }
 
     fn connect(&mut self, connected: &Sender<Result<(), NetworkError>>) {
@@ -107,58 +107,68 @@ fn guard(shared: &Shared, body: impl FnOnce() -> io::Result<()>) {
     }
 }
 
-/// Keeps a guardian running.
+/// Keeps the guardians running.
 pub struct GuardianKeeper {
-    process: GuardianProcess,
+    processes: Vec<GuardianProcess>,
     realtime: RealtimeConfig,
     damping: Vec<u8>,
-    guardians: Sender<Guardian>,
+    /// To the thread that sends, each with its place.
+    guardians: Sender<(usize, Guardian)>,
 }
 
 impl GuardianKeeper {
-    /// Starts the first one and waits until it watches; it goes to `guardians`.
+    /// Starts them and waits until they watch; they go to `guardians`.
     ///
     /// # Errors
-    /// When the system refuses it, or it does not answer.
+    /// When the system refuses one, or it does not answer.
     pub fn start(
         realtime: RealtimeConfig,
         damping: Vec<u8>,
-        guardians: Sender<Guardian>,
+        guardians: Sender<(usize, Guardian)>,
     ) -> io::Result<Self> {
-        let (process, mut guardian) = GuardianProcess::start(&realtime, &damping)?;
-        guardian.wait_until_ready()?;
-        let _ = guardians.try_send(guardian);
+        let started: Vec<_> = (0..GUARDIANS)
+            .map(|_| GuardianProcess::start(&realtime, &damping))
+            .collect::<io::Result<_>>()?;
+        let mut processes = Vec::new();
+        for (place, (process, mut guardian)) in started.into_iter().enumerate() {
+            guardian.wait_until_ready()?;
+            let _ = guardians.try_send((place, guardian));
+            processes.push(process);
+        }
         Ok(Self {
-            process,
+            processes,
             realtime,
             damping,
             guardians,
         })
     }
 
-    /// Starts another when the last one has ended or hangs. Says so.
+    /// Starts another in the place of one that has ended or hangs. Says so.
     pub fn check(&mut self, shared: &Shared) -> Option<String> {
-        let is_lost = shared.guardian_is_lost.swap(false, Ordering::AcqRel);
-        if !is_lost && self.process.is_running() {
-            return None;
-        }
-        self.process.kill();
+        let places = self.processes.iter_mut().zip(&shared.guardian_is_lost);
+        let (place, process) = places.enumerate().find_map(|(place, (process, is_lost))| {
+            let is_lost = is_lost.swap(false, Ordering::AcqRel);
+            (is_lost || !process.is_running()).then_some((place, process))
+        })?;
+        process.kill();
         Some(
             match GuardianProcess::start(&self.realtime, &self.damping) {
-                Ok((process, guardian)) => {
-                    self.process = process;
-                    let _ = self.guardians.try_send(guardian);
-                    "the guardian has ended: another is started".to_owned()
+                Ok((started, guardian)) => {
+                    *process = started;
+                    let _ = self.guardians.try_send((place, guardian));
+                    "a guardian has ended: another is started".to_owned()
                 }
                 Err(error) => format!(
-                    "the guardian has ended, and no other can be started: {error}; if this program ends as well, the robot keeps its last command"
+                    "a guardian has ended, and no other can be started: {error}; if this program and the other guardian end as well, the robot keeps its last command"
                 ),
             },
         )
     }
 
-    /// Waits for its end, after the thread that sends has ended.
+    /// Waits for their end, after the thread that sends has ended.
     pub fn finish(self) {
-        self.process.finish();
+        for process in self.processes {
+            process.finish();
+        }
     }
 }

@@ -97,26 +97,30 @@ impl Robot {
         signal(self.child.id(), name);
     }
 
-    /// The process beside it with this name.
+    /// The process beside it with this name, the first if there are several.
     #[track_caller]
     pub fn helper(&self, name: &str) -> u32 {
         let start = Instant::now();
         loop {
-            let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
-            let children: String = tasks
-                .filter_map(|task| fs::read_to_string(task.unwrap().path().join("children")).ok())
-                .collect();
-            let mut pids = children.split_whitespace();
-            let found = pids.find(|pid| {
-                let comm = fs::read_to_string(format!("/proc/{pid}/comm"));
-                comm.is_ok_and(|comm| comm.trim() == name)
-            });
-            if let Some(pid) = found {
-                return pid.parse().unwrap();
+            if let Some(pid) = self.helpers(name).first() {
+                return *pid;
             }
             assert!(start.elapsed() < PATIENCE, "no {name}:\n{}", self.said());
             thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// The processes beside it with this name.
+    pub fn helpers(&self, name: &str) -> Vec<u32> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let children: String = tasks
+            .filter_map(|task| fs::read_to_string(task.unwrap().path().join("children")).ok())
+            .collect();
+        let pids = children.split_whitespace().filter(|pid| {
+            let comm = fs::read_to_string(format!("/proc/{pid}/comm"));
+            comm.is_ok_and(|comm| comm.trim() == name)
+        });
+        pids.map(|pid| pid.parse().unwrap()).collect()
     }
 
     /// Ends it as Ctrl-C does.

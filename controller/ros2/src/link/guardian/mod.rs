@@ -1,5 +1,8 @@
 //! A process of its own that damps the robot when the run ends or falls silent, whatever the reason.
 //!
+//! There are [`GUARDIANS`] of them, so that one that fails together with the run is not missed. Both damp, with the same
+//! sequence numbers or nearly: a reader takes what comes first.
+//!
 //! It does nothing else, so hardly anything can happen to it: no DDS, no files, no terminal, no locks. It is told in
 //! advance all that it needs, a command that damps and where to send it, and hears a heartbeat with every command. When
 //! none comes for [`SILENT_TICKS`], or the connection to the run closes, it damps.
@@ -30,6 +33,8 @@ use self::{
 use super::{command_writer::CommandWriter, route::Route};
 use crate::{helper::Helper, network::POLL};
 
+/// Guardians of a run.
+pub const GUARDIANS: usize = 2;
 /// Time between two looks of the guardian at a silent run, and between two of its commands.
 const TICK: Duration = Duration::from_millis(5);
 /// After this many looks in a row without a heartbeat it takes over. A guardian that was held up itself is not misled.

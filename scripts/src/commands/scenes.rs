@@ -42,10 +42,10 @@ impl ScenesCommand {
     /// One line if a scene does not exist or cannot be drawn.
     pub fn run(&self) -> Result<()> {
         let config = self.config.resolve()?;
-        let shipped = TestbedConfig::shipped();
+        let all = TestbedConfig::shipped().chain(TestbedConfig::for_training());
         let mut text = String::new();
         let names = match self.scenes.is_empty() {
-            true => shipped.map(|(name, _)| name.to_owned()).collect(),
+            true => all.map(|(name, _)| name.to_owned()).collect(),
             false => self.scenes.clone(),
         };
         for name in &names {
@@ -62,7 +62,8 @@ impl ScenesCommand {
 }
 
 fn about(name: &str) -> &'static str {
-    let known = TestbedConfig::shipped().find(|(shipped, _)| *shipped == name);
+    let mut all = TestbedConfig::shipped().chain(TestbedConfig::for_training());
+    let known = all.find(|(shipped, _)| *shipped == name);
     known.map_or("from a file", |(_, about)| about)
 }
 

@@ -186,10 +186,10 @@ fn known_inputs(from: &Path, config: &Config, robot: &Robot) -> Result<(PathBuf,
     let checkpoint = newest_checkpoint(from)?
         .with_context(|| format!("{} has no checkpoint to begin from", from.display()))?;
     let before = before.at(checkpoint::policy_steps(&checkpoint)?)?;
-    let then = policy_task(&before)?.layouts(&run.robot(&before)?, &before.env)?;
+    let then = policy_task(&before)?.layouts(&run.robot(&before)?, &before.environments())?;
     let mut same = Vec::new();
     for (index, layout) in policy_task(config)?
-        .layouts(robot, &config.env)?
+        .layouts(robot, &config.environments())?
         .iter()
         .enumerate()
     {

@@ -7,13 +7,13 @@ use policies::file::read_text;
 use super::{TestbedConfig, TestbedError};
 
 macro_rules! shipped {
-    ($($name:literal),+ $(,)?) => {
-        [$(($name, include_str!(concat!("../../../scenes/", $name, ".toml")))),+]
+    ($folder:literal: $($name:literal),+ $(,)?) => {
+        [$(($name, include_str!(concat!("../../../scenes/", $folder, $name, ".toml")))),+]
     };
 }
 
 /// Name and file of each; the first is the default.
-const SHIPPED: [(&str, &str); 10] = shipped![
+const SHIPPED: [(&str, &str); 10] = shipped!["":
     "cylinders",
     "boxes",
     "corridor",
@@ -25,6 +25,10 @@ const SHIPPED: [(&str, &str); 10] = shipped![
     "payload",
     "slippery",
 ];
+
+/// Of the same kinds, for training: other sizes and places, so that the test has none that was trained on.
+const TRAINING: [(&str, &str); 5] =
+    shipped!["training/": "halls", "lanes", "pockets", "crossings", "rooms"];
 
 /// Keys of older scene files, and what they are now.
 const RENAMED: [(&str, &str); 4] = [
@@ -76,10 +80,12 @@ pub enum SceneError {
 impl TestbedConfig {
     /// Name of each scene that is shipped, and what it is.
     pub fn shipped() -> impl Iterator<Item = (&'static str, &'static str)> {
-        SHIPPED.iter().map(|(name, text)| {
-            let first = text.lines().next().unwrap_or_default();
-            (*name, first.trim_start_matches(['#', ' ']))
-        })
+        SHIPPED.iter().map(about)
+    }
+
+    /// Name of each scene that is shipped for training, and what it is.
+    pub fn for_training() -> impl Iterator<Item = (&'static str, &'static str)> {
+        TRAINING.iter().map(about)
     }
 
     /// A scene that is shipped, or a TOML file of one's own: what it does not say is as in the paper's test.
@@ -99,11 +105,17 @@ impl TestbedConfig {
             })?;
             return Self::parse(&text, name_or_path, &stem);
         }
-        match SHIPPED.iter().find(|(name, _)| *name == name_or_path) {
+        let mut all = SHIPPED.iter().chain(&TRAINING);
+        match all.find(|(name, _)| *name == name_or_path) {
             Some((name, text)) => Self::parse(text, name, name),
             None => Err(SceneError::Unknown {
                 name: name_or_path.to_owned(),
-                known: SHIPPED.map(|(name, _)| name).join(", "),
+                known: [&SHIPPED[..], &TRAINING]
+                    .concat()
+                    .iter()
+                    .map(|(name, _)| *name)
+                    .collect::<Vec<_>>()
+                    .join(", "),
             }),
         }
     }
@@ -132,4 +144,10 @@ impl TestbedConfig {
         })?;
         Ok(config)
     }
+}
+
+/// The name of a scene and its first line.
+fn about((name, text): &(&'static str, &'static str)) -> (&'static str, &'static str) {
+    let first = text.lines().next().unwrap_or_default();
+    (name, first.trim_start_matches(['#', ' ']))
 }

@@ -142,7 +142,7 @@ fn nearest_m(obstacle: &Obstacle, point: &Point2<f32>) -> f32 {
 #[test]
 fn every_shipped_scene_leaves_start_and_goal_free() {
     let mut names = Vec::new();
-    for (name, about) in TestbedConfig::shipped() {
+    for (name, about) in TestbedConfig::shipped().chain(TestbedConfig::for_training()) {
         names.push(name);
         assert!(about.ends_with('.'), "{name}: {about}");
         let config = load(name);

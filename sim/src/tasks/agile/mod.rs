@@ -1,6 +1,7 @@
 //! The agile task (docs/method.md, Agile policy): reach a goal pose among obstacles before the time is up.
 
 mod obstacles;
+mod scenes;
 
 use std::{f32::consts::PI, sync::Arc};
 
@@ -14,7 +15,8 @@ use policies::{
 use robots::{Robot, RobotState};
 use serde::{Deserialize, Serialize};
 
-pub use obstacles::ObstacleConfig;
+use self::scenes::{Place, Scenes};
+pub use self::{obstacles::ObstacleConfig, scenes::SceneShare};
 
 use super::{
     ConfigError,
@@ -48,6 +50,8 @@ pub struct AgileConfig {
     pub start_joint_factor: [f32; 2],
     /// Obstacles of an episode.
     pub obstacles: ObstacleConfig,
+    /// Scenes in which a part of the episodes takes place instead.
+    pub scenes: Vec<SceneShare>,
     /// Final distance below which an episode counts as reached in the log, m.
     pub reach_m: f32,
     /// Final distance below which the level rises, m.
@@ -74,6 +78,7 @@ impl Default for AgileConfig {
             start_twist: 0.5,
             start_joint_factor: [0.5, 1.5],
             obstacles: ObstacleConfig::default(),
+            scenes: Vec::new(),
             reach_m: 0.65,
             level_up_m: 0.5,
             level_down_m: 2.0,
@@ -177,6 +182,7 @@ fn base_contact(context: &AgileContext) -> f32 {
 pub struct AgileTask {
     config: AgileConfig,
     robot: Arc<Robot>,
+    scenes: Scenes,
 }
 
 /// One episode of the agile task.
@@ -187,9 +193,26 @@ pub struct AgileEpisode {
     /// Length of the episode, s.
     pub duration_s: f32,
     collided: bool,
+    /// Its end says nothing about the level, which scenes do not have.
+    in_scene: bool,
 }
 
 impl AgileTask {
+    /// Obstacles of a level around a start and a goal.
+    fn draw_place(&self, level: usize, stream: &mut Stream) -> Place {
+        let c = &self.config;
+        let mut symmetric = |half: f32| uniform([-half, half], stream);
+        let start_world = Point2::new(symmetric(c.start_xy_m), symmetric(c.start_xy_m));
+        let start_yaw_rad = symmetric(c.start_yaw_rad);
+        let obstacles = c.obstacles.draw(level, start_world, stream);
+        Place {
+            start_world,
+            start_yaw_rad,
+            goal: self.draw_goal(start_world, &obstacles, stream),
+            obstacles,
+        }
+    }
+
     fn draw_goal(&self, start: Point2<f32>, obstacles: &[Obstacle], stream: &mut Stream) -> Goal {
         let c = &self.config;
         let mut position = Point2::origin();
@@ -244,13 +267,16 @@ impl Task for AgileTask {
             ("start_joint_factor", config.start_joint_factor),
         ])?;
         let obstacles = config.obstacles.validate(config.start_xy_m);
-        obstacles.map_err(|error| error.within("obstacles"))
+        obstacles.map_err(|error| error.within("obstacles"))?;
+        Scenes::load(&config.scenes).map(|_| ())
     }
 
     fn new(config: &AgileConfig, robot: &Arc<Robot>) -> Self {
         Self {
             config: config.clone(),
             robot: Arc::clone(robot),
+            // `validate` has loaded them.
+            scenes: Scenes::load(&config.scenes).unwrap_or_default(),
         }
     }
 
@@ -260,17 +286,18 @@ impl Task for AgileTask {
 
     fn plan(&self, level: usize, stream: &mut Stream) -> EpisodePlan<AgileEpisode> {
         let c = &self.config;
-        let symmetric = |half: f32, stream: &mut Stream| uniform([-half, half], stream);
         let duration_s = uniform(c.episode_s, stream);
-        let x = symmetric(c.start_xy_m, stream);
-        let y = symmetric(c.start_xy_m, stream);
-        let start = Point2::new(x, y);
-        let obstacles = c.obstacles.draw(level, start, stream);
-        let goal = self.draw_goal(start, &obstacles, stream);
+        let place = self.scenes.draw(c.obstacles.margin_m, stream);
+        let in_scene = place.is_some();
+        let Place {
+            start_world,
+            start_yaw_rad,
+            goal,
+            obstacles,
+        } = place.unwrap_or_else(|| self.draw_place(level, stream));
         let mut twist =
             || Vector3::from_fn(|_, _| uniform([-c.start_twist, c.start_twist], stream));
         let (linear, angular) = (twist(), twist());
-        let yaw = symmetric(c.start_yaw_rad, stream);
         let joints = self.robot.control.default_position_rad.iter();
         let joints = joints
             .map(|q| q * uniform(c.start_joint_factor, stream))
@@ -280,10 +307,11 @@ impl Task for AgileTask {
                 goal,
                 duration_s,
                 collided: false,
+                in_scene,
             },
             obstacles,
-            start_xy_m: [x, y],
-            orientation: UnitQuaternion::from_axis_angle(&Vector3::z_axis(), yaw),
+            start_xy_m: start_world.coords.into(),
+            orientation: UnitQuaternion::from_axis_angle(&Vector3::z_axis(), start_yaw_rad),
             linear_velocity_world: linear,
             angular_velocity_world: angular,
             joint_position_rad: joints,
@@ -317,6 +345,7 @@ impl Task for AgileTask {
             return StepOutcome::Running;
         }
         let level = match goal_distance_m {
+            _ if episode.in_scene => LevelChange::Stay,
             d if d < self.config.level_up_m => LevelChange::Up,
             d if d > self.config.level_down_m => LevelChange::Down,
             _ => LevelChange::Stay,

@@ -16,6 +16,20 @@ struct Case {
 
 impl Case {
     fn step(&self) -> (AgileEpisode, StepOutcome, Vec<f32>) {
+        let mut episode = AgileEpisode {
+            goal: Goal {
+                position_world: self.goal.into(),
+                heading_rad: 0.0,
+            },
+            duration_s: 8.0,
+            collided: false,
+            in_scene: false,
+        };
+        let (terms, outcome) = self.step_of(&mut episode);
+        (episode, outcome, terms)
+    }
+
+    fn step_of(&self, episode: &mut AgileEpisode) -> (Vec<f32>, StepOutcome) {
         let robot = go1();
         let mut task = AgileTask::new(&AgileConfig::default(), &robot);
         task.config.end_on_collision = self.end_on_collision;
@@ -33,18 +47,10 @@ impl Case {
         physics.position_world = Point3::new(0.0, 0.0, 0.3);
         let mut state = RobotState::zero(12, 4);
         physics.write_robot_state(&mut state);
-        let mut episode = AgileEpisode {
-            goal: Goal {
-                position_world: self.goal.into(),
-                heading_rad: 0.0,
-            },
-            duration_s: 8.0,
-            collided: false,
-        };
         let mut terms = vec![0.0; AgileTask::reward_names().len()];
         let velocity: JointVec = [0.0; 12].into_iter().collect();
         let outcome = task.step(
-            &mut episode,
+            episode,
             &StepContext {
                 limits: &SoftLimits::new(&robot),
                 step_s: 0.02,
@@ -59,7 +65,7 @@ impl Case {
             },
             &mut terms,
         );
-        (episode, outcome, terms)
+        (terms, outcome)
     }
 
     #[track_caller]
@@ -316,4 +322,136 @@ fn boxes_are_as_large_as_they_say_and_leave_start_and_goal_free() {
         "{boxes} of {all}"
     );
     assert!(on_goal < boxes / 100, "{on_goal} of {boxes}");
+}
+
+#[test]
+fn scenes_come_as_often_as_they_say_mirrored_in_half_of_the_cases_and_leave_the_level_as_it_is() {
+    let mut config = AgileConfig::default();
+    config.scenes = ["halls", "crossings"]
+        .map(|scene| SceneShare {
+            scene: scene.to_owned(),
+            share: 0.25,
+        })
+        .to_vec();
+    config.obstacles.margin_m = 0.05;
+    AgileTask::validate(&config).unwrap();
+    let task = AgileTask::new(&config, &go1());
+    let mut stream = stream(3, 0);
+    let (mut halls, mut crossings, mut to_the_left) = (0, 0, 0);
+    for _ in 0..2000 {
+        let plan = task.plan(5, &mut stream);
+        if !plan.episode.in_scene {
+            continue;
+        }
+        let moving: Vec<_> = (plan.obstacles.iter())
+            .filter(|obstacle| obstacle.velocity_world.norm() > 0.0)
+            .collect();
+        if moving.is_empty() {
+            halls += 1;
+            // The four walls of the hall, of 10 and 5.8 m, and those of the passage: thicker by the margin to both sides.
+            assert_eq!(plan.obstacles.len(), 8);
+            let ObstacleShape::Box { half_extents_m } = plan.obstacles[4].shape else {
+                panic!("a wall");
+            };
+            assert!((half_extents_m - Vector3::new(5.05, 0.1, 0.4)).norm() < 1e-5);
+            continue;
+        }
+        crossings += 1;
+        assert_eq!(moving.len(), 4);
+        // Two walk to the left and two to the right; the first two to the left unless it is mirrored.
+        let heads_left = |obstacle: &Obstacle| obstacle.velocity_world.y > 0.0;
+        assert_eq!(heads_left(moving[0]), heads_left(moving[1]));
+        assert_ne!(heads_left(moving[0]), heads_left(moving[2]));
+        to_the_left += usize::from(heads_left(moving[0]));
+        let start = Point2::from(plan.start_xy_m);
+        for obstacle in moving {
+            // Half a metre for what they are without the margin.
+            assert!(obstacle.nearest_footprint_distance_m(&start) >= 0.45 - 1e-4);
+        }
+    }
+    // 2000 x 0.25, and half of the latter: within three standard deviations.
+    assert!((440..=560).contains(&halls), "{halls}");
+    assert!((440..=560).contains(&crossings), "{crossings}");
+    let half = crossings / 2;
+    assert!(to_the_left.abs_diff(half) < 35, "{to_the_left} of {crossings}");
+
+    let mut case = AgileEpisode {
+        goal: Goal {
+            position_world: [3.0, 0.0].into(),
+            heading_rad: 0.0,
+        },
+        duration_s: 8.0,
+        collided: false,
+        in_scene: true,
+    };
+    let level = |episode: &mut AgileEpisode| {
+        let end = Case {
+            time_left_s: 0.0,
+            ..RUNNING
+        }
+        .step_of(episode)
+        .1;
+        end.end().unwrap().level
+    };
+    assert_eq!(level(&mut case), LevelChange::Stay);
+    case.in_scene = false;
+    assert_eq!(level(&mut case), LevelChange::Down);
+}
+
+#[test]
+fn scenes_that_do_not_exist_or_come_too_often_are_refused() {
+    for (scene, share, refusal) in [
+        ("hall", 0.1, "there is no scene `hall`"),
+        ("halls", 1.1, "`env.scenes.share`: is 1.1, must be between 0 and 1"),
+        ("halls", -0.1, "must be between 0 and 1"),
+    ] {
+        let config = AgileConfig {
+            scenes: vec![SceneShare {
+                scene: scene.to_owned(),
+                share,
+            }],
+            ..AgileConfig::default()
+        };
+        let error = AgileTask::validate(&config).unwrap_err().to_string();
+        assert!(error.contains(refusal), "{error}");
+    }
+    let half = SceneShare {
+        scene: "halls".to_owned(),
+        share: 0.6,
+    };
+    let config = AgileConfig {
+        scenes: vec![half.clone(), half],
+        ..AgileConfig::default()
+    };
+    let error = AgileTask::validate(&config).unwrap_err().to_string();
+    assert!(error.contains("sum of all shares"), "{error}");
+}
+
+#[test]
+fn a_mirrored_scene_is_the_same_distances_away() {
+    let (mut mirrored, mut other) = (0, 0);
+    let config = AgileConfig {
+        scenes: vec![SceneShare {
+            scene: "pockets".to_owned(),
+            share: 1.0,
+        }],
+        ..AgileConfig::default()
+    };
+    let scenes = Scenes::load(&config.scenes).unwrap();
+    for index in 0..50 {
+        let place = scenes.draw(0.0, &mut stream(1, index)).unwrap();
+        // The two sides of a pocket are of 1 and 1.4 m; the longer is to the right unless it is mirrored.
+        let [back, left, right] = [0, 1, 2].map(|part| &place.obstacles[1 + part]);
+        let along = back.orientation * Vector3::y();
+        let side = |part: &Obstacle| (part.position_world - back.position_world).dot(&along);
+        assert!((side(left).abs() - 1.05).abs() < 1e-4 && (side(right).abs() - 1.05).abs() < 1e-4);
+        let outward = back.orientation * Vector3::x();
+        let is_open_to_the_start = (left.position_world - back.position_world).dot(&outward);
+        assert!((is_open_to_the_start + 0.45).abs() < 1e-4);
+        match side(left) > 0.0 {
+            true => other += 1,
+            false => mirrored += 1,
+        }
+    }
+    assert!(mirrored > 10 && other > 10, "{mirrored}, {other}");
 }

@@ -5,8 +5,8 @@ use std::{io, path::PathBuf};
 use policies::file::read_text;
 use serde::{Deserialize, Serialize};
 
-/// In what a robot differs from the simulation. Ranges are [low, high], drawn anew for every episode. By default there is no
-/// difference, as in the paper's test.
+/// In what a robot differs from the simulation. Ranges are [low, high], drawn anew for every episode, and
+/// some within one. By default there is no difference, as in the paper's test.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RealityConfig {
@@ -74,6 +74,9 @@ pub struct RealityConfig {
     pub odometry_rate_hz: [f32; 2],
     /// Age of a position estimate when it arrives, ms, at most 500.
     pub odometry_latency_ms: [f32; 2],
+    /// Time after which delays, rates and latencies of measurements, scans and position estimates are drawn anew within an
+    /// episode, s, at least 0.1; 0 stands for never.
+    pub redraw_interval_s: [f32; 2],
 }
 
 impl Default for RealityConfig {
@@ -110,6 +113,7 @@ impl Default for RealityConfig {
             odometry_drift: [0.0; 2],
             odometry_rate_hz: [0.0; 2],
             odometry_latency_ms: [0.0; 2],
+            redraw_interval_s: [0.0; 2],
         }
     }
 }
@@ -265,6 +269,7 @@ impl RealityConfig {
                 self.odometry_latency_ms,
                 [0.0, 500.0],
             ),
+            ("redraw_interval_s", self.redraw_interval_s, [0.0, 1000.0]),
         ] {
             // False for NaN.
             if !(least <= low && low <= high && high <= most) {
@@ -274,6 +279,14 @@ impl RealityConfig {
                     expected: format!("[low, high] within {least} and {most}"),
                 });
             }
+        }
+        let [soonest_s, latest_s] = self.redraw_interval_s;
+        if latest_s > 0.0 && soonest_s < 0.1 {
+            return Err(RealityError::Range {
+                key: "redraw_interval_s",
+                value: format!("[{soonest_s}, {latest_s}]"),
+                expected: "[0, 0], or from 0.1 s on".to_owned(),
+            });
         }
         for (key, value, most) in [
             ("target_jitter_ms", self.target_jitter_ms, 20.0),
@@ -330,6 +343,10 @@ mod tests {
         assert!(
             unknown.starts_with("reality mine, line 2: unknown field `wind`"),
             "{unknown}"
+        );
+        assert_eq!(
+            refused("redraw_interval_s = [0.0, 2.0]"),
+            "`reality.redraw_interval_s` is [0, 2], must be [0, 0], or from 0.1 s on"
         );
         let name = RealityConfig::load("mars").unwrap_err().to_string();
         assert_eq!(

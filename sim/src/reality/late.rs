@@ -34,6 +34,16 @@ impl<T> Late<T> {
         }
     }
 
+    /// From now on so many per second, and so late. What is on its way arrives in its order.
+    pub fn change(&mut self, rate_hz: f32, latency_ms: f32) {
+        let Self {
+            period_s,
+            latency_s,
+            ..
+        } = Self::new(rate_hz, latency_ms);
+        (self.period_s, self.latency_s) = (period_s, latency_s);
+    }
+
     /// Time between two, 0 for one in every policy step, s.
     pub fn period_s(&self) -> f32 {
         self.period_s

@@ -28,6 +28,10 @@ use crate::{
 /// Streams of an episode's seed; stream 0 is that of the illusion, and `physics` has more.
 const SENSOR_STREAM: u64 = 1;
 const PUSH_STREAM: u64 = 4;
+const REDRAW_STREAM: u64 = 5;
+
+/// Where [`RobotReality::known_delays`] are in [`RobotReality::known`].
+pub(crate) const KNOWN_DELAYS: std::ops::Range<usize> = 2..5;
 
 /// What one robot meets in one episode: the errors of its sensors, and blows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,6 +49,7 @@ pub(crate) struct RobotReality {
     scans: Late<RayScan>,
     odometry: Odometry,
     pushes: Pushes,
+    redraws: Redraws,
 }
 
 /// A position estimate that drifts along the path.
@@ -59,6 +64,13 @@ struct Odometry {
 /// Blows on the trunk.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Pushes {
+    stream: Stream,
+    next_s: f32,
+}
+
+/// Draws within an episode.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Redraws {
     stream: Stream,
     next_s: f32,
 }
@@ -79,6 +91,7 @@ impl RobotReality {
             scans: Late::default(),
             odometry: Odometry::default(),
             pushes: Pushes::new(config, 0),
+            redraws: Redraws::new(config, 0),
         }
     }
 
@@ -107,11 +120,13 @@ impl RobotReality {
             ..Odometry::default()
         };
         self.pushes = Pushes::new(config, seed);
+        self.redraws = Redraws::new(config, seed);
         self.stream = stream;
     }
 
     /// [`Quantity::Reality`] of the episode that begins with this physics, each number about 1 at its edge.
     pub fn known(&self, dynamics: &Dynamics, physics_step_s: f32) -> [f32; REALITY_DIM] {
+        let [delay, latency, period] = self.known_delays();
         let target_delay_s = dynamics.actuation_delay_steps as f32 * physics_step_s;
         let strength = dynamics.variation.as_ref().map_or(1.0, |variation| {
             let strength = &variation.strength;
@@ -120,9 +135,9 @@ impl RobotReality {
         [
             target_delay_s / 0.02,
             dynamics.delay_jitter_steps,
-            self.delay_s / 0.02,
-            self.scans.latency_s() / 0.1,
-            self.scans.period_s() / 0.1,
+            delay,
+            latency,
+            period,
             dynamics.friction,
             dynamics.added_base_mass_kg / 5.0,
             (strength - 1.0) / 0.1,
@@ -131,8 +146,32 @@ impl RobotReality {
         ]
     }
 
+    /// The part of [`Self::known`] that may change within an episode, [`KNOWN_DELAYS`].
+    pub fn known_delays(&self) -> [f32; 3] {
+        let (latency_s, period_s) = (self.scans.latency_s(), self.scans.period_s());
+        [self.delay_s / 0.02, latency_s / 0.1, period_s / 0.1]
+    }
+
+    fn redraw_if_due(&mut self, time_s: f32) {
+        let config = &self.config;
+        if config.redraw_interval_s[1] <= 0.0 || time_s < self.redraws.next_s {
+            return;
+        }
+        let stream = &mut self.redraws.stream;
+        self.redraws.next_s += uniform(config.redraw_interval_s, stream);
+        self.delay_s = 1e-3 * uniform(config.proprioception_delay_ms, stream);
+        let rate_hz = uniform(config.ray_rate_hz, stream);
+        self.scans
+            .change(rate_hz, uniform(config.ray_latency_ms, stream));
+        let rate_hz = uniform(config.odometry_rate_hz, stream);
+        self.odometry
+            .estimates
+            .change(rate_hz, uniform(config.odometry_latency_ms, stream));
+    }
+
     /// Turns the true state at a time of the episode into what is measured then, once per policy step.
     pub fn measure(&mut self, time_s: f32, state: &mut RobotState) {
+        self.redraw_if_due(time_s);
         let now = state.clone();
         if let Some((before_s, before)) = &self.before
             && self.delay_s > 0.0
@@ -217,6 +256,17 @@ impl Pushes {
         let mut stream = stream(seed, PUSH_STREAM);
         Self {
             next_s: uniform([0.0, config.push_interval_s[1]], &mut stream),
+            stream,
+        }
+    }
+}
+
+impl Redraws {
+    /// The first one comes after a whole interval.
+    fn new(config: &RealityConfig, seed: u64) -> Self {
+        let mut stream = stream(seed, REDRAW_STREAM);
+        Self {
+            next_s: uniform(config.redraw_interval_s, &mut stream),
             stream,
         }
     }

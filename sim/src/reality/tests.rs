@@ -214,3 +214,47 @@ fn robots_differ_from_episode_to_episode_within_the_ranges() {
         assert!((dynamics.delay_jitter_steps - 0.8).abs() < 1e-5);
     }
 }
+
+#[test]
+fn delays_are_drawn_anew_within_an_episode() {
+    let mut reality = sensors(|c| {
+        c.proprioception_delay_ms = [0.0, 20.0];
+        c.ray_latency_ms = [0.0, 200.0];
+        c.redraw_interval_s = [0.5, 0.5];
+    });
+    let rays = RaySpec::default();
+    let mut ages_s = Vec::new();
+    let mut latencies = vec![reality.scans.latency_s()];
+    for step in 0..=100 {
+        let time_s = 0.02 * step as f32;
+        // Joints at 1 rad/s tell when they were measured, and so does a distance.
+        let mut measured = state(time_s, 0.0);
+        let mut scan = RayScan::clear(&rays);
+        scan.distance_m[0] = 1.0 + time_s;
+        let is_redrawn = step > 0 && step % 25 == 0;
+        reality.measure(time_s, &mut measured);
+        reality.scan(time_s, &mut scan);
+        if is_redrawn {
+            latencies.push(reality.scans.latency_s());
+            ages_s.push(Vec::new());
+        }
+        if let Some(ages_s) = ages_s.last_mut() {
+            ages_s.push(time_s - measured.joint_position_rad[0]);
+        }
+        let age_s = 1.0 + time_s - scan.distance_m[0];
+        let latency_s = reality.scans.latency_s();
+        // A scan is at least as old as it has to be, and by less than a policy step older; the first stands for those before.
+        let oldest_s = (latency_s + 0.021).min(time_s);
+        assert!(age_s >= latency_s.min(time_s) - 1e-3 && age_s <= oldest_s + 1e-3);
+        assert!((reality.known_delays()[1] - latency_s / 0.1).abs() < 1e-6);
+    }
+    assert_eq!(ages_s.len(), 4);
+    for ages_s in &ages_s {
+        let spread = ages_s.iter().map(|age_s| (age_s - ages_s[0]).abs());
+        assert!(spread.fold(0.0, f32::max) < 1e-4, "{ages_s:?}");
+    }
+    let differ = |pair: &[f32]| (pair[0] - pair[1]).abs() > 1e-4;
+    assert!(latencies.windows(2).all(differ), "{latencies:?}");
+    let first: Vec<_> = ages_s.iter().map(|ages_s| ages_s[0]).collect();
+    assert!(first.windows(2).all(differ), "{first:?}");
+}

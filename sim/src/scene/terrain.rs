@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nalgebra::{Vector2, Vector3};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,17 @@ impl HeightField {
     /// Height at a point, m: linear on the two triangles of a cell, which is cut along the diagonal from
     /// (ix, iy + 1) to (ix + 1, iy).
     pub fn height_m(&self, x_m: f32, y_m: f32) -> f32 {
+        self.height_and_slope(x_m, y_m).0
+    }
+
+    /// The unit normal at a point, upwards.
+    pub fn normal(&self, x_m: f32, y_m: f32) -> Vector3<f32> {
+        let (_, slope) = self.height_and_slope(x_m, y_m);
+        Vector3::new(-slope.x, -slope.y, 1.0).normalize()
+    }
+
+    /// Height, m, and its derivatives along x and y.
+    fn height_and_slope(&self, x_m: f32, y_m: f32) -> (f32, Vector2<f32>) {
         let u = ((x_m - self.origin_m[0]) / self.cell_m).clamp(0.0, (self.points_x - 1) as f32);
         let v = ((y_m - self.origin_m[1]) / self.cell_m).clamp(0.0, (self.points_y - 1) as f32);
         let (ix, iy) = (
@@ -68,12 +80,17 @@ impl HeightField {
         );
         let (du, dv) = (u - ix as f32, v - iy as f32);
         let at = |i: usize, j: usize| self.heights_m[i * self.points_y + j];
-        if du + dv <= 1.0 {
-            at(ix, iy) + du * (at(ix + 1, iy) - at(ix, iy)) + dv * (at(ix, iy + 1) - at(ix, iy))
+        let (height_m, rise_m) = if du + dv <= 1.0 {
+            let corner = at(ix, iy);
+            let rise_m = Vector2::new(at(ix + 1, iy) - corner, at(ix, iy + 1) - corner);
+            (corner + du * rise_m.x + dv * rise_m.y, rise_m)
         } else {
             let corner = at(ix + 1, iy + 1);
-            corner + (1.0 - du) * (at(ix, iy + 1) - corner) + (1.0 - dv) * (at(ix + 1, iy) - corner)
-        }
+            let fall_m = Vector2::new(at(ix, iy + 1) - corner, at(ix + 1, iy) - corner);
+            let height_m = corner + (1.0 - du) * fall_m.x + (1.0 - dv) * fall_m.y;
+            (height_m, -fall_m)
+        };
+        (height_m, rise_m / self.cell_m)
     }
 }
 
@@ -253,6 +270,11 @@ mod tests {
         };
         assert!((field.height_m(1.25, 2.25) - 0.1).abs() < 1e-6);
         assert!((field.height_m(1.125, 2.125) - 0.05).abs() < 1e-6);
+        // 0.1 m along 0.5 m to both sides, and 0.9 m beyond the diagonal.
+        for (x_m, y_m, slope) in [(1.125, 2.125, 0.2), (1.375, 2.375, 1.8)] {
+            let normal = Vector3::new(-slope, -slope, 1.0).normalize();
+            assert!((field.normal(x_m, y_m) - normal).norm() < 1e-5);
+        }
         assert!((field.height_m(1.375, 2.375) - 0.55).abs() < 1e-6);
         // Beyond the grid the border goes on.
         assert!((field.height_m(9.0, 9.0) - 1.0).abs() < 1e-6);

@@ -24,7 +24,7 @@ enum Edge {
 
 /// The keys of reality at the edge of what other projects trained for, and what they are called. Keys that do nothing alone
 /// come with the others.
-const ROWS: [(&str, &[(&str, Edge)]); 30] = [
+const ROWS: [(&str, &[(&str, Edge)]); 31] = [
     ("target delay", &[("target_delay_ms", Edge::High)]),
     ("target jitter", &[("target_jitter_ms", Edge::Whole)]),
     (
@@ -73,7 +73,18 @@ const ROWS: [(&str, &[(&str, Edge)]); 30] = [
     ("odometry drift", &[("odometry_drift", Edge::High)]),
     ("slow odometry", &[("odometry_rate_hz", Edge::Low)]),
     ("late odometry", &[("odometry_latency_ms", Edge::High)]),
+    (
+        "changing delays",
+        &[
+            ("proprioception_delay_ms", Edge::Whole),
+            ("ray_latency_ms", Edge::Whole),
+            ("redraw_interval_s", Edge::Low),
+        ],
+    ),
 ];
+
+/// The row that others are compared with.
+pub const IDEAL: &str = "ideal";
 
 /// All changes, the ideal robot in the paper's test first.
 pub fn changes(config: &ConfigArgs) -> Result<Vec<Change>> {
@@ -85,7 +96,7 @@ pub fn changes(config: &ConfigArgs) -> Result<Vec<Change>> {
         };
         Change { name, args }
     };
-    let mut all = vec![change("ideal", None, None)];
+    let mut all = vec![change(IDEAL, None, None)];
     let field = toml::Table::try_from(RealityConfig::load("field")?)?;
     for (name, keys) in ROWS {
         let mut row = change(name, None, None);

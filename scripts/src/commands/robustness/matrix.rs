@@ -8,6 +8,7 @@ use policies::file::read_text;
 use serde::{Deserialize, Serialize};
 use sim::eval::{GaitReport, Outcome, OutcomeRates};
 
+use super::changes::IDEAL;
 use crate::results::evaluation::StoredEvaluation;
 
 /// Differences that would be as large by chance more often than this are not shown as such.
@@ -101,7 +102,7 @@ impl Cell {
 
     /// Reach and collision.
     pub fn percent(&self) -> String {
-        let same = match self.reach_difference != 0.0 && self.p_value > SIGNIFICANCE {
+        let same = match self.change != IDEAL && self.p_value > SIGNIFICANCE {
             true => " =",
             false => "",
         };

@@ -173,7 +173,8 @@ impl World {
         self.actuate(config, target);
         self.data.step();
         self.measure_torques();
-        contacts::measure(&mut self.episode.contacts, &self.data, &self.tags);
+        let (forces, terrain) = (&mut self.episode.contacts, &self.scene.terrain);
+        contacts::measure(forces, &self.data, &self.tags, terrain);
         self.episode.actuation.end_physics_step();
     }
 

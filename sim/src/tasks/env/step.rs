@@ -8,6 +8,7 @@ use robots::{JointVec, Robot};
 use super::{Env, stopwatch::Stopwatch};
 use crate::{
     engine::{EngineError, EpisodeStart},
+    reality::KNOWN_DELAYS,
     tasks::{
         rewards::StepContext,
         task::{EpisodePlan, LevelChange, Task},
@@ -126,6 +127,7 @@ impl<T: Task> Env<T> {
         }
         if let Some(reality) = &mut slot.reality {
             reality.measure(time_s, &mut self.state);
+            slot.known_reality[KNOWN_DELAYS].copy_from_slice(&reality.known_delays());
             input = self.task.input(&slot.episode, &self.state, time_s);
         }
         if self.rays.is_some() {

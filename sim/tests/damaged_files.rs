@@ -126,8 +126,12 @@ fn settings_of_a_run() {
 
 #[test]
 fn scenes() {
-    for scene in fs::read_dir(shipped("sim/scenes")).unwrap() {
-        let scene = scene.unwrap();
+    let folders = ["sim/scenes", "sim/scenes/training"].map(|name| fs::read_dir(shipped(name)));
+    let entries = folders.into_iter().flat_map(Result::unwrap);
+    for scene in entries.map(Result::unwrap) {
+        if scene.path().is_dir() {
+            continue;
+        }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(scene.file_name());
         fs::copy(scene.path(), &path).unwrap();

@@ -243,9 +243,13 @@ fn delays_are_drawn_anew_within_an_episode() {
         }
         let age_s = 1.0 + time_s - scan.distance_m[0];
         let latency_s = reality.scans.latency_s();
-        // A scan is at least as old as it has to be, and by less than a policy step older; the first stands for those before.
-        let oldest_s = (latency_s + 0.021).min(time_s);
-        assert!(age_s >= latency_s.min(time_s) - 1e-3 && age_s <= oldest_s + 1e-3);
+        // A scan is as old as it has to be, and by less than a policy step older, once those that came sooner are that old.
+        if step % 25 > 10 {
+            assert!(
+                age_s >= latency_s - 1e-3 && age_s <= latency_s + 0.021,
+                "{age_s}"
+            );
+        }
         assert!((reality.known_delays()[1] - latency_s / 0.1).abs() < 1e-6);
     }
     assert_eq!(ages_s.len(), 4);

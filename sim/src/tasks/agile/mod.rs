@@ -203,11 +203,10 @@ impl AgileTask {
         let c = &self.config;
         let mut symmetric = |half: f32| uniform([-half, half], stream);
         let start_world = Point2::new(symmetric(c.start_xy_m), symmetric(c.start_xy_m));
-        let start_yaw_rad = symmetric(c.start_yaw_rad);
         let obstacles = c.obstacles.draw(level, start_world, stream);
         Place {
             start_world,
-            start_yaw_rad,
+            start_yaw_rad: None,
             goal: self.draw_goal(start_world, &obstacles, stream),
             obstacles,
         }
@@ -298,6 +297,8 @@ impl Task for AgileTask {
         let mut twist =
             || Vector3::from_fn(|_, _| uniform([-c.start_twist, c.start_twist], stream));
         let (linear, angular) = (twist(), twist());
+        let any_yaw_rad = [-c.start_yaw_rad, c.start_yaw_rad];
+        let yaw_rad = start_yaw_rad.unwrap_or_else(|| uniform(any_yaw_rad, stream));
         let joints = self.robot.control.default_position_rad.iter();
         let joints = joints
             .map(|q| q * uniform(c.start_joint_factor, stream))
@@ -311,7 +312,7 @@ impl Task for AgileTask {
             },
             obstacles,
             start_xy_m: start_world.coords.into(),
-            orientation: UnitQuaternion::from_axis_angle(&Vector3::z_axis(), start_yaw_rad),
+            orientation: UnitQuaternion::from_axis_angle(&Vector3::z_axis(), yaw_rad),
             linear_velocity_world: linear,
             angular_velocity_world: angular,
             joint_position_rad: joints,

@@ -29,7 +29,8 @@ pub(super) struct Scenes(Vec<(f32, TestbedConfig)>);
 /// Where an episode takes place.
 pub(super) struct Place {
     pub start_world: Point2<f32>,
-    pub start_yaw_rad: f32,
+    /// `None` leaves it to the task.
+    pub start_yaw_rad: Option<f32>,
     pub goal: Goal,
     pub obstacles: Vec<Obstacle>,
 }
@@ -68,7 +69,7 @@ impl Scenes {
         let scene = TestScene::new(seed, 0, config).ok()?;
         let place = Place {
             start_world: scene.start_world,
-            start_yaw_rad: scene.start_yaw_rad,
+            start_yaw_rad: Some(scene.start_yaw_rad),
             goal: scene.goal,
             obstacles: scene.obstacles,
         };
@@ -84,7 +85,7 @@ impl Place {
     /// Right becomes left.
     fn mirrored(mut self) -> Self {
         self.start_world.y = -self.start_world.y;
-        self.start_yaw_rad = -self.start_yaw_rad;
+        self.start_yaw_rad = self.start_yaw_rad.map(|yaw_rad| -yaw_rad);
         self.goal.position_world.y = -self.goal.position_world.y;
         self.goal.heading_rad = -self.goal.heading_rad;
         for obstacle in &mut self.obstacles {

@@ -326,13 +326,14 @@ fn boxes_are_as_large_as_they_say_and_leave_start_and_goal_free() {
 
 #[test]
 fn scenes_come_as_often_as_they_say_mirrored_in_half_of_the_cases_and_leave_the_level_as_it_is() {
-    let mut config = AgileConfig::default();
-    config.scenes = ["halls", "crossings"]
-        .map(|scene| SceneShare {
-            scene: scene.to_owned(),
-            share: 0.25,
-        })
-        .to_vec();
+    let scenes = ["halls", "crossings"].map(|scene| SceneShare {
+        scene: scene.to_owned(),
+        share: 0.25,
+    });
+    let mut config = AgileConfig {
+        scenes: scenes.to_vec(),
+        ..AgileConfig::default()
+    };
     config.obstacles.margin_m = 0.05;
     AgileTask::validate(&config).unwrap();
     let task = AgileTask::new(&config, &go1());

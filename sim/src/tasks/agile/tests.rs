@@ -374,7 +374,10 @@ fn scenes_come_as_often_as_they_say_mirrored_in_half_of_the_cases_and_leave_the_
     assert!((440..=560).contains(&halls), "{halls}");
     assert!((440..=560).contains(&crossings), "{crossings}");
     let half = crossings / 2;
-    assert!(to_the_left.abs_diff(half) < 35, "{to_the_left} of {crossings}");
+    assert!(
+        to_the_left.abs_diff(half) < 35,
+        "{to_the_left} of {crossings}"
+    );
 
     let mut case = AgileEpisode {
         goal: Goal {
@@ -403,7 +406,11 @@ fn scenes_come_as_often_as_they_say_mirrored_in_half_of_the_cases_and_leave_the_
 fn scenes_that_do_not_exist_or_come_too_often_are_refused() {
     for (scene, share, refusal) in [
         ("hall", 0.1, "there is no scene `hall`"),
-        ("halls", 1.1, "`env.scenes.share`: is 1.1, must be between 0 and 1"),
+        (
+            "halls",
+            1.1,
+            "`env.scenes.share`: is 1.1, must be between 0 and 1",
+        ),
         ("halls", -0.1, "must be between 0 and 1"),
     ] {
         let config = AgileConfig {

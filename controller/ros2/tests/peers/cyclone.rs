@@ -79,7 +79,7 @@ fn cyclone_dds_is_the_robot_and_rosbags_reads_the_log() {
             let Some(peers) = python_peers() else { return };
             let folder = tempfile::tempdir().unwrap();
             let log = folder.path().join("run.mcap");
-            let peer = python(&peers, "robot.py", &["11", "12"])
+            let peer = python(&peers, "robot.py", &["11", "40"])
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .spawn()

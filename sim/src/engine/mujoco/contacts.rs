@@ -17,14 +17,12 @@ pub fn measure(forces: &mut ContactForces, data: &Data, tags: &GeomTags, terrain
     let contacts = data.contact();
     for (index, contact) in contacts.iter().enumerate() {
         let force = data.contact_force(index);
-        let rows = contact
-            .frame
-            .chunks_exact(3)
-            .map(Vector3::from_column_slice);
-        let along: Vec<Vector3<f64>> = rows.zip(force).map(|(row, along)| along * row).collect();
+        let along: [Vector3<f64>; 3] = std::array::from_fn(|axis| {
+            force[axis] * Vector3::from_column_slice(&contact.frame[3 * axis..][..3])
+        });
         pair_force += match terrain {
             Terrain::HeightField(field) if is_height_field(data, contact.geom[0]) => {
-                on_ground(field, contact.pos, &along)
+                on_ground(field, contact.pos, along)
             }
             _ => along.iter().sum(),
         };
@@ -53,10 +51,8 @@ fn is_height_field(data: &Data, geom: i32) -> bool {
 /// The force of a contact on a shape that touches a height field, whose parts are along the normal and two tangents. To MuJoCo each
 /// triangle is a prism, and a foot that has sunk into the ground touches the sides of prisms within it; the normal
 /// force counts along the normal of the ground.
-fn on_ground(field: &HeightField, at_world: [f64; 3], along: &[Vector3<f64>]) -> Vector3<f64> {
-    let [pushes, friction @ ..] = along else {
-        return Vector3::zeros();
-    };
+fn on_ground(field: &HeightField, at_world: [f64; 3], along: [Vector3<f64>; 3]) -> Vector3<f64> {
+    let [pushes, friction @ ..] = along;
     let up = field.normal(at_world[0] as f32, at_world[1] as f32).cast();
     let friction: Vector3<f64> = friction.iter().sum();
     pushes.norm() * up + friction - friction.dot(&up) * up
@@ -79,13 +75,17 @@ mod tests {
         let pushes = Vector3::new(10.0, 0.0, 0.0);
         let friction = [Vector3::new(0.0, 2.0, 0.0), Vector3::new(0.0, 0.0, 3.0)];
         let along = [pushes, friction[0], friction[1]];
-        let force = on_ground(&with_slope(0.0), at, &along);
+        let force = on_ground(&with_slope(0.0), at, along);
         assert!(
             (force - Vector3::new(0.0, 2.0, 10.0)).norm() < 1e-9,
             "{force}"
         );
         // Up a slope of 45 degrees along x, without friction: 10 N at 45 degrees against it.
-        let force = on_ground(&with_slope(1.0), at, &[pushes, Vector3::zeros()]);
+        let force = on_ground(
+            &with_slope(1.0),
+            at,
+            [pushes, Vector3::zeros(), Vector3::zeros()],
+        );
         let expected: Vector3<f64> = 10.0 * Vector3::new(-1.0, 0.0, 1.0).normalize();
         assert!((force - expected).norm() < 1e-5, "{force}");
     }

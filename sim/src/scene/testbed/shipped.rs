@@ -26,7 +26,7 @@ const SHIPPED: [(&str, &str); 10] = shipped!["":
     "slippery",
 ];
 
-/// Of the same kinds, for training: other sizes and places, so that the test has none that was trained on.
+/// Of the same kinds, for training: drawn from other ranges than those of the test. The furniture of `rooms` is of the same sizes.
 const TRAINING: [(&str, &str); 5] =
     shipped!["training/": "halls", "lanes", "pockets", "crossings", "rooms"];
 

@@ -1,7 +1,9 @@
 //! The state of a simulated robot, and what in it is a collision.
 
+use std::ops::Range;
+
 use nalgebra::{Point3, UnitQuaternion, Vector3};
-use robots::{ContactClass, FootVec, JointVec, Robot, RobotState};
+use robots::{ContactClass, FootVec, JointVec, Leg, Robot, RobotState};
 
 /// No robot is as fast, m/s.
 const FASTEST_MPS: f32 = 100.0;
@@ -109,6 +111,33 @@ impl PhysicsState {
         parts
             .iter()
             .all(|part| part.iter().all(|value| value.is_finite()))
+    }
+
+    /// Position and velocity of the lowest point of a foot, world frame, m and m/s. `range` are the joints of its leg.
+    pub(crate) fn foot_sole_world(
+        &self,
+        leg: &Leg,
+        range: Range<usize>,
+    ) -> (Point3<f32>, Vector3<f32>) {
+        let position_rad = &self.joint_position_rad[range.clone()];
+        let velocity_radps = &self.joint_velocity_radps[range];
+        let to_world = self.orientation;
+        let foot_base = leg.foot_position_base(position_rad);
+        let down = Vector3::new(0.0, 0.0, -leg.foot.radius);
+        let point_base = foot_base + to_world.inverse_transform_vector(&down);
+        let mut relative_base = Vector3::zeros();
+        let poses = leg.link_poses_base(position_rad);
+        for ((joint, pose), velocity_radps) in leg.joints.iter().zip(poses).zip(velocity_radps) {
+            // The axis is the same before and after the turn about it.
+            let axis = pose.rotation * joint.axis.into_inner();
+            let lever = point_base.coords - pose.translation.vector;
+            relative_base += axis.cross(&lever) * *velocity_radps;
+        }
+        let arm_world = to_world * point_base.coords;
+        let velocity = self.linear_velocity_world
+            + self.angular_velocity_world.cross(&arm_world)
+            + to_world * relative_base;
+        (self.position_world + arm_world, velocity)
     }
 
     /// Whether the base touches something.

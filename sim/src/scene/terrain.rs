@@ -148,23 +148,24 @@ const BLOCK_DENSITY: f32 = 0.4;
 #[derive(Clone, Debug)]
 pub struct TerrainLibrary {
     shares: [f32; 3],
+    levels: usize,
     variants: usize,
-    flat: Arc<Terrain>,
-    /// Rough tiles, level by level.
-    rough: Vec<Arc<Terrain>>,
-    /// Tiles with blocks, level by level.
-    blocks: Vec<Arc<Terrain>>,
+    /// A flat tile, then the rough ones level by level, then those with blocks level by level.
+    tiles: Vec<Arc<Terrain>>,
 }
+
+/// Index of a tile in its library.
+pub type Tile = usize;
 
 impl TerrainLibrary {
     /// Generates all tiles. Heights grow in proportion to the level, from nothing at level 0 to those of the config at
     /// the highest.
     pub fn new(config: &TerrainConfig, levels: usize, seed: u64) -> Self {
         let flat = Arc::new(Terrain::Flat);
-        let tiles = |kind: u64, share: f32, generate: &dyn Fn(f32, &mut Stream) -> HeightField| {
-            let count = levels * config.variants;
-            (0..count)
-                .map(|index| {
+        let mut tiles = vec![Arc::clone(&flat)];
+        let mut add =
+            |kind: u64, share: f32, generate: &dyn Fn(f32, &mut Stream) -> HeightField| {
+                tiles.extend((0..levels * config.variants).map(|index| {
                     let level = index / config.variants;
                     if level == 0 || share <= 0.0 {
                         return Arc::clone(&flat);
@@ -173,36 +174,46 @@ impl TerrainLibrary {
                     // Environments take the low streams of a seed.
                     let mut stream = stream(seed, (kind << 32) + index as u64);
                     Arc::new(Terrain::HeightField(generate(difficulty, &mut stream)))
-                })
-                .collect()
-        };
+                }));
+            };
+        add(1, config.shares[1], &|difficulty, stream| {
+            let height_m = config.rough_m * difficulty;
+            HeightField::rough(height_m, config.reach_m, config.flat_start_m, stream)
+        });
+        add(2, config.shares[2], &|difficulty, stream| {
+            blocks(config, difficulty, stream)
+        });
         Self {
             shares: config.shares,
+            levels,
             variants: config.variants,
-            rough: tiles(1, config.shares[1], &|difficulty, stream| {
-                let height_m = config.rough_m * difficulty;
-                HeightField::rough(height_m, config.reach_m, config.flat_start_m, stream)
-            }),
-            blocks: tiles(2, config.shares[2], &|difficulty, stream| {
-                blocks(config, difficulty, stream)
-            }),
-            flat,
+            tiles,
         }
     }
 
     /// Draws a kind by the shares and then a tile of that kind and level.
-    pub fn draw(&self, level: usize, stream: &mut Stream) -> Arc<Terrain> {
+    pub fn draw(&self, level: usize, stream: &mut Stream) -> Tile {
         let kind = stream.random::<f32>() * self.shares.iter().sum::<f32>();
         let variant = stream.random_range(0..self.variants);
-        let tile = level * self.variants + variant;
-        let terrain = if kind < self.shares[0] {
-            &self.flat
-        } else if kind < self.shares[0] + self.shares[1] {
-            &self.rough[tile]
-        } else {
-            &self.blocks[tile]
-        };
-        Arc::clone(terrain)
+        let [flat, rough, _] = self.shares;
+        match kind {
+            kind if kind < flat => 0,
+            kind if kind < flat + rough => self.rough(level) + variant,
+            _ => self.blocks(level) + variant,
+        }
+    }
+
+    /// The ground of a tile.
+    pub fn terrain(&self, tile: Tile) -> &Arc<Terrain> {
+        &self.tiles[tile]
+    }
+
+    fn rough(&self, level: usize) -> Tile {
+        1 + level * self.variants
+    }
+
+    fn blocks(&self, level: usize) -> Tile {
+        self.rough(self.levels) + level * self.variants
     }
 }
 
@@ -285,11 +296,14 @@ mod tests {
     fn heights_grow_with_the_level_up_to_the_configured_top() {
         let config = TerrainConfig::default();
         let library = TerrainLibrary::new(&config, 10, 1);
-        for (tiles, top_m) in [(&library.rough, 0.07), (&library.blocks, 0.06)] {
-            assert_eq!(*tiles[0], Terrain::Flat);
+        let first_tiles: [fn(&TerrainLibrary, usize) -> Tile; 2] =
+            [TerrainLibrary::rough, TerrainLibrary::blocks];
+        for (first_tile, top_m) in first_tiles.into_iter().zip([0.07, 0.06]) {
+            let terrain = |level| library.terrain(first_tile(&library, level));
+            assert_eq!(**terrain(0), Terrain::Flat);
             for level in 1..10 {
                 let top_m = top_m * level as f32 / 9.0;
-                let highest_m = max(heights(&tiles[level * config.variants]));
+                let highest_m = max(heights(terrain(level)));
                 assert!(
                     highest_m <= top_m && highest_m > 0.9 * top_m,
                     "level {level}: {highest_m}"
@@ -301,7 +315,7 @@ mod tests {
     #[test]
     fn the_start_and_everything_beyond_the_tile_are_flat() {
         let library = TerrainLibrary::new(&TerrainConfig::default(), 10, 1);
-        for terrain in library.rough.iter().chain(&library.blocks) {
+        for terrain in &library.tiles {
             for k in 0..64 {
                 let (sin, cos) = (k as f32 * 0.1).sin_cos();
                 assert_eq!(terrain.height_m(0.99 * cos, 0.99 * sin), 0.0);
@@ -318,14 +332,11 @@ mod tests {
         let mut counts = [0; 3];
         for _ in 0..3000 {
             let drawn = library.draw(7, &mut stream);
-            let is_in =
-                |tiles: &[Arc<Terrain>]| tiles[21..24].iter().any(|tile| Arc::ptr_eq(tile, &drawn));
-            let kind = [
-                *drawn == Terrain::Flat,
-                is_in(&library.rough),
-                is_in(&library.blocks),
-            ];
-            counts[kind.iter().position(|is| *is).expect("a tile of level 7")] += 1;
+            // Three tiles of each of ten levels.
+            let kind = [0..1, 22..25, 52..55]
+                .iter()
+                .position(|tiles| tiles.contains(&drawn));
+            counts[kind.expect("a tile of level 7")] += 1;
         }
         assert!(
             counts.iter().all(|&count| (900..1100).contains(&count)),
@@ -337,7 +348,7 @@ mod tests {
             ..config
         };
         let library = TerrainLibrary::new(&flat_only, 10, 1);
-        assert!((0..100).all(|_| *library.draw(9, &mut stream) == Terrain::Flat));
+        assert!((0..100).all(|_| library.draw(9, &mut stream) == 0));
     }
 
     #[test]
@@ -346,7 +357,10 @@ mod tests {
             variants: 1,
             ..TerrainConfig::default()
         };
-        let rough = |seed| TerrainLibrary::new(&config, 2, seed).rough[1].clone();
+        let rough = |seed| {
+            let library = TerrainLibrary::new(&config, 2, seed);
+            library.terrain(library.rough(1)).clone()
+        };
         assert_eq!(*rough(1), *rough(1));
         assert_ne!(*rough(1), *rough(2));
     }

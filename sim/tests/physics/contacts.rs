@@ -252,7 +252,8 @@ pub fn tumbling_robots_stay_sound(make: Make, deepest_foot_m: f32) {
     let mut terrains = Vec::new();
     for index in 0..count {
         let mut start = EpisodeStart::standing(&robot);
-        start.terrain = library.draw(9, &mut sim::random::stream(9, index as u64));
+        let tile = library.draw(9, &mut sim::random::stream(9, index as u64));
+        start.terrain = library.terrain(tile).clone();
         start.position_world = Point3::new(draw(3.0), draw(3.0), 1.0);
         start.linear_velocity_world = Vector3::new(draw(4.0), draw(4.0), draw(3.0));
         start.angular_velocity_world = Vector3::new(draw(10.0), draw(10.0), draw(10.0));

@@ -18,7 +18,8 @@ fn starts(robot: &Robot, count: usize) -> Vec<EpisodeStart> {
     (0..count)
         .map(|index| {
             let mut start = EpisodeStart::standing(robot);
-            start.terrain = library.draw(9 * (index % 2), &mut stream);
+            let tile = library.draw(9 * (index % 2), &mut stream);
+            start.terrain = library.terrain(tile).clone();
             start.position_world.z += 0.05;
             start.linear_velocity_world = Vector3::new(1.5, 0.1 * index as f32, 0.0);
             let mut moving = Obstacle::cylinder(0.8, -0.7, 0.3, 1.0);

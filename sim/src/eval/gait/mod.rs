@@ -7,8 +7,8 @@ mod tests;
 
 use std::sync::Arc;
 
-use nalgebra::{Point3, Vector3};
-use robots::{FootVec, JointVec, Leg, Robot};
+use nalgebra::Vector3;
+use robots::{FootVec, JointVec, Robot};
 
 pub use self::sums::{GaitReport, GaitSums};
 
@@ -123,7 +123,7 @@ impl<'a> GaitMeter<'a> {
         let legs = self.robot.legs_with_joint_range();
         let feet = self.feet.iter_mut().zip(&physics.foot_force_world);
         for ((leg, range), (swing, force)) in legs.zip(feet) {
-            let (point, velocity) = contact_point(physics, leg, range);
+            let (point, velocity) = physics.foot_sole_world(leg, range);
             if force.norm() <= CONTACT_FORCE_N {
                 let ground_m = self.terrain.height_m(point.x, point.y);
                 swing.peak_m = swing.peak_m.max(point.z - ground_m);
@@ -165,31 +165,4 @@ impl<'a> GaitMeter<'a> {
     pub(super) fn finish(self) -> GaitSums {
         self.sums
     }
-}
-
-/// Position and velocity of the lowest point of a foot, world frame, m and m/s. `range` are the joints of its leg.
-fn contact_point(
-    physics: &PhysicsState,
-    leg: &Leg,
-    range: std::ops::Range<usize>,
-) -> (Point3<f32>, Vector3<f32>) {
-    let position_rad = &physics.joint_position_rad[range.clone()];
-    let velocity_radps = &physics.joint_velocity_radps[range];
-    let to_world = physics.orientation;
-    let foot_base = leg.foot_position_base(position_rad);
-    let down = Vector3::new(0.0, 0.0, -leg.foot.radius);
-    let point_base = foot_base + to_world.inverse_transform_vector(&down);
-    let mut relative_base = Vector3::zeros();
-    let poses = leg.link_poses_base(position_rad);
-    for ((joint, pose), velocity_radps) in leg.joints.iter().zip(poses).zip(velocity_radps) {
-        // The axis is the same before and after the turn about it.
-        let axis = pose.rotation * joint.axis.into_inner();
-        let lever = point_base.coords - pose.translation.vector;
-        relative_base += axis.cross(&lever) * *velocity_radps;
-    }
-    let arm_world = to_world * point_base.coords;
-    let velocity = physics.linear_velocity_world
-        + physics.angular_velocity_world.cross(&arm_world)
-        + to_world * relative_base;
-    (physics.position_world + arm_world, velocity)
 }

@@ -207,12 +207,12 @@ fn a_foot_that_rolls_does_not_slip() {
         linear_velocity_world: -spin_radps.cross(&pivot_base),
         ..physics
     };
-    let (point, velocity) = contact_point(&turning, front, 0..3);
+    let (point, velocity) = turning.foot_sole_world(front, 0..3);
     assert!(point.z.abs() < 1e-5 && velocity.norm() < 1e-5, "{velocity}");
     // A joint that turns moves it as the Jacobian of the foot's centre and the turn of the calf say.
     let mut bending = turning;
     bending.joint_velocity_radps[2] = 3.0;
-    let (_, velocity) = contact_point(&bending, front, 0..3);
+    let (_, velocity) = bending.foot_sole_world(front, 0..3);
     let centre = front.foot_jacobian_base(&bending.joint_position_rad[..3])[2] * 3.0;
     let of_radius = Vector3::new(0.0, 3.0, 0.0).cross(&Vector3::new(0.0, 0.0, -front.foot.radius));
     assert!((velocity - centre - of_radius).norm() < 1e-4, "{velocity}");

@@ -39,7 +39,7 @@ use crate::{
     engine::{Engine, PhysicsConfig, PhysicsState, build_with_lanes},
     random::{Stream, stream},
     reality::RobotReality,
-    scene::{Obstacle, TerrainLibrary},
+    scene::{Obstacle, TerrainLibrary, Tile},
     sensors::RayCaster,
 };
 
@@ -59,7 +59,6 @@ pub struct Env<T: Task> {
     /// What the critic observes besides, if it is privileged.
     privileged: Option<Privileged>,
     limits: SoftLimits,
-    first_joints: Vec<usize>,
     noise_half_width: Vec<f32>,
     slots: Vec<Slot<T::Episode>>,
     /// Copy of what was last observed, so that observing again draws no new noise.
@@ -115,6 +114,7 @@ struct Slot<E> {
     steps: u32,
     episode: E,
     obstacles: Vec<Obstacle>,
+    tile: Tile,
     joint_bias_rad: JointVec,
     /// Where the robot differs from the simulation.
     reality: Option<RobotReality>,
@@ -167,6 +167,7 @@ impl<T: Task> Env<T> {
                     steps: 0,
                     episode: plan.episode,
                     obstacles: Vec::new(),
+                    tile: 0,
                     joint_bias_rad: zeros(joints),
                     reality: (!config.reality.is_ideal())
                         .then(|| RobotReality::new(&config.reality, robot, &config.rays)),
@@ -194,10 +195,6 @@ impl<T: Task> Env<T> {
             rays: observes_rays(&layout).then(rays),
             privileged,
             limits: SoftLimits::new(robot),
-            first_joints: robot
-                .legs_with_joint_range()
-                .map(|(_, range)| range.start)
-                .collect(),
             noise_half_width: noise_half_width.map(|w| config.noise.scale * w).collect(),
             layout,
             slots,

@@ -1,5 +1,7 @@
 //! A policy step of one environment, after the physics: termination, rewards, reset, observation.
 
+use std::sync::Arc;
+
 use nalgebra::{Point3, UnitQuaternion};
 use policies::training::Done;
 use rand::RngExt;
@@ -40,7 +42,8 @@ impl<T: Task> Env<T> {
             joint_position_rad,
             joint_velocity_radps,
         } = self.task.plan(slot.level, &mut slot.stream);
-        let terrain = self.terrains.draw(slot.level, &mut slot.stream);
+        slot.tile = self.terrains.draw(slot.level, &mut slot.stream);
+        let terrain = Arc::clone(self.terrains.terrain(slot.tile));
         let mut dynamics =
             self.config
                 .randomization
@@ -196,13 +199,13 @@ impl<T: Task> Env<T> {
         let result = if self.physics.is_finite() {
             self.physics.write_robot_state(&mut self.state);
             let context = StepContext {
+                robot: &self.robot,
+                terrain: self.terrains.terrain(slot.tile),
                 limits: &self.limits,
                 step_s: self.step_s,
                 time_s: slot.steps as f32 * self.step_s,
                 physics: &self.physics,
                 state: &self.state,
-                standing_position_rad: &self.robot.control.standing_position_rad,
-                first_joints: &self.first_joints,
                 action: &slot.action,
                 previous_action: old_action,
                 previous_joint_velocity_radps: &slot.previous_joint_velocity_radps,

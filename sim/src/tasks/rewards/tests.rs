@@ -15,13 +15,13 @@ fn value(term: fn(&StepContext) -> f32, change: impl Fn(&mut PhysicsState)) -> f
     physics.write_robot_state(&mut state);
     let previous_velocity: JointVec = [1.0; 12].into_iter().collect();
     term(&StepContext {
+        robot: &robot,
+        terrain: &Terrain::Flat,
         limits: &SoftLimits::new(&robot),
         step_s: 0.02,
         time_s: 1.0,
         physics: &physics,
         state: &state,
-        standing_position_rad: &robot.control.standing_position_rad,
-        first_joints: &[0, 3, 6, 9],
         action: &[0.5; 12],
         previous_action: &[0.25; 12],
         previous_joint_velocity_radps: &previous_velocity,
@@ -131,6 +131,25 @@ fn abduction_counts_the_hips() {
 }
 
 #[test]
+fn feet_are_slow_near_the_ground() {
+    let robot = Robot::load("go1").unwrap();
+    let standing_m = robot.height_over_feet_m(&robot.control.default_position_rad);
+    let passes = |height_m: f32| {
+        move |p: &mut PhysicsState| {
+            p.position_world.z = standing_m + height_m;
+            p.linear_velocity_world = Vector3::new(1.0, 0.0, -2.0);
+        }
+    };
+    // Four feet at 1 and 2 m/s: in full on the ground, a third of it 2 cm above, none 3 cm above.
+    let feet = robot.foot_positions_base(&robot.control.default_position_rad);
+    assert!(feet.iter().all(|foot| (foot.z - feet[0].z).abs() < 1e-4));
+    for (height_m, expected) in [(-0.001, 20.0), (0.02, 20.0 / 3.0), (0.031, 0.0)] {
+        let actual = value(low_foot_speed, passes(height_m));
+        assert!((actual - expected).abs() < 0.1, "{height_m}: {actual}");
+    }
+}
+
+#[test]
 fn flying_is_having_no_foot_on_the_ground() {
     close(value(fly, |_| {}), 0.0);
     close(
@@ -153,13 +172,13 @@ fn weights_multiply_and_keep_the_order_of_the_names() {
     let state = RobotState::zero(12, 4);
     let velocity: JointVec = [0.0; 12].into_iter().collect();
     let context = StepContext {
+        robot: &robot,
+        terrain: &Terrain::Flat,
         limits: &SoftLimits::new(&robot),
         step_s: 0.02,
         time_s: 0.1,
         physics: &physics,
         state: &state,
-        standing_position_rad: &robot.control.standing_position_rad,
-        first_joints: &[0, 3, 6, 9],
         action: &[0.0; 12],
         previous_action: &[0.0; 12],
         previous_joint_velocity_radps: &velocity,

@@ -226,12 +226,17 @@ impl Bundle {
     pub fn policy(&self, role: &str, robot: &Robot) -> Result<Policy, BundleError> {
         let spec = self.spec.network(role)?;
         self.spec.robot.check(robot)?;
-        let &Output::Actions { scale, clip } = &spec.output else {
+        let &Output::Actions {
+            scale,
+            clip,
+            activation,
+        } = &spec.output
+        else {
             return Err(BundleError::kind(role, "a policy"));
         };
         self.check_taking_turns(role, scale)?;
         let layout = self.spec.layout(role)?;
-        let network = Mlp::new(self.layers(role), spec.activation, Activation::Identity);
+        let network = Mlp::new(self.layers(role), spec.activation, activation);
         let network = network.map_err(|source| BundleError::network(spec, source))?;
         check_width(spec, "inputs", network.input_dim(), layout.dim())?;
         check_width(spec, "outputs", network.output_dim(), robot.num_joints())?;

@@ -214,6 +214,13 @@ fn activate<const FMA: bool>(activation: Activation, values: &mut [Row]) {
                 }
             }
         }
+        Activation::Silu => {
+            for row in values {
+                for value in &mut row.0 {
+                    *value = silu::<FMA>(*value);
+                }
+            }
+        }
         Activation::Tanh => {
             for row in values {
                 for value in &mut row.0 {
@@ -252,4 +259,12 @@ fn elu<const FMA: bool>(x: f32) -> f32 {
     let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000));
     let exp_m1 = mul_add::<FMA>(p * r, power, power - 1.0);
     if x > 0.0 { x } else { exp_m1 }
+}
+
+/// x / (1 + exp(-x)), with exp(-|x|) alone, which cannot overflow.
+#[inline(always)]
+fn silu<const FMA: bool>(x: f32) -> f32 {
+    let decay = 1.0 + elu::<FMA>(-x.abs());
+    let numerator = if x < 0.0 { x * decay } else { x };
+    numerator / (1.0 + decay)
 }

@@ -9,17 +9,26 @@ use serde::{Deserialize, Serialize};
 use kernel::{Isa, Layer, Row};
 
 /// What follows a linear layer, element by element.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activation {
     /// Nothing.
+    #[default]
     Identity,
     /// x for x > 0, else exp(x) - 1.
     Elu,
     /// x for x > 0, else 0.
     Relu,
+    /// x / (1 + exp(-x)), also called swish.
+    Silu,
     /// Hyperbolic tangent.
     Tanh,
+}
+
+impl Activation {
+    pub(crate) fn is_identity(&self) -> bool {
+        *self == Self::Identity
+    }
 }
 
 /// A linear layer as it is stored: output = weight * input + bias.

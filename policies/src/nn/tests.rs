@@ -62,6 +62,7 @@ fn naive(layers: &[Linear], hidden: Activation, output: Activation, input: &[f32
                         }
                     }
                     Activation::Relu => sum.max(0.0),
+                    Activation::Silu => sum / (1.0 + (-sum).exp()),
                     Activation::Tanh => sum.tanh(),
                 }
             })
@@ -90,6 +91,10 @@ fn two_layers_by_hand() {
     // ELU(-4) = exp(-4) - 1 = -0.981684361.
     assert!((run(Activation::Elu, Activation::Identity) - (10.0 - 9.816_844)).abs() < 1e-5);
     assert!((run(Activation::Elu, Activation::Tanh) - 0.181_134_7).abs() < 1e-5);
+    // 5.5 / (1 + exp(-5.5)) = 5.477609; -4 / (1 + exp(4)) = -0.0719448.
+    assert!(
+        (run(Activation::Silu, Activation::Identity) - (10.955_218 - 0.719_448 - 1.0)).abs() < 1e-5
+    );
 }
 
 #[test]
@@ -105,6 +110,7 @@ fn every_instruction_set_agrees_with_the_definition() {
             (Activation::Elu, Activation::Identity),
             (Activation::Relu, Activation::Tanh),
             (Activation::Tanh, Activation::Elu),
+            (Activation::Silu, Activation::Silu),
         ] {
             let mut mlp = Mlp::new(&layers, hidden, output).unwrap();
             let detected = mlp.isa;
@@ -194,7 +200,12 @@ fn elu_is_exact_to_float_precision_over_its_range() {
 #[test]
 fn nan_in_the_input_reaches_the_output() {
     let layers = random_layers(&[4, 32, 3], 9);
-    for hidden in [Activation::Elu, Activation::Relu, Activation::Tanh] {
+    for hidden in [
+        Activation::Elu,
+        Activation::Relu,
+        Activation::Silu,
+        Activation::Tanh,
+    ] {
         let mut mlp = Mlp::new(&layers, hidden, Activation::Identity).unwrap();
         assert!(
             mlp.forward(&[0.0, f32::NAN, 0.0, 0.0])

@@ -92,6 +92,9 @@ pub enum Output {
         scale: f32,
         /// Bound on the absolute action.
         clip: f32,
+        /// Activation of the last layer.
+        #[serde(default, skip_serializing_if = "Activation::is_identity")]
+        activation: Activation,
     },
     /// One number behind a tanh: below the threshold of the switch it is safe to go on.
     Value {
@@ -137,6 +140,7 @@ impl NetworkSpec {
         let output = Output::Actions {
             scale: action_scale,
             clip: ACTION_CLIP,
+            activation: Activation::Identity,
         };
         Self {
             observations,
@@ -287,7 +291,7 @@ impl PolicySpec {
                 });
             }
             match &network.output {
-                Output::Actions { scale, clip } => {
+                Output::Actions { scale, clip, .. } => {
                     for (what, value) in [("scale", *scale), ("clip", *clip)] {
                         let ok = value > 0.0 && value.is_finite();
                         let what = format!("networks.{role}.output.{what}");

@@ -320,6 +320,7 @@ fn policies_that_take_turns_have_one_action_scale() {
     network(&mut bundle, role::RECOVERY).output = Output::Actions {
         scale: 0.3,
         clip: 10.0,
+        activation: Activation::Identity,
     };
     assert_refused(
         bundle.policy(role::RECOVERY, &go1()),

@@ -13,7 +13,7 @@ use crate::{
     episode::SlotStart,
     random::{Stream, stream, uniform},
     scene::{Obstacle, Terrain, TestScene, TestbedError},
-    tasks::{Task, agile::AgileTask},
+    tasks::{ConfigError, Task, agile::AgileTask},
 };
 
 /// Draws for a place among the obstacles before the start of the scene is taken.
@@ -46,14 +46,14 @@ impl<'a> Planner<'a> {
         bundle: &Bundle,
         config: &'a RolloutConfig,
         policy_step_s: f32,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, ConfigError> {
+        Ok(Self {
             can_recover: bundle.has(role::RECOVERY),
-            task: AgileTask::new(&config.agile, &Arc::new(robot.clone())),
+            task: AgileTask::new(&config.agile, &Arc::new(robot.clone()))?,
             robot,
             config,
             policy_step_s,
-        }
+        })
     }
 
     pub(super) fn plan(&self, seed: u64, episode: u64) -> Result<RolloutPlan, TestbedError> {

@@ -128,9 +128,10 @@ impl<'a> RolloutRecorder<'a> {
                 .with_collision_margin(config.agile.obstacles.margin_m)
                 .with_reality(&self.reality, robot, rays),
         };
+        let planner = Planner::new(robot, bundle, config, physics.policy_step_s());
         let plan = Rollout {
             recorder: self,
-            planner: Planner::new(robot, bundle, config, physics.policy_step_s()),
+            planner: planner.map_err(RolloutConfigError::from)?,
         };
         let observe = |_: &RolloutEpisode| Recorded::new(&self.layout);
         let numbers: Vec<u64> = episodes.collect();

@@ -66,7 +66,7 @@ fn only(running: f32, random_velocity: f32, testbed: f32, anywhere: f32) -> Roll
 
 fn plans(config: &RolloutConfig, count: u64) -> Vec<RolloutPlan> {
     let robot = Robot::load("go1").unwrap();
-    let planner = Planner::new(&robot, &bundle(&robot, 0.3), config, STEP_S);
+    let planner = Planner::new(&robot, &bundle(&robot, 0.3), config, STEP_S).unwrap();
     let plan = |episode| planner.plan(3, episode).unwrap();
     (0..count).map(plan).collect()
 }
@@ -137,7 +137,7 @@ fn the_recovery_policy_hands_over_to_the_agile_one() {
     // Without a recovery policy there is nobody to begin with.
     let mut alone = bundle;
     alone.spec.networks.remove(role::RECOVERY);
-    let planner = Planner::new(&robot, &alone, &config, STEP_S);
+    let planner = Planner::new(&robot, &alone, &config, STEP_S).unwrap();
     assert!((0..50).all(|n| planner.plan(3, n).unwrap().recovering.is_none()));
 }
 
@@ -183,7 +183,7 @@ fn rows_are_what_the_controller_sees() {
     let physics = PhysicsConfig::default();
     let recorder = RolloutRecorder::new(&robot, &bundle, &config, &physics, 3).unwrap();
     let rollouts = recorder.record(1..2).unwrap();
-    let planner = Planner::new(&robot, &bundle, &config, STEP_S);
+    let planner = Planner::new(&robot, &bundle, &config, STEP_S).unwrap();
     let plan = planner.plan(3, 1).unwrap().recorded;
 
     let mut engine =

@@ -48,8 +48,10 @@ pub(crate) struct RobotReality {
     lost_ray_fraction: f32,
     scans: Late<RayScan>,
     odometry: Odometry,
-    pushes: Pushes,
-    redraws: Redraws,
+    /// Blows on the trunk.
+    pushes: Recurring,
+    /// Draws within an episode.
+    redraws: Recurring,
 }
 
 /// A position estimate that drifts along the path.
@@ -61,16 +63,9 @@ struct Odometry {
     estimates: Late<Point2<f32>>,
 }
 
-/// Blows on the trunk.
+/// Something that happens again and again within an episode, after drawn intervals.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Pushes {
-    stream: Stream,
-    next_s: f32,
-}
-
-/// Draws within an episode.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Redraws {
+struct Recurring {
     stream: Stream,
     next_s: f32,
 }
@@ -90,8 +85,8 @@ impl RobotReality {
             lost_ray_fraction: 0.0,
             scans: Late::default(),
             odometry: Odometry::default(),
-            pushes: Pushes::new(config, 0),
-            redraws: Redraws::new(config, 0),
+            pushes: pushes(config, 0),
+            redraws: redraws(config, 0),
         }
     }
 
@@ -119,8 +114,8 @@ impl RobotReality {
             estimates: Late::new(rate_hz, uniform(config.odometry_latency_ms, &mut stream)),
             ..Odometry::default()
         };
-        self.pushes = Pushes::new(config, seed);
-        self.redraws = Redraws::new(config, seed);
+        self.pushes = pushes(config, seed);
+        self.redraws = redraws(config, seed);
         self.stream = stream;
     }
 
@@ -154,11 +149,9 @@ impl RobotReality {
 
     fn redraw_if_due(&mut self, time_s: f32) {
         let config = &self.config;
-        if config.redraw_interval_s[1] <= 0.0 || time_s < self.redraws.next_s {
+        let Some(stream) = self.redraws.due(time_s, config.redraw_interval_s) else {
             return;
-        }
-        let stream = &mut self.redraws.stream;
-        self.redraws.next_s += uniform(config.redraw_interval_s, stream);
+        };
         self.delay_s = 1e-3 * uniform(config.proprioception_delay_ms, stream);
         let rate_hz = uniform(config.ray_rate_hz, stream);
         self.scans
@@ -232,11 +225,10 @@ impl RobotReality {
     /// m/s.
     pub fn push(&mut self, time_s: f32) -> Option<Vector3<f32>> {
         let config = &self.config;
-        if config.push_mps[1] <= 0.0 || time_s < self.pushes.next_s {
+        if config.push_mps[1] <= 0.0 {
             return None;
         }
-        let stream = &mut self.pushes.stream;
-        self.pushes.next_s += uniform(config.push_interval_s, stream);
+        let stream = self.pushes.due(time_s, config.push_interval_s)?;
         let speed_mps = uniform(config.push_mps, stream);
         let heading_rad = uniform([0.0, TAU], stream);
         Some(speed_mps * Vector3::new(heading_rad.cos(), heading_rad.sin(), 0.0))
@@ -250,26 +242,32 @@ impl RobotReality {
     }
 }
 
-impl Pushes {
-    /// The first blow falls anywhere in the first interval, so that robots of a batch do not stumble together.
-    fn new(config: &RealityConfig, seed: u64) -> Self {
-        let mut stream = stream(seed, PUSH_STREAM);
+impl Recurring {
+    fn new(mut stream: Stream, first_s: [f32; 2]) -> Self {
         Self {
-            next_s: uniform([0.0, config.push_interval_s[1]], &mut stream),
+            next_s: uniform(first_s, &mut stream),
             stream,
         }
+    }
+
+    /// Its stream when it is due, once per interval; never, if the longest is nothing.
+    fn due(&mut self, time_s: f32, interval_s: [f32; 2]) -> Option<&mut Stream> {
+        if interval_s[1] <= 0.0 || time_s < self.next_s {
+            return None;
+        }
+        self.next_s += uniform(interval_s, &mut self.stream);
+        Some(&mut self.stream)
     }
 }
 
-impl Redraws {
-    /// The first one comes after a whole interval.
-    fn new(config: &RealityConfig, seed: u64) -> Self {
-        let mut stream = stream(seed, REDRAW_STREAM);
-        Self {
-            next_s: uniform(config.redraw_interval_s, &mut stream),
-            stream,
-        }
-    }
+/// The first blow falls anywhere in the first interval, so that robots of a batch do not stumble together.
+fn pushes(config: &RealityConfig, seed: u64) -> Recurring {
+    Recurring::new(stream(seed, PUSH_STREAM), [0.0, config.push_interval_s[1]])
+}
+
+/// The first one comes after a whole interval.
+fn redraws(config: &RealityConfig, seed: u64) -> Recurring {
+    Recurring::new(stream(seed, REDRAW_STREAM), config.redraw_interval_s)
 }
 
 impl Odometry {

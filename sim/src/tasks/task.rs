@@ -52,7 +52,10 @@ pub trait Task: Send + Sized + 'static {
     /// The key that is wrong, and what would be right.
     fn validate(config: &Self::Config) -> Result<(), ConfigError>;
     /// The task with these settings.
-    fn new(config: &Self::Config, robot: &Arc<Robot>) -> Self;
+    ///
+    /// # Errors
+    /// When a file that they name cannot be read any more.
+    fn new(config: &Self::Config, robot: &Arc<Robot>) -> Result<Self, ConfigError>;
 
     /// By how much obstacles are thicker than the rays see, m.
     fn collision_margin_m(&self) -> f32 {

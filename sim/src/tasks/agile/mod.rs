@@ -270,13 +270,12 @@ impl Task for AgileTask {
         Scenes::load(&config.scenes).map(|_| ())
     }
 
-    fn new(config: &AgileConfig, robot: &Arc<Robot>) -> Self {
-        Self {
+    fn new(config: &AgileConfig, robot: &Arc<Robot>) -> Result<Self, ConfigError> {
+        Ok(Self {
             config: config.clone(),
             robot: Arc::clone(robot),
-            // `validate` has loaded them.
-            scenes: Scenes::load(&config.scenes).unwrap_or_default(),
-        }
+            scenes: Scenes::load(&config.scenes)?,
+        })
     }
 
     fn collision_margin_m(&self) -> f32 {

@@ -23,7 +23,7 @@ pub struct SceneShare {
 }
 
 /// The scenes of a configuration.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Scenes(Vec<(f32, TestbedConfig)>);
 
 /// Where an episode takes place.

@@ -2,7 +2,11 @@ use nalgebra::{Point2, Point3};
 use robots::{JointVec, RobotState};
 
 use super::{super::rewards::SoftLimits, *};
-use crate::{engine::PhysicsState, random::stream, scene::ObstacleShape};
+use crate::{
+    engine::PhysicsState,
+    random::stream,
+    scene::{ObstacleShape, Terrain},
+};
 
 /// Weighted reward terms of a go1 at the origin, facing x, with the goal at (x, y), heading 0.
 struct Case {
@@ -31,7 +35,7 @@ impl Case {
 
     fn step_of(&self, episode: &mut AgileEpisode) -> (Vec<f32>, StepOutcome) {
         let robot = go1();
-        let mut task = AgileTask::new(&AgileConfig::default(), &robot);
+        let mut task = AgileTask::new(&AgileConfig::default(), &robot).unwrap();
         task.config.end_on_collision = self.end_on_collision;
         let mut physics = PhysicsState::zero(&robot);
         physics.joint_position_rad = robot
@@ -52,13 +56,13 @@ impl Case {
         let outcome = task.step(
             episode,
             &StepContext {
+                robot: &robot,
+                terrain: &Terrain::Flat,
                 limits: &SoftLimits::new(&robot),
                 step_s: 0.02,
                 time_s: 8.0 - self.time_left_s,
                 physics: &physics,
                 state: &state,
-                standing_position_rad: &robot.control.standing_position_rad,
-                first_joints: &[0, 3, 6, 9],
                 action: &[0.0; 12],
                 previous_action: &[0.0; 12],
                 previous_joint_velocity_radps: &velocity,
@@ -214,7 +218,7 @@ fn the_level_follows_the_final_distance() {
 #[test]
 fn episodes_are_drawn_within_the_ranges_of_the_method() {
     let robot = go1();
-    let task = AgileTask::new(&AgileConfig::default(), &robot);
+    let task = AgileTask::new(&AgileConfig::default(), &robot).unwrap();
     let mut stream = stream(3, 0);
     let mut cylinders = [0; 10];
     for draw in 0..2000 {
@@ -253,7 +257,7 @@ fn moving_obstacles_pass_their_drawn_position_in_time_and_clear_start_and_goal()
     let mut config = AgileConfig::default();
     config.obstacles.moving_fraction = 0.5;
     let (speed_mps, pace_mps) = (config.obstacles.speed_mps, config.obstacles.pace_mps);
-    let task = AgileTask::new(&config, &go1());
+    let task = AgileTask::new(&config, &go1()).unwrap();
     let mut stream = stream(3, 0);
     let (mut moving, mut all, mut near_goal) = (0, 0, 0);
     for _ in 0..500 {
@@ -295,7 +299,7 @@ fn boxes_are_as_large_as_they_say_and_leave_start_and_goal_free() {
     let mut config = AgileConfig::default();
     config.obstacles.box_fraction = 0.5;
     config.obstacles.margin_m = 0.05;
-    let task = AgileTask::new(&config, &go1());
+    let task = AgileTask::new(&config, &go1()).unwrap();
     let mut stream = stream(3, 0);
     let (mut boxes, mut all, mut on_goal) = (0, 0, 0);
     for _ in 0..500 {
@@ -336,7 +340,7 @@ fn scenes_come_as_often_as_they_say_mirrored_in_half_of_the_cases_and_leave_the_
     };
     config.obstacles.margin_m = 0.05;
     AgileTask::validate(&config).unwrap();
-    let task = AgileTask::new(&config, &go1());
+    let task = AgileTask::new(&config, &go1()).unwrap();
     let mut stream = stream(3, 0);
     let (mut halls, mut crossings, mut to_the_left) = (0, 0, 0);
     for _ in 0..2000 {

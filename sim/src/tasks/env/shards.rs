@@ -60,7 +60,7 @@ where
     let bound = |worker: usize| worker * config.num_envs / workers;
     own.map(|worker| {
         let range = bound(worker)..bound(worker + 1);
-        let task = T::new(config.section(), robot);
+        let task = T::new(config.section(), robot)?;
         Env::new(robot, physics, config, seed, range, &terrains, task)
     })
     .collect()

@@ -169,11 +169,11 @@ impl Task for RecoveryTask {
         ])
     }
 
-    fn new(config: &RecoveryConfig, robot: &Arc<Robot>) -> Self {
-        Self {
+    fn new(config: &RecoveryConfig, robot: &Arc<Robot>) -> Result<Self, ConfigError> {
+        Ok(Self {
             config: config.clone(),
             robot: Arc::clone(robot),
-        }
+        })
     }
 
     fn plan(&self, _level: usize, stream: &mut Stream) -> EpisodePlan<RecoveryEpisode> {

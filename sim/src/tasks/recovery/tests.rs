@@ -1,7 +1,7 @@
 use robots::JointVec;
 
 use super::{super::rewards::SoftLimits, *};
-use crate::{engine::PhysicsState, random::stream};
+use crate::{engine::PhysicsState, random::stream, scene::Terrain};
 
 fn go1() -> Arc<Robot> {
     Arc::new(Robot::load("go1").unwrap())
@@ -35,16 +35,16 @@ fn step(
         counted_steps: 0,
     };
     let mut terms = vec![f32::NAN; RecoveryTask::reward_names().len()];
-    let outcome = RecoveryTask::new(&config, &robot).step(
+    let outcome = RecoveryTask::new(&config, &robot).unwrap().step(
         &mut episode,
         &StepContext {
+            robot: &robot,
+            terrain: &Terrain::Flat,
             limits: &SoftLimits::new(&robot),
             step_s: 0.02,
             time_s,
             physics: &physics,
             state: &state,
-            standing_position_rad: standing,
-            first_joints: &[0, 3, 6, 9],
             action: &[0.0; 12],
             previous_action: &[0.0; 12],
             previous_joint_velocity_radps: &velocity,
@@ -115,7 +115,7 @@ fn the_level_follows_survival_and_the_error_of_the_second_half() {
 #[test]
 fn episodes_begin_in_violent_states_of_the_ranges() {
     let robot = go1();
-    let task = RecoveryTask::new(&RecoveryConfig::default(), &robot);
+    let task = RecoveryTask::new(&RecoveryConfig::default(), &robot).unwrap();
     let mut stream = stream(3, 0);
     let (mut fastest_mps, mut most_tilted_rad) = (0f32, 0f32);
     for _ in 0..1000 {

@@ -261,11 +261,11 @@ impl Task for VelocityTask {
         ])
     }
 
-    fn new(config: &VelocityConfig, robot: &Arc<Robot>) -> Self {
-        Self {
+    fn new(config: &VelocityConfig, robot: &Arc<Robot>) -> Result<Self, ConfigError> {
+        Ok(Self {
             config: config.clone(),
             robot: Arc::clone(robot),
-        }
+        })
     }
 
     fn plan(&self, _level: usize, stream: &mut Stream) -> EpisodePlan<VelocityEpisode> {

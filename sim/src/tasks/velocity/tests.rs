@@ -1,7 +1,7 @@
 use robots::{JointVec, RobotState};
 
 use super::{super::rewards::SoftLimits, *};
-use crate::{engine::PhysicsState, random::stream};
+use crate::{engine::PhysicsState, random::stream, scene::Terrain};
 
 const FORWARD: Twist = Twist {
     vx_mps: 1.0,
@@ -41,22 +41,24 @@ fn step(
     physics.write_robot_state(&mut state);
     let velocity: JointVec = [0.0; 12].into_iter().collect();
     let mut terms = vec![f32::NAN; VelocityTask::reward_names().len()];
-    let outcome = VelocityTask::new(&VelocityConfig::default(), &robot).step(
-        episode,
-        &StepContext {
-            limits: &SoftLimits::new(&robot),
-            step_s: 0.02,
-            time_s,
-            physics: &physics,
-            state: &state,
-            standing_position_rad: standing,
-            first_joints: &[0, 3, 6, 9],
-            action: &[0.0; 12],
-            previous_action: &[0.0; 12],
-            previous_joint_velocity_radps: &velocity,
-        },
-        &mut terms,
-    );
+    let outcome = VelocityTask::new(&VelocityConfig::default(), &robot)
+        .unwrap()
+        .step(
+            episode,
+            &StepContext {
+                robot: &robot,
+                terrain: &Terrain::Flat,
+                limits: &SoftLimits::new(&robot),
+                step_s: 0.02,
+                time_s,
+                physics: &physics,
+                state: &state,
+                action: &[0.0; 12],
+                previous_action: &[0.0; 12],
+                previous_joint_velocity_radps: &velocity,
+            },
+            &mut terms,
+        );
     (outcome, terms)
 }
 
@@ -166,7 +168,7 @@ fn the_level_rises_with_a_small_mean_error() {
 
 #[test]
 fn commands_are_drawn_within_their_ranges_and_some_are_to_stand() {
-    let task = VelocityTask::new(&VelocityConfig::default(), &go1());
+    let task = VelocityTask::new(&VelocityConfig::default(), &go1()).unwrap();
     let mut stream = stream(3, 0);
     let (mut all, mut standing, mut fast) = (0, 0, 0);
     for _ in 0..1000 {

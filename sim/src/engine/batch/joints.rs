@@ -4,12 +4,7 @@
 //! Dry friction brakes by at most its torque, and by a part of the momentum of the joint at low speed. A stop is a
 //! one-sided damper, ten times as heavy as the joint, towards the fastest velocity that the stop allows.
 
-use super::{
-    block::Block,
-    lanes::Lanes,
-    model::{JointModel, Model},
-    varied::JointParameters,
-};
+use super::{block::Block, lanes::Lanes, model::Model, varied::JointParameters};
 use crate::engine::torque_noise;
 
 /// Fraction of a joint's momentum that dry friction takes per step at low speed.
@@ -68,17 +63,19 @@ pub(super) fn drive<L: Lanes, const N: usize>(
         block.state.joint_position[l][i],
         block.state.joint_velocity[l][i],
     );
+    let parameters = match &block.varied {
+        None => JointParameters::of(joint, &model.motor),
+        Some(varied) => varied.get(l, i),
+    };
+    let (lowest, highest) = parameters.torque_bounds(velocity);
     let JointParameters {
         stiffness,
         motor_damping: damping,
-        effort_limit,
         armature,
         friction,
         damping: viscous,
-    } = match &block.varied {
-        None => JointParameters::of(joint),
-        Some(varied) => varied.get(l, i),
-    };
+        ..
+    } = parameters;
     let inertia = inertia + armature;
 
     // The motor, on the state before the step; implicit within its bounds, constant on them.
@@ -87,10 +84,6 @@ pub(super) fn drive<L: Lanes, const N: usize>(
     if block.has_noise {
         law = law + noise(block, l * N + i) * block.state.torque_noise[l][i];
     }
-    let (lowest, highest) = match &block.varied {
-        None => torque_bounds(model, joint, effort_limit, velocity),
-        Some(varied) => varied.torque_bounds(joint, effort_limit, velocity),
-    };
     let bounded = law.clamp(lowest, highest);
     let is_free = (law - bounded).abs().lt(L::splat(f32::MIN_POSITIVE));
     let per_velocity = L::select(is_free, damping + stiffness * dt, zero);
@@ -150,26 +143,6 @@ fn target<L: Lanes, const N: usize>(
         );
     }
     target
-}
-
-/// [`crate::engine::MotorConfig::torque_bounds_nm`] in lanes.
-#[inline(always)]
-fn torque_bounds<L: Lanes, const N: usize>(
-    model: &Model<N>,
-    joint: &JointModel,
-    effort: L,
-    velocity: L,
-) -> (L, L) {
-    let full_until = model.motor.full_effort_until;
-    if full_until >= 1.0 {
-        return (-effort, effort);
-    }
-    let limit = L::splat(joint.velocity_limit_radps);
-    let inverse_range = L::splat(1.0 / ((1.0 - full_until) * joint.velocity_limit_radps));
-    let (zero, one) = (L::zero(), L::splat(1.0));
-    let forward = ((limit - velocity) * inverse_range).clamp(zero, one);
-    let backward = ((limit + velocity) * inverse_range).clamp(zero, one);
-    (-(effort * backward), effort * forward)
 }
 
 #[inline(always)]

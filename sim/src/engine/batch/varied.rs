@@ -7,7 +7,7 @@ use super::{
     lanes::Lanes,
     model::{JointModel, Model},
 };
-use crate::engine::Variation;
+use crate::engine::{MotorConfig, Variation};
 
 /// What may differ, per joint.
 pub(super) struct VariedJoints<L, const N: usize> {
@@ -19,7 +19,9 @@ pub(super) struct VariedJoints<L, const N: usize> {
     damping: PerJoint<L, N>,
     /// Factor on mass and inertia of the link.
     pub link_mass: PerJoint<L, N>,
-    full_effort_until: L,
+    effort_curve: [PerJoint<L, N>; 2],
+    /// Whether the torque of any robot falls with speed.
+    has_effort_curve: bool,
 }
 
 /// Constants of a joint.
@@ -30,6 +32,18 @@ pub(super) struct JointParameters<L> {
     pub armature: L,
     pub friction: L,
     pub damping: L,
+    /// As [`effort_curve`] has it; `None` where all of the effort is there at any speed.
+    pub effort_curve: Option<[L; 2]>,
+}
+
+/// Constants `[a, b]`: at a velocity v towards the torque, clamp(a - b v, 0, 1) of the effort limit is there
+/// ([`crate::engine::MotorConfig::torque_bounds_nm`]).
+fn effort_curve(full_effort_until: f32, velocity_limit_radps: f32) -> [f32; 2] {
+    if full_effort_until >= 1.0 {
+        return [1.0, 0.0];
+    }
+    let falling = 1.0 / (1.0 - full_effort_until);
+    [falling, falling / velocity_limit_radps]
 }
 
 impl<L: Lanes, const N: usize> VariedJoints<L, N> {
@@ -44,7 +58,8 @@ impl<L: Lanes, const N: usize> VariedJoints<L, N> {
             friction: zero,
             damping: zero,
             link_mass: zero,
-            full_effort_until: L::zero(),
+            effort_curve: [zero; 2],
+            has_effort_curve: false,
         };
         for lane in 0..L::LANES {
             joints.set(model, lane, None);
@@ -55,6 +70,9 @@ impl<L: Lanes, const N: usize> VariedJoints<L, N> {
     /// The robot of one lane.
     pub fn set(&mut self, model: &Model<N>, lane: usize, variation: Option<&Variation>) {
         let put = |to: &mut L, value: f32| to.as_mut_slice()[lane] = value;
+        let full_until = variation.map_or(1.0, |v| v.full_effort_until);
+        let full_until = full_until.min(model.motor.full_effort_until);
+        self.has_effort_curve |= full_until < 1.0;
         for (l, leg) in model.legs.iter().enumerate() {
             for (i, joint) in leg.iter().enumerate() {
                 let at = l * N + i;
@@ -76,11 +94,12 @@ impl<L: Lanes, const N: usize> VariedJoints<L, N> {
                 put(&mut self.friction[l][i], friction);
                 put(&mut self.damping[l][i], damping);
                 put(&mut self.link_mass[l][i], factor(|v| &v.link_mass));
+                let curve = effort_curve(full_until, joint.velocity_limit_radps);
+                for (to, value) in self.effort_curve.iter_mut().zip(curve) {
+                    put(&mut to[l][i], value);
+                }
             }
         }
-        let full_until = variation.map_or(1.0, |v| v.full_effort_until);
-        let full_until = full_until.min(model.motor.full_effort_until);
-        put(&mut self.full_effort_until, full_until);
     }
 
     /// Constants of joint `i` of leg `l`.
@@ -93,33 +112,19 @@ impl<L: Lanes, const N: usize> VariedJoints<L, N> {
             armature: self.armature[l][i],
             friction: self.friction[l][i],
             damping: self.damping[l][i],
+            effort_curve: if self.has_effort_curve {
+                Some([self.effort_curve[0][l][i], self.effort_curve[1][l][i]])
+            } else {
+                None
+            },
         }
-    }
-
-    /// [`crate::engine::MotorConfig::torque_bounds_nm`] in lanes.
-    #[inline(always)]
-    pub fn torque_bounds(&self, joint: &JointModel, effort: L, velocity: L) -> (L, L) {
-        let (zero, one) = (L::zero(), L::splat(1.0));
-        let has_curve = self.full_effort_until.lt(one);
-        if !L::any(has_curve) {
-            return (-effort, effort);
-        }
-        let limit = L::splat(joint.velocity_limit_radps);
-        let falling = L::select(has_curve, one - self.full_effort_until, one);
-        let inverse_range = (falling * limit).recip();
-        let forward = ((limit - velocity) * inverse_range).clamp(zero, one);
-        let backward = ((limit + velocity) * inverse_range).clamp(zero, one);
-        (
-            -(effort * L::select(has_curve, backward, one)),
-            effort * L::select(has_curve, forward, one),
-        )
     }
 }
 
 impl<L: Lanes> JointParameters<L> {
     /// Those of all robots as described.
     #[inline(always)]
-    pub fn of(joint: &JointModel) -> Self {
+    pub fn of(joint: &JointModel, motor: &MotorConfig) -> Self {
         Self {
             stiffness: L::splat(joint.stiffness),
             motor_damping: L::splat(joint.motor_damping),
@@ -127,6 +132,26 @@ impl<L: Lanes> JointParameters<L> {
             armature: L::splat(joint.armature_kgm2),
             friction: L::splat(joint.friction_nm),
             damping: L::splat(joint.damping_nms),
+            effort_curve: if motor.full_effort_until < 1.0 {
+                let [a, b] = effort_curve(motor.full_effort_until, joint.velocity_limit_radps);
+                Some([L::splat(a), L::splat(b)])
+            } else {
+                None
+            },
         }
+    }
+
+    /// Least and greatest torque at this velocity.
+    #[inline(always)]
+    pub fn torque_bounds(&self, velocity: L) -> (L, L) {
+        let effort = self.effort_limit;
+        let Some([at_rest, per_speed]) = self.effort_curve else {
+            return (-effort, effort);
+        };
+        let (zero, one) = (L::zero(), L::splat(1.0));
+        let lost = per_speed * velocity;
+        let forward = (at_rest - lost).clamp(zero, one);
+        let backward = (at_rest + lost).clamp(zero, one);
+        (-(effort * backward), effort * forward)
     }
 }

@@ -153,9 +153,9 @@ reward_terms! {
         /// Squared distance of the first joint of each leg (the hip) to the standing pose: wide steps touch obstacles
         /// that the rays no longer see. Not in the paper.
         abduction = 0.0,
-        /// Squared speed of the lowest point of each foot, in full on the ground and less up to 3 cm above it: slip, hard
-        /// touchdowns and swings that stumble. Not in the paper.
-        low_foot_speed = 0.0,
+        /// Squared speed of the lowest point of each foot that touches the ground or comes down to it, in full on the ground
+        /// and less up to 3 cm above it: slip and hard touchdowns. Not in the paper.
+        landing_speed = 0.0,
     }
 }
 
@@ -273,10 +273,14 @@ fn abduction(context: &StepContext) -> f32 {
     .sum()
 }
 
-fn low_foot_speed(context: &StepContext) -> f32 {
+fn landing_speed(context: &StepContext) -> f32 {
     let legs = context.robot.legs_with_joint_range();
-    legs.map(|(leg, range)| {
+    let feet = legs.zip(&context.physics.foot_force_world);
+    feet.map(|((leg, range), force)| {
         let (sole, velocity_mps) = context.physics.foot_sole_world(leg, range);
+        if velocity_mps.z >= 0.0 && force.norm() <= CONTACT_FORCE_N {
+            return 0.0;
+        }
         let height_m = sole.z - context.terrain.height_m(sole.x, sole.y);
         let nearness = (1.0 - height_m / LOW_FOOT_M).clamp(0.0, 1.0);
         nearness * velocity_mps.norm_squared()

@@ -131,22 +131,35 @@ fn abduction_counts_the_hips() {
 }
 
 #[test]
-fn feet_are_slow_near_the_ground() {
+fn feet_that_land_are_slow() {
     let robot = Robot::load("go1").unwrap();
     let standing_m = robot.height_over_feet_m(&robot.control.default_position_rad);
     let passes = |height_m: f32| {
         move |p: &mut PhysicsState| {
             p.position_world.z = standing_m + height_m;
             p.linear_velocity_world = Vector3::new(1.0, 0.0, -2.0);
+            p.foot_force_world.fill(Vector3::zeros());
         }
     };
     // Four feet at 1 and 2 m/s: in full on the ground, a third of it 2 cm above, none 3 cm above.
     let feet = robot.foot_positions_base(&robot.control.default_position_rad);
     assert!(feet.iter().all(|foot| (foot.z - feet[0].z).abs() < 1e-4));
     for (height_m, expected) in [(-0.001, 20.0), (0.02, 20.0 / 3.0), (0.031, 0.0)] {
-        let actual = value(low_foot_speed, passes(height_m));
+        let actual = value(landing_speed, passes(height_m));
         assert!((actual - expected).abs() < 0.1, "{height_m}: {actual}");
     }
+    // Feet that rise cost nothing, but one that still touches slips.
+    let rises = |touching: usize| {
+        move |p: &mut PhysicsState| {
+            passes(-0.001)(p);
+            p.linear_velocity_world.z = 2.0;
+            for force in &mut p.foot_force_world[..touching] {
+                force.z = 5.0;
+            }
+        }
+    };
+    close(value(landing_speed, rises(0)), 0.0);
+    close(value(landing_speed, rises(1)), 5.0);
 }
 
 #[test]

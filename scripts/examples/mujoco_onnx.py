@@ -6,7 +6,6 @@ pip install mujoco onnxruntime; python3 mujoco_onnx.py DIR [abs|agile]
 import json
 import sys
 from collections import Counter
-from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -14,10 +13,8 @@ import onnxruntime
 
 
 class Robot:
-    """A robot among the cylinders of a scene."""
-
-    def __init__(self, folder: Path, contract: dict, scene: dict):
-        spec = mujoco.MjSpec.from_file(str(folder / contract["simulation"]["file"]))
+    def __init__(self, folder: str, contract: dict, scene: dict):
+        spec = mujoco.MjSpec.from_file(f"{folder}/{contract['simulation']['file']}")
         for c in scene["cylinders"]:
             at, size = [c["x_m"], c["y_m"], c["height_m"] / 2], [c["radius_m"], c["height_m"] / 2, 0]
             spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_CYLINDER, pos=at, size=size, contype=0, conaffinity=1)
@@ -57,7 +54,6 @@ class Robot:
         return (size_n[self.bodies] > 1).any() or (sideways_n - 2 * np.abs(forces[:, 2]) > 10)[self.feet].any()
 
     def measure(self) -> dict:
-        """The quantities of the contract, before their scale."""
         data, scene, rays, rotation = self.data, self.scene, self.contract["rays"], np.zeros(9)
         mujoco.mju_quat2Mat(rotation, data.qpos[3:7])
         to_base = rotation.reshape(3, 3).T
@@ -72,20 +68,18 @@ class Robot:
         length_m = np.clip(length_m, rays["min_m"], rays["max_m"])
         goal = to_yaw @ (scene["goal_m"] - data.qpos[:2])
         bound_m = np.hypot(*goal) + rays.get("illusion_margin_m", 1e9)
-        drawn_m = bound_m + (length_m - bound_m) * self.random.random(len(length_m))
-        contact, self.previous_contact = self.contact | self.previous_contact, self.contact
+        contact, random, self.previous_contact = self.contact | self.previous_contact, self.random.random(len(length_m)), self.contact
         return {
             "foot-contact": np.where(contact, 1, -1), "projected-gravity-base": -to_base[:, 2], "goal-position": goal,
             "linear-velocity-base": to_base @ data.qvel[:3], "angular-velocity-base": data.qvel[3:6].copy(),
             "goal-heading": (scene["goal_heading_rad"] - yaw + np.pi) % (2 * np.pi) - np.pi,
             "joint-position": data.qpos[7:] - self.joint["default_position_rad"], "joint-velocity": data.qvel[6:].copy(),
             "time-left": self.contract["simulation"]["episode_s"] - data.time,
-            "log-rays": np.log2(np.where(length_m > bound_m, drawn_m, length_m)),
+            "log-rays": np.log2(np.minimum(length_m, bound_m + np.maximum(length_m - bound_m, 0) * random)),
         }
 
 
 def run(models: dict, contract: dict, role: str, measured: dict, **inputs) -> dict:
-    """The outputs of a model by name."""
     terms = contract["networks"][role]["inputs"]["observation"]["terms"]
     if unknown := [term["term"] for term in terms if term["term"] not in measured or "history" in term]:
         raise SystemExit(f"error: {role} observes {unknown[0]}, which this example does not compute")
@@ -116,9 +110,11 @@ def episode(models: dict, robot: Robot, method: str) -> str:
 
 
 if __name__ == "__main__":
-    folder, method = Path(sys.argv[1]), (sys.argv[2:] or ["abs"])[0]
-    contract, scenes = [json.loads((folder / name).read_text()) for name in ("contract.json", "scenes.json")]
-    files = [(role, str(folder / network["file"])) for role, network in contract["networks"].items()]
-    models = {role: onnxruntime.InferenceSession(file) for role, file in files}
+    folder, method = (sys.argv[1:] + ["abs"])[:2]
+    contract, scenes = [json.load(open(f"{folder}/{name}")) for name in ("contract.json", "scenes.json")]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    files = [(role, f"{folder}/{network['file']}") for role, network in contract["networks"].items()]
+    models = {role: onnxruntime.InferenceSession(file, options) for role, file in files}
     outcomes = Counter(episode(models, Robot(folder, contract, scene), method) for scene in scenes)
     print(json.dumps({"episodes": len(scenes)} | outcomes))

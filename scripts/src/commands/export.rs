@@ -58,7 +58,7 @@ impl ExportCommand {
 
     #[cfg(feature = "onnx")]
     fn export(&self, bundle: &Bundle, robot: &Robot) -> Result<()> {
-        use crate::export::{CONTRACT_FILE, Export, INPUTS, ROBOT_FILE, SCENES_FILE};
+        use crate::export::{CONTRACT_FILE, Export, ROBOT_FILE, SCENES_FILE};
         use anyhow::Context as _;
         use std::io::Write as _;
 
@@ -71,22 +71,13 @@ impl ExportCommand {
         let mut out = std::io::stdout().lock();
         writeln!(out, "{}", self.out.display())?;
         for model in &export.models {
-            let parity = model.parity;
-            let size_kb = model.bytes / 1000;
-            let beyond = match parity.beyond {
-                0 => String::new(),
-                beyond => format!(" in {} of {INPUTS}", INPUTS - beyond),
-            };
-            writeln!(
-                out,
-                "  {:<20}{size_kb:>6} kB  same as the bundle within {:.0e}{beyond}",
-                model.file, parity.largest
-            )?;
+            let (file, kb, agreement) = (&model.file, model.bytes / 1000, &model.agreement);
+            writeln!(out, "  {file:<18}{kb:>5} kB  {agreement}")?;
         }
-        writeln!(out, "  {CONTRACT_FILE:<20} inputs, outputs, robot, rays, limits")?;
-        writeln!(out, "  {ROBOT_FILE:<20} the robot for MuJoCo")?;
+        writeln!(out, "  {CONTRACT_FILE:<18}          inputs, outputs, robot, rays, limits")?;
+        writeln!(out, "  {ROBOT_FILE:<18}          the robot for MuJoCo")?;
         if let Some(count) = self.scenes {
-            writeln!(out, "  {SCENES_FILE:<20} {count} scenes, seed {}", self.seed)?;
+            writeln!(out, "  {SCENES_FILE:<18}          {count} scenes, seed {}", self.seed)?;
         }
         for role in &export.skipped {
             writeln!(out, "  without `{role}`, which observes depth images")?;

@@ -22,9 +22,8 @@ use prost::Message as _;
 use robots::Robot;
 use sim::engine::{PhysicsConfig, robot_mjcf};
 
-pub use parity::{INPUTS, Parity, TOLERANCE};
-
 use contract::Contract;
+use parity::{INPUTS, OTHER_TWISTS, SEARCH_TOLERANCE, TOLERANCE};
 
 /// Name of the contract in an exported folder.
 pub const CONTRACT_FILE: &str = "contract.json";
@@ -45,7 +44,7 @@ pub enum ExportError {
     Spec(#[from] SpecError),
     /// The twist search needs the goal.
     #[error(
-        "networks.reach-avoid must observe `goal-position` without clip: the twist search takes the goal from there"
+        "networks.reach-avoid must observe `goal-position` with scale 1 and without clip: the twist search takes the goal from there"
     )]
     NoGoal,
     /// A network that observes images.
@@ -64,8 +63,8 @@ pub struct Exported {
     pub file: String,
     /// Its size, bytes.
     pub bytes: usize,
-    /// How it compares with the network.
-    pub parity: Parity,
+    /// How it compares with what the bundle does.
+    pub agreement: String,
 }
 
 /// Everything that is written, before it is.
@@ -115,11 +114,11 @@ impl Export {
         let metadata = [(CONTRACT_KEY, contract.as_str())];
 
         let (mut files, mut models) = (Vec::new(), Vec::new());
-        let mut add = |file: String, bytes: Vec<u8>, parity: Parity| {
+        let mut add = |file: String, bytes: Vec<u8>, agreement: String| {
             models.push(Exported {
                 file: file.clone(),
                 bytes: bytes.len(),
-                parity,
+                agreement,
             });
             files.push((file, bytes));
         };
@@ -131,12 +130,25 @@ impl Export {
                 "the model of `{role}` differs from its network by {}, must be at most {TOLERANCE}",
                 parity.largest
             );
-            add(file(role), bytes, parity);
+            let agreement = format!("same as the bundle within {:.0e}", parity.largest);
+            add(file(role), bytes, agreement);
         }
         if let Some(graph) = search {
             let bytes = graph.model("twist-search", &metadata).encode_to_vec();
-            let parity = parity::of_twist_search(&bytes, bundle)?;
-            add(TWIST_SEARCH_FILE.to_owned(), bytes, parity);
+            let [twists, values] = parity::of_twist_search(&bytes, bundle, robot)?;
+            ensure!(
+                values.largest <= SEARCH_TOLERANCE && twists.beyond <= OTHER_TWISTS,
+                "the model of the twist search finds other twists than the controller in {} of {INPUTS} scenes, and values that differ by up to {}; \
+                 must be at most {OTHER_TWISTS} and {SEARCH_TOLERANCE}",
+                twists.beyond,
+                values.largest
+            );
+            let agreement = format!(
+                "same twist in {} of {INPUTS} scenes, same value within {:.0e}",
+                INPUTS - twists.beyond,
+                values.largest
+            );
+            add(TWIST_SEARCH_FILE.to_owned(), bytes, agreement);
         }
         files.push((CONTRACT_FILE.to_owned(), contract.into_bytes()));
         let mjcf = robot_mjcf(robot, &PhysicsConfig::default());

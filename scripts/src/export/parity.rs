@@ -2,18 +2,30 @@
 
 use anyhow::{Context as _, Result};
 use controller::TwistSearch;
+use nalgebra::{Point3, UnitQuaternion, Vector3};
 use policies::{
-    Activation, Bundle, GoalYaw, Layout, Mlp, Quantity, ReachAvoidValue,
+    Activation, Bundle, GoalYaw, Layout, Mlp, ObservationInput, Quantity, RayScan, ReachAvoidValue,
+    Twist,
     observation::FrameHistory,
     policy::ActionMap,
     spec::{Output, role},
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
+use robots::{Robot, RobotState};
+use sim::{
+    scene::{TestScene, TestbedConfig},
+    sensors::RayCaster,
+};
 use tract_onnx::prelude::*;
 
 /// Largest difference between a model and its network, relative to numbers above 1.
 pub const TOLERANCE: f32 = 1e-5;
+/// The same of the value that a search finds. Its twists are the same but where two are as good up to rounding: a change of an observation in
+/// the last bit changes as many.
+pub const SEARCH_TOLERANCE: f32 = 1e-4;
+/// Most searches that may find another twist.
+pub const OTHER_TWISTS: usize = INPUTS / 10;
 /// Inputs on which both run.
 pub const INPUTS: usize = 1000;
 
@@ -84,20 +96,20 @@ pub fn of_network(model: &[u8], bundle: &Bundle, role: &str) -> Result<Parity> {
     Ok(parity)
 }
 
-/// Compares the model of the twist search with the search of the controller, in scenes of random rays.
+/// Compares the model of the twist search with the search of the controller, on the way through the scenes of the paper's test: the twists, and their values.
 ///
 /// # Errors
 /// When tract cannot run the model, or the bundle lacks the value.
-pub fn of_twist_search(model: &[u8], bundle: &Bundle) -> Result<Parity> {
+pub fn of_twist_search(model: &[u8], bundle: &Bundle, robot: &Robot) -> Result<[Parity; 2]> {
     let layout = bundle.spec.layout(role::REACH_AVOID)?;
     let switch = bundle.switch();
     let mut search = TwistSearch::of_layout(&switch.search, &layout, &bundle.spec.rays);
     let mut value = ReachAvoidValue::new(bundle.layers(role::REACH_AVOID).to_vec())?;
-    let (observations, starts) = scenes(bundle, &layout);
+    let (observations, starts) = scenes(bundle, robot, &layout)?;
     let outputs = run(model, &[(&observations, layout.dim()), (&starts, 3)])?;
     let (twists, values) = (&outputs[0], &outputs[1]);
     let goal = layout.range(Quantity::GoalPosition).unwrap_or(0..0).start;
-    let mut parity = Parity::default();
+    let mut parity = [Parity::default(); 2];
     for (index, observation) in observations.chunks_exact(layout.dim()).enumerate() {
         let goal = GoalYaw {
             x_m: observation[goal],
@@ -106,9 +118,9 @@ pub fn of_twist_search(model: &[u8], bundle: &Bundle) -> Result<Parity> {
         };
         let found = search.search(&mut value, observation, &goal, switch.threshold);
         let twist = found.twist;
-        let expected = [twist.vx_mps, twist.vy_mps, twist.yaw_rate_radps, found.value];
-        let outputs = twists[3 * index..][..3].iter().chain(&values[index..=index]);
-        parity.add(outputs.zip(&expected));
+        let expected = [twist.vx_mps, twist.vy_mps, twist.yaw_rate_radps];
+        parity[0].add(twists[3 * index..].iter().zip(&expected));
+        parity[1].add(values[index..].iter().zip(&[found.value]));
     }
     Ok(parity)
 }
@@ -138,42 +150,51 @@ fn observations(layout: &Layout) -> (Vec<f32>, Vec<f32>) {
     (given, observed)
 }
 
-/// Random observations of the value among obstacles, and the twist in each.
-fn scenes(bundle: &Bundle, layout: &Layout) -> (Vec<f32>, Vec<f32>) {
-    let rays = &bundle.spec.rays;
-    let mut stream = Pcg64::seed_from_u64(1);
-    let mut rows = vec![0.0; INPUTS * layout.dim()];
-    let mut twists = Vec::new();
-    for row in rows.chunks_exact_mut(layout.dim()) {
-        let mut set = |quantity, range: std::ops::RangeInclusive<f32>| {
-            let columns = layout.range(quantity).unwrap_or(0..0);
-            for value in &mut row[columns] {
-                *value = stream.random_range(range.clone());
-            }
-        };
-        set(Quantity::LinearVelocityBase, -1.0..=4.0);
-        set(Quantity::AngularVelocityBase, -3.0..=3.0);
-        set(Quantity::GoalPosition, -8.0..=8.0);
-        let log2_m = rays.min_m.log2()..=rays.max_m.log2();
-        set(Quantity::LogRays, log2_m.clone());
-        set(Quantity::PreviousLogRays, log2_m);
-        for quantity in [Quantity::LogRays, Quantity::PreviousLogRays] {
-            let columns = layout.range(quantity).unwrap_or(0..0);
-            for value in &mut row[columns] {
-                if stream.random_bool(0.5) {
-                    *value = rays.max_m.log2();
-                }
-            }
+/// Observations of the value by robots on their way through the paper's test, and the twist of each.
+fn scenes(bundle: &Bundle, robot: &Robot, layout: &Layout) -> Result<(Vec<f32>, Vec<f32>)> {
+    let spec = &bundle.spec;
+    let caster = RayCaster::new(&spec.rays);
+    let mut history = FrameHistory::new(layout);
+    let mut row = vec![0.0; layout.dim()];
+    let (mut rows, mut twists) = (Vec::new(), Vec::new());
+    let testbed = TestbedConfig::default();
+    for index in 0..INPUTS as u64 {
+        let mut stream = Pcg64::seed_from_u64(index);
+        let scene = TestScene::new(0, index, &testbed)?;
+        let x_m = stream.random_range(0.0..=scene.goal.position_world.x);
+        let mut state = RobotState::zero(robot.num_joints(), robot.num_feet());
+        state.position_world = Point3::new(x_m, scene.passage.y_m(x_m), 0.3);
+        let yaw_rad = stream.random_range(-1.0..=1.0);
+        state.orientation = UnitQuaternion::from_euler_angles(0.0, 0.0, yaw_rad);
+        let [vx, vy, w] = [-0.5..=4.0, -1.0..=1.0, -3.0..=3.0].map(|range| stream.random_range(range));
+        state.linear_velocity_base = Vector3::new(vx, vy, 0.0);
+        state.angular_velocity_base = Vector3::new(0.0, 0.0, w);
+        let (mut scan, mut previous) = (RayScan::default(), RayScan::default());
+        caster.cast(&state, &scene.obstacles, 0.0, &mut scan);
+        caster.cast(&state, &scene.obstacles[1..], 0.0, &mut previous);
+        if spec.rays.previous_steps == 0 {
+            previous.distance_m.clear();
         }
-        for at in layout.masked() {
-            row[at] = 0.0;
-        }
-        let start = |quantity| layout.range(quantity).unwrap_or(0..0).start;
-        let linear = start(Quantity::LinearVelocityBase);
-        let angular = start(Quantity::AngularVelocityBase);
-        twists.extend([row[linear], row[linear + 1], row[angular + 2]]);
+        layout.write(
+            &ObservationInput {
+                state: &state,
+                foot_contact: &state.foot_contact,
+                goal: GoalYaw::new(&state, &scene.goal),
+                time_left_s: 5.0,
+                twist: Twist::default(),
+                previous_action: &state.joint_torque_nm,
+                ray_distance_m: &scan.distance_m,
+                previous_ray_distance_m: &previous.distance_m,
+                reality: &[],
+            },
+            &mut row,
+        );
+        history.reset();
+        history.complete(layout, &mut row);
+        rows.extend_from_slice(&row);
+        twists.extend([vx, vy, w]);
     }
-    (rows, twists)
+    Ok((rows, twists))
 }
 
 /// The outputs of a model for inputs [rows, columns].

@@ -125,8 +125,9 @@ fn the_search_finds_the_same_twists() {
     ] {
         let bundle = bundle(&rays, hidden, search);
         let model = bytes(twist_search::graph(&bundle).unwrap());
-        let parity = parity::of_twist_search(&model, &bundle).unwrap();
-        assert!(parity.beyond <= INPUTS / 100, "{name}: {parity:?}");
+        let [twists, values] = parity::of_twist_search(&model, &bundle, &go1()).unwrap();
+        assert!(twists.beyond <= INPUTS / 20, "{name}: {twists:?}");
+        assert!(values.largest <= SEARCH_TOLERANCE, "{name}: {values:?}");
     }
 }
 
@@ -139,8 +140,8 @@ fn a_slope_that_overflows_stops_the_search_where_it_is() {
     let network = bundle.spec.networks["reach-avoid"].clone();
     bundle.insert("reach-avoid", network, layers).unwrap();
     let model = bytes(twist_search::graph(&bundle).unwrap());
-    let parity = parity::of_twist_search(&model, &bundle).unwrap();
-    assert_eq!(parity.beyond, 0, "{parity:?}");
+    let [twists, values] = parity::of_twist_search(&model, &bundle, &go1()).unwrap();
+    assert_eq!((twists.beyond, values.beyond), (0, 0), "{twists:?}, {values:?}");
 }
 
 #[test]

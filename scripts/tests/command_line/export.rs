@@ -252,13 +252,14 @@ fn onnx_runtime_computes_what_the_bundle_does() {
                 let found = found[role][output].as_array().unwrap();
                 assert_eq!(found.len(), expected.len());
                 let pairs = found.iter().map(|found| found.as_f64().unwrap()).zip(&expected);
+                let tolerance = if role == "twist-search" { 1e-4 } else { 1e-5 };
                 let is_far = |(found, expected): &(f64, &f32)| {
                     let expected = f64::from(**expected);
-                    (found - expected).abs() > 1e-5 * expected.abs().max(1.0)
+                    (found - expected).abs() > tolerance * expected.abs().max(1.0)
                 };
                 let far = pairs.filter(is_far).count();
-                // Where a unit of the value opens or shuts within rounding, a search goes another way.
-                let most = if role == "twist-search" { expected.len() / 100 } else { 0 };
+                // A search finds another twist where two are as good up to rounding.
+                let most = if output == "twist" { expected.len() / 10 } else { 0 };
                 assert!(far <= most, "{name} {role} {output}: {far} of {}", expected.len());
             }
         }

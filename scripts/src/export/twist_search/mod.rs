@@ -5,7 +5,7 @@ mod lookahead;
 
 use std::ops::Range;
 
-use policies::{Bundle, Layout, Quantity, Twist, spec::role};
+use policies::{Bundle, Layout, Quantity, Twist, observation::ObservationTerm, spec::role};
 
 use lookahead::Lookahead;
 
@@ -27,23 +27,19 @@ pub const TWIST: &str = "twist";
 pub fn graph(bundle: &Bundle) -> Result<Graph, ExportError> {
     let network = bundle.spec.network(role::REACH_AVOID)?;
     let layout = bundle.spec.layout(role::REACH_AVOID)?;
-    let goal_term = network
-        .observations
-        .iter()
-        .find(|term| term.term == Quantity::GoalPosition && term.clip.is_none());
-    let goal = layout.range(Quantity::GoalPosition);
-    let (Some(goal_term), Some(goal)) = (goal_term, goal) else {
-        return Err(ExportError::NoGoal);
+    let is_plain = |term: &ObservationTerm| {
+        let scale = term.scale.unwrap_or(Quantity::GoalPosition.spec().scale);
+        term.term == Quantity::GoalPosition && scale == 1.0 && term.clip.is_none()
     };
-    let scale = goal_term.scale.unwrap_or(Quantity::GoalPosition.spec().scale);
+    let goal = layout.range(Quantity::GoalPosition);
+    let goal = goal.filter(|_| network.observations.iter().any(is_plain));
+    let goal = goal.ok_or(ExportError::NoGoal)?;
 
     let mut graph = Graph::default();
     let input = graph.input(OBSERVATION, layout.dim());
     let start = graph.input(START_TWIST, 3);
     let observation = observed(&mut graph, &input, network, &layout);
     let goal = graph.columns(&observation, goal);
-    let scale = graph.scalar(scale);
-    let goal = graph.apply("Div", &[&goal, &scale]);
     let mut search = Search::new(graph, bundle, &layout, observation, &goal);
     let (twist, value) = search.run(&start);
     search.graph.output(TWIST, &twist, 3);

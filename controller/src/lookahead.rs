@@ -10,10 +10,7 @@ use policies::{Layout, MAX_RAYS, Quantity, RaySpec};
 /// the time constant `response_s`.
 pub fn present_fractions(time_s: f32, response_s: f32) -> [f32; 2] {
     let final_fraction = (-time_s / response_s).exp();
-    [
-        response_s / time_s * (1.0 - final_fraction),
-        final_fraction,
-    ]
+    [response_s / time_s * (1.0 - final_fraction), final_fraction]
 }
 
 /// Predicts observations of the reach-avoid value by the kinematics of the base.

@@ -84,7 +84,9 @@ impl Quantity {
             }
             Self::LinearVelocityBase => "velocity of the origin of the base",
             Self::AngularVelocityBase => "angular velocity of the base",
-            Self::ProjectedGravityBase => "the unit vector that points down, (0, 0, -1) in the world frame",
+            Self::ProjectedGravityBase => {
+                "the unit vector that points down, (0, 0, -1) in the world frame"
+            }
             Self::GoalPosition => "x and y of the goal minus those of the base",
             Self::GoalHeading => {
                 "heading of the goal minus heading of the base, within -pi and pi; headings are those of the x axis, from above"
@@ -97,7 +99,9 @@ impl Quantity {
             Self::PreviousAction => {
                 "`action` of the previous policy step, of whichever policy acted; zeros at the start"
             }
-            Self::LogRays => "log2 of the distance of each ray in m, clamped to `min_m` and `max_m` before",
+            Self::LogRays => {
+                "log2 of the distance of each ray in m, clamped to `min_m` and `max_m` before"
+            }
             Self::PreviousLogRays => {
                 "log2 of the scan of `previous_steps` policy steps ago, as it would look from the present pose had nothing moved, clamped likewise: \
                  the points that it hit, seen from here, shorten the ray nearest to their bearing; so does the line between neighbouring hits that are nearer to each other than \

@@ -74,10 +74,17 @@ impl ExportCommand {
             let (file, kb, agreement) = (&model.file, model.bytes / 1000, &model.agreement);
             writeln!(out, "  {file:<18}{kb:>5} kB  {agreement}")?;
         }
-        writeln!(out, "  {CONTRACT_FILE:<18}          inputs, outputs, robot, rays, limits")?;
+        writeln!(
+            out,
+            "  {CONTRACT_FILE:<18}          inputs, outputs, robot, rays, limits"
+        )?;
         writeln!(out, "  {ROBOT_FILE:<18}          the robot for MuJoCo")?;
         if let Some(count) = self.scenes {
-            writeln!(out, "  {SCENES_FILE:<18}          {count} scenes, seed {}", self.seed)?;
+            writeln!(
+                out,
+                "  {SCENES_FILE:<18}          {count} scenes, seed {}",
+                self.seed
+            )?;
         }
         for role in &export.skipped {
             writeln!(out, "  without `{role}`, which observes depth images")?;

@@ -180,7 +180,10 @@ impl<'a> Contract<'a> {
                 },
             );
             search.outputs = BTreeMap::from([
-                (TWIST, "v_x, v_y (m/s) and w_z (rad/s) that the recovery policy is to follow"),
+                (
+                    TWIST,
+                    "v_x, v_y (m/s) and w_z (rad/s) that the recovery policy is to follow",
+                ),
                 (VALUE, "reach-avoid value with the robot at that twist"),
             ]);
             networks.insert("twist-search", search);
@@ -262,7 +265,10 @@ impl<'a> NetworkContract<'a> {
         let (outputs, action) = match network.output {
             Output::Actions { scale, clip } => (
                 BTreeMap::from([
-                    (ACTION, "one per joint, clipped to plus and minus `action_clip`"),
+                    (
+                        ACTION,
+                        "one per joint, clipped to plus and minus `action_clip`",
+                    ),
                     (
                         JOINT_TARGET,
                         "one per joint: default_position_rad + action_scale_rad * action",
@@ -315,7 +321,9 @@ fn observation(bundle: &Bundle, role: &str, network: &NetworkSpec) -> Result<Inp
                 how: "the last policy steps, oldest first; at the start all are the first one",
             }),
             clipped_inside: term.clip,
-            ignored: ignored.filter(|at| (start..range.end).contains(at)).collect(),
+            ignored: ignored
+                .filter(|at| (start..range.end).contains(at))
+                .collect(),
         }
     });
     Ok(Input {

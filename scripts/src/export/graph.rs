@@ -55,7 +55,9 @@ impl Graph {
     }
 
     fn indices(&mut self, values: &[usize]) -> Tensor {
-        let bytes = values.iter().flat_map(|value| (*value as i64).to_le_bytes());
+        let bytes = values
+            .iter()
+            .flat_map(|value| (*value as i64).to_le_bytes());
         self.add_constant(DataType::Int64, &[values.len()], bytes.collect())
     }
 
@@ -78,7 +80,11 @@ impl Graph {
     /// `input` through a linear layer.
     pub fn linear(&mut self, input: &Tensor, layer: &Layer) -> Tensor {
         let transposed = integer("transB", 1);
-        self.apply_with("Gemm", &[input, &layer.weight, &layer.bias], vec![transposed])
+        self.apply_with(
+            "Gemm",
+            &[input, &layer.weight, &layer.bias],
+            vec![transposed],
+        )
     }
 
     /// The constants of a linear layer, to be used any number of times.
@@ -104,7 +110,11 @@ impl Graph {
     pub fn elements(&mut self, input: &Tensor, places: &Tensor) -> Tensor {
         let whole = integer("to", DataType::Int64 as i64);
         let places = self.apply_with("Cast", &[places], vec![whole]);
-        self.apply_with("GatherElements", &[input, &places], vec![integer("axis", 1)])
+        self.apply_with(
+            "GatherElements",
+            &[input, &places],
+            vec![integer("axis", 1)],
+        )
     }
 
     /// 1 where a condition holds, else 0.

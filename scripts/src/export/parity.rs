@@ -89,9 +89,10 @@ pub fn of_network(model: &[u8], bundle: &Bundle, role: &str) -> Result<Parity> {
             expected.push(position_rad);
         }
         let outputs = outputs.iter().zip(&expected);
-        parity.add(outputs.flat_map(|(found, expected)| {
-            found[index * expected.len()..].iter().zip(expected)
-        }));
+        parity
+            .add(outputs.flat_map(|(found, expected)| {
+                found[index * expected.len()..].iter().zip(expected)
+            }));
     }
     Ok(parity)
 }
@@ -166,7 +167,8 @@ fn scenes(bundle: &Bundle, robot: &Robot, layout: &Layout) -> Result<(Vec<f32>, 
         state.position_world = Point3::new(x_m, scene.passage.y_m(x_m), 0.3);
         let yaw_rad = stream.random_range(-1.0..=1.0);
         state.orientation = UnitQuaternion::from_euler_angles(0.0, 0.0, yaw_rad);
-        let [vx, vy, w] = [-0.5..=4.0, -1.0..=1.0, -3.0..=3.0].map(|range| stream.random_range(range));
+        let [vx, vy, w] =
+            [-0.5..=4.0, -1.0..=1.0, -3.0..=3.0].map(|range| stream.random_range(range));
         state.linear_velocity_base = Vector3::new(vx, vy, 0.0);
         state.angular_velocity_base = Vector3::new(0.0, 0.0, w);
         let (mut scan, mut previous) = (RayScan::default(), RayScan::default());

@@ -78,7 +78,8 @@ fn models_of_all_activations_observe_history_clip_and_mask_as_the_network_does()
             clip: Some(0.5),
             ..ObservationTerm::from(Quantity::JointVelocity).with_history(3)
         };
-        let masked = ObservationTerm::from(Quantity::LinearVelocityBase).with_mask(&[true, true, false]);
+        let masked =
+            ObservationTerm::from(Quantity::LinearVelocityBase).with_mask(&[true, true, false]);
         let observations = vec![masked, clipped, Quantity::LogRays.into()];
         let network = NetworkSpec {
             activation,
@@ -118,7 +119,12 @@ fn the_search_finds_the_same_twists() {
     };
     for (name, rays, hidden, search) in [
         ("present", fan(0), &[24, 16][..], TwistSearchSpec::default()),
-        ("with a previous scan", fan(20), &[24, 16], TwistSearchSpec::default()),
+        (
+            "with a previous scan",
+            fan(20),
+            &[24, 16],
+            TwistSearchSpec::default(),
+        ),
         ("without lookahead", fan(0), &[24, 16], paper),
         ("at once", fan(0), &[24, 16], at_once),
         ("one layer", fan(0), &[], TwistSearchSpec::default()),
@@ -135,20 +141,28 @@ fn the_search_finds_the_same_twists() {
 fn a_slope_that_overflows_stops_the_search_where_it_is() {
     let mut bundle = bundle(&fan(0), &[], TwistSearchSpec::default());
     let mut layers = bundle.layers("reach-avoid").to_vec();
-    layers[0].weight.fill(f32::MAX);
-    layers[0].bias[0] = f32::MAX;
+    // The squares of these derivatives by v_x and v_y are infinite, the logit is not.
+    layers[0].weight.fill(0.0);
+    layers[0].weight[..2].fill(1e30);
+    layers[0].bias[0] = 1.0;
     let network = bundle.spec.networks["reach-avoid"].clone();
     bundle.insert("reach-avoid", network, layers).unwrap();
     let model = bytes(twist_search::graph(&bundle).unwrap());
     let [twists, values] = parity::of_twist_search(&model, &bundle, &go1()).unwrap();
-    assert_eq!((twists.beyond, values.beyond), (0, 0), "{twists:?}, {values:?}");
+    assert_eq!(
+        (twists.beyond, values.beyond),
+        (0, 0),
+        "{twists:?}, {values:?}"
+    );
 }
 
 #[test]
 fn a_value_without_goal_has_no_search() {
     let mut bundle = bundle(&fan(0), &[16], TwistSearchSpec::default());
     let value = bundle.spec.networks.get_mut("reach-avoid").unwrap();
-    value.observations.retain(|term| term.term != Quantity::GoalPosition);
+    value
+        .observations
+        .retain(|term| term.term != Quantity::GoalPosition);
     let error = twist_search::graph(&bundle).err().unwrap().to_string();
     assert!(error.contains("must observe `goal-position`"), "{error}");
 }
@@ -161,7 +175,13 @@ fn every_model_carries_the_contract() {
     let names: Vec<_> = files.keys().map(String::as_str).collect();
     assert_eq!(
         names,
-        ["agile.onnx", "contract.json", "reach-avoid.onnx", "robot.xml", "twist-search.onnx"]
+        [
+            "agile.onnx",
+            "contract.json",
+            "reach-avoid.onnx",
+            "robot.xml",
+            "twist-search.onnx"
+        ]
     );
     for (name, bytes) in &files {
         if name.ends_with(".onnx") {
@@ -178,9 +198,16 @@ fn every_model_carries_the_contract() {
 fn a_policy_alone_has_no_switch() {
     let bundle = bundle(&fan(0), &[16], TwistSearchSpec::default());
     let export = Export::new(&bundle, &go1(), &["agile".to_owned()]).unwrap();
-    let (_, contract) = export.files.iter().find(|(name, _)| name == CONTRACT_FILE).unwrap();
+    let (_, contract) = export
+        .files
+        .iter()
+        .find(|(name, _)| name == CONTRACT_FILE)
+        .unwrap();
     let contract: serde_json::Value = serde_json::from_slice(contract).unwrap();
     assert_eq!(contract.get("switch"), None);
     assert_eq!(contract["networks"].as_object().unwrap().len(), 1);
-    assert!(matches!(bundle.spec.networks["agile"].output, Output::Actions { .. }));
+    assert!(matches!(
+        bundle.spec.networks["agile"].output,
+        Output::Actions { .. }
+    ));
 }

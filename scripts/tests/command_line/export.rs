@@ -33,7 +33,8 @@ fn folder(name: &str) -> PathBuf {
 
 fn export(bundle: &str, out: &Path, flags: &[&str]) -> String {
     let out = out.to_str().unwrap();
-    let arguments = [&["export", &shipped(bundle), "--out", out], flags].concat();
+    let bundle = shipped(bundle);
+    let arguments = [&["export", &bundle, "--out", out], flags].concat();
     let exported = abs(&arguments);
     assert!(exported.success, "{}", exported.stderr);
     exported.stdout
@@ -64,7 +65,9 @@ fn the_contract_says_what_goes_in_and_comes_out() {
     assert_eq!(contract["switch"]["threshold"], json!(-0.3_f32));
     assert_eq!(contract["rays"]["angle_rad"].as_array().unwrap().len(), 27);
     // 4.0 times 30.1 rad/s in 20 ms.
-    let change_rad = contract["safety"]["largest_change_rad"][0].as_f64().unwrap();
+    let change_rad = contract["safety"]["largest_change_rad"][0]
+        .as_f64()
+        .unwrap();
     let expected = 4.0 * 0.02 * f64::from(robot.legs[0].joints[0].velocity_limit_radps);
     assert!((change_rad - expected).abs() < 1e-5, "{change_rad}");
     let networks = contract["networks"].as_object().unwrap();
@@ -75,13 +78,27 @@ fn the_contract_says_what_goes_in_and_comes_out() {
         ("twist-search", vec![3, 3, 2, 27]),
     ] {
         let network = &networks[role];
-        assert!(out.join(network["file"].as_str().unwrap()).exists(), "{role}");
+        assert!(
+            out.join(network["file"].as_str().unwrap()).exists(),
+            "{role}"
+        );
         let observation = &network["inputs"]["observation"];
         let terms = observation["terms"].as_array().unwrap();
-        let found: Vec<_> = terms.iter().map(|term| term["width"].as_u64().unwrap()).collect();
+        let found: Vec<_> = terms
+            .iter()
+            .map(|term| term["width"].as_u64().unwrap())
+            .collect();
         assert_eq!(found, widths, "{role}");
-        assert_eq!(observation["width"], json!(widths.iter().sum::<u64>()), "{role}");
-        assert!(terms.iter().all(|term| term["how"].as_str().unwrap().len() > 10));
+        assert_eq!(
+            observation["width"],
+            json!(widths.iter().sum::<u64>()),
+            "{role}"
+        );
+        assert!(
+            terms
+                .iter()
+                .all(|term| term["how"].as_str().unwrap().len() > 10)
+        );
     }
     // Of the rates only that about z is observed.
     let rates = &networks["reach-avoid"]["inputs"]["observation"]["terms"][1];
@@ -97,22 +114,37 @@ fn what_cannot_be_exported_is_one_line() {
     fs::create_dir_all(&out).unwrap();
     let exists = out.to_str().unwrap();
     let go1 = shipped("go1");
-    assert_refused(&["export", &go1, "--out", exists], &[exists, "exists already"]);
+    assert_refused(
+        &["export", &go1, "--out", exists],
+        &[exists, "exists already"],
+    );
     let new = out.join("new");
     let refuse = |bundle: &str, flags: &[&str], parts: &[&str]| {
         let arguments = ["export", bundle, "--out", new.to_str().unwrap()];
         assert_refused(&[&arguments, flags].concat(), parts);
         assert!(!new.exists());
     };
-    refuse(&go1, &["--network", "rays"], &["go1: network `rays`", "depth image"]);
-    refuse(&go1, &["--network", "jump"], &["no network `jump`, it has agile"]);
+    refuse(
+        &go1,
+        &["--network", "rays"],
+        &["go1: network `rays`", "depth image"],
+    );
+    refuse(
+        &go1,
+        &["--network", "jump"],
+        &["no network `jump`, it has agile"],
+    );
     refuse(&go1, &["--scenes", "0"], &["--scenes", "0"]);
     let robot = Robot::load("go1").unwrap();
     let spec = PolicySpec::new(&robot, &policies::RaySpec::default(), 0.02);
     let empty = out.join("empty");
     Bundle::new(spec).save(&empty).unwrap();
     let empty = empty.to_str().unwrap();
-    refuse(empty, &[], &[empty, "no network that can be exported", "none at all"]);
+    refuse(
+        empty,
+        &[],
+        &[empty, "no network that can be exported", "none at all"],
+    );
 }
 
 /// The folder with the Python packages, fetched once; none, said in a line, when pip reaches no index.
@@ -125,7 +157,13 @@ fn python_packages() -> Option<PathBuf> {
             return;
         }
         let installed = Command::new("python3")
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ])
             .args(["mujoco==3.17.0", "onnxruntime==1.32.0", "--target"])
             .arg(&folder)
             .status();
@@ -134,7 +172,9 @@ fn python_packages() -> Option<PathBuf> {
         }
     });
     if !done.exists() {
-        println!("SKIPPED: pip cannot fetch mujoco and onnxruntime, so nothing else runs the models");
+        println!(
+            "SKIPPED: pip cannot fetch mujoco and onnxruntime, so nothing else runs the models"
+        );
         return None;
     }
     Some(folder)
@@ -183,7 +223,10 @@ fn outputs(bundle: &Bundle, role: &str, rows: &[f32]) -> BTreeMap<&'static str, 
         let default_rad = &bundle.spec.robot.default_position_rad;
         ActionMap::new(default_rad, scale, clip).apply(&mut output, &mut position_rad);
         outputs.entry("action").or_default().extend(output);
-        outputs.entry("joint_target_rad").or_default().extend(position_rad);
+        outputs
+            .entry("joint_target_rad")
+            .or_default()
+            .extend(position_rad);
     }
     outputs
 }
@@ -241,17 +284,30 @@ fn onnx_runtime_computes_what_the_bundle_does() {
             twists.extend([twist.vx_mps, twist.vy_mps, twist.yaw_rate_radps]);
             values.push(found.value);
         }
-        expected.insert("twist-search", BTreeMap::from([("twist", twists), ("value", values)]));
-        inputs.insert("twist-search", json!({"observation": rows, "start_twist": starts}));
+        expected.insert(
+            "twist-search",
+            BTreeMap::from([("twist", twists), ("value", values)]),
+        );
+        inputs.insert(
+            "twist-search",
+            json!({"observation": rows, "start_twist": starts}),
+        );
 
         let file = out.join("inputs.json");
         fs::write(&file, serde_json::to_vec(&inputs).unwrap()).unwrap();
-        let found = python("tests/command_line/onnx_runtime.py", &[&out, &file], &packages);
+        let found = python(
+            "tests/command_line/onnx_runtime.py",
+            &[&out, &file],
+            &packages,
+        );
         for (role, outputs) in expected {
             for (output, expected) in outputs {
                 let found = found[role][output].as_array().unwrap();
                 assert_eq!(found.len(), expected.len());
-                let pairs = found.iter().map(|found| found.as_f64().unwrap()).zip(&expected);
+                let pairs = found
+                    .iter()
+                    .map(|found| found.as_f64().unwrap())
+                    .zip(&expected);
                 let tolerance = if role == "twist-search" { 1e-4 } else { 1e-5 };
                 let is_far = |(found, expected): &(f64, &f32)| {
                     let expected = f64::from(**expected);
@@ -259,8 +315,16 @@ fn onnx_runtime_computes_what_the_bundle_does() {
                 };
                 let far = pairs.filter(is_far).count();
                 // A search finds another twist where two are as good up to rounding.
-                let most = if output == "twist" { expected.len() / 10 } else { 0 };
-                assert!(far <= most, "{name} {role} {output}: {far} of {}", expected.len());
+                let most = if output == "twist" {
+                    expected.len() / 10
+                } else {
+                    0
+                };
+                assert!(
+                    far <= most,
+                    "{name} {role} {output}: {far} of {}",
+                    expected.len()
+                );
             }
         }
     }

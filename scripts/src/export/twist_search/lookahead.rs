@@ -192,8 +192,9 @@ impl Lookahead {
         gradient: &Tensor,
         by_final: &Tensor,
     ) -> Tensor {
-        let [gx, gy] = [0, 1]
-            .map(|axis| graph.columns(gradient, self.goal.start + axis..self.goal.start + axis + 1));
+        let [gx, gy] = [0, 1].map(|axis| {
+            graph.columns(gradient, self.goal.start + axis..self.goal.start + axis + 1)
+        });
         let (gx_y, gy_x) = (
             graph.apply("Mul", &[&gx, &self.goal_y]),
             graph.apply("Mul", &[&gy, &self.goal_x]),

@@ -248,7 +248,9 @@ fn write_link(link: &Link, mass_scale: f32, xml: &mut Xml) {
             } => format!(r#"type="capsule" size="{radius} {half_length}""#),
         };
         let at = isometry(&collision.origin);
-        xml.line(&format!(r#"<geom name="{name}" class="robot" {shape}{at}/>"#));
+        xml.line(&format!(
+            r#"<geom name="{name}" class="robot" {shape}{at}/>"#
+        ));
     }
 }
 

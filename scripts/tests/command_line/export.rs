@@ -319,11 +319,11 @@ fn onnx_runtime_computes_what_the_bundle_does() {
                     (found - expected).abs() > tolerance * expected.abs().max(1.0)
                 };
                 let far = pairs.filter(is_far).count();
-                // A search finds another twist where two are as good up to rounding.
-                let most = if output == "twist" {
-                    expected.len() / 10
-                } else {
-                    0
+                // A search finds another twist where two are as good up to rounding; among random rays the other may be a little worse.
+                let most = match (role, output) {
+                    ("twist-search", "value") => expected.len() / 100,
+                    ("twist-search", _) => expected.len() / 10,
+                    _ => 0,
                 };
                 assert!(
                     far <= most,

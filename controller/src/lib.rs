@@ -32,6 +32,7 @@ mod twist_search;
 
 pub use controller::{Controller, ControllerConfig, ControllerError, FallbackReason, Mode};
 pub use link::{ControlInput, RobotLink};
+pub use lookahead::present_fractions;
 pub use method::{Method, MethodError};
-pub use safety::{Limited, SafetyConfig, SettingError};
+pub use safety::{JointLimits, Limited, SafetyConfig, SettingError};
 pub use twist_search::{SafeTwist, TwistSearch};

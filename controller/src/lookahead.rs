@@ -6,6 +6,13 @@ use std::ops::Range;
 use arrayvec::ArrayVec;
 use policies::{Layout, MAX_RAYS, Quantity, RaySpec};
 
+/// Fractions of the present twist in the mean one over `time_s`, and in the last, of a robot that approaches a commanded twist with
+/// the time constant `response_s`.
+pub fn present_fractions(time_s: f32, response_s: f32) -> [f32; 2] {
+    let final_fraction = (-time_s / response_s).exp();
+    [response_s / time_s * (1.0 - final_fraction), final_fraction]
+}
+
 /// Predicts observations of the reach-avoid value by the kinematics of the base.
 #[derive(Clone, Debug)]
 pub(crate) struct Lookahead {
@@ -32,10 +39,10 @@ impl Lookahead {
         time_s: f32,
         response_s: f32,
     ) -> Option<Self> {
-        let final_fraction = (-time_s / response_s).exp();
+        let [mean_fraction, final_fraction] = present_fractions(time_s, response_s);
         Some(Self {
             time_s,
-            mean_fraction: response_s / time_s * (1.0 - final_fraction),
+            mean_fraction,
             final_fraction,
             rays: layout.range(Quantity::LogRays)?,
             previous_rays: layout.range(Quantity::PreviousLogRays).unwrap_or(0..0),

@@ -125,6 +125,18 @@ pub enum ContactClass {
     Foot,
 }
 
+impl ContactClass {
+    /// As in results: base, thigh, calf or foot.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Thigh => "thigh",
+            Self::Calf => "calf",
+            Self::Foot => "foot",
+        }
+    }
+}
+
 /// The ball at the end of a leg.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Foot {

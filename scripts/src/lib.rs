@@ -4,6 +4,8 @@ mod allocations;
 mod commands;
 pub mod config;
 mod depth;
+#[cfg(feature = "onnx")]
+mod export;
 mod pictures;
 mod repository;
 mod results;

@@ -61,6 +61,25 @@ impl SafetyConfig {
             ("controller.safety.damping_nms", self.damping_nms, 0.5, 20.0),
         ])
     }
+
+    /// Limits of the targets of each joint that come every `interval_s`.
+    pub fn joint_limits(
+        &self,
+        robot: &Robot,
+        interval_s: f32,
+    ) -> impl Iterator<Item = JointLimits> {
+        let joints = robot.joints().zip(&robot.control.stiffness);
+        joints.map(move |(joint, stiffness)| {
+            // A target beyond the stop by this still has all the effort at the stop; farther adds nothing.
+            let margin_rad = joint.effort_limit_nm / stiffness;
+            JointLimits {
+                lower_rad: joint.lower_rad - margin_rad,
+                upper_rad: joint.upper_rad + margin_rad,
+                change_rad: self.velocity_factor * joint.velocity_limit_radps * interval_s,
+                effort_nm: joint.effort_limit_nm,
+            }
+        })
+    }
 }
 
 /// Which limits were reached in a cycle, by any joint.
@@ -96,15 +115,17 @@ pub struct SafetyLimiter {
     previous_rad: JointVec,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct JointLimits {
-    /// Range of targets, rad.
-    lower_rad: f32,
-    upper_rad: f32,
+/// Limits of the targets of one joint.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct JointLimits {
+    /// Lowest target, rad.
+    pub lower_rad: f32,
+    /// Highest target, rad.
+    pub upper_rad: f32,
     /// Largest change from one target to the next, rad.
-    change_rad: f32,
+    pub change_rad: f32,
     /// Largest effort that a target may ask for, N·m.
-    effort_nm: f32,
+    pub effort_nm: f32,
 }
 
 impl SafetyLimiter {
@@ -142,22 +163,13 @@ impl SafetyLimiter {
         [effort_factor, power_w]: [f32; 2],
     ) -> Result<Self, SettingError> {
         config.validate()?;
-        let joints = robot
-            .joints()
-            .zip(&robot.control.stiffness)
-            .map(|(joint, stiffness)| {
-                // A target beyond the stop by this still has all the effort at the stop; farther adds nothing.
-                let margin_rad = joint.effort_limit_nm / stiffness;
-                JointLimits {
-                    lower_rad: joint.lower_rad - margin_rad,
-                    upper_rad: joint.upper_rad + margin_rad,
-                    change_rad: config.velocity_factor * joint.velocity_limit_radps * interval_s,
-                    effort_nm: effort_factor * joint.effort_limit_nm,
-                }
-            })
-            .collect();
+        let joints = config.joint_limits(robot, interval_s);
+        let joints = joints.map(|limits| JointLimits {
+            effort_nm: effort_factor * limits.effort_nm,
+            ..limits
+        });
         Ok(Self {
-            joints,
+            joints: joints.collect(),
             power_w,
             damping_nms: config.damping_nms,
             default_position_rad: robot.control.default_position_rad.iter().copied().collect(),

@@ -76,6 +76,41 @@ pub struct QuantitySpec {
 }
 
 impl Quantity {
+    /// How the quantity is computed, for those who have only this text. Names in backticks are those of the contract.
+    pub const fn how(self) -> &'static str {
+        match self {
+            Self::FootContact => {
+                "per leg: +1 if the foot touches something (more than 1 N) now or did at the previous policy step, else -1"
+            }
+            Self::LinearVelocityBase => "velocity of the origin of the base",
+            Self::AngularVelocityBase => "angular velocity of the base",
+            Self::ProjectedGravityBase => {
+                "the unit vector that points down, (0, 0, -1) in the world frame"
+            }
+            Self::GoalPosition => "x and y of the goal minus those of the base",
+            Self::GoalHeading => {
+                "heading of the goal minus heading of the base, within -pi and pi; headings are those of the x axis, from above"
+            }
+            Self::GoalPolar => "distance to the goal, and its bearing, positive to the left",
+            Self::TimeLeft => "time after which the robot is to be at the goal",
+            Self::TwistCommand => "v_x, v_y and w_z that the robot is to follow",
+            Self::JointPosition => "position of each joint minus its `default_position_rad`",
+            Self::JointVelocity => "velocity of each joint",
+            Self::PreviousAction => {
+                "`action` of the previous policy step, of whichever policy acted; zeros at the start"
+            }
+            Self::LogRays => {
+                "log2 of the distance of each ray in m, clamped to `min_m` and `max_m` before"
+            }
+            Self::PreviousLogRays => {
+                "log2 of the scan of `previous_steps` policy steps ago, as it would look from the present pose had nothing moved, clamped likewise: \
+                 the points that it hit, seen from here, shorten the ray nearest to their bearing; so does the line between neighbouring hits that are nearer to each other than \
+                 2 * (angle between rays) * (their distance); all other rays have `max_m`. At the start it is the present scan, then the earliest there is"
+            }
+            Self::Reality => "what only a simulation knows",
+        }
+    }
+
     /// The row of this quantity (values of ABS, arXiv 2401.17583).
     pub const fn spec(self) -> QuantitySpec {
         use Width::{Fixed, PerFoot, PerJoint, PerRay};

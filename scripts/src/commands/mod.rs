@@ -11,6 +11,7 @@ mod demo;
 mod deploy;
 mod doctor;
 pub mod eval;
+mod export;
 #[cfg(feature = "ros2")]
 mod identify;
 #[cfg(feature = "ros2")]
@@ -70,6 +71,7 @@ enum Command {
     Plot(plot::PlotCommand),
     Train(train::TrainCommand),
     Bundle(bundle::BundleCommand),
+    Export(export::ExportCommand),
     CollectDepth(collect_depth::CollectDepthCommand),
     ViewDepth(view_depth::ViewDepthCommand),
     Bench(bench::BenchCommand),
@@ -102,6 +104,7 @@ impl Cli {
             Command::Plot(command) => command.run(),
             Command::Train(command) => command.run(),
             Command::Bundle(command) => command.run(),
+            Command::Export(command) => command.run(),
             Command::CollectDepth(command) => command.run(),
             Command::ViewDepth(command) => command.run(),
             Command::Bench(command) => command.run(),

@@ -7,6 +7,8 @@ mod bounded_input;
 mod bundle;
 mod configuration;
 mod depth;
+#[cfg(feature = "onnx")]
+mod export;
 #[cfg(feature = "ros2")]
 mod identify;
 #[cfg(feature = "ros2")]

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use batch::{BatchEngine, Instructions};
 pub use motor::{MotorConfig, MotorTarget};
 pub use motor_robot::MotorRobot;
+pub use mujoco::robot_mjcf;
 pub use rapier::RapierEngine;
 pub(crate) use rapier::cast_ray;
 pub use start::{Dynamics, EpisodeStart};

@@ -30,12 +30,7 @@ pub(crate) struct CollidingBody {
 impl CollidingBody {
     /// Name of the body, e.g. `base`, `FL thigh`.
     pub(crate) fn name(&self, robot: &Robot) -> String {
-        let class = match self.class {
-            ContactClass::Base => "base",
-            ContactClass::Thigh => "thigh",
-            ContactClass::Calf => "calf",
-            ContactClass::Foot => "foot",
-        };
+        let class = self.class.name();
         match self.leg.and_then(|leg| robot.legs.get(leg)) {
             Some(leg) => format!("{} {class}", leg.name),
             None => class.to_owned(),

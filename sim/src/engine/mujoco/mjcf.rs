@@ -74,6 +74,7 @@ pub fn model(robot: &Robot, config: &PhysicsConfig, scene: &SceneDescription<'_>
 }
 
 /// The sections that a robot of another MJCF needs for a scene.
+#[cfg(feature = "mujoco")]
 pub fn scene_sections(config: &PhysicsConfig, scene: &SceneDescription<'_>) -> String {
     let mut xml = Xml::default();
     write_options(config, &mut xml);
@@ -233,7 +234,9 @@ fn write_link(link: &Link, mass_scale: f32, xml: &mut Xml) {
         i[(0, 2)],
         i[(1, 2)]
     ));
-    for collision in &link.shapes {
+    for (index, collision) in link.shapes.iter().enumerate() {
+        let class = collision.class.name();
+        let name = format!("{} {class} {index}", escaped(&link.name));
         let shape = match collision.shape {
             Shape::Box { half_extents: h } => {
                 format!(r#"type="box" size="{} {} {}""#, h.x, h.y, h.z)
@@ -245,7 +248,9 @@ fn write_link(link: &Link, mass_scale: f32, xml: &mut Xml) {
             } => format!(r#"type="capsule" size="{radius} {half_length}""#),
         };
         let at = isometry(&collision.origin);
-        xml.line(&format!(r#"<geom class="robot" {shape}{at}/>"#));
+        xml.line(&format!(
+            r#"<geom name="{name}" class="robot" {shape}{at}/>"#
+        ));
     }
 }
 

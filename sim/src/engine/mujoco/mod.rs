@@ -11,7 +11,6 @@ mod contacts;
 mod engine;
 #[cfg(feature = "mujoco")]
 mod foreign;
-#[cfg(feature = "mujoco")]
 mod mjcf;
 #[cfg(feature = "mujoco")]
 mod model;
@@ -19,14 +18,27 @@ mod model;
 mod motor;
 #[cfg(feature = "mujoco")]
 mod snapshot;
-#[cfg(feature = "mujoco")]
 mod terrain;
 #[cfg(feature = "mujoco")]
 mod world;
 
 use robots::Robot;
 
-use crate::engine::{Engine, EngineError, MotorEngine, PhysicsConfig};
+use crate::{
+    engine::{Dynamics, Engine, EngineError, MotorEngine, PhysicsConfig},
+    scene::Terrain,
+};
+
+/// MJCF of a robot on flat ground, as this engine compiles it; motors act from outside. Needs no MuJoCo. Each geometry of the robot
+/// is named by its link and its class: base, thigh, calf or foot.
+pub fn robot_mjcf(robot: &Robot, config: &PhysicsConfig) -> String {
+    let scene = mjcf::SceneDescription {
+        terrain: &Terrain::Flat,
+        obstacles: &[],
+        dynamics: &Dynamics::nominal(robot),
+    };
+    mjcf::model(robot, config, &scene)
+}
 
 /// As the table of engines builds it; there are no lanes to choose.
 pub(super) fn build(

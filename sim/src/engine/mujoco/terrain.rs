@@ -51,6 +51,7 @@ pub fn write_geoms(terrain: &Terrain, xml: &mut Xml) {
 }
 
 /// How many geometries [`write_geoms`] writes.
+#[cfg(feature = "mujoco")]
 pub fn num_geoms(terrain: &Terrain) -> usize {
     match terrain {
         Terrain::Flat => 1,
@@ -60,6 +61,7 @@ pub fn num_geoms(terrain: &Terrain) -> usize {
 
 /// MuJoCo's heights, from 0 to 1. Its field stands turned by 90 degrees, columns along y and rows against x, because its cells
 /// are cut along the other diagonal than those of [`HeightField::height_m`].
+#[cfg(feature = "mujoco")]
 pub fn fill(field: &HeightField, elevation: &mut [f32]) {
     let [lowest_m, range_m] = span_m(field);
     let rows = field.heights_m.chunks_exact(field.points_y).rev();
@@ -87,7 +89,7 @@ fn span_m(field: &HeightField) -> [f32; 2] {
     [lowest_m, (highest_m - lowest_m).max(1e-3)]
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "mujoco"))]
 mod tests {
     use mujoco_rs::prelude::{MjData, MjModel};
 

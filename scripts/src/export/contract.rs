@@ -263,7 +263,7 @@ impl<'a> NetworkContract<'a> {
     fn new(bundle: &'a Bundle, role: &str, file: String) -> Result<Self, SpecError> {
         let network = bundle.spec.network(role)?;
         let (outputs, action) = match network.output {
-            Output::Actions { scale, clip } => (
+            Output::Actions { scale, clip, .. } => (
                 BTreeMap::from([
                     (
                         ACTION,

@@ -31,7 +31,12 @@ pub fn graph(bundle: &Bundle, role: &str) -> Result<Option<Graph>, SpecError> {
     let input = observed(&mut graph, &input, network, &layout);
     let raw = forward(&mut graph, &input, bundle, role, network.activation);
     match network.output {
-        Output::Actions { scale, clip } => {
+        Output::Actions {
+            scale,
+            clip,
+            activation,
+        } => {
+            let raw = activated(&mut graph, raw, activation);
             let default_rad = &bundle.spec.robot.default_position_rad;
             let [low, high, scale] = [-clip, clip, scale].map(|value| graph.scalar(value));
             let action = graph.clamp(&raw, &low, &high);
@@ -93,15 +98,22 @@ fn forward(
     for (index, layer) in layers.iter().enumerate() {
         let layer = graph.layer(layer);
         tensor = graph.linear(&tensor, &layer);
-        let operator = match hidden {
-            Activation::Elu => "Elu",
-            Activation::Relu => "Relu",
-            Activation::Tanh => "Tanh",
-            Activation::Identity => continue,
-        };
         if index + 1 < layers.len() {
-            tensor = graph.apply(operator, &[&tensor]);
+            tensor = activated(graph, tensor, hidden);
         }
     }
     tensor
+}
+
+fn activated(graph: &mut Graph, tensor: Tensor, activation: Activation) -> Tensor {
+    match activation {
+        Activation::Identity => tensor,
+        Activation::Elu => graph.apply("Elu", &[&tensor]),
+        Activation::Relu => graph.apply("Relu", &[&tensor]),
+        Activation::Silu => {
+            let gate = graph.apply("Sigmoid", &[&tensor]);
+            graph.apply("Mul", &[&tensor, &gate])
+        }
+        Activation::Tanh => graph.apply("Tanh", &[&tensor]),
+    }
 }

@@ -74,7 +74,8 @@ pub fn of_network(model: &[u8], bundle: &Bundle, role: &str) -> Result<Parity> {
     let layout = bundle.spec.layout(role)?;
     let last = match network.output {
         Output::Value { .. } => Activation::Tanh,
-        Output::Actions { .. } | Output::Rays { .. } => Activation::Identity,
+        Output::Actions { activation, .. } => activation,
+        Output::Rays { .. } => Activation::Identity,
     };
     let mut mlp = Mlp::new(bundle.layers(role), network.activation, last)?;
     let (given, observed) = observations(&layout);
@@ -82,7 +83,7 @@ pub fn of_network(model: &[u8], bundle: &Bundle, role: &str) -> Result<Parity> {
     let mut parity = Parity::default();
     for (index, observation) in observed.chunks_exact(layout.dim()).enumerate() {
         let mut expected = vec![mlp.forward(observation).to_vec()];
-        if let Output::Actions { scale, clip } = network.output {
+        if let Output::Actions { scale, clip, .. } = network.output {
             let mut position_rad = vec![0.0; expected[0].len()];
             let default_rad = &bundle.spec.robot.default_position_rad;
             ActionMap::new(default_rad, scale, clip).apply(&mut expected[0], &mut position_rad);

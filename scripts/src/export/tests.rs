@@ -67,11 +67,12 @@ fn fan(previous_steps: usize) -> RaySpec {
 #[test]
 fn models_of_all_activations_observe_history_clip_and_mask_as_the_network_does() {
     let rays = fan(0);
-    for activation in [
-        Activation::Elu,
-        Activation::Relu,
-        Activation::Tanh,
-        Activation::Identity,
+    for (activation, last) in [
+        (Activation::Elu, Activation::Identity),
+        (Activation::Relu, Activation::Silu),
+        (Activation::Silu, Activation::Tanh),
+        (Activation::Tanh, Activation::Identity),
+        (Activation::Identity, Activation::Elu),
     ] {
         let mut bundle = Bundle::new(PolicySpec::new(&go1(), &rays, 0.02));
         let clipped = ObservationTerm {
@@ -83,6 +84,11 @@ fn models_of_all_activations_observe_history_clip_and_mask_as_the_network_does()
         let observations = vec![masked, clipped, Quantity::LogRays.into()];
         let network = NetworkSpec {
             activation,
+            output: Output::Actions {
+                scale: 0.5,
+                clip: 10.0,
+                activation: last,
+            },
             ..NetworkSpec::policy("walk", observations, 0.5, Provenance::default())
         };
         insert(&mut bundle, "walk", network, &[32, 16], 12);

@@ -25,6 +25,9 @@ pub mod bounded_file;
 mod description;
 mod dynamics;
 mod error;
+mod extent;
+#[cfg(feature = "import")]
+pub mod import;
 mod kinematics;
 mod load;
 mod mass;

@@ -32,6 +32,7 @@ mod kinematics;
 mod load;
 mod mass;
 mod model;
+mod soundness;
 mod state;
 mod tree;
 
@@ -42,4 +43,5 @@ pub use model::{
     Base, CONTINUOUS_LIMIT_RAD, Camera, CollisionShape, ContactClass, Control, Foot, Joint, Leg,
     Link, Robot, Shape,
 };
+pub use soundness::{Soundness, StaticLoad};
 pub use state::{FootVec, JointTarget, JointVec, MAX_FEET, MAX_JOINTS, RobotState};

@@ -29,7 +29,8 @@ struct Sample {
 pub(super) fn fit(triangles: &Triangles) -> Fit {
     let samples = samples(triangles);
     let frames = [UnitQuaternion::identity(), principal_axes(&samples)];
-    let mut best: Option<Fit> = None;
+    let volume = volume(triangles).filter(|volume| *volume > 1e-9);
+    let mut best: Option<(f64, Fit)> = None;
     for frame in frames {
         let own: Vec<Sample> = samples
             .iter()
@@ -41,35 +42,38 @@ pub(super) fn fit(triangles: &Triangles) -> Fit {
         for (centre, turn, shape) in candidates(&own) {
             let pose = Isometry3::from_parts((frame * centre).into(), frame * turn);
             let error_m = mean_distance(&samples, &pose, &shape);
-            if best.as_ref().is_none_or(|best| error_m < best.error_m) {
-                best = Some(Fit {
+            let volume_ratio = volume.map(|volume| f64::from(shape.volume_m3()) / volume);
+            // Of two that are about as near, the one of the mesh's volume.
+            let cost = error_m * (1.0 + 0.2 * volume_ratio.map_or(0.0, |ratio| ratio.ln().abs()));
+            if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+                let fit = Fit {
                     pose,
                     shape,
                     error_m,
-                    volume_ratio: None,
-                });
+                    volume_ratio,
+                };
+                best = Some((cost, fit));
             }
         }
     }
-    let mut best = best.unwrap_or(Fit {
-        pose: Isometry3::identity(),
-        shape: Shape::Sphere { radius: 0.01 },
-        error_m: 0.0,
-        volume_ratio: None,
-    });
-    let volume = volume(triangles).filter(|volume| *volume > 1e-9);
-    best.volume_ratio = volume.map(|volume| f64::from(best.shape.volume_m3()) / volume);
-    best
+    best.map_or(
+        Fit {
+            pose: Isometry3::identity(),
+            shape: Shape::Sphere { radius: 0.01 },
+            error_m: 0.0,
+            volume_ratio: None,
+        },
+        |(_, fit)| fit,
+    )
 }
 
-/// Six points of each triangle: its corners and the middles of its sides would weigh too little of a large one, so large
-/// triangles are divided.
+/// Points of every triangle; large ones are divided.
 fn samples(triangles: &Triangles) -> Vec<Sample> {
     const PARTS: usize = 2000;
     let area = |t: &[Point3<f64>; 3]| 0.5 * (t[1] - t[0]).cross(&(t[2] - t[0])).norm();
     let total: f64 = triangles.iter().map(area).sum();
     let mut samples = Vec::new();
-    // Of a fine mesh every so manieth triangle is enough.
+    // Of a fine mesh a part of the triangles is enough.
     let stride = triangles.len().div_ceil(20_000).max(1);
     for triangle in triangles.iter().step_by(stride) {
         let area = area(triangle);

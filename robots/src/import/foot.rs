@@ -8,7 +8,7 @@ use super::{
     shapes::{Solid, word},
 };
 use crate::{
-    extent::{calf_clearance_m, reach_m},
+    extent::calf_clearance_m,
     model::Shape,
 };
 
@@ -36,7 +36,7 @@ pub(super) fn find(
     let reach = |solid: &Solid<'_>| {
         let along = solid.pose.translation.vector;
         let along = along.try_normalize(1e-9).unwrap_or(-Vector3::z());
-        reach_along(solid, &along)
+        solid.reach_m(&along)
     };
     let end = solids.iter().map(&reach).fold(0.0, f64::max);
     // A link fixed to the end of the calf is its foot, whatever it is called; a named one wins.
@@ -82,7 +82,7 @@ pub(super) fn find(
         return None;
     };
     let along = outermost.pose.translation.vector.normalize();
-    let length = reach_along(outermost, &along);
+    let length = outermost.reach_m(&along);
     let radius = outermost.ball_radius.clamp(0.04 * length, 0.15 * length);
     report.guessed(format!(
         "leg {leg}: the foot is a ball of radius {:.0} mm in the end of `{}`, which has no foot link",
@@ -102,10 +102,6 @@ fn is_foot_name(link: &str) -> bool {
     ["foot", "toe", "wheel", "feet"].iter().any(|word| link.contains(word))
 }
 
-fn reach_along(solid: &Solid<'_>, along: &Vector3<f64>) -> f64 {
-    f64::from(reach_m(&solid.shape, &solid.pose.cast(), &along.cast()))
-}
-
 /// The ball for the shapes of a foot link; they are taken out.
 fn of_link(link: &str, solids: &mut Vec<Solid<'_>>, report: &mut Report) -> Option<Ball> {
     let own = solids.iter().filter(|solid| solid.link == link);
@@ -116,11 +112,21 @@ fn of_link(link: &str, solids: &mut Vec<Solid<'_>>, report: &mut Report) -> Opti
     })?;
     let along = best.pose.translation.vector.normalize();
     let radius = best.ball_radius;
-    // The ball touches the ground where the shape does.
-    let beyond = (reach_along(best, &along) - along.dot(&best.pose.translation.vector) - radius).max(0.0);
+    // In the end of a long shape, in the middle of a round one.
+    let (axis, half) = match best.shape {
+        Shape::Box { half_extents } => {
+            let longest = half_extents.imax();
+            (longest, f64::from(half_extents[longest]) - radius)
+        }
+        Shape::Capsule { half_length, .. } => (2, f64::from(half_length)),
+        Shape::Sphere { .. } => (2, 0.0),
+    };
+    let axis = best.pose.rotation * Vector3::ith(axis, 1.0);
+    let slope = axis.dot(&along);
+    let beyond = if slope.abs() > 0.7 { half.max(0.0) * slope.signum() } else { 0.0 };
     let ball = Ball {
         link: link.to_owned(),
-        centre: Point3::from(best.pose.translation.vector + beyond * along),
+        centre: Point3::from(best.pose.translation.vector + beyond * axis),
         radius,
         origin: best.origin.clone(),
     };
@@ -154,7 +160,7 @@ fn at_frame(
             origin: sphere.origin,
         };
     }
-    let end = solids.iter().map(|solid| reach_along(solid, &along) - length).fold(f64::NEG_INFINITY, f64::max);
+    let end = solids.iter().map(|solid| solid.reach_m(&along) - length).fold(f64::NEG_INFINITY, f64::max);
     let (radius, reason) = if (0.03 * length..0.2 * length).contains(&end) {
         (end, "which reaches as far as the calf's shape")
     } else {
@@ -177,7 +183,7 @@ pub(super) fn clear(ball: &Ball, solids: &mut Vec<Solid<'_>>, report: &mut Repor
     let clearance = clearance.max((2.0 * ball.radius).min(0.05)) + 1e-3;
     let end = ball.centre.coords.norm() + ball.radius - clearance;
     solids.retain_mut(|solid| {
-        let beyond = reach_along(solid, &along) - end;
+        let beyond = solid.reach_m(&along) - end;
         if beyond <= 0.0 {
             return true;
         }

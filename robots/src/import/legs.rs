@@ -193,11 +193,19 @@ fn upright(bodies: &Bodies<'_>, report: &mut Report) -> UnitQuaternion<f64> {
         down += (tip.unwrap_or(*first) - first).normalize();
         hips.push((joint_names(bodies, &path).first().copied().unwrap_or_default(), joints[0]));
     }
-    let down = nearest_axis(&down, 0.7).unwrap_or(-Vector3::z());
-    let up = -down;
-    // Hips are farther apart along the body than across it; names decide between front and rear.
+    // Hips lie in a plane, and are farther apart along the body than across it; names decide between front and rear.
     let mean = hips.iter().map(|(_, at)| at.coords).sum::<Vector3<f64>>() / hips.len().max(1) as f64;
     let spread = |axis: &Vector3<f64>| -> f64 { hips.iter().map(|(_, at)| (at.coords - mean).dot(axis).abs()).sum() };
+    // The plane of the hips is across z, unless another axis is clearly so.
+    let mut up = Vector3::z();
+    for axis in [Vector3::x(), Vector3::y()] {
+        if spread(&axis) + 0.01 < 0.5 * spread(&up) {
+            up = axis;
+        }
+    }
+    if down.dot(&up) > 0.5 * down.norm() {
+        up = -up;
+    }
     let horizontal = [Vector3::x(), Vector3::y(), Vector3::z()].into_iter().filter(|axis| axis.dot(&up).abs() < 0.5);
     let mut forward = horizontal
         .reduce(|a, b| if spread(&b) > 1.05 * spread(&a) { b } else { a })
@@ -229,14 +237,6 @@ fn upright(bodies: &Bodies<'_>, report: &mut Report) -> UnitQuaternion<f64> {
         return turn;
     }
     UnitQuaternion::identity()
-}
-
-/// The axis that a sum of directions is nearest to, if it is near.
-fn nearest_axis(direction: &Vector3<f64>, cosine: f64) -> Option<Vector3<f64>> {
-    let direction = direction.try_normalize(1e-6)?;
-    let index = direction.iamax();
-    let near = direction[index].abs() >= cosine;
-    near.then(|| Vector3::ith(index, direction[index].signum()))
 }
 
 /// Whether a name says front or rear.

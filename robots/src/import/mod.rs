@@ -20,9 +20,9 @@ mod xml;
 
 use std::path::Path;
 
-use nalgebra::{Matrix3, Point3};
+use nalgebra::{Matrix3, Point3, Vector3};
 
-use crate::{bounded_file, load::RobotFiles, mass::MassMoments, model::Robot};
+use crate::{bounded_file, load::RobotFiles, model::Robot};
 use bodies::{Bodies, Body, LinkTree};
 use legs::Chain;
 pub use motors::MotorOptions;
@@ -134,7 +134,11 @@ impl Draft<'_> {
         let bodies = self.bodies;
         let mass_kg: f64 = bodies.all.iter().map(|body| body.mass.centre().map_or(0.0, |(mass, _)| mass)).sum();
         if !(0.1..HEAVIEST_KG).contains(&mass_kg) {
-            report.error(format!("all links together have {mass_kg:.4} kg; a robot of 0.1 to {HEAVIEST_KG} kg is expected"));
+            report.error(if mass_kg == 0.0 {
+                "no link has a mass: the file describes what the robot looks like; import one with <inertial>, made for simulation".to_owned()
+            } else {
+                format!("all links together have {mass_kg:.4} kg; a robot of 0.1 to {HEAVIEST_KG} kg is expected")
+            });
             return None;
         }
         let rough_leg_m = self.chains.iter().map(|chain| rough_length(bodies, chain)).fold(0.0, f64::max);
@@ -241,13 +245,13 @@ fn check_ranges(bodies: &Bodies<'_>, chains: &[Chain], report: &mut Report) {
                 "joint `{}`: limits {lower} to {upper} are no angles in rad; are they degrees?",
                 joint.name
             )),
-            None => report.found(format!("joint `{}` has no position limits", joint.name)),
+            None => report.found(format!("joint `{}`: no position limits", joint.name)),
             Some(_) => {}
         }
     }
 }
 
-/// A merged link; where mass or inertia are not those of a rigid body, a small ball's.
+/// A merged link; where mass or inertia are not those of a rigid body, those of a box around its largest shape.
 fn output_link<'a>(
     body: &Body<'_>,
     solids: Vec<shapes::Solid<'a>>,
@@ -256,22 +260,31 @@ fn output_link<'a>(
     report: &mut Report,
 ) -> OutputLink<'a> {
     let name = body.name.to_owned();
-    let link = |mass_kg: f64, com: Point3<f64>, inertia_kgm2: Matrix3<f64>, solids| OutputLink {
-        name: name.clone(),
-        mass_kg,
-        com,
-        inertia_kgm2,
-        solids,
-    };
     let error = match body.mass.about_com(&name) {
-        Ok((mass, com, inertia)) => return link(mass, com, inertia, solids),
+        Ok((mass_kg, com, inertia_kgm2)) => {
+            return OutputLink {
+                name,
+                mass_kg,
+                com,
+                inertia_kgm2,
+                solids,
+            };
+        }
         Err(error) => error,
     };
     let (mass, com) = body.mass.centre().unwrap_or((1e-3 * robot_kg, Point3::origin()));
-    let radius = 0.15 * leg_length_m;
-    let mut ball = MassMoments::zero();
-    let inertia = 0.4 * mass * radius * radius * Matrix3::identity();
-    ball.add(mass, &inertia, &nalgebra::Isometry3::from(com.coords));
-    report.guessed(format!("{error}: taken as a ball of {mass:.4} kg and radius {:.0} mm", 1e3 * radius));
-    link(mass, com, inertia, solids)
+    let sides = solids.first().map_or(Vector3::repeat(0.3 * leg_length_m), |solid| {
+        let side = |axis: Vector3<f64>| solid.reach_m(&axis) + solid.reach_m(&-axis);
+        Vector3::new(side(Vector3::x()), side(Vector3::y()), side(Vector3::z()))
+    });
+    let squares = sides.component_mul(&sides);
+    let moments = mass / 12.0 * (Vector3::repeat(squares.sum()) - squares);
+    report.guessed(format!("link `{name}`: no rigid body has its mass and inertia ({error}); those of {mass:.4} kg in a box of {:.0} x {:.0} x {:.0} mm instead", 1e3 * sides.x, 1e3 * sides.y, 1e3 * sides.z));
+    OutputLink {
+        name,
+        mass_kg: mass,
+        com,
+        inertia_kgm2: Matrix3::from_diagonal(&moments),
+        solids,
+    }
 }

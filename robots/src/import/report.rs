@@ -65,9 +65,78 @@ impl Report {
         }
     }
 
-    /// Errors last.
-    pub(super) fn into_findings(mut self) -> Vec<Finding> {
-        self.findings.sort_by_key(|finding| finding.severity);
-        self.findings
+    /// Errors last. Of findings that say the same of several links or joints one is made.
+    pub(super) fn into_findings(self) -> Vec<Finding> {
+        let mut merged: Vec<(Finding, Option<Subject>)> = Vec::new();
+        for finding in self.findings {
+            let subject = Subject::of(&finding.text);
+            let same = merged.iter_mut().find_map(|(earlier, other)| {
+                let other = other.as_mut().filter(|_| earlier.severity == finding.severity)?;
+                let subject = subject.as_ref()?;
+                (other.kind == subject.kind && other.rest == subject.rest).then_some(other)
+            });
+            match (same, subject) {
+                (Some(same), Some(subject)) => same.names.extend(subject.names),
+                (_, subject) => merged.push((finding, subject)),
+            }
+        }
+        let findings = merged.into_iter().map(|(finding, subject)| match subject {
+            Some(subject) if subject.names.len() > 1 => Finding {
+                text: subject.text(),
+                ..finding
+            },
+            _ => finding,
+        });
+        let mut findings: Vec<_> = findings.collect();
+        findings.sort_by_key(|finding| finding.severity);
+        findings
+    }
+}
+
+/// A finding of the form "link `name`: ...", taken apart.
+struct Subject {
+    kind: &'static str,
+    names: Vec<String>,
+    rest: String,
+}
+
+impl Subject {
+    fn of(text: &str) -> Option<Self> {
+        let kind = ["link", "joint", "foot"].into_iter().find(|kind| text.starts_with(&format!("{kind} `")))?;
+        let (name, rest) = text[kind.len() + 2..].split_once("`: ")?;
+        Some(Self {
+            kind,
+            names: vec![format!("`{name}`")],
+            rest: rest.to_owned(),
+        })
+    }
+
+    fn text(&self) -> String {
+        let kind = if self.kind == "foot" { "feet".to_owned() } else { format!("{}s", self.kind) };
+        format!("{kind} {}: {}", self.names.join(", "), self.rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_of_several_links_is_one_line_and_errors_are_last() {
+        let mut report = Report::default();
+        report.error("wrong");
+        for name in ["a", "b"] {
+            report.found(format!("link `{name}`: a box"));
+            report.guessed(format!("link `{name}`: a box"));
+        }
+        report.found("joint `a`: a box");
+        let lines: Vec<_> = report.into_findings().iter().map(Finding::to_string).collect();
+        let expected = [
+            "found  links `a`, `b`: a box",
+            "found  joint `a`: a box",
+            "guess  links `a`, `b`: a box",
+            "ERROR  wrong",
+        ];
+        assert_eq!(lines, expected);
     }
 }

@@ -29,6 +29,13 @@ pub(super) struct Solid<'a> {
     pub origin: String,
 }
 
+impl Solid<'_> {
+    /// Farthest extent along a direction in the frame of the body, m.
+    pub(super) fn reach_m(&self, direction: &Vector3<f64>) -> f64 {
+        f64::from(reach_m(&self.shape, &self.pose.cast(), &direction.cast()))
+    }
+}
+
 /// Shapes of a body that are kept; every one costs time in every physics step.
 const MOST_SHAPES: usize = 6;
 /// A mesh that is larger than the robot's legs by this factor is not in metres.

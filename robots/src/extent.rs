@@ -127,7 +127,9 @@ mod tests {
         // The maker's usual box, which ends at the centre of the foot.
         let mut leg = Robot::load("go1").unwrap().legs[0].clone();
         let shapes = &mut leg.joints[2].link.shapes;
-        let calf = shapes.iter_mut().find(|s| s.class == crate::ContactClass::Calf);
+        let calf = shapes
+            .iter_mut()
+            .find(|s| s.class == crate::ContactClass::Calf);
         let calf = calf.unwrap();
         calf.origin.translation.vector.z = -0.1065;
         calf.shape = Shape::Box {

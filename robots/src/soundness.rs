@@ -77,7 +77,8 @@ impl Robot {
         });
         let weight = DVector::from_vec(vec![self.mass_kg() * GRAVITY, 0.0, 0.0]);
         let inverse = balance.pseudo_inverse(1e-4);
-        let forces = inverse.map_or_else(|_| DVector::zeros(feet.len()), |inverse| inverse * weight);
+        let forces =
+            inverse.map_or_else(|_| DVector::zeros(feet.len()), |inverse| inverse * weight);
         let mut torque_nm = JointVec::new();
         for ((leg, range), force) in self.legs_with_joint_range().zip(forces.iter()) {
             let columns = leg.foot_jacobian_base(&joint_position_rad[range]);
@@ -135,7 +136,9 @@ impl Robot {
         }
         let mass = self.mass_kg();
         if !MASS_KG.contains(&mass) {
-            reasons.push(format!("its mass is {mass} kg; 0.1 to 500 kg are plausible"));
+            reasons.push(format!(
+                "its mass is {mass} kg; 0.1 to 500 kg are plausible"
+            ));
         }
         let length = self.leg_length_m();
         if !LEG_M.contains(&length) {
@@ -152,8 +155,13 @@ impl Robot {
             ("default", &self.control.default_position_rad),
         ] {
             let feet = self.foot_positions_base(position);
-            let bottoms = feet.iter().zip(&self.legs).map(|(at, leg)| at.z - leg.foot.radius);
-            let (low, high) = bottoms.fold((f32::MAX, f32::MIN), |(low, high), z| (low.min(z), high.max(z)));
+            let bottoms = feet
+                .iter()
+                .zip(&self.legs)
+                .map(|(at, leg)| at.z - leg.foot.radius);
+            let (low, high) = bottoms.fold((f32::MAX, f32::MIN), |(low, high), z| {
+                (low.min(z), high.max(z))
+            });
             let mut add = |text: String| match name {
                 "standing" => found.reasons.push(text),
                 _ => found.doubts.push(text),
@@ -165,7 +173,10 @@ impl Robot {
                 ));
             }
             if let Some((link, depth)) = self.deepest(position, low) {
-                add(format!("in the {name} pose `{link}` is {:.0} mm in the ground", 1e3 * depth));
+                add(format!(
+                    "in the {name} pose `{link}` is {:.0} mm in the ground",
+                    1e3 * depth
+                ));
             }
             let load = self.static_load(position);
             if load.support_margin_m < 0.0 {
@@ -201,7 +212,10 @@ impl Robot {
                 let shapes = joint.link.shapes.iter();
                 let others = shapes.filter(|shape| shape.class != ContactClass::Foot);
                 lowest.extend(others.map(|shape| {
-                    (joint.link.name.clone(), shape.reach_m(&own) - pose.translation.vector.z)
+                    (
+                        joint.link.name.clone(),
+                        shape.reach_m(&own) - pose.translation.vector.z,
+                    )
                 }));
             }
         }
@@ -214,7 +228,10 @@ impl Robot {
     fn check_stiffness(&self, found: &mut Soundness) {
         let load = self.static_load(&self.control.standing_position_rad);
         let scale = self.mass_kg() * GRAVITY * self.leg_length_m();
-        let joints = self.joints().zip(&load.torque_nm).zip(&self.control.stiffness);
+        let joints = self
+            .joints()
+            .zip(&load.torque_nm)
+            .zip(&self.control.stiffness);
         for ((joint, torque), &stiffness) in joints {
             if torque.abs() > MOST_YIELD_RAD * stiffness {
                 found.reasons.push(format!(
@@ -241,7 +258,9 @@ impl Robot {
         for (first, at) in feet.iter().enumerate() {
             let mirrored = Point3::new(at.x, -at.y, at.z);
             let distance = |other: &Point3<f32>| (other - mirrored).norm();
-            let twin = (0..feet.len()).filter(|&other| other != first).min_by(|&a, &b| distance(&feet[a]).total_cmp(&distance(&feet[b])));
+            let twin = (0..feet.len())
+                .filter(|&other| other != first)
+                .min_by(|&a, &b| distance(&feet[a]).total_cmp(&distance(&feet[b])));
             let Some(twin) = twin.filter(|&twin| twin > first) else {
                 continue;
             };
@@ -253,10 +272,17 @@ impl Robot {
                     1e3 * distance(&feet[twin])
                 ));
             }
-            let mass = |leg: &crate::Leg| leg.joints.iter().map(|joint| joint.link.mass_kg).sum::<f32>();
+            let mass = |leg: &crate::Leg| {
+                leg.joints
+                    .iter()
+                    .map(|joint| joint.link.mass_kg)
+                    .sum::<f32>()
+            };
             let (a, b) = (mass(left), mass(right));
             if (a - b).abs() > ASYMMETRY * a.max(b) {
-                found.doubts.push(format!("{names} weigh {a:.2} and {b:.2} kg"));
+                found
+                    .doubts
+                    .push(format!("{names} weigh {a:.2} and {b:.2} kg"));
             }
         }
     }
@@ -278,7 +304,8 @@ impl Robot {
 
 /// How far a point is inside the polygon of the feet seen from above, m.
 fn support_margin_m(feet: &[Point3<f32>], centre: &Point3<f32>) -> f32 {
-    let mean = feet.iter().map(|at| at.xy().coords).sum::<Vector2<f32>>() / feet.len().max(1) as f32;
+    let mean =
+        feet.iter().map(|at| at.xy().coords).sum::<Vector2<f32>>() / feet.len().max(1) as f32;
     let mut around: Vec<Vector2<f32>> = feet.iter().map(|at| at.xy().coords).collect();
     let angle = |at: &Vector2<f32>| (at.y - mean.y).atan2(at.x - mean.x);
     around.sort_by(|a, b| angle(a).total_cmp(&angle(b)));
@@ -298,7 +325,8 @@ mod tests {
 
     #[test]
     fn margin_of_a_square_by_hand() {
-        let feet = [(0.2, 0.1), (0.2, -0.1), (-0.2, 0.1), (-0.2, -0.1)].map(|(x, y)| Point3::new(x, y, -0.3));
+        let feet = [(0.2, 0.1), (0.2, -0.1), (-0.2, 0.1), (-0.2, -0.1)]
+            .map(|(x, y)| Point3::new(x, y, -0.3));
         assert!((support_margin_m(&feet, &Point3::new(0.15, 0.0, 0.0)) - 0.05).abs() < 1e-6);
         assert!((support_margin_m(&feet, &Point3::new(0.0, 0.13, 0.0)) + 0.03).abs() < 1e-6);
     }
@@ -324,7 +352,10 @@ mod tests {
         let quarter = go1.mass_kg() * GRAVITY / 4.0;
         // The centre of mass is a little ahead of the middle, so front and rear feet share the load unevenly.
         for (torque, slope) in load.torque_nm.iter().zip(&lowered) {
-            assert!((torque + slope * quarter).abs() < 0.25 * quarter * slope.abs() + 0.02, "{torque} {slope}");
+            assert!(
+                (torque + slope * quarter).abs() < 0.25 * quarter * slope.abs() + 0.02,
+                "{torque} {slope}"
+            );
         }
         assert!(load.support_margin_m > 0.1, "{load:?}");
     }
@@ -350,15 +381,26 @@ mod tests {
     fn what_cannot_stand_is_refused_with_a_reason() {
         refused(|r| r.name = " ".to_owned(), "its name is empty");
         refused(|r| r.base.link.mass_kg = 5000.0, "its mass is 5006");
-        refused(|r| r.control.stiffness.fill(0.0), "stiffness 0 of joint `FL_hip_joint` does not hold");
-        refused(|r| r.control.stiffness.fill(30_000.0), "stiffness 30000 of joint `FL_hip_joint` is far beyond");
+        refused(
+            |r| r.control.stiffness.fill(0.0),
+            "stiffness 0 of joint `FL_hip_joint` does not hold",
+        );
+        refused(
+            |r| r.control.stiffness.fill(30_000.0),
+            "stiffness 30000 of joint `FL_hip_joint` is far beyond",
+        );
         let pose = [0.0, 2.7, -0.9].repeat(4);
-        refused(|r| r.control.standing_position_rad.clone_from(&pose), "its centre of mass is ");
+        refused(
+            |r| r.control.standing_position_rad.clone_from(&pose),
+            "its centre of mass is ",
+        );
         let scaled = |factor: f32| {
             move |robot: &mut Robot| {
                 for leg in &mut robot.legs {
                     leg.foot.position *= factor;
-                    leg.joints.iter_mut().for_each(|j| j.origin.translation.vector *= factor);
+                    leg.joints
+                        .iter_mut()
+                        .for_each(|j| j.origin.translation.vector *= factor);
                 }
             }
         };
@@ -379,6 +421,9 @@ mod tests {
         assert_eq!(reasons, Vec::<String>::new());
         assert_eq!(doubts.len(), 2, "{doubts:?}");
         assert!(doubts[0].starts_with("legs FL and FR weigh "), "{doubts:?}");
-        assert!(doubts[1].starts_with("the inertia of `RR_calf` is "), "{doubts:?}");
+        assert!(
+            doubts[1].starts_with("the inertia of `RR_calf` is "),
+            "{doubts:?}"
+        );
     }
 }

@@ -77,18 +77,32 @@ pub fn stand(robot: &Robot, kind: EngineKind) -> Result<StandingReport, EngineEr
         let time_s = step as f32 * config.policy_step_s();
         let is_squat = step >= steps(STAND_S);
         let phase = std::f32::consts::TAU * (time_s - STAND_S) / PERIOD_S;
-        let part = if is_squat { 0.5 * (1.0 - phase.cos()) } else { 0.0 };
-        let poses = control.standing_position_rad.iter().zip(&control.default_position_rad);
+        let part = if is_squat {
+            0.5 * (1.0 - phase.cos())
+        } else {
+            0.0
+        };
+        let poses = control
+            .standing_position_rad
+            .iter()
+            .zip(&control.default_position_rad);
         let target: Vec<f32> = poses.map(|(low, high)| low + part * (high - low)).collect();
         engine.step(&target);
         engine.read(0, &mut state);
         let tilt_rad = tilt_rad(&state);
         // A robot that has flown apart has the tilt of one that has fallen.
-        report.max_tilt_rad = report.max_tilt_rad.max(if tilt_rad.is_finite() { tilt_rad } else { 3.2 });
+        report.max_tilt_rad =
+            report
+                .max_tilt_rad
+                .max(if tilt_rad.is_finite() { tilt_rad } else { 3.2 });
         if step < steps(SETTLE_S) {
             continue;
         }
-        let effort = if is_squat { &mut report.squat_effort } else { &mut report.stand_effort };
+        let effort = if is_squat {
+            &mut report.squat_effort
+        } else {
+            &mut report.stand_effort
+        };
         for (joint, torque) in robot.joints().zip(&state.joint_torque_nm) {
             let part = torque.abs() / joint.effort_limit_nm;
             if part > effort.0 {
@@ -102,7 +116,11 @@ pub fn stand(robot: &Robot, kind: EngineKind) -> Result<StandingReport, EngineEr
             let place = Place::of(robot, &state);
             let first = settled.get_or_insert_with(|| place.clone());
             report.drift_m = report.drift_m.max((place.base - first.base).norm());
-            let slips = place.feet.iter().zip(&first.feet).map(|(now, then)| (now - then).norm());
+            let slips = place
+                .feet
+                .iter()
+                .zip(&first.feet)
+                .map(|(now, then)| (now - then).norm());
             report.slip_m = slips.fold(report.slip_m, f32::max);
             report.height_m = state.position_world.z;
             report.tilt_rad = tilt_rad;
@@ -120,7 +138,8 @@ struct Place {
 
 impl Place {
     fn of(robot: &Robot, state: &PhysicsState) -> Self {
-        let world = |at: &Point3<f32>| (state.orientation * at).xy() + state.position_world.xy().coords;
+        let world =
+            |at: &Point3<f32>| (state.orientation * at).xy() + state.position_world.xy().coords;
         let feet = robot.foot_positions_base(&state.joint_position_rad);
         Self {
             base: state.position_world.xy().coords,
@@ -130,14 +149,21 @@ impl Place {
 }
 
 fn tilt_rad(state: &PhysicsState) -> f32 {
-    (state.orientation * nalgebra::Vector3::z()).z.clamp(-1.0, 1.0).acos()
+    (state.orientation * nalgebra::Vector3::z())
+        .z
+        .clamp(-1.0, 1.0)
+        .acos()
 }
 
 fn touched(robot: &Robot, state: &PhysicsState) -> Option<String> {
     if state.base_force_n > CONTACT_FORCE_N {
         return Some("base".to_owned());
     }
-    let legs = robot.legs.iter().zip(&state.thigh_force_n).zip(&state.calf_force_n);
+    let legs = robot
+        .legs
+        .iter()
+        .zip(&state.thigh_force_n)
+        .zip(&state.calf_force_n);
     let mut touching = legs.filter_map(|((leg, &thigh), &calf)| {
         let part = if thigh > CONTACT_FORCE_N {
             "thigh"
@@ -158,24 +184,42 @@ pub fn complaints(robot: &Robot, reports: &[StandingReport]) -> Vec<String> {
     for report in reports {
         let mut add = |text: String| found.push(format!("{}: {text}", report.engine));
         if report.max_tilt_rad > FALLEN_RAD {
-            add(format!("falls, tilted by {:.0} degrees", report.max_tilt_rad.to_degrees()));
+            add(format!(
+                "falls, tilted by {:.0} degrees",
+                report.max_tilt_rad.to_degrees()
+            ));
             continue;
         }
         let sag = robot.control.standing_height_m - report.height_m;
         if sag > SAG * length {
-            add(format!("sinks by {:.0} mm under its own weight; more stiffness helps", 1e3 * sag));
+            add(format!(
+                "sinks by {:.0} mm under its own weight; more stiffness helps",
+                1e3 * sag
+            ));
         }
         if let Some(body) = &report.touched {
             add(format!("{body} touches the ground"));
         }
-        for (what, way_m) in [("drifts", report.drift_m), ("slips with a foot", report.slip_m)] {
+        for (what, way_m) in [
+            ("drifts", report.drift_m),
+            ("slips with a foot", report.slip_m),
+        ] {
             if way_m > DRIFT_M {
-                add(format!("{what} by {:.0} mm while it should stand still", 1e3 * way_m));
+                add(format!(
+                    "{what} by {:.0} mm while it should stand still",
+                    1e3 * way_m
+                ));
             }
         }
-        for (what, (part, joint)) in [("stands", &report.stand_effort), ("squats", &report.squat_effort)] {
+        for (what, (part, joint)) in [
+            ("stands", &report.stand_effort),
+            ("squats", &report.squat_effort),
+        ] {
             if *part > EFFORT {
-                add(format!("{what} at {:.0}% of the effort limit of `{joint}`", 100.0 * part));
+                add(format!(
+                    "{what} at {:.0}% of the effort limit of `{joint}`",
+                    100.0 * part
+                ));
             }
         }
     }
@@ -187,7 +231,10 @@ pub fn complaints(robot: &Robot, reports: &[StandingReport]) -> Vec<String> {
             let engines = format!("{} and {}", a.engine, b.engine);
             let height = (a.height_m - b.height_m).abs();
             if height > HEIGHT_DIFFERENCE * length {
-                found.push(format!("{engines} disagree by {:.0} mm in the height it stands at", 1e3 * height));
+                found.push(format!(
+                    "{engines} disagree by {:.0} mm in the height it stands at",
+                    1e3 * height
+                ));
             }
             if (a.tilt_rad - b.tilt_rad).abs() > TILT_DIFFERENCE_RAD {
                 found.push(format!(
@@ -205,7 +252,8 @@ mod tests {
     use super::*;
 
     fn complaints_of(robot: &Robot) -> Vec<String> {
-        let reports = [EngineKind::Rapier, EngineKind::Batch].map(|kind| stand(robot, kind).unwrap());
+        let reports =
+            [EngineKind::Rapier, EngineKind::Batch].map(|kind| stand(robot, kind).unwrap());
         complaints(robot, &reports)
     }
 
@@ -222,14 +270,27 @@ mod tests {
         let mut weak = Robot::load("go1").unwrap();
         weak.control.stiffness.fill(3.0);
         let lines = complaints_of(&weak);
-        assert!(lines.iter().any(|line| line.starts_with("rapier: ")), "{lines:?}");
-        assert!(lines.iter().any(|line| line.starts_with("batch: ")), "{lines:?}");
+        assert!(
+            lines.iter().any(|line| line.starts_with("rapier: ")),
+            "{lines:?}"
+        );
+        assert!(
+            lines.iter().any(|line| line.starts_with("batch: ")),
+            "{lines:?}"
+        );
         let mut tired = Robot::load("go1").unwrap();
-        let torques = tired.static_load(&tired.control.standing_position_rad).torque_nm;
+        let torques = tired
+            .static_load(&tired.control.standing_position_rad)
+            .torque_nm;
         for (leg, knee) in tired.legs.iter_mut().zip([2, 5, 8, 11]) {
             leg.joints[2].effort_limit_nm = 1.02 * torques[knee].abs();
         }
         let lines = complaints_of(&tired);
-        assert!(lines.iter().any(|line| line.contains("% of the effort limit of")), "{lines:?}");
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.contains("% of the effort limit of")),
+            "{lines:?}"
+        );
     }
 }

@@ -65,7 +65,10 @@ impl<'a> LinkTree<'a> {
         let mut links = BTreeMap::new();
         for (index, link) in source.links.iter().enumerate() {
             if links.insert(link.name.as_str(), index).is_some() {
-                report.error(format!("link `{}` appears twice; names must be unique", link.name));
+                report.error(format!(
+                    "link `{}` appears twice; names must be unique",
+                    link.name
+                ));
             }
         }
         let mut names = BTreeSet::new();
@@ -74,7 +77,9 @@ impl<'a> LinkTree<'a> {
         for joint in &source.joints {
             let name = &joint.name;
             if !names.insert(name) {
-                report.error(format!("joint `{name}` appears twice; names must be unique"));
+                report.error(format!(
+                    "joint `{name}` appears twice; names must be unique"
+                ));
             }
             for link in [&joint.parent, &joint.child] {
                 if !links.contains_key(link.as_str()) {
@@ -88,7 +93,10 @@ impl<'a> LinkTree<'a> {
                     first.name
                 ));
             }
-            joints_of_parent.entry(joint.parent.as_str()).or_default().push(joint);
+            joints_of_parent
+                .entry(joint.parent.as_str())
+                .or_default()
+                .push(joint);
         }
         if report.has_errors() {
             return None;
@@ -100,18 +108,26 @@ impl<'a> LinkTree<'a> {
             root: "",
         };
         let roots = source.links.iter().map(|link| link.name.as_str());
-        let roots: Vec<_> = roots.filter(|link| !joint_of_child.contains_key(link)).collect();
+        let roots: Vec<_> = roots
+            .filter(|link| !joint_of_child.contains_key(link))
+            .collect();
         let reached: usize = roots.iter().map(|root| tree.below(root).len()).sum();
         if reached < source.links.len() {
             report.error("some links hang on each other in a loop; legs must be open chains that hang on one base");
             return None;
         }
         // The largest tree is the robot; a lone link beside it is a remnant.
-        let mut sizes: Vec<_> = roots.iter().map(|root| (tree.below(root).len(), *root)).collect();
+        let mut sizes: Vec<_> = roots
+            .iter()
+            .map(|root| (tree.below(root).len(), *root))
+            .collect();
         sizes.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
         for (size, root) in &sizes[1..] {
             if *size > 3 {
-                report.error(format!("links `{}` and `{root}` both have no parent: two robots in one file; keep one", sizes[0].1));
+                report.error(format!(
+                    "links `{}` and `{root}` both have no parent: two robots in one file; keep one",
+                    sizes[0].1
+                ));
             } else {
                 report.found(format!("link `{root}` hangs on nothing and is left out"));
             }
@@ -136,29 +152,31 @@ impl<'a> LinkTree<'a> {
     /// A world or dummy root that carries the robot by a floating joint is no part of it.
     fn skip_floating_root(&mut self, report: &mut Report) {
         while let Some([joint]) = self.joints_of_parent.get(self.root).map(Vec::as_slice) {
-            let is_free = joint.kind == JointKind::Floating || joint.kind == JointKind::Other("planar");
+            let is_free =
+                joint.kind == JointKind::Floating || joint.kind == JointKind::Other("planar");
             if !is_free {
                 return;
             }
-            report.found(format!("base `{}` moves freely already: floating joint `{}` is left out", joint.child, joint.name));
+            report.found(format!(
+                "base `{}` moves freely already: floating joint `{}` is left out",
+                joint.child, joint.name
+            ));
             self.root = &joint.child;
         }
     }
 
     /// Merges what is fixed, or held fixed by its joint's name in `held`. The frame of the base is that of its heaviest link,
     /// turned.
-    pub(super) fn bodies(
-        &self,
-        held: &BTreeSet<&str>,
-        turn: &UnitQuaternion<f64>,
-    ) -> Bodies<'a> {
+    pub(super) fn bodies(&self, held: &BTreeSet<&str>, turn: &UnitQuaternion<f64>) -> Bodies<'a> {
         let (base, hinges) = self.body(self.root, None, held);
         let (name, frame) = self.heaviest(&base);
         let to_frame = turn * frame.inverse();
         let mut base = self.moved(base, &to_frame);
         base.name = name;
         let mut all = vec![base];
-        let moved = hinges.into_iter().map(|(joint, pose)| (0, joint, to_frame * pose));
+        let moved = hinges
+            .into_iter()
+            .map(|(joint, pose)| (0, joint, to_frame * pose));
         let mut pending: Vec<_> = moved.collect();
         let mut next = 0;
         while let Some((parent, joint, pose)) = pending.get(next).cloned() {
@@ -181,7 +199,8 @@ impl<'a> LinkTree<'a> {
     fn heaviest(&self, base: &Body<'a>) -> (&'a str, Isometry3<f64>) {
         let mass = |link: &str| {
             let link = self.links.get(link).map(|&index| &self.source.links[index]);
-            link.and_then(|link| link.inertial.as_ref()).map_or(0.0, |inertial| inertial.mass)
+            link.and_then(|link| link.inertial.as_ref())
+                .map_or(0.0, |inertial| inertial.mass)
         };
         let mut best = (base.name, Isometry3::identity());
         for &(link, pose) in &base.links {
@@ -275,6 +294,9 @@ impl Bodies<'_> {
     /// Where the joints of a chain are with all joints at zero, in the frame of the base.
     pub(super) fn joint_places(&self, chain: &[usize]) -> Vec<Point3<f64>> {
         let poses = self.poses(chain, &[]);
-        poses.iter().map(|pose| Point3::from(pose.translation.vector)).collect()
+        poses
+            .iter()
+            .map(|pose| Point3::from(pose.translation.vector))
+            .collect()
     }
 }

@@ -257,7 +257,10 @@ mod tests {
         else {
             panic!("{fit:?}");
         };
-        assert!((radius - 0.02).abs() < 1e-3 && (half_length - 0.13).abs() < 3e-3, "{fit:?}");
+        assert!(
+            (radius - 0.02).abs() < 1e-3 && (half_length - 0.13).abs() < 3e-3,
+            "{fit:?}"
+        );
         let along = fit.pose * Vector3::z();
         assert!(along.dot(&(pose * Vector3::z())).abs() > 0.999, "{fit:?}");
         assert!((fit.pose.translation.vector - pose.translation.vector).norm() < 2e-3);
@@ -272,7 +275,14 @@ mod tests {
             let sign = |bit: usize| if i >> bit & 1 == 1 { 1.0 } else { -1.0 };
             Point3::new(0.2 * sign(0), 0.1 * sign(1), 0.05 * sign(2))
         };
-        let faces = [[0, 2, 3, 1], [4, 5, 7, 6], [0, 1, 5, 4], [2, 6, 7, 3], [0, 4, 6, 2], [1, 3, 7, 5]];
+        let faces = [
+            [0, 2, 3, 1],
+            [4, 5, 7, 6],
+            [0, 1, 5, 4],
+            [2, 6, 7, 3],
+            [0, 4, 6, 2],
+            [1, 3, 7, 5],
+        ];
         let triangles = faces
             .iter()
             .flat_map(|[a, b, c, d]| [[*a, *b, *c], [*a, *c, *d]])
@@ -282,13 +292,23 @@ mod tests {
         let Shape::Box { half_extents } = fit.shape else {
             panic!("{fit:?}");
         };
-        assert!((half_extents - Vector3::new(0.2, 0.1, 0.05)).norm() < 5e-3, "{fit:?}");
-        assert!(fit.error_m < 2e-3 && (fit.volume_ratio.unwrap() - 1.0).abs() < 0.05, "{fit:?}");
+        assert!(
+            (half_extents - Vector3::new(0.2, 0.1, 0.05)).norm() < 5e-3,
+            "{fit:?}"
+        );
+        assert!(
+            fit.error_m < 2e-3 && (fit.volume_ratio.unwrap() - 1.0).abs() < 0.05,
+            "{fit:?}"
+        );
     }
 
     #[test]
     fn an_open_surface_has_no_volume() {
-        let sheet = vec![[Point3::origin(), Point3::new(0.1, 0.0, 0.0), Point3::new(0.0, 0.1, 0.2)]];
+        let sheet = vec![[
+            Point3::origin(),
+            Point3::new(0.1, 0.0, 0.0),
+            Point3::new(0.0, 0.1, 0.2),
+        ]];
         assert_eq!(fit(&sheet).volume_ratio, None);
     }
 }

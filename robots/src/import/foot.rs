@@ -7,10 +7,7 @@ use super::{
     report::Report,
     shapes::{Solid, word},
 };
-use crate::{
-    extent::calf_clearance_m,
-    model::Shape,
-};
+use crate::{extent::calf_clearance_m, model::Shape};
 
 /// A ball in the frame of the leg's last body.
 #[derive(Clone)]
@@ -46,12 +43,18 @@ pub(super) fn find(
         .filter(|(link, _)| *link != body.name)
         .map(|(link, pose)| {
             let own = solids.iter().filter(|solid| solid.link == *link);
-            let distance = own.map(&reach).fold(pose.translation.vector.norm(), f64::max);
+            let distance = own
+                .map(&reach)
+                .fold(pose.translation.vector.norm(), f64::max);
             (distance, *link, *pose)
         })
-        .filter(|(distance, ..)| *distance > 0.6 * end && *distance > 0.02)
+        .filter(|(distance, ..)| *distance > 0.6 * end && *distance > 1e-3)
         .collect();
-    links.sort_by(|a, b| (is_foot_name(b.1)).cmp(&is_foot_name(a.1)).then(b.0.total_cmp(&a.0)));
+    links.sort_by(|a, b| {
+        (is_foot_name(b.1))
+            .cmp(&is_foot_name(a.1))
+            .then(b.0.total_cmp(&a.0))
+    });
     if let Some((_, link, pose)) = links.first() {
         if let Some(ball) = of_link(link, solids, report) {
             return Some(ball);
@@ -59,13 +62,21 @@ pub(super) fn find(
         return Some(at_frame(leg, link, pose, solids, report));
     }
     // Else the outermost ball of the calf itself.
-    let spheres = solids.iter().enumerate().filter(|(_, s)| matches!(s.shape, Shape::Sphere { .. }));
+    let spheres = solids
+        .iter()
+        .enumerate()
+        .filter(|(_, s)| matches!(s.shape, Shape::Sphere { .. }));
     let outermost = spheres.max_by(|a, b| reach(a.1).total_cmp(&reach(b.1)));
-    let found = outermost.filter(|(_, sphere)| reach(sphere) > 0.8 * end).map(|(index, _)| index);
+    let found = outermost
+        .filter(|(_, sphere)| reach(sphere) > 0.8 * end)
+        .map(|(index, _)| index);
     let link = format!("{leg}_foot");
     if let Some(index) = found {
         let sphere = solids.remove(index);
-        report.found(format!("leg {leg}: the foot is the sphere at the end of `{}`", sphere.link));
+        report.found(format!(
+            "leg {leg}: the foot is the sphere at the end of `{}`",
+            sphere.link
+        ));
         return Some(Ball {
             link,
             centre: Point3::from(sphere.pose.translation.vector),
@@ -99,7 +110,9 @@ pub(super) fn find(
 
 fn is_foot_name(link: &str) -> bool {
     let link = link.to_ascii_lowercase();
-    ["foot", "toe", "wheel", "feet"].iter().any(|word| link.contains(word))
+    ["foot", "toe", "wheel", "feet"]
+        .iter()
+        .any(|word| link.contains(word))
 }
 
 /// The ball for the shapes of a foot link; they are taken out.
@@ -108,7 +121,9 @@ fn of_link(link: &str, solids: &mut Vec<Solid<'_>>, report: &mut Report) -> Opti
     let is_sphere = |solid: &Solid<'_>| matches!(solid.shape, Shape::Sphere { .. });
     let best = own.max_by(|a, b| {
         let rank = |s: &Solid<'_>| (is_sphere(s), s.pose.translation.vector.norm());
-        rank(a).partial_cmp(&rank(b)).unwrap_or(std::cmp::Ordering::Equal)
+        rank(a)
+            .partial_cmp(&rank(b))
+            .unwrap_or(std::cmp::Ordering::Equal)
     })?;
     let along = best.pose.translation.vector.normalize();
     let radius = best.ball_radius;
@@ -123,7 +138,11 @@ fn of_link(link: &str, solids: &mut Vec<Solid<'_>>, report: &mut Report) -> Opti
     };
     let axis = best.pose.rotation * Vector3::ith(axis, 1.0);
     let slope = axis.dot(&along);
-    let beyond = if slope.abs() > 0.7 { half.max(0.0) * slope.signum() } else { 0.0 };
+    let beyond = if slope.abs() > 0.7 {
+        half.max(0.0) * slope.signum()
+    } else {
+        0.0
+    };
     let ball = Ball {
         link: link.to_owned(),
         centre: Point3::from(best.pose.translation.vector + beyond * axis),
@@ -131,7 +150,11 @@ fn of_link(link: &str, solids: &mut Vec<Solid<'_>>, report: &mut Report) -> Opti
         origin: best.origin.clone(),
     };
     if !is_sphere(best) || best.origin != "sphere" {
-        report.found(format!("foot `{link}`: a ball of radius {:.0} mm for its {}", 1e3 * radius, word(&best.shape)));
+        report.found(format!(
+            "foot `{link}`: a ball of radius {:.0} mm for its {}",
+            1e3 * radius,
+            word(&best.shape)
+        ));
     }
     solids.retain(|solid| solid.link != link);
     Some(ball)
@@ -149,10 +172,16 @@ fn at_frame(
     let length = centre.coords.norm();
     let along = centre.coords.normalize();
     // A ball of the calf around that frame is the foot; else the calf's end says how far the foot reaches beyond it.
-    let near = |s: &Solid<'_>| matches!(s.shape, Shape::Sphere { .. }) && (s.pose.translation.vector - centre.coords).norm() < 0.1 * length;
+    let near = |s: &Solid<'_>| {
+        matches!(s.shape, Shape::Sphere { .. })
+            && (s.pose.translation.vector - centre.coords).norm() < 0.1 * length
+    };
     if let Some(index) = solids.iter().position(near) {
         let sphere = solids.remove(index);
-        report.found(format!("foot `{link}`: the sphere at the end of `{}`", sphere.link));
+        report.found(format!(
+            "foot `{link}`: the sphere at the end of `{}`",
+            sphere.link
+        ));
         return Ball {
             link: link.to_owned(),
             centre: Point3::from(sphere.pose.translation.vector),
@@ -160,13 +189,19 @@ fn at_frame(
             origin: sphere.origin,
         };
     }
-    let end = solids.iter().map(|solid| solid.reach_m(&along) - length).fold(f64::NEG_INFINITY, f64::max);
+    let end = solids
+        .iter()
+        .map(|solid| solid.reach_m(&along) - length)
+        .fold(f64::NEG_INFINITY, f64::max);
     let (radius, reason) = if (0.03 * length..0.2 * length).contains(&end) {
         (end, "which reaches as far as the calf's shape")
     } else {
         (GUESSED_RADIUS * length, "the file has no shape for it")
     };
-    report.guessed(format!("leg {leg}: foot `{link}` is a ball of radius {:.0} mm; {reason}", 1e3 * radius));
+    report.guessed(format!(
+        "leg {leg}: foot `{link}` is a ball of radius {:.0} mm; {reason}",
+        1e3 * radius
+    ));
     Ball {
         link: link.to_owned(),
         centre,
@@ -177,7 +212,11 @@ fn at_frame(
 
 /// Shortens or drops what would touch the ground before the foot does.
 pub(super) fn clear(ball: &Ball, solids: &mut Vec<Solid<'_>>, report: &mut Report) {
-    let along = ball.centre.coords.try_normalize(1e-9).unwrap_or(-Vector3::z());
+    let along = ball
+        .centre
+        .coords
+        .try_normalize(1e-9)
+        .unwrap_or(-Vector3::z());
     let clearance = f64::from(calf_clearance_m(ball.radius as f32));
     // Beyond what the loader asks for, as far as the ball's upper end where that is near.
     let clearance = clearance.max((2.0 * ball.radius).min(0.05)) + 1e-3;
@@ -190,7 +229,10 @@ pub(super) fn clear(ball: &Ball, solids: &mut Vec<Solid<'_>>, report: &mut Repor
         let kept = shorten(solid, &along, beyond);
         let what = format!("link `{}`: its {}", solid.link, word(&solid.shape));
         report.found(if kept {
-            format!("{what} is shortened by {:.0} mm, so that the foot touches the ground before it", 1e3 * beyond)
+            format!(
+                "{what} is shortened by {:.0} mm, so that the foot touches the ground before it",
+                1e3 * beyond
+            )
         } else {
             format!("{what} is left out, so that the foot touches the ground before it")
         });

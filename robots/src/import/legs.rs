@@ -22,6 +22,8 @@ pub(super) struct Chain {
 const ALIKE: (f64, f64) = (0.1, 0.01);
 /// A wheel's centre of mass is at most this far from its axis, m.
 const ON_AXIS_M: f64 = 0.012;
+/// What is fixed to it is at most this far away, m: a calf carries its foot farther.
+const WHEEL_TIP_M: f64 = 0.05;
 
 /// The bodies and four legs of a robot; `None` after an error, which is in the report.
 pub(super) fn find<'a>(
@@ -31,14 +33,14 @@ pub(super) fn find<'a>(
 ) -> Option<(Bodies<'a>, Vec<Chain>)> {
     for joint in &source.joints {
         if let JointKind::Other(kind) = joint.kind {
-            report.found(format!("joint `{}` is {kind}: held fixed", joint.name));
+            report.found(format!("joint `{}`: {kind}, held fixed", joint.name));
         }
     }
     let mut held = BTreeSet::new();
     let bodies = tree.bodies(&held, &UnitQuaternion::identity());
     for (joint, why) in branches(&bodies) {
         held.insert(joint);
-        report.found(format!("joint `{joint}` {why}: held fixed"));
+        report.found(format!("joint `{joint}`: {why}, held fixed"));
     }
     let bodies = tree.bodies(&held, &UnitQuaternion::identity());
     let legs = four_alike(&bodies, report)?;
@@ -46,33 +48,47 @@ pub(super) fn find<'a>(
         let path = path(&bodies, limb);
         if !legs.contains(&path) {
             let joints = joint_names(&bodies, &path);
-            report.found(format!("joints {} belong to no leg: held fixed", joints.join(", ")));
+            report.found(format!(
+                "joints {} belong to no leg: held fixed",
+                joints.join(", ")
+            ));
             held.extend(joints);
         }
     }
     for path in &legs {
         if let Some(joint) = wheel(&bodies, path) {
-            report.found(format!("joint `{joint}` turns a wheel: held fixed, and the wheel is the foot"));
+            report.found(format!(
+                "joint `{joint}`: turns a wheel, held fixed; the wheel is the foot"
+            ));
             held.insert(joint);
         }
     }
     let bodies = tree.bodies(&held, &UnitQuaternion::identity());
     let turn = upright(&bodies, report);
     let bodies = tree.bodies(&held, &turn);
-    let paths: Vec<_> = bodies.all[0].children.iter().map(|&limb| path(&bodies, limb)).collect();
+    let paths: Vec<_> = bodies.all[0]
+        .children
+        .iter()
+        .map(|&limb| path(&bodies, limb))
+        .collect();
     let chains = named(&bodies, paths, report)?;
     Some((bodies, chains))
 }
 
 fn joint_names<'a>(bodies: &Bodies<'a>, path: &[usize]) -> Vec<&'a str> {
-    let hinges = path.iter().filter_map(|&body| bodies.all[body].hinge.as_ref());
+    let hinges = path
+        .iter()
+        .filter_map(|&body| bodies.all[body].hinge.as_ref());
     hinges.map(|hinge| hinge.joint.name.as_str()).collect()
 }
 
 /// The bodies of a limb without branches.
 fn path(bodies: &Bodies<'_>, limb: usize) -> Vec<usize> {
     let mut path = vec![limb];
-    while let Some(&next) = path.last().and_then(|&last| bodies.all[last].children.first()) {
+    while let Some(&next) = path
+        .last()
+        .and_then(|&last| bodies.all[last].children.first())
+    {
         path.push(next);
     }
     path
@@ -84,7 +100,10 @@ fn branches<'a>(bodies: &Bodies<'a>) -> Vec<(&'a str, String)> {
     let mut pending = bodies.all[0].children.clone();
     while let Some(body) = pending.pop() {
         let children = &bodies.all[body].children;
-        let longest = children.iter().copied().max_by(|&a, &b| length(bodies, a).total_cmp(&length(bodies, b)));
+        let longest = children
+            .iter()
+            .copied()
+            .max_by(|&a, &b| length(bodies, a).total_cmp(&length(bodies, b)));
         for &child in children {
             if Some(child) == longest {
                 pending.push(child);
@@ -93,8 +112,13 @@ fn branches<'a>(bodies: &Bodies<'a>) -> Vec<(&'a str, String)> {
                 while let Some(body) = below.pop() {
                     below.extend(&bodies.all[body].children);
                     let names = joint_names(bodies, &[body]);
-                    let parent = bodies.all[bodies.all[child].hinge.as_ref().map_or(0, |h| h.parent)].name;
-                    found.extend(names.into_iter().map(|name| (name, format!("branches off at `{parent}`"))));
+                    let parent =
+                        bodies.all[bodies.all[child].hinge.as_ref().map_or(0, |h| h.parent)].name;
+                    found.extend(
+                        names
+                            .into_iter()
+                            .map(|name| (name, format!("branches off at `{parent}`"))),
+                    );
                 }
             }
         }
@@ -104,21 +128,34 @@ fn branches<'a>(bodies: &Bodies<'a>) -> Vec<(&'a str, String)> {
 
 /// Hinges below a body count most, then lengths.
 fn length(bodies: &Bodies<'_>, body: usize) -> f64 {
-    let own = bodies.all[body].hinge.as_ref().map_or(0.0, |h| h.pose.translation.vector.norm());
-    let below = bodies.all[body].children.iter().map(|&child| length(bodies, child));
+    let own = bodies.all[body]
+        .hinge
+        .as_ref()
+        .map_or(0.0, |h| h.pose.translation.vector.norm());
+    let below = bodies.all[body]
+        .children
+        .iter()
+        .map(|&child| length(bodies, child));
     10.0 + own + below.fold(tip_distance(bodies, body), f64::max)
 }
 
 /// How far the links fixed to a body are from its joint, m.
 fn tip_distance(bodies: &Bodies<'_>, body: usize) -> f64 {
     let links = bodies.all[body].links.iter();
-    links.map(|(_, pose)| pose.translation.vector.norm()).fold(0.0, f64::max)
+    links
+        .map(|(_, pose)| pose.translation.vector.norm())
+        .fold(0.0, f64::max)
 }
 
 /// Distances between the joints of a limb.
 fn segments(bodies: &Bodies<'_>, path: &[usize]) -> Vec<f64> {
-    let hinges = path.iter().skip(1).filter_map(|&body| bodies.all[body].hinge.as_ref());
-    hinges.map(|hinge| hinge.pose.translation.vector.norm()).collect()
+    let hinges = path
+        .iter()
+        .skip(1)
+        .filter_map(|&body| bodies.all[body].hinge.as_ref());
+    hinges
+        .map(|hinge| hinge.pose.translation.vector.norm())
+        .collect()
 }
 
 /// Four limbs of the same joints and lengths, or two pairs of them.
@@ -131,7 +168,10 @@ fn four_alike(bodies: &Bodies<'_>, report: &mut Report) -> Option<Vec<Vec<usize>
         let alike = |other: &Vec<Vec<usize>>| {
             let other = segments(bodies, &other[0]);
             own.len() == other.len()
-                && own.iter().zip(&other).all(|(a, b)| (a - b).abs() <= ALIKE.1 + ALIKE.0 * total)
+                && own
+                    .iter()
+                    .zip(&other)
+                    .all(|(a, b)| (a - b).abs() <= ALIKE.1 + ALIKE.0 * total)
         };
         match groups.iter_mut().find(|group| alike(group)) {
             Some(group) => group.push(path),
@@ -155,7 +195,10 @@ fn four_alike(bodies: &Bodies<'_>, report: &mut Report) -> Option<Vec<Vec<usize>
         .collect();
     report.error(match count {
         0 => "no legs found: no two chains of hinges on the base have the same lengths".to_owned(),
-        2 => format!("two legs ({}): a biped; this is for robots of four legs", limbs.join(", ")),
+        2 => format!(
+            "two legs ({}): a biped; this is for robots of four legs",
+            limbs.join(", ")
+        ),
         count => format!(
             "{count} limbs that could be legs ({}); four of the same joints and lengths are needed",
             limbs.join(", ")
@@ -168,10 +211,14 @@ fn four_alike(bodies: &Bodies<'_>, report: &mut Report) -> Option<Vec<Vec<usize>
 fn wheel<'a>(bodies: &Bodies<'a>, path: &[usize]) -> Option<&'a str> {
     let last = &bodies.all[*path.last()?];
     let hinge = last.hinge.as_ref()?;
-    let turns = hinge.joint.range_rad.is_none_or(|[low, high]| high - low > 7.0);
+    let turns = hinge
+        .joint
+        .range_rad
+        .is_none_or(|[low, high]| high - low > 7.0);
     let (_, com, _) = last.mass.about_com(last.name).ok()?;
     let off_axis = com.coords - com.coords.dot(&hinge.axis) * hinge.axis.into_inner();
-    let is_wheel = path.len() >= 3 && turns && off_axis.norm() < ON_AXIS_M;
+    let is_short = tip_distance(bodies, *path.last()?) < WHEEL_TIP_M;
+    let is_wheel = path.len() >= 3 && turns && off_axis.norm() < ON_AXIS_M && is_short;
     is_wheel.then_some(hinge.joint.name.as_str())
 }
 
@@ -183,7 +230,9 @@ fn upright(bodies: &Bodies<'_>, report: &mut Report) -> UnitQuaternion<f64> {
         let path = path(bodies, limb);
         let joints = bodies.joint_places(&path);
         let poses = bodies.poses(&path, &[]);
-        let (Some(first), Some(last), Some(pose)) = (joints.get(path.len().min(2) - 1), path.last(), poses.last()) else {
+        let (Some(first), Some(last), Some(pose)) =
+            (joints.get(path.len().min(2) - 1), path.last(), poses.last())
+        else {
             continue;
         };
         let links = bodies.all[*last].links.iter();
@@ -191,11 +240,22 @@ fn upright(bodies: &Bodies<'_>, report: &mut Report) -> UnitQuaternion<f64> {
             .map(|(_, link)| Point3::from((pose * link).translation.vector))
             .max_by(|a, b| (a - first).norm().total_cmp(&(b - first).norm()));
         down += (tip.unwrap_or(*first) - first).normalize();
-        hips.push((joint_names(bodies, &path).first().copied().unwrap_or_default(), joints[0]));
+        hips.push((
+            joint_names(bodies, &path)
+                .first()
+                .copied()
+                .unwrap_or_default(),
+            joints[0],
+        ));
     }
     // Hips lie in a plane, and are farther apart along the body than across it; names decide between front and rear.
-    let mean = hips.iter().map(|(_, at)| at.coords).sum::<Vector3<f64>>() / hips.len().max(1) as f64;
-    let spread = |axis: &Vector3<f64>| -> f64 { hips.iter().map(|(_, at)| (at.coords - mean).dot(axis).abs()).sum() };
+    let mean =
+        hips.iter().map(|(_, at)| at.coords).sum::<Vector3<f64>>() / hips.len().max(1) as f64;
+    let spread = |axis: &Vector3<f64>| -> f64 {
+        hips.iter()
+            .map(|(_, at)| (at.coords - mean).dot(axis).abs())
+            .sum()
+    };
     // The plane of the hips is across z, unless another axis is clearly so.
     let mut up = Vector3::z();
     for axis in [Vector3::x(), Vector3::y()] {
@@ -206,7 +266,9 @@ fn upright(bodies: &Bodies<'_>, report: &mut Report) -> UnitQuaternion<f64> {
     if down.dot(&up) > 0.5 * down.norm() {
         up = -up;
     }
-    let horizontal = [Vector3::x(), Vector3::y(), Vector3::z()].into_iter().filter(|axis| axis.dot(&up).abs() < 0.5);
+    let horizontal = [Vector3::x(), Vector3::y(), Vector3::z()]
+        .into_iter()
+        .filter(|axis| axis.dot(&up).abs() < 0.5);
     let mut forward = horizontal
         .reduce(|a, b| if spread(&b) > 1.05 * spread(&a) { b } else { a })
         .unwrap_or(Vector3::x());
@@ -222,12 +284,17 @@ fn upright(bodies: &Bodies<'_>, report: &mut Report) -> UnitQuaternion<f64> {
     }
     let left = up.cross(&forward);
     let to_file = nalgebra::Matrix3::from_columns(&[forward, left, up]);
-    let turn = UnitQuaternion::from_rotation_matrix(&Rotation3::from_matrix_unchecked(to_file)).inverse();
+    let turn =
+        UnitQuaternion::from_rotation_matrix(&Rotation3::from_matrix_unchecked(to_file)).inverse();
     if turn.angle() > 1e-6 {
         let name = |axis: &Vector3<f64>| {
             let axes = ["x", "y", "z"];
             let index = axis.iamax();
-            format!("{}{}", if axis[index] < 0.0 { "-" } else { "" }, axes[index])
+            format!(
+                "{}{}",
+                if axis[index] < 0.0 { "-" } else { "" },
+                axes[index]
+            )
         };
         report.found(format!(
             "the base frame has {} forward and {} up: turned to x forward and z up",
@@ -246,7 +313,9 @@ fn is_front(name: &str) -> Option<bool> {
     let has = |names: &[&str]| words.iter().any(|word| names.contains(word));
     if name.contains("front") || has(&["fl", "fr", "lf", "rf"]) {
         Some(true)
-    } else if ["rear", "hind", "back"].iter().any(|word| name.contains(word))
+    } else if ["rear", "hind", "back"]
+        .iter()
+        .any(|word| name.contains(word))
         || has(&["rl", "rr", "hl", "hr", "lh", "rh", "bl", "br"])
     {
         Some(false)

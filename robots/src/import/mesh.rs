@@ -21,7 +21,10 @@ pub(super) type Triangles = Vec<[Point3<f64>; 3]>;
 /// Reads a mesh; fails with half a line that says what is wrong.
 pub(super) fn read(path: &Path) -> Result<Triangles, String> {
     let bytes = bounded_file::read_bytes(path, MOST_BYTES).map_err(|error| error.to_string())?;
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    let extension = path
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or_default();
     let triangles = match extension.to_ascii_lowercase().as_str() {
         "stl" | "stla" | "stlb" => stl(&bytes)?,
         "obj" => obj(&String::from_utf8_lossy(&bytes))?,
@@ -39,13 +42,17 @@ pub(super) fn read(path: &Path) -> Result<Triangles, String> {
 }
 
 fn too_many(count: usize) -> String {
-    format!("has {count} triangles, and at most {MOST_TRIANGLES} are read; simplify it, e.g. to its convex hull")
+    format!(
+        "has {count} triangles, and at most {MOST_TRIANGLES} are read; simplify it, e.g. to its convex hull"
+    )
 }
 
 fn stl(bytes: &[u8]) -> Result<Triangles, String> {
     const HEADER: usize = 84;
     const TRIANGLE: usize = 50;
-    let count = bytes.get(80..HEADER).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
+    let count = bytes
+        .get(80..HEADER)
+        .map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
     // A text that happens to say its own length in bytes 80 to 83 does not exist.
     if bytes.starts_with(b"solid") && bytes.len() != HEADER + count.saturating_mul(TRIANGLE) {
         return stl_text(&String::from_utf8_lossy(bytes));
@@ -55,30 +62,55 @@ fn stl(bytes: &[u8]) -> Result<Triangles, String> {
     }
     let body = bytes.get(HEADER..).unwrap_or_default();
     if body.len() < count * TRIANGLE {
-        return Err(format!("ends early: {count} triangles take {} bytes, and it has {}", HEADER + count * TRIANGLE, bytes.len()));
+        return Err(format!(
+            "ends early: {count} triangles take {} bytes, and it has {}",
+            HEADER + count * TRIANGLE,
+            bytes.len()
+        ));
     }
     let corner = |bytes: &[u8]| {
-        let x = |i: usize| f64::from(f32::from_le_bytes([bytes[4 * i], bytes[4 * i + 1], bytes[4 * i + 2], bytes[4 * i + 3]]));
+        let x = |i: usize| {
+            f64::from(f32::from_le_bytes([
+                bytes[4 * i],
+                bytes[4 * i + 1],
+                bytes[4 * i + 2],
+                bytes[4 * i + 3],
+            ]))
+        };
         Point3::new(x(0), x(1), x(2))
     };
     let triangle = |t: &[u8]| [corner(&t[12..24]), corner(&t[24..36]), corner(&t[36..48])];
-    Ok(body.chunks_exact(TRIANGLE).take(count).map(triangle).collect())
+    Ok(body
+        .chunks_exact(TRIANGLE)
+        .take(count)
+        .map(triangle)
+        .collect())
 }
 
 fn stl_text(text: &str) -> Result<Triangles, String> {
     let mut corners = Vec::new();
     for line in text.lines() {
         if let Some(rest) = line.trim_start().strip_prefix("vertex") {
-            corners.push(point(rest).ok_or_else(|| format!("has a vertex that is not three numbers: `{}`", line.trim()))?);
+            corners.push(point(rest).ok_or_else(|| {
+                format!("has a vertex that is not three numbers: `{}`", line.trim())
+            })?);
         }
     }
-    Ok(corners.chunks_exact(3).map(|c| [c[0], c[1], c[2]]).collect())
+    Ok(corners
+        .chunks_exact(3)
+        .map(|c| [c[0], c[1], c[2]])
+        .collect())
 }
 
 fn obj(text: &str) -> Result<Triangles, String> {
     let (mut corners, mut triangles) = (Vec::new(), Vec::new());
     for line in text.lines() {
-        let wrong = || format!("has a line that cannot be read: `{}`", line.chars().take(60).collect::<String>());
+        let wrong = || {
+            format!(
+                "has a line that cannot be read: `{}`",
+                line.chars().take(60).collect::<String>()
+            )
+        };
         if let Some(rest) = line.strip_prefix("v ") {
             corners.push(point(rest).ok_or_else(wrong)?);
         } else if let Some(rest) = line.strip_prefix("f ") {
@@ -110,14 +142,18 @@ fn dae(text: &str) -> Result<Triangles, String> {
     let document = xml::parse(text)?;
     let root = document.root_element();
     let asset = xml::child(root, "asset");
-    let unit = asset.and_then(|a| xml::child(a, "unit")).and_then(|u| u.attribute("meter"));
+    let unit = asset
+        .and_then(|a| xml::child(a, "unit"))
+        .and_then(|u| u.attribute("meter"));
     let metres: f64 = unit.and_then(|meter| meter.parse().ok()).unwrap_or(1.0);
     let mut collada = Collada {
         document: &document,
         triangles: Vec::new(),
     };
     let scale = Matrix4::new_scaling(metres);
-    let scenes = root.descendants().filter(|n| n.has_tag_name("visual_scene"));
+    let scenes = root
+        .descendants()
+        .filter(|n| n.has_tag_name("visual_scene"));
     for node in scenes.flat_map(|scene| scene.children()) {
         collada.node(node, &scale)?;
     }
@@ -139,7 +175,8 @@ impl<'a, 'input> Collada<'a, 'input> {
     fn by_id(&self, reference: &str) -> Option<Node<'a, 'input>> {
         let id = reference.strip_prefix('#')?;
         let root = self.document.root_element();
-        root.descendants().find(|node| node.attribute("id") == Some(id))
+        root.descendants()
+            .find(|node| node.attribute("id") == Some(id))
     }
 
     fn node(&mut self, node: Node<'a, 'input>, parent: &Matrix4<f64>) -> Result<(), String> {
@@ -165,17 +202,31 @@ impl<'a, 'input> Collada<'a, 'input> {
 
     fn geometry(&mut self, geometry: Node<'a, 'input>, pose: &Matrix4<f64>) -> Result<(), String> {
         let kinds = ["triangles", "polylist", "polygons"];
-        let parts = geometry.descendants().filter(|n| kinds.contains(&n.tag_name().name()));
+        let parts = geometry
+            .descendants()
+            .filter(|n| kinds.contains(&n.tag_name().name()));
         for part in parts {
-            let inputs: Vec<_> = part.children().filter(|n| n.has_tag_name("input")).collect();
-            let offset = |input: &Node<'_, '_>| input.attribute("offset").and_then(|o| o.parse::<usize>().ok()).unwrap_or(0);
+            let inputs: Vec<_> = part
+                .children()
+                .filter(|n| n.has_tag_name("input"))
+                .collect();
+            let offset = |input: &Node<'_, '_>| {
+                input
+                    .attribute("offset")
+                    .and_then(|o| o.parse::<usize>().ok())
+                    .unwrap_or(0)
+            };
             let stride = inputs.iter().map(offset).max().unwrap_or(0).min(64) + 1;
-            let Some(input) = inputs.iter().find(|input| input.attribute("semantic") == Some("VERTEX")) else {
+            let Some(input) = inputs
+                .iter()
+                .find(|input| input.attribute("semantic") == Some("VERTEX"))
+            else {
                 continue;
             };
             let corners = self.positions(input.attribute("source").unwrap_or_default())?;
             let corners: Vec<_> = corners.iter().map(|p| pose.transform_point(p)).collect();
-            let counts = xml::child(part, "vcount").map(|vcount| integers(vcount.text().unwrap_or_default()));
+            let counts = xml::child(part, "vcount")
+                .map(|vcount| integers(vcount.text().unwrap_or_default()));
             for list in part.children().filter(|n| n.has_tag_name("p")) {
                 let indices = integers(list.text().unwrap_or_default());
                 let corner = |i: usize| {
@@ -209,24 +260,37 @@ impl<'a, 'input> Collada<'a, 'input> {
     /// The positions behind <vertices>.
     fn positions(&self, vertices: &str) -> Result<Vec<Point3<f64>>, String> {
         let inputs = self.by_id(vertices);
-        let input = inputs.and_then(|n| n.children().find(|n| n.attribute("semantic") == Some("POSITION")));
+        let input = inputs.and_then(|n| {
+            n.children()
+                .find(|n| n.attribute("semantic") == Some("POSITION"))
+        });
         let source = input.and_then(|n| self.by_id(n.attribute("source")?));
         let array = source.and_then(|n| xml::child(n, "float_array"));
-        let text = array.and_then(|n| n.text()).ok_or("names positions that it does not have")?;
+        let text = array
+            .and_then(|n| n.text())
+            .ok_or("names positions that it does not have")?;
         let numbers: Result<Vec<f64>, _> = text.split_whitespace().map(str::parse).collect();
         let numbers = numbers.map_err(|_| "has positions that are no numbers")?;
-        Ok(numbers.chunks_exact(3).map(|c| Point3::new(c[0], c[1], c[2])).collect())
+        Ok(numbers
+            .chunks_exact(3)
+            .map(|c| Point3::new(c[0], c[1], c[2]))
+            .collect())
     }
 }
 
 fn integers(text: &str) -> Vec<usize> {
-    text.split_whitespace().map_while(|word| word.parse().ok()).collect()
+    text.split_whitespace()
+        .map_while(|word| word.parse().ok())
+        .collect()
 }
 
 /// What an element of a node does to its children; nothing, if it is no transformation.
 fn transform(element: Node<'_, '_>) -> Matrix4<f64> {
     let text = element.text().unwrap_or_default();
-    let n: Vec<f64> = text.split_whitespace().map_while(|word| word.parse().ok()).collect();
+    let n: Vec<f64> = text
+        .split_whitespace()
+        .map_while(|word| word.parse().ok())
+        .collect();
     match (element.tag_name().name(), n.as_slice()) {
         ("matrix", n) if n.len() == 16 => Matrix4::from_row_slice(n),
         ("translate", &[x, y, z]) => Matrix4::new_translation(&[x, y, z].into()),

@@ -96,7 +96,10 @@ fn read(file: &Path, options: &ImportOptions, report: &mut Report) -> Option<(Ro
     let name = name(options, &source.name, file);
     let tree = LinkTree::new(&source, report)?;
     let (bodies, chains) = legs::find(&tree, &source, report)?;
-    let file_name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let file_name = file
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let draft = Draft {
         name: &name,
         file: &file_name,
@@ -109,14 +112,23 @@ fn read(file: &Path, options: &ImportOptions, report: &mut Report) -> Option<(Ro
 
 /// Letters, digits, `-` and `_` of the name asked for, that in the file, or the file's own.
 fn name(options: &ImportOptions, in_file: &str, file: &Path) -> String {
-    let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let stem = file
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned());
     let candidates = [options.name.clone(), Some(in_file.to_owned()), stem];
     let clean = |name: String| -> String {
         let name = name.to_lowercase();
-        let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let name: String = name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect();
         name.trim_matches('-').chars().take(40).collect()
     };
-    let mut names = candidates.into_iter().flatten().map(clean).filter(|name| !name.is_empty());
+    let mut names = candidates
+        .into_iter()
+        .flatten()
+        .map(clean)
+        .filter(|name| !name.is_empty());
     names.next().unwrap_or_else(|| "robot".to_owned())
 }
 
@@ -132,7 +144,11 @@ struct Draft<'a> {
 impl Draft<'_> {
     fn robot(&self, report: &mut Report) -> Option<(Robot, RobotFiles)> {
         let bodies = self.bodies;
-        let mass_kg: f64 = bodies.all.iter().map(|body| body.mass.centre().map_or(0.0, |(mass, _)| mass)).sum();
+        let mass_kg: f64 = bodies
+            .all
+            .iter()
+            .map(|body| body.mass.centre().map_or(0.0, |(mass, _)| mass))
+            .sum();
         if !(0.1..HEAVIEST_KG).contains(&mass_kg) {
             report.error(if mass_kg == 0.0 {
                 "no link has a mass: the file describes what the robot looks like; import one with <inertial>, made for simulation".to_owned()
@@ -141,7 +157,11 @@ impl Draft<'_> {
             });
             return None;
         }
-        let rough_leg_m = self.chains.iter().map(|chain| rough_length(bodies, chain)).fold(0.0, f64::max);
+        let rough_leg_m = self
+            .chains
+            .iter()
+            .map(|chain| rough_length(bodies, chain))
+            .fold(0.0, f64::max);
         let mut meshes = Meshes::default();
         let mut solids: Vec<_> = bodies
             .all
@@ -173,12 +193,29 @@ impl Draft<'_> {
         check_ranges(bodies, self.chains, report);
         let poses = pose::find(&legs, report)?;
         let joints = self.chains.iter().flat_map(|chain| &chain.bodies);
-        let hinges: Vec<_> = joints.filter_map(|&body| bodies.all[body].hinge.as_ref()).collect();
+        let hinges: Vec<_> = joints
+            .filter_map(|&body| bodies.all[body].hinge.as_ref())
+            .collect();
         let limits: Vec<_> = hinges
             .iter()
-            .map(|hinge| motors::limits(hinge.joint, mass_kg, poses.leg_length_m, &self.options.motor, report))
+            .map(|hinge| {
+                motors::limits(
+                    hinge.joint,
+                    mass_kg,
+                    poses.leg_length_m,
+                    &self.options.motor,
+                    report,
+                )
+            })
             .collect();
-        let motors = motors::motors(bodies, self.chains, mass_kg, poses.leg_length_m, &limits, report);
+        let motors = motors::motors(
+            bodies,
+            self.chains,
+            mass_kg,
+            poses.leg_length_m,
+            &limits,
+            report,
+        );
         let mut limits = limits.into_iter();
         let scale = poses.leg_length_m;
         let mut output_legs = Vec::new();
@@ -193,7 +230,13 @@ impl Draft<'_> {
                     axis: hinge.axis,
                     range_rad: hinge.joint.range_rad,
                     limits,
-                    link: output_link(body, std::mem::take(&mut solids[index]), mass_kg, scale, report),
+                    link: output_link(
+                        body,
+                        std::mem::take(&mut solids[index]),
+                        mass_kg,
+                        scale,
+                        report,
+                    ),
                 });
             }
             output_legs.push(OutputLeg {
@@ -205,7 +248,13 @@ impl Draft<'_> {
         let output = Output {
             name: self.name,
             file: self.file,
-            base: output_link(&bodies.all[0], std::mem::take(&mut solids[0]), mass_kg, scale, report),
+            base: output_link(
+                &bodies.all[0],
+                std::mem::take(&mut solids[0]),
+                mass_kg,
+                scale,
+                report,
+            ),
             legs: output_legs,
             motors: &motors,
             poses: &poses,
@@ -224,7 +273,11 @@ impl Draft<'_> {
 /// From the first joint of a leg to the last and on to the farthest link fixed to it, m.
 fn rough_length(bodies: &Bodies<'_>, chain: &Chain) -> f64 {
     let places = bodies.joint_places(&chain.bodies);
-    places.windows(2).map(|pair| (pair[1] - pair[0]).norm()).sum::<f64>().max(0.01)
+    places
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]).norm())
+        .sum::<f64>()
+        .max(0.01)
 }
 
 fn check_ranges(bodies: &Bodies<'_>, chains: &[Chain], report: &mut Report) {
@@ -234,7 +287,10 @@ fn check_ranges(bodies: &Bodies<'_>, chains: &[Chain], report: &mut Report) {
         };
         let joint = hinge.joint;
         if joint.axis.norm() < 1e-6 {
-            report.error(format!("joint `{}`: its axis has no length; give <axis xyz=...> a direction", joint.name));
+            report.error(format!(
+                "joint `{}`: its axis has no length; give <axis xyz=...> a direction",
+                joint.name
+            ));
         }
         match joint.range_rad {
             Some([lower, upper]) if lower >= upper => report.error(format!(
@@ -272,11 +328,16 @@ fn output_link<'a>(
         }
         Err(error) => error,
     };
-    let (mass, com) = body.mass.centre().unwrap_or((1e-3 * robot_kg, Point3::origin()));
-    let sides = solids.first().map_or(Vector3::repeat(0.3 * leg_length_m), |solid| {
-        let side = |axis: Vector3<f64>| solid.reach_m(&axis) + solid.reach_m(&-axis);
-        Vector3::new(side(Vector3::x()), side(Vector3::y()), side(Vector3::z()))
-    });
+    let (mass, com) = body
+        .mass
+        .centre()
+        .unwrap_or((1e-3 * robot_kg, Point3::origin()));
+    let sides = solids
+        .first()
+        .map_or(Vector3::repeat(0.3 * leg_length_m), |solid| {
+            let side = |axis: Vector3<f64>| solid.reach_m(&axis) + solid.reach_m(&-axis);
+            Vector3::new(side(Vector3::x()), side(Vector3::y()), side(Vector3::z()))
+        });
     let squares = sides.component_mul(&sides);
     let moments = mass / 12.0 * (Vector3::repeat(squares.sum()) - squares);
     report.guessed(format!("link `{name}`: no rigid body has its mass and inertia ({error}); those of {mass:.4} kg in a box of {:.0} x {:.0} x {:.0} mm instead", 1e3 * sides.x, 1e3 * sides.y, 1e3 * sides.z));

@@ -60,20 +60,39 @@ pub(super) fn limits(
 ) -> Limits {
     let round = |value: f64| two_digits(value);
     let mut is_guessed = false;
-    let mut limit = |own: f64, most: f64, chosen: Option<f64>, usual: f64, what: &str, flag: &str| {
-        if own > 0.0 && own <= most {
-            return own;
-        }
-        is_guessed = true;
-        let value = chosen.unwrap_or(usual).min(most);
-        let why = if own > most { "limits nothing" } else { "is missing" };
-        let source = if chosen.is_some() { "as asked for".to_owned() } else { format!("{flag} sets it") };
-        report.guessed(format!("joint `{}`: {what} limit {own} {why}; {value} instead, {source}", joint.name));
-        value
-    };
+    let mut limit =
+        |own: f64, most: f64, chosen: Option<f64>, usual: f64, what: &str, flag: &str| {
+            if own > 0.0 && own <= most {
+                return own;
+            }
+            is_guessed = true;
+            let value = chosen.unwrap_or(usual).min(most);
+            let why = if own > most {
+                "limits nothing"
+            } else {
+                "is missing"
+            };
+            let source = if chosen.is_some() {
+                "as asked for".to_owned()
+            } else {
+                format!("{flag} sets it")
+            };
+            report.guessed(format!(
+                "joint `{}`: {what} limit {own} {why}; {value} instead, {source}",
+                joint.name
+            ));
+            value
+        };
     let usual = round(EFFORT * mass_kg * GRAVITY * leg_length_m);
     Limits {
-        effort_nm: limit(joint.effort_limit_nm, MOST_EFFORT_NM, options.effort_limit_nm, usual, "effort", "--effort-limit-nm"),
+        effort_nm: limit(
+            joint.effort_limit_nm,
+            MOST_EFFORT_NM,
+            options.effort_limit_nm,
+            usual,
+            "effort",
+            "--effort-limit-nm",
+        ),
         velocity_radps: limit(
             joint.velocity_limit_radps,
             MOST_VELOCITY_RADPS,
@@ -101,10 +120,15 @@ pub(super) fn motors(
     report.guessed(format!(
         "gains: stiffness {stiffness} N·m/rad and damping {damping} N·m·s/rad, of {mass_kg:.1} kg on legs of {leg_length_m:.3} m"
     ));
-    let weakest = limits.iter().map(|l| l.effort_nm).fold(f64::INFINITY, f64::min);
+    let weakest = limits
+        .iter()
+        .map(|l| l.effort_nm)
+        .fold(f64::INFINITY, f64::min);
     let need = 0.3 * mass_kg * GRAVITY * leg_length_m / 2.0;
     if weakest < need / 2.0 {
-        report.found(format!("the weakest joint has {weakest} N·m, and standing on two legs takes about {need:.1}"));
+        report.found(format!(
+            "the weakest joint has {weakest} N·m, and standing on two legs takes about {need:.1}"
+        ));
     }
     let effort = |joint: usize| {
         let own = limits.iter().skip(joint).step_by(joints_per_leg.max(1));
@@ -115,22 +139,38 @@ pub(super) fn motors(
         bodies.all[*body].hinge.as_ref().map(|hinge| hinge.joint)
     };
     let largest = |value: &dyn Fn(&super::source::SourceJoint) -> f64, joint: usize| {
-        legs.iter().filter_map(|leg| joint_of(leg, joint)).map(value).fold(0.0, f64::max)
+        legs.iter()
+            .filter_map(|leg| joint_of(leg, joint))
+            .map(value)
+            .fold(0.0, f64::max)
     };
     let vector = |value: &dyn Fn(&super::source::SourceJoint) -> f64, per_effort: f64| {
-        let from_file: Vec<f64> = (0..joints_per_leg).map(|joint| largest(value, joint)).collect();
+        let from_file: Vec<f64> = (0..joints_per_leg)
+            .map(|joint| largest(value, joint))
+            .collect();
         if from_file.iter().any(|v| *v > 0.0) {
             (from_file, true)
         } else {
-            ((0..joints_per_leg).map(|joint| two_digits(per_effort * effort(joint))).collect(), false)
+            (
+                (0..joints_per_leg)
+                    .map(|joint| two_digits(per_effort * effort(joint)))
+                    .collect(),
+                false,
+            )
         }
     };
     let (armature_kgm2, has_armature) = vector(&|joint| joint.armature_kgm2.min(10.0), ARMATURE);
     let (damping_nms, has_damping) = vector(&|joint| joint.damping_nms.min(100.0), DAMPING);
     let (friction_nm, has_friction) = vector(&|joint| joint.friction_nm.min(100.0), FRICTION);
-    for (what, has) in [("armature", has_armature), ("damping", has_damping), ("friction", has_friction)] {
+    for (what, has) in [
+        ("armature", has_armature),
+        ("damping", has_damping),
+        ("friction", has_friction),
+    ] {
         if !has {
-            report.guessed(format!("{what} of the motors: in proportion to their effort limits, as those of go1"));
+            report.guessed(format!(
+                "{what} of the motors: in proportion to their effort limits, as those of go1"
+            ));
         }
     }
     Motors {
@@ -161,6 +201,9 @@ mod tests {
 
     #[test]
     fn guesses_have_two_digits() {
-        assert_eq!([29.97, 0.6512, 123.4, 0.00708].map(two_digits), [30.0, 0.65, 120.0, 0.0071]);
+        assert_eq!(
+            [29.97, 0.6512, 123.4, 0.00708].map(two_digits),
+            [30.0, 0.65, 120.0, 0.0071]
+        );
     }
 }

@@ -28,7 +28,9 @@ pub(super) struct LegGeometry<'a> {
 impl LegGeometry<'_> {
     fn foot(&self, position_rad: &[f64]) -> Point3<f64> {
         let poses = self.bodies.poses(&self.chain.bodies, position_rad);
-        poses.last().map_or(self.foot.centre, |pose| pose * self.foot.centre)
+        poses
+            .last()
+            .map_or(self.foot.centre, |pose| pose * self.foot.centre)
     }
 
     fn ranges(&self) -> Vec<[f64; 2]> {
@@ -55,7 +57,10 @@ impl LegGeometry<'_> {
         let poses = self.bodies.poses(&self.chain.bodies, &[]);
         let hip = self.hip();
         let body = &self.bodies.all[self.chain.bodies[hip]];
-        let axis = body.hinge.as_ref().map_or(Vector3::y(), |h| poses[hip].rotation * h.axis.into_inner());
+        let axis = body
+            .hinge
+            .as_ref()
+            .map_or(Vector3::y(), |h| poses[hip].rotation * h.axis.into_inner());
         let in_plane = |v: Vector3<f64>| (v - v.dot(&axis) * axis).norm();
         let knee = poses[poses.len() - 1].translation.vector;
         in_plane(knee - poses[hip].translation.vector) + in_plane(self.foot(&[]).coords - knee)
@@ -66,12 +71,19 @@ impl LegGeometry<'_> {
         let neutral = self.neutral();
         let poses = self.bodies.poses(&self.chain.bodies, &neutral);
         let hip = poses[self.hip()].translation.vector;
-        Point3::new(hip.x + shift_x, self.foot(&neutral).y, hip.z - height * self.length_m())
+        Point3::new(
+            hip.x + shift_x,
+            self.foot(&neutral).y,
+            hip.z - height * self.length_m(),
+        )
     }
 
     fn neutral(&self) -> Vec<f64> {
         let ranges = self.ranges();
-        ranges.iter().map(|[low, high]| 0f64.clamp(low.min(*high), high.max(*low))).collect()
+        ranges
+            .iter()
+            .map(|[low, high]| 0f64.clamp(low.min(*high), high.max(*low)))
+            .collect()
     }
 
     /// Joint positions that put the foot at a point, knees behind the hips where the limits allow it.
@@ -89,8 +101,13 @@ impl LegGeometry<'_> {
             let is_ahead = knee.translation.vector.x > hip.translation.vector.x;
             let is_above = knee.translation.vector.z > hip.translation.vector.z;
             let turned: f64 = position.iter().map(|q| q * q).sum();
-            let sideways: f64 = (0..self.hip()).map(|i| (position[i] - neutral[i]).abs()).sum();
-            let cost = 10.0 * f64::from(is_ahead) + 20.0 * f64::from(is_above) + 10.0 * sideways + 0.1 * turned;
+            let sideways: f64 = (0..self.hip())
+                .map(|i| (position[i] - neutral[i]).abs())
+                .sum();
+            let cost = 10.0 * f64::from(is_ahead)
+                + 20.0 * f64::from(is_above)
+                + 10.0 * sideways
+                + 0.1 * turned;
             if best.as_ref().is_none_or(|(least, _)| cost < *least) {
                 best = Some((cost, position));
             }
@@ -99,7 +116,12 @@ impl LegGeometry<'_> {
     }
 
     /// Damped least squares within the limits.
-    fn approach(&self, mut position: Vec<f64>, target: &Point3<f64>, ranges: &[[f64; 2]]) -> Vec<f64> {
+    fn approach(
+        &self,
+        mut position: Vec<f64>,
+        target: &Point3<f64>,
+        ranges: &[[f64; 2]],
+    ) -> Vec<f64> {
         for _ in 0..80 {
             let error = target - self.foot(&position);
             if error.norm() < 0.1 * NEAR_M {
@@ -112,14 +134,20 @@ impl LegGeometry<'_> {
                     (self.foot(&moved) - self.foot(&position)) / 1e-5
                 })
                 .collect();
-            let damped: Matrix3<f64> = columns.iter().map(|c| c * c.transpose()).sum::<Matrix3<f64>>() + 1e-6 * Matrix3::identity();
+            let damped: Matrix3<f64> = columns
+                .iter()
+                .map(|c| c * c.transpose())
+                .sum::<Matrix3<f64>>()
+                + 1e-6 * Matrix3::identity();
             let Some(inverse) = damped.try_inverse() else {
                 break;
             };
             let step = inverse * error;
             for (joint, column) in columns.iter().enumerate() {
                 let [low, high] = ranges[joint];
-                position[joint] = (position[joint] + column.dot(&step).clamp(-0.3, 0.3)).max(low).min(high);
+                position[joint] = (position[joint] + column.dot(&step).clamp(-0.3, 0.3))
+                    .max(low)
+                    .min(high);
             }
         }
         position
@@ -132,12 +160,18 @@ fn seeds(ranges: &[[f64; 2]], neutral: &[f64]) -> Vec<Vec<f64>> {
     for (index, [low, high]) in ranges.iter().enumerate() {
         let is_swing = index + 2 >= ranges.len();
         let starts = match is_swing {
-            true => [0.2, 0.4, 0.6, 0.8].map(|part| low + part * (high - low)).to_vec(),
+            true => [0.2, 0.4, 0.6, 0.8]
+                .map(|part| low + part * (high - low))
+                .to_vec(),
             false => vec![neutral[index]],
         };
         seeds = seeds
             .iter()
-            .flat_map(|seed| starts.iter().map(move |start| [seed.as_slice(), &[*start]].concat()))
+            .flat_map(|seed| {
+                starts
+                    .iter()
+                    .map(move |start| [seed.as_slice(), &[*start]].concat())
+            })
             .collect();
     }
     seeds
@@ -145,27 +179,49 @@ fn seeds(ranges: &[[f64; 2]], neutral: &[f64]) -> Vec<Vec<f64>> {
 
 /// Default and standing pose; `None` after an error, which is in the report.
 pub(super) fn find(legs: &[LegGeometry<'_>], report: &mut Report) -> Option<Poses> {
-    let leg_length_m = legs.iter().map(LegGeometry::length_m).sum::<f64>() / legs.len().max(1) as f64;
+    let leg_length_m =
+        legs.iter().map(LegGeometry::length_m).sum::<f64>() / legs.len().max(1) as f64;
     if !(0.03..3.0).contains(&leg_length_m) {
-        let unit = if leg_length_m >= 3.0 { "lengths seem to be in mm, and a URDF has metres" } else { "between 0.03 and 3 m are plausible" };
-        report.error(format!("thigh and calf together are {leg_length_m:.4} m long; {unit}"));
+        let unit = if leg_length_m >= 3.0 {
+            "lengths seem to be in mm, and a URDF has metres"
+        } else {
+            "between 0.03 and 3 m are plausible"
+        };
+        report.error(format!(
+            "thigh and calf together are {leg_length_m:.4} m long; {unit}"
+        ));
         return None;
     }
     let centre = legs.first().map_or(0.0, |leg| centre_of_mass_x(leg.bodies));
-    let hips: f64 = legs.iter().map(|leg| leg.below_hip(0.7, 0.0).x).sum::<f64>() / legs.len().max(1) as f64;
+    let hips: f64 = legs
+        .iter()
+        .map(|leg| leg.below_hip(0.7, 0.0).x)
+        .sum::<f64>()
+        / legs.len().max(1) as f64;
     // The robot stands over its centre of mass, which an arm or a head may bring off the middle.
     let shift_x = (centre - hips).clamp(-0.15 * leg_length_m, 0.15 * leg_length_m);
     let at = |height: f64| -> Option<Vec<Vec<f64>>> {
-        let targets: Vec<_> = legs.iter().map(|leg| leg.below_hip(height, shift_x)).collect();
+        let targets: Vec<_> = legs
+            .iter()
+            .map(|leg| leg.below_hip(height, shift_x))
+            .collect();
         // All feet on one plane.
-        let ground = legs.iter().zip(&targets).map(|(leg, at)| at.z - leg.foot.radius).sum::<f64>() / legs.len() as f64;
-        let solved = legs.iter().zip(&targets).map(|(leg, at)| {
-            leg.solve(&Point3::new(at.x, at.y, ground + leg.foot.radius))
-        });
+        let ground = legs
+            .iter()
+            .zip(&targets)
+            .map(|(leg, at)| at.z - leg.foot.radius)
+            .sum::<f64>()
+            / legs.len() as f64;
+        let solved = legs
+            .iter()
+            .zip(&targets)
+            .map(|(leg, at)| leg.solve(&Point3::new(at.x, at.y, ground + leg.foot.radius)));
         solved.collect()
     };
     let mut first = |name: &str, heights: &[f64]| {
-        let found = heights.iter().find_map(|&height| Some((height, at(height)?)));
+        let found = heights
+            .iter()
+            .find_map(|&height| Some((height, at(height)?)));
         match found {
             Some((height, pose)) => {
                 report.guessed(format!(
@@ -181,10 +237,11 @@ pub(super) fn find(legs: &[LegGeometry<'_>], report: &mut Report) -> Option<Pose
             }
         }
     };
-    let (default_rad, standing_rad) = (first("default", DEFAULT_HEIGHTS), first("standing", STANDING_HEIGHTS));
+    let default_rad = first("default", DEFAULT_HEIGHTS)?;
+    let standing_rad = first("standing", STANDING_HEIGHTS)?;
     Some(Poses {
-        default_rad: default_rad?,
-        standing_rad: standing_rad?,
+        default_rad,
+        standing_rad,
         leg_length_m,
     })
 }

@@ -71,7 +71,9 @@ impl Report {
         for finding in self.findings {
             let subject = Subject::of(&finding.text);
             let same = merged.iter_mut().find_map(|(earlier, other)| {
-                let other = other.as_mut().filter(|_| earlier.severity == finding.severity)?;
+                let other = other
+                    .as_mut()
+                    .filter(|_| earlier.severity == finding.severity)?;
                 let subject = subject.as_ref()?;
                 (other.kind == subject.kind && other.rest == subject.rest).then_some(other)
             });
@@ -102,7 +104,9 @@ struct Subject {
 
 impl Subject {
     fn of(text: &str) -> Option<Self> {
-        let kind = ["link", "joint", "foot"].into_iter().find(|kind| text.starts_with(&format!("{kind} `")))?;
+        let kind = ["link", "joint", "foot"]
+            .into_iter()
+            .find(|kind| text.starts_with(&format!("{kind} `")))?;
         let (name, rest) = text[kind.len() + 2..].split_once("`: ")?;
         Some(Self {
             kind,
@@ -112,7 +116,11 @@ impl Subject {
     }
 
     fn text(&self) -> String {
-        let kind = if self.kind == "foot" { "feet".to_owned() } else { format!("{}s", self.kind) };
+        let kind = if self.kind == "foot" {
+            "feet".to_owned()
+        } else {
+            format!("{}s", self.kind)
+        };
         format!("{kind} {}: {}", self.names.join(", "), self.rest)
     }
 }
@@ -130,7 +138,11 @@ mod tests {
             report.guessed(format!("link `{name}`: a box"));
         }
         report.found("joint `a`: a box");
-        let lines: Vec<_> = report.into_findings().iter().map(Finding::to_string).collect();
+        let lines: Vec<_> = report
+            .into_findings()
+            .iter()
+            .map(Finding::to_string)
+            .collect();
         let expected = [
             "found  links `a`, `b`: a box",
             "found  joint `a`: a box",

@@ -135,12 +135,18 @@ fn solid<'a>(
             scale,
         } => {
             let short = name.rsplit(['/', '\\']).next().unwrap_or(name);
-            let triangles = meshes.find(name, places).map_err(|error| format!("`{short}` {error}"))?;
+            let triangles = meshes
+                .find(name, places)
+                .map_err(|error| format!("`{short}` {error}"))?;
             let mut scaled: Triangles = triangles
                 .iter()
                 .map(|t| t.map(|p| Point3::from(p.coords.component_mul(scale))))
                 .collect();
-            let farthest = scaled.iter().flatten().map(|p| p.coords.norm()).fold(0.0, f64::max);
+            let farthest = scaled
+                .iter()
+                .flatten()
+                .map(|p| p.coords.norm())
+                .fold(0.0, f64::max);
             if farthest > NOT_METRES * leg_length_m {
                 report.guessed(format!(
                     "link `{link}`: mesh `{short}` reaches {farthest:.0} m from its origin and is taken to be in mm"
@@ -153,9 +159,14 @@ fn solid<'a>(
                 error_m,
                 volume_ratio,
             } = fit::fit(&scaled);
-            let ratio = volume_ratio.map_or("mesh not closed".to_owned(), |ratio| format!("volume x {ratio:.2}"));
+            let ratio = volume_ratio.map_or("mesh not closed".to_owned(), |ratio| {
+                format!("volume x {ratio:.2}")
+            });
             let word = word(&shape);
-            let origin = format!("{word} for mesh {short}: {:.1} mm off on average, {ratio}", 1e3 * error_m);
+            let origin = format!(
+                "{word} for mesh {short}: {:.1} mm off on average, {ratio}",
+                1e3 * error_m
+            );
             report.found(format!("link `{link}`: {origin}"));
             Solid {
                 ball_radius: ball_radius(&shape),
@@ -193,7 +204,8 @@ fn box_of_inertia<'a>(body: &Body<'a>, report: &mut Report) -> Option<Solid<'a>>
     let (mass, com, inertia) = body.mass.about_com(body.name).ok()?;
     let eigen = inertia.symmetric_eigen();
     let [x, y, z] = eigen.eigenvalues.into();
-    let half = |a: f64, b: f64, c: f64| (1.5 * (a + b - c).max(0.0) / mass).sqrt().max(0.005) as f32;
+    let half =
+        |a: f64, b: f64, c: f64| (1.5 * (a + b - c).max(0.0) / mass).sqrt().max(0.005) as f32;
     let mut axes = eigen.eigenvectors;
     if axes.determinant() < 0.0 {
         axes.column_mut(0).neg_mut();
@@ -212,7 +224,11 @@ fn box_of_inertia<'a>(body: &Body<'a>, report: &mut Report) -> Option<Solid<'a>>
 }
 
 /// Leaves out shapes that lie within others, and the smallest of very many.
-fn without_hidden<'a>(body: &str, mut solids: Vec<Solid<'a>>, report: &mut Report) -> Vec<Solid<'a>> {
+fn without_hidden<'a>(
+    body: &str,
+    mut solids: Vec<Solid<'a>>,
+    report: &mut Report,
+) -> Vec<Solid<'a>> {
     solids.sort_by(|a, b| b.shape.volume_m3().total_cmp(&a.shape.volume_m3()));
     let mut kept: Vec<Solid<'a>> = Vec::new();
     for solid in solids {
@@ -223,13 +239,20 @@ fn without_hidden<'a>(body: &str, mut solids: Vec<Solid<'a>>, report: &mut Repor
             kept.push(solid);
         }
     }
-    let spheres = kept.iter().filter(|s| matches!(s.shape, Shape::Sphere { .. })).count();
+    let spheres = kept
+        .iter()
+        .filter(|s| matches!(s.shape, Shape::Sphere { .. }))
+        .count();
     if kept.len() > MOST_SHAPES && spheres < MOST_SHAPES {
         let dropped = kept.len() - MOST_SHAPES;
         report.found(format!("link `{body}`: its {MOST_SHAPES} largest shapes are kept, {dropped} smaller ones left out"));
         // The last sphere of a calf may be its foot.
-        let foot = kept.iter().rposition(|s| matches!(s.shape, Shape::Sphere { .. }));
-        let foot = foot.filter(|&at| at >= MOST_SHAPES).map(|at| kept.swap_remove(at));
+        let foot = kept
+            .iter()
+            .rposition(|s| matches!(s.shape, Shape::Sphere { .. }));
+        let foot = foot
+            .filter(|&at| at >= MOST_SHAPES)
+            .map(|at| kept.swap_remove(at));
         kept.truncate(MOST_SHAPES - usize::from(foot.is_some()));
         kept.extend(foot);
     }
@@ -239,7 +262,11 @@ fn without_hidden<'a>(body: &str, mut solids: Vec<Solid<'a>>, report: &mut Repor
 fn is_within(inner: &Solid<'_>, outer: &Solid<'_>) -> bool {
     let to_outer: Isometry3<f32> = (outer.pose.inverse() * inner.pose).cast();
     let steps = [-1.0, 0.0, 1.0];
-    let directions = steps.iter().flat_map(|&x| steps.iter().flat_map(move |&y| steps.map(|z| Vector3::new(x, y, z))));
+    let directions = steps.iter().flat_map(|&x| {
+        steps
+            .iter()
+            .flat_map(move |&y| steps.map(|z| Vector3::new(x, y, z)))
+    });
     let mut directions = directions.filter_map(|d: Vector3<f32>| d.try_normalize(0.1));
     directions.all(|d| reach_m(&inner.shape, &to_outer, &d) <= outer.shape.reach_m(&d) + 1e-3)
 }

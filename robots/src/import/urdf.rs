@@ -20,7 +20,9 @@ pub(super) fn read(document: &Document<'_>, folder: &Path, report: &mut Report) 
     let elements = |name: &'static str| root.children().filter(move |n| n.has_tag_name(name));
     Source {
         name: root.attribute("name").unwrap_or_default().to_owned(),
-        links: elements("link").map(|node| link(node, folder, report)).collect(),
+        links: elements("link")
+            .map(|node| link(node, folder, report))
+            .collect(),
         joints: elements("joint")
             // In <transmission> and <gazebo> there are joints of other kinds, but not directly below <robot>.
             .filter_map(|node| joint(node, report))
@@ -59,7 +61,9 @@ fn inertial(node: Node<'_, '_>, place: &str, report: &mut Report) -> Option<Iner
         Matrix3::new(xx, xy, xz, xy, yy, yz, xz, yz, zz)
     });
     if mass < 0.0 {
-        report.error(format!("{place}: mass is {mass} kg; it must be zero or more"));
+        report.error(format!(
+            "{place}: mass is {mass} kg; it must be zero or more"
+        ));
         return None;
     }
     Some(Inertial {
@@ -94,7 +98,9 @@ fn shape(node: Node<'_, '_>, folder: &Path, place: &str, report: &mut Report) ->
             }
         }
         other => {
-            report.found(format!("{place}: collision shape <{other}> is left out; it is none of URDF"));
+            report.found(format!(
+                "{place}: collision shape <{other}> is left out; it is none of URDF"
+            ));
             return None;
         }
     };
@@ -107,7 +113,9 @@ fn shape(node: Node<'_, '_>, folder: &Path, place: &str, report: &mut Report) ->
         Geometry::Mesh { .. } => true,
     };
     if !is_sound {
-        report.found(format!("{place}: a collision shape without size is left out"));
+        report.found(format!(
+            "{place}: a collision shape without size is left out"
+        ));
     }
     is_sound.then_some(geometry)
 }
@@ -116,14 +124,19 @@ fn shape(node: Node<'_, '_>, folder: &Path, place: &str, report: &mut Report) ->
 /// machine of its author, the folders above the file are tried.
 fn mesh_places(name: &str, folder: &Path) -> Vec<PathBuf> {
     let plain = name.strip_prefix("file://").unwrap_or(name);
-    let packaged = ["package://", "model://"].iter().find_map(|p| name.strip_prefix(p));
+    let packaged = ["package://", "model://"]
+        .iter()
+        .find_map(|p| name.strip_prefix(p));
     let packaged = packaged.or_else(|| plain.strip_prefix("$(find "));
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let above = folder.ancestors().take(MOST_FOLDERS_UP);
     match packaged {
         Some(rest) => {
             let rest = rest.replacen(')', "", 1);
-            let inside = rest.split_once('/').map_or(rest.as_str(), |(_, inside)| inside).to_owned();
+            let inside = rest
+                .split_once('/')
+                .map_or(rest.as_str(), |(_, inside)| inside)
+                .to_owned();
             above
                 .flat_map(|up| [up.join(&rest), up.join(&inside)])
                 .collect()
@@ -153,7 +166,9 @@ fn joint(node: Node<'_, '_>, report: &mut Report) -> Option<SourceJoint> {
         "prismatic" => JointKind::Other("prismatic"),
         "planar" => JointKind::Other("planar"),
         other => {
-            report.error(format!("{place} is of type `{other}`; it must be revolute, continuous or fixed"));
+            report.error(format!(
+                "{place} is of type `{other}`; it must be revolute, continuous or fixed"
+            ));
             JointKind::Other("of an unknown type")
         }
     };
@@ -184,7 +199,13 @@ fn joint(node: Node<'_, '_>, report: &mut Report) -> Option<SourceJoint> {
     })
 }
 
-fn number(node: Node<'_, '_>, attribute: &str, default: f64, place: &str, report: &mut Report) -> f64 {
+fn number(
+    node: Node<'_, '_>,
+    attribute: &str,
+    default: f64,
+    place: &str,
+    report: &mut Report,
+) -> f64 {
     let [value] = numbers(node, attribute, [default], place, report);
     value
 }

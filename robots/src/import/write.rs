@@ -126,20 +126,32 @@ impl Output<'_> {
         .into_iter()
         .zip(motors.is_from_file)
         {
-            let guess = if is_from_file { "" } else { " # a guess from the effort limits" };
+            let guess = if is_from_file {
+                ""
+            } else {
+                " # a guess from the effort limits"
+            };
             let _ = writeln!(text, "{key} = {}{guess}", list(values, 5));
         }
-        text += "\n# Which body a contact of a link counts for; the feet are named above.\n[contact]\n";
+        text +=
+            "\n# Which body a contact of a link counts for; the feet are named above.\n[contact]\n";
         // From the calf upwards, so that a leg of two joints has a thigh; what is before the thigh counts for the base.
         let from_end = |distance: usize| {
             let legs = self.legs.iter();
-            let joints = legs.filter_map(|leg| leg.joints.get(leg.joints.len().checked_sub(distance)?));
-            joints.map(|joint| quoted(&joint.link.name)).collect::<Vec<_>>()
+            let joints =
+                legs.filter_map(|leg| leg.joints.get(leg.joints.len().checked_sub(distance)?));
+            joints
+                .map(|joint| quoted(&joint.link.name))
+                .collect::<Vec<_>>()
         };
         let first = |legs: &OutputLeg<'_>| legs.joints.len().saturating_sub(2);
         let base = self.legs.iter().flat_map(|leg| &leg.joints[..first(leg)]);
-        let base = base.filter(|joint| !joint.link.solids.is_empty()).map(|joint| quoted(&joint.link.name));
-        let base: Vec<_> = std::iter::once(quoted(&self.base.name)).chain(base).collect();
+        let base = base
+            .filter(|joint| !joint.link.solids.is_empty())
+            .map(|joint| quoted(&joint.link.name));
+        let base: Vec<_> = std::iter::once(quoted(&self.base.name))
+            .chain(base)
+            .collect();
         let _ = writeln!(text, "base = [{}]", base.join(", "));
         let _ = writeln!(text, "thigh = [{}]", from_end(2).join(", "));
         let _ = writeln!(text, "calf = [{}]", from_end(1).join(", "));
@@ -148,23 +160,45 @@ impl Output<'_> {
 
     /// One leg if all are the same, else all.
     fn pose(&self, legs_rad: &[Vec<f64>]) -> String {
-        let alike = legs_rad.iter().all(|leg| leg.iter().zip(&legs_rad[0]).all(|(a, b)| (a - b).abs() < 1e-3));
+        let alike = legs_rad.iter().all(|leg| {
+            leg.iter()
+                .zip(&legs_rad[0])
+                .all(|(a, b)| (a - b).abs() < 1e-3)
+        });
         match alike {
             true => list(&legs_rad[0], 3),
             false => {
                 let legs: Vec<_> = legs_rad.iter().map(|leg| list(leg, 3)).collect();
-                format!("[\n    {},\n]", legs.iter().map(|leg| leg.trim_matches(['[', ']'])).collect::<Vec<_>>().join(",\n    "))
+                format!(
+                    "[\n    {},\n]",
+                    legs.iter()
+                        .map(|leg| leg.trim_matches(['[', ']']))
+                        .collect::<Vec<_>>()
+                        .join(",\n    ")
+                )
             }
         }
     }
 }
 
 fn joint_element(text: &mut String, joint: &OutputJoint<'_>, parent: &str) {
-    let kind = if joint.range_rad.is_some() { "revolute" } else { "continuous" };
+    let kind = if joint.range_rad.is_some() {
+        "revolute"
+    } else {
+        "continuous"
+    };
     let range = joint.range_rad.map_or_else(String::new, |[lower, upper]| {
-        format!("lower=\"{}\" upper=\"{}\" ", number(lower, 5), number(upper, 5))
+        format!(
+            "lower=\"{}\" upper=\"{}\" ",
+            number(lower, 5),
+            number(upper, 5)
+        )
     });
-    let guess = if joint.limits.is_guessed { " <!-- effort or velocity is a guess -->" } else { "" };
+    let guess = if joint.limits.is_guessed {
+        " <!-- effort or velocity is a guess -->"
+    } else {
+        ""
+    };
     let _ = write!(
         text,
         "  <joint name=\"{}\" type=\"{kind}\">\n    {}\n    <parent link=\"{}\"/>\n    <child link=\"{}\"/>\n    \
@@ -182,7 +216,11 @@ fn joint_element(text: &mut String, joint: &OutputJoint<'_>, parent: &str) {
 fn link(text: &mut String, link: &OutputLink<'_>) {
     let i = &link.inertia_kgm2;
     // Small links have small moments: as many digits as it takes.
-    let moment = |row, column| format!("{:.4e}", i[(row, column)]).parse::<f64>().unwrap_or(0.0);
+    let moment = |row, column| {
+        format!("{:.4e}", i[(row, column)])
+            .parse::<f64>()
+            .unwrap_or(0.0)
+    };
     let _ = write!(
         text,
         "  <link name=\"{}\">\n    <inertial>\n      <origin xyz=\"{}\"/>\n      <mass value=\"{}\"/>\n      \
@@ -222,7 +260,11 @@ fn geometry(shape: &Shape) -> String {
             let radius = format!("{:.5}", radius).parse().unwrap_or(radius);
             // Rounded up, so that it stays longer than its ends.
             let length = f64::from(2.0 * (half_length.max(1e-4) + radius)) + 1e-5;
-            format!("<cylinder radius=\"{}\" length=\"{}\"/>", number(radius.into(), 5), number(length, 5))
+            format!(
+                "<cylinder radius=\"{}\" length=\"{}\"/>",
+                number(radius.into(), 5),
+                number(length, 5)
+            )
         }
     }
 }
@@ -246,15 +288,27 @@ fn numbers(vector: &Vector3<f64>) -> String {
 /// Without trailing zeros.
 fn number(value: f64, digits: usize) -> String {
     let text = format!("{value:.digits$}");
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    if text == "-0" { "0".to_owned() } else { text.to_owned() }
+    let text = if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &text
+    };
+    if text == "-0" {
+        "0".to_owned()
+    } else {
+        text.to_owned()
+    }
 }
 
 /// An array of floats for TOML.
 fn list(values: &[f64], digits: usize) -> String {
     let words = values.iter().map(|&value| {
         let text = number(value, digits);
-        if text.contains('.') { text } else { text + ".0" }
+        if text.contains('.') {
+            text
+        } else {
+            text + ".0"
+        }
     });
     format!("[{}]", words.collect::<Vec<_>>().join(", "))
 }
@@ -264,11 +318,16 @@ fn quoted(text: &str) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 /// Text that may stand in a comment of XML or TOML.
 fn comment(text: &str) -> String {
     let text = text.replace("--", "-");
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }

@@ -15,7 +15,10 @@ pub(super) fn decode(bytes: &[u8], report: &mut Report) -> String {
     let (text, has_errors) = encoding.decode_without_bom_handling(&bytes[start..]);
     if has_errors && encoding == UTF_8 {
         report.found("the file is not the UTF-8 that it says; read as Latin-1");
-        return WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned();
+        return WINDOWS_1252
+            .decode_without_bom_handling(bytes)
+            .0
+            .into_owned();
     }
     text.into_owned()
 }
@@ -35,7 +38,9 @@ fn declared(bytes: &[u8]) -> &'static Encoding {
     });
     // A declaration that can be read as ASCII is not of UTF-16.
     let encoding = label.and_then(|label| Encoding::for_label(label.as_bytes()));
-    encoding.filter(|e| e.is_ascii_compatible()).unwrap_or(UTF_8)
+    encoding
+        .filter(|e| e.is_ascii_compatible())
+        .unwrap_or(UTF_8)
 }
 
 /// The document, or one line that says what is wrong.
@@ -49,9 +54,11 @@ pub(super) fn parse(text: &str) -> Result<Document<'_>, String> {
         nodes_limit: MOST_NODES,
         ..ParsingOptions::default()
     };
-    Document::parse_with_options(text, options).map_err(|error| match text.matches("<robot ").count() {
-        0 | 1 => error.to_string(),
-        robots => format!("holds {robots} <robot> elements; keep one in a file"),
+    Document::parse_with_options(text, options).map_err(|error| {
+        match text.matches("<robot ").count() {
+            0 | 1 => error.to_string(),
+            robots => format!("holds {robots} <robot> elements; keep one in a file"),
+        }
     })
 }
 
@@ -100,7 +107,10 @@ pub(super) fn numbers<const N: usize>(
     let Some(text) = node.attribute(attribute) else {
         return default;
     };
-    let values: Vec<f64> = text.split_whitespace().map_while(|word| word.parse().ok()).collect();
+    let values: Vec<f64> = text
+        .split_whitespace()
+        .map_while(|word| word.parse().ok())
+        .collect();
     match <[f64; N]>::try_from(values) {
         Ok(values) if values.iter().all(|v| v.is_finite()) => values,
         _ => {
@@ -125,9 +135,18 @@ mod tests {
     use super::*;
 
     fn utf16(text: &str, big_endian: bool, mark: bool) -> Vec<u8> {
-        let units = mark.then_some(0xfeff).into_iter().chain(text.encode_utf16());
+        let units = mark
+            .then_some(0xfeff)
+            .into_iter()
+            .chain(text.encode_utf16());
         units
-            .flat_map(|unit| if big_endian { unit.to_be_bytes() } else { unit.to_le_bytes() })
+            .flat_map(|unit| {
+                if big_endian {
+                    unit.to_be_bytes()
+                } else {
+                    unit.to_le_bytes()
+                }
+            })
             .collect()
     }
 
@@ -154,10 +173,16 @@ mod tests {
         assert_eq!(of("<robot name='a'/>"), Ok(Kind::Urdf));
         assert_eq!(of("<mujoco/>"), Ok(Kind::Mjcf));
         for (text, word) in [
-            ("<robot xmlns:xacro='http://www.ros.org/wiki/xacro'><xacro:leg/></robot>", "is xacro"),
+            (
+                "<robot xmlns:xacro='http://www.ros.org/wiki/xacro'><xacro:leg/></robot>",
+                "is xacro",
+            ),
             ("<robot><link name='${prefix}leg'/></robot>", "is xacro"),
             ("<sdf version='1.6'/>", "is SDF"),
-            ("<robot name='a'/><robot name='b'/>", "holds 2 <robot> elements"),
+            (
+                "<robot name='a'/><robot name='b'/>",
+                "holds 2 <robot> elements",
+            ),
             ("<html/>", "begins with <html>"),
             ("solid x", "is no XML file"),
         ] {

@@ -5,7 +5,8 @@ use nalgebra::{Isometry3, Point3, Vector3};
 use plotters::prelude::*;
 use robots::{Robot, Shape};
 
-use super::{COLLISION, Chart, FAINT, GRID, INK, Image, Scale, draw_title, left,
+use super::{
+    COLLISION, Chart, FAINT, GRID, INK, Image, Scale, draw_title, left,
     robot_view::{TRUNK, hull},
 };
 
@@ -31,9 +32,21 @@ struct View {
 pub fn robot_sheet(robot: &Robot) -> Result<Image> {
     let (x, y, z) = (Vector3::x(), Vector3::y(), Vector3::z());
     let views = [
-        View { name: "from the right: x to the right", right: x, up: z },
-        View { name: "from the front: y to the right", right: y, up: z },
-        View { name: "from above: x to the right", right: x, up: y },
+        View {
+            name: "from the right: x to the right",
+            right: x,
+            up: z,
+        },
+        View {
+            name: "from the front: y to the right",
+            right: y,
+            up: z,
+        },
+        View {
+            name: "from above: x to the right",
+            right: x,
+            up: y,
+        },
     ];
     let bodies = bodies(robot);
     let corners = bodies.iter().flat_map(|body| body.outline_points());
@@ -53,9 +66,13 @@ pub fn robot_sheet(robot: &Robot) -> Result<Image> {
             let side = scale.px(VIEW);
             let part = area.clone().shrink((at_x, at_y), (side, side));
             let limit = f64::from(half_m);
-            let mut chart = ChartBuilder::on(&part).build_cartesian_2d(-limit..limit, -limit..limit)?;
+            let mut chart =
+                ChartBuilder::on(&part).build_cartesian_2d(-limit..limit, -limit..limit)?;
             draw_view(&mut chart, scale, robot, &bodies, view, half_m)?;
-            area.draw(&Rectangle::new([(at_x, at_y), (at_x + side, at_y + side)], scale.line(0.75, FAINT)))?;
+            area.draw(&Rectangle::new(
+                [(at_x, at_y), (at_x + side, at_y + side)],
+                scale.line(0.75, FAINT),
+            ))?;
             let at = (at_x, at_y + side + scale.px(0.5 * CAPTION));
             area.draw(&Text::new(view.name, at, left(scale.font(11.0, INK))))?;
         }
@@ -76,7 +93,10 @@ impl Body {
         let (core, radius) = match self.shape {
             Shape::Box { half_extents } => (half_extents, 0.0),
             Shape::Sphere { radius } => (Vector3::zeros(), radius),
-            Shape::Capsule { half_length, radius } => (Vector3::z() * half_length, radius),
+            Shape::Capsule {
+                half_length,
+                radius,
+            } => (Vector3::z() * half_length, radius),
         };
         let mut points = Vec::new();
         for corner in 0..8 {
@@ -93,9 +113,13 @@ impl Body {
 
 /// Points of a ball's surface.
 fn ball(centre: Point3<f32>, radius: f32) -> impl Iterator<Item = Point3<f32>> {
-    let angles = move |steps: u16| (0..steps).map(move |i| std::f32::consts::TAU * f32::from(i) / f32::from(steps));
+    let angles = move |steps: u16| {
+        (0..steps).map(move |i| std::f32::consts::TAU * f32::from(i) / f32::from(steps))
+    };
     angles(12).flat_map(move |a| {
-        angles(12).map(move |b| centre + radius * Vector3::new(a.cos() * b.cos(), a.sin() * b.cos(), b.sin()))
+        angles(12).map(move |b| {
+            centre + radius * Vector3::new(a.cos() * b.cos(), a.sin() * b.cos(), b.sin())
+        })
     })
 }
 
@@ -127,7 +151,12 @@ fn draw_view(
     view: &View,
     half_m: f32,
 ) -> Result<()> {
-    let project = |p: &Point3<f32>| (f64::from(p.coords.dot(&view.right)), f64::from(p.coords.dot(&view.up)));
+    let project = |p: &Point3<f32>| {
+        (
+            f64::from(p.coords.dot(&view.right)),
+            f64::from(p.coords.dot(&view.up)),
+        )
+    };
     let limit = f64::from(half_m);
     for decimetre in -20..=20 {
         let at = 0.1 * f64::from(decimetre);
@@ -143,7 +172,11 @@ fn draw_view(
         let points: Vec<_> = body.outline_points().iter().map(&project).collect();
         let outline = hull(points);
         let closed: Vec<_> = outline.iter().chain(outline.first()).copied().collect();
-        let shade = if body.is_leg { FAINT.mix(0.6) } else { TRUNK.mix(0.6) };
+        let shade = if body.is_leg {
+            FAINT.mix(0.6)
+        } else {
+            TRUNK.mix(0.6)
+        };
         chart.draw_series([Polygon::new(outline, shade)])?;
         chart.draw_series([PathElement::new(closed, scale.line(0.75, INK))])?;
     }

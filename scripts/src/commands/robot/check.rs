@@ -38,7 +38,10 @@ impl CheckCommand {
     pub fn run(&self) -> Result<()> {
         let robot = Robot::load(&self.robot)?;
         let mut text = show::table(&robot);
-        let Soundness { reasons, mut doubts } = robot.soundness();
+        let Soundness {
+            reasons,
+            mut doubts,
+        } = robot.soundness();
         if reasons.is_empty() {
             let (table, found) = standing_test(&robot);
             text += &table;

@@ -64,16 +64,25 @@ impl ImportCommand {
             },
         };
         let Import { findings, robot } = import(&self.file, &options);
-        let lines: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
+        let lines: String = findings
+            .iter()
+            .map(|finding| format!("{finding}\n"))
+            .collect();
         io::stdout().write_all(lines.as_bytes())?;
         let Some((robot, files)) = robot else {
-            let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+            let errors = findings
+                .iter()
+                .filter(|finding| finding.severity == Severity::Error)
+                .count();
             match errors {
                 1 => bail!("1 error; nothing is written"),
                 errors => bail!("{errors} errors; nothing is written"),
             }
         };
-        let out = self.out.clone().unwrap_or_else(|| PathBuf::from(&robot.name));
+        let out = self
+            .out
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(&robot.name));
         write(&files, &out)?;
         let out = out.display();
         writeln!(
@@ -91,7 +100,10 @@ impl ImportCommand {
 /// Writes the folder under another name first, so that nobody finds half of it.
 fn write(files: &RobotFiles, out: &Path) -> Result<()> {
     if out.exists() {
-        bail!("{} exists; choose another --out, or remove it", out.display());
+        bail!(
+            "{} exists; choose another --out, or remove it",
+            out.display()
+        );
     }
     let unwritable = || format!("cannot write {}", out.display());
     let mut partial = out.as_os_str().to_owned();
@@ -99,7 +111,9 @@ fn write(files: &RobotFiles, out: &Path) -> Result<()> {
     let partial = PathBuf::from(partial);
     // A folder of this name is what an import left that was stopped.
     let _ = fs::remove_dir_all(&partial);
-    let written = files.write(&partial).and_then(|()| fs::rename(&partial, out));
+    let written = files
+        .write(&partial)
+        .and_then(|()| fs::rename(&partial, out));
     if written.is_err() {
         let _ = fs::remove_dir_all(&partial);
     }

@@ -9,6 +9,7 @@ mod fit;
 mod foot;
 mod legs;
 mod mesh;
+mod mjcf;
 mod motors;
 mod pose;
 mod report;
@@ -88,12 +89,14 @@ fn read(file: &Path, options: &ImportOptions, report: &mut Report) -> Option<(Ro
     let folder = file.parent().unwrap_or(Path::new("."));
     let source = match kind {
         xml::Kind::Urdf => urdf::read(&document, folder, report),
-        xml::Kind::Mjcf => {
-            report.error(format!("{place} is MJCF, the format of MuJoCo; import the URDF that its maker has beside it"));
-            return None;
-        }
+        xml::Kind::Mjcf => mjcf::read(&document, folder, report),
     };
     let name = name(options, &source.name, file);
+    if Robot::names().any(|built_in| built_in == name) {
+        report.found(format!(
+            "the name `{name}` is that of a robot that is built in; --name gives it another"
+        ));
+    }
     let tree = LinkTree::new(&source, report)?;
     let (bodies, chains) = legs::find(&tree, &source, report)?;
     let file_name = file

@@ -38,6 +38,8 @@ impl Solid<'_> {
 
 /// Shapes of a body that are kept; every one costs time in every physics step.
 const MOST_SHAPES: usize = 6;
+/// Volume of a cube of 4 mm.
+const SMALLEST_M3: f32 = 6.4e-8;
 /// A mesh that is larger than the robot's legs by this factor is not in metres.
 const NOT_METRES: f64 = 20.0;
 
@@ -229,6 +231,8 @@ fn without_hidden<'a>(
     mut solids: Vec<Solid<'a>>,
     report: &mut Report,
 ) -> Vec<Solid<'a>> {
+    // What marks a place is no body.
+    solids.retain(|solid| solid.shape.volume_m3() > SMALLEST_M3);
     solids.sort_by(|a, b| b.shape.volume_m3().total_cmp(&a.shape.volume_m3()));
     let mut kept: Vec<Solid<'a>> = Vec::new();
     for solid in solids {

@@ -4,6 +4,7 @@
 
 mod faults;
 mod meshes;
+mod mjcf;
 mod quadruped;
 mod robots_as_made;
 

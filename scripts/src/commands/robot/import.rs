@@ -12,9 +12,9 @@ use robots::{
     import::{Import, ImportOptions, MotorOptions, Severity, import},
 };
 
-/// Make a robot folder of a maker's URDF
+/// Make a robot folder of a maker's URDF or MJCF
 ///
-/// Reads a URDF in any encoding, with meshes (STL, OBJ, DAE), `package://` and everything that simulators ignore. Fixed links are
+/// Reads a URDF in any encoding, with meshes (STL, OBJ, DAE), `package://` and everything that simulators ignore, or an MJCF. Fixed links are
 /// merged; extra joints (arm, head, wheels) are held fixed; legs are found as chains of hinges that end in feet; meshes become
 /// boxes, capsules and spheres; poses, gains and missing limits are chosen from size and mass, and marked as guesses. All that was
 /// found is printed, errors last; with an error, nothing is written.
@@ -84,7 +84,11 @@ impl ImportCommand {
             .clone()
             .unwrap_or_else(|| PathBuf::from(&robot.name));
         write(&files, &out)?;
-        let out = out.display();
+        // A built-in robot wins over a folder of its name; with ./ it is a folder.
+        let out = match out.components().count() {
+            1 => format!("./{}", out.display()),
+            _ => out.display().to_string(),
+        };
         writeln!(
             io::stdout(),
             "{}: {:.1} kg, {} joints, stands {:.3} m high; written to {out}\nnext: abs robot check {out}",

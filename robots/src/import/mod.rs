@@ -319,18 +319,15 @@ fn output_link<'a>(
     report: &mut Report,
 ) -> OutputLink<'a> {
     let name = body.name.to_owned();
-    let error = match body.mass.about_com(&name) {
-        Ok((mass_kg, com, inertia_kgm2)) => {
-            return OutputLink {
-                name,
-                mass_kg,
-                com,
-                inertia_kgm2,
-                solids,
-            };
-        }
-        Err(error) => error,
-    };
+    if let Ok((mass_kg, com, inertia_kgm2)) = body.mass.about_com(&name) {
+        return OutputLink {
+            name,
+            mass_kg,
+            com,
+            inertia_kgm2,
+            solids,
+        };
+    }
     let (mass, com) = body
         .mass
         .centre()
@@ -343,7 +340,7 @@ fn output_link<'a>(
         });
     let squares = sides.component_mul(&sides);
     let moments = mass / 12.0 * (Vector3::repeat(squares.sum()) - squares);
-    report.guessed(format!("link `{name}`: no rigid body has its mass and inertia ({error}); those of {mass:.4} kg in a box of {:.0} x {:.0} x {:.0} mm instead", 1e3 * sides.x, 1e3 * sides.y, 1e3 * sides.z));
+    report.guessed(format!("link `{name}`: no rigid body has its mass and inertia; those of {mass:.4} kg in a box of {:.0} x {:.0} x {:.0} mm instead", 1e3 * sides.x, 1e3 * sides.y, 1e3 * sides.z));
     OutputLink {
         name,
         mass_kg: mass,

@@ -95,6 +95,9 @@ impl Report {
     }
 }
 
+/// Names in a line: those of four legs.
+const MOST_NAMES: usize = 4;
+
 /// A finding of the form "link `name`: ...", taken apart.
 struct Subject {
     kind: &'static str,
@@ -121,7 +124,12 @@ impl Subject {
         } else {
             format!("{}s", self.kind)
         };
-        format!("{kind} {}: {}", self.names.join(", "), self.rest)
+        let (shown, more) = self.names.split_at(self.names.len().min(MOST_NAMES));
+        let more = match more.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("{kind} {}{more}: {}", shown.join(", "), self.rest)
     }
 }
 

@@ -66,7 +66,7 @@ impl<'r> Reader<'r> {
             let compilers = root.children().filter(|n| n.has_tag_name("compiler"));
             compilers
                 .filter_map(|n| n.attribute(name))
-                .last()
+                .next_back()
                 .map(str::to_owned)
         };
         let mut reader = Self {

@@ -31,6 +31,14 @@ pub enum RobotError {
         /// The parser's message.
         message: String,
     },
+    /// The robot cannot stand.
+    #[error("robot `{name}` cannot stand: {reasons}; `abs robot check` tells more")]
+    Unsound {
+        /// Name of the robot.
+        name: String,
+        /// All reasons, in one line.
+        reasons: String,
+    },
     /// The files can be read, but do not describe a robot.
     #[error("{file}: {}", one_line(problem))]
     Invalid {

@@ -25,10 +25,14 @@ pub mod bounded_file;
 mod description;
 mod dynamics;
 mod error;
+mod extent;
+#[cfg(feature = "import")]
+pub mod import;
 mod kinematics;
 mod load;
 mod mass;
 mod model;
+mod soundness;
 mod state;
 mod tree;
 
@@ -39,4 +43,5 @@ pub use model::{
     Base, CONTINUOUS_LIMIT_RAD, Camera, CollisionShape, ContactClass, Control, Foot, Joint, Leg,
     Link, Robot, Shape,
 };
+pub use soundness::{Soundness, StaticLoad};
 pub use state::{FootVec, JointTarget, JointVec, MAX_FEET, MAX_JOINTS, RobotState};

@@ -84,6 +84,18 @@ impl RobotFiles {
             .transpose()
     }
 
+    /// Files that are not on disk yet; the URDF is called as the robot.
+    #[cfg(feature = "import")]
+    pub(crate) fn new(name: &str, description: String, urdf: String) -> Self {
+        let urdf_name = format!("{name}.urdf");
+        Self {
+            places: [DESCRIPTION_FILE.to_owned(), urdf_name.clone()],
+            description,
+            urdf_name,
+            urdf,
+        }
+    }
+
     fn of(folder: &Folder) -> Result<Self, RobotError> {
         let place = folder.place(DESCRIPTION_FILE);
         let text = folder.read(DESCRIPTION_FILE)?;
@@ -150,7 +162,7 @@ impl RobotFiles {
 const MAX_DEPTH: usize = 50;
 
 /// The parser of URDFs follows elements within each other to the end of its stack.
-fn check_depth(xml: &str) -> Result<(), String> {
+pub(crate) fn check_depth(xml: &str) -> Result<(), String> {
     let mut reader = Reader::from_str(xml);
     let mut depth: usize = 0;
     loop {

@@ -31,6 +31,13 @@ impl MassMoments {
         self.second += rotation * inertia * rotation.transpose() + point_inertia(mass, &com);
     }
 
+    /// Mass and centre of mass; none without mass.
+    #[cfg(feature = "import")]
+    pub(crate) fn centre(&self) -> Option<(f64, Point3<f64>)> {
+        let com = Point3::from(self.first / self.mass);
+        (self.mass > 0.0).then_some((self.mass, com))
+    }
+
     /// Mass, centre of mass, and inertia about it.
     pub(crate) fn about_com(
         &self,

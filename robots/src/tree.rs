@@ -17,7 +17,7 @@ const LARGEST: f64 = 100.0;
 /// No link is heavier, nor has a larger moment of inertia, kg m^2.
 const HEAVIEST_KG: f64 = 1000.0;
 /// Links of a robot, fixed ones included.
-const MOST_LINKS: usize = 500;
+pub(crate) const MOST_LINKS: usize = 500;
 
 /// The URDF's links and joints, known to form a tree.
 pub(crate) struct Tree<'a> {

@@ -41,6 +41,7 @@ pub mod reach_avoid;
 pub mod reality;
 pub mod scene;
 pub mod sensors;
+pub mod standing;
 pub mod tasks;
 
 pub use episode::EpisodeError;

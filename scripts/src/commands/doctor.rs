@@ -12,6 +12,7 @@ use anyhow::{Result, bail};
 use policies::Bundle;
 use robots::Robot;
 
+use super::robot::quick_check;
 use crate::repository;
 
 const GIB: f64 = (1u64 << 30) as f64;
@@ -278,15 +279,10 @@ fn disk() -> Check {
 fn robot(name: &str) -> Check {
     let label = format!("robot {name}");
     match Robot::load(name) {
-        Ok(robot) => Check::ok(
-            &label,
-            format!(
-                "{} legs, {} joints, {:.1} kg",
-                robot.num_feet(),
-                robot.num_joints(),
-                robot.mass_kg()
-            ),
-        ),
+        Ok(robot) => match quick_check(&robot) {
+            (finding, true) => Check::ok(&label, finding),
+            (finding, false) => Check::fail(&label, finding, "`abs robot check` tells more"),
+        },
         Err(error) => Check::fail(&label, error.to_string(), "repair the files in its folder"),
     }
 }

@@ -21,6 +21,7 @@ mod plot;
 mod policy_args;
 #[cfg(feature = "ros2")]
 mod replay;
+mod robot;
 mod robustness;
 mod scenes;
 #[cfg(feature = "ros2")]
@@ -65,6 +66,7 @@ enum Command {
     Eval(eval::EvalCommand),
     Play(play::PlayCommand),
     Scenes(scenes::ScenesCommand),
+    Robot(robot::RobotCommand),
     Compare(compare::CompareCommand),
     Benchmark(benchmark::BenchmarkCommand),
     Robustness(robustness::RobustnessCommand),
@@ -98,6 +100,7 @@ impl Cli {
             Command::Eval(command) => command.run(),
             Command::Play(command) => command.run(),
             Command::Scenes(command) => command.run(),
+            Command::Robot(command) => command.run(),
             Command::Compare(command) => command.run(),
             Command::Benchmark(command) => command.run(),
             Command::Robustness(command) => command.run(),

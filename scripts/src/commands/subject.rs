@@ -85,6 +85,7 @@ impl Subject {
                 robot
             }
         };
+        robot.require_sound()?;
         let method = method.unwrap_or_else(|| default_method(&bundle));
         // The grid of the task, unless another one is asked for.
         if let Method::Policy(role) = method

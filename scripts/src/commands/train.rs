@@ -247,6 +247,7 @@ impl TrainCommand {
             }
             false => {
                 let robot = Robot::load(&resolved.config.robot)?;
+                robot.require_sound()?;
                 (resolved.config, robot, None)
             }
         };

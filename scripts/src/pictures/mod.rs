@@ -10,6 +10,7 @@ mod depth;
 mod heat_map;
 mod outcomes;
 mod palette;
+mod robot_sheet;
 mod robot_view;
 mod scene_sheet;
 mod speeds;
@@ -47,6 +48,7 @@ pub use self::{
     depth::{DepthPicture, depth_sheet, ray_errors},
     heat_map::{HeatRow, heat_map},
     outcomes::outcome_bars,
+    robot_sheet::robot_sheet,
     scene_sheet::scene_sheet,
     speeds::{Speeds, speed_histograms},
     times::time_bars,

@@ -10,7 +10,7 @@ use sim::eval::TraceStep;
 
 use super::{Chart, INK, Scale};
 
-const TRUNK: RGBColor = RGBColor(66, 79, 99);
+pub(super) const TRUNK: RGBColor = RGBColor(66, 79, 99);
 const NEAR_LEG: RGBColor = RGBColor(36, 43, 54);
 const FAR_LEG: RGBColor = RGBColor(150, 159, 173);
 
@@ -106,7 +106,7 @@ fn disc((x, y): (f64, f64), radius: f64) -> Vec<(f64, f64)> {
 }
 
 /// Convex hull by Andrew's monotone chain.
-fn hull(mut points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+pub(super) fn hull(mut points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
     points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     let turns_right = |a: (f64, f64), b: (f64, f64), c: (f64, f64)| {
         (b.0 - a.0) * (c.1 - a.1) - (b.1 - a.1) * (c.0 - a.0) <= 0.0

@@ -69,6 +69,7 @@ impl RunFolder {
         write_atomic(&run.file("revision.txt"), git_revision().as_bytes())
             .with_context(unwritable)?;
         let robot = RobotFiles::read(&config.robot)?;
+        robot.robot()?.require_sound()?;
         robot.write(&run.file(ROBOT)).with_context(unwritable)?;
         run.save_config(config)?;
         Ok(run)

@@ -220,7 +220,7 @@ fn outputs(bundle: &Bundle, role: &str, rows: &[f32]) -> BTreeMap<&'static str, 
         let mut row = row.to_vec();
         layout.masked().for_each(|at| row[at] = 0.0);
         let mut output = mlp.forward(&row).to_vec();
-        let Output::Actions { scale, clip } = network.output else {
+        let Output::Actions { scale, clip, .. } = network.output else {
             outputs.entry("value").or_default().extend(output);
             continue;
         };

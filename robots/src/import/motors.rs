@@ -4,8 +4,9 @@ use super::{bodies::Bodies, legs::Chain, report::Report};
 
 /// Gravity, m/s².
 const GRAVITY: f64 = 9.81;
-/// Stiffness times 1 rad, as a part of weight times leg length: a standing go1 yields by about 0.15 rad.
-const STIFFNESS: f64 = 0.6;
+/// Stiffness times 1 rad, as a part of weight times leg length. That of go1 is 0.6, at which some robots sag in MuJoCo, where
+/// feet at rest creep, until a calf meets the ground.
+const STIFFNESS: f64 = 0.8;
 /// Damping over stiffness of go1, s; it grows as the time in which a leg of this length swings.
 const DAMPING_S: f64 = 0.0217;
 const GO1_LEG_M: f64 = 0.426;

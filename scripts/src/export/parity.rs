@@ -52,14 +52,14 @@ impl Parity {
         let mut largest = 0.0;
         for pair in pairs {
             let difference = difference(pair);
-            if !(difference <= largest) {
+            if difference > largest || difference.is_nan() {
                 largest = difference;
             }
         }
-        if !(largest <= TOLERANCE) {
+        if largest > TOLERANCE || largest.is_nan() {
             self.beyond += 1;
         }
-        if !(largest <= self.largest) {
+        if largest > self.largest || largest.is_nan() {
             self.largest = largest;
         }
     }

@@ -137,7 +137,7 @@ fn point(words: &str) -> Option<Point3<f64>> {
     Some(Point3::new(next()?, next()?, next()?))
 }
 
-/// COLLADA: the instances of the scene, in metres. ROS ignores <up_axis>, and so do the files made for it.
+/// COLLADA: the instances of the scene, in metres. ROS ignores `<up_axis>`, and so do the files made for it.
 fn dae(text: &str) -> Result<Triangles, String> {
     let document = xml::parse(text)?;
     let root = document.root_element();
@@ -257,7 +257,7 @@ impl<'a, 'input> Collada<'a, 'input> {
         Ok(())
     }
 
-    /// The positions behind <vertices>.
+    /// The positions behind `<vertices>`.
     fn positions(&self, vertices: &str) -> Result<Vec<Point3<f64>>, String> {
         let inputs = self.by_id(vertices);
         let input = inputs.and_then(|n| {

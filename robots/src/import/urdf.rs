@@ -210,7 +210,7 @@ fn number(
     value
 }
 
-/// The pose in <origin>; roll, pitch and yaw are about the fixed axes x, y and z, as nalgebra's.
+/// The pose in `<origin>`; roll, pitch and yaw are about the fixed axes x, y and z, as nalgebra's.
 fn pose(node: Node<'_, '_>, place: &str, report: &mut Report) -> Isometry3<f64> {
     child(node, "origin").map_or_else(Isometry3::identity, |origin| {
         let at = numbers(origin, "xyz", [0.0; 3], place, report);

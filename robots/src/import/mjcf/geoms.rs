@@ -1,4 +1,4 @@
-//! Geoms: what collides, and what bodies without <inertial> weigh.
+//! Geoms: what collides, and what bodies without `<inertial>` weigh.
 
 use nalgebra::{Isometry3, Matrix3, UnitQuaternion, Vector3};
 use roxmltree::Node;

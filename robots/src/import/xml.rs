@@ -107,13 +107,9 @@ pub(super) fn numbers<const N: usize>(
     let Some(text) = node.attribute(attribute) else {
         return default;
     };
-    let values: Vec<f64> = text
-        .split_whitespace()
-        .map_while(|word| word.parse().ok())
-        .collect();
-    match <[f64; N]>::try_from(values) {
-        Ok(values) if values.iter().all(|v| v.is_finite()) => values,
-        _ => {
+    match finite(text) {
+        Some(values) => values,
+        None => {
             let element = node.tag_name().name();
             let short: String = text.chars().take(60).collect();
             report.error(format!(
@@ -128,6 +124,17 @@ pub(super) fn numbers<const N: usize>(
 /// The first child element of a name.
 pub(super) fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<Node<'a, 'input>> {
     node.children().find(|child| child.has_tag_name(name))
+}
+
+/// As many finite numbers as asked for, and nothing else.
+pub(super) fn finite<const N: usize>(text: &str) -> Option<[f64; N]> {
+    let words = text.split_whitespace().map(str::parse);
+    let values: Vec<f64> = words.collect::<Result<_, _>>().ok()?;
+    let values = <[f64; N]>::try_from(values).ok()?;
+    values
+        .iter()
+        .all(|value| value.is_finite())
+        .then_some(values)
 }
 
 #[cfg(test)]

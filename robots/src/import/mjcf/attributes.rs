@@ -5,7 +5,7 @@ use nalgebra::{
 };
 use roxmltree::Node;
 
-use super::{Attributes, Reader};
+use super::{super::xml, Attributes, Reader};
 
 impl Reader<'_> {
     pub(super) fn add_defaults(&mut self, default: Node<'_, '_>, parent: &str) {
@@ -62,13 +62,9 @@ impl Reader<'_> {
         let Some(text) = own.get(name) else {
             return default;
         };
-        let values: Vec<f64> = text
-            .split_whitespace()
-            .map_while(|word| word.parse().ok())
-            .collect();
-        match <[f64; N]>::try_from(values) {
-            Ok(values) if values.iter().all(|v| v.is_finite()) => values,
-            _ => {
+        match xml::finite(text) {
+            Some(values) => values,
+            None => {
                 let short: String = text.chars().take(60).collect();
                 self.report.error(format!(
                     "{place}: {name}=\"{short}\" must be {N} finite number{}",

@@ -120,7 +120,10 @@ pub fn quick_check(robot: &Robot) -> (String, bool) {
         found.extend(standing_test(robot).1);
     }
     match found.is_empty() {
-        true => (format!("{size}, stands in every engine"), true),
+        true => (
+            format!("{size}, stands in every engine that is built in"),
+            true,
+        ),
         false => (found.join("; "), false),
     }
 }

@@ -232,6 +232,34 @@ fn a_privileged_critic_sees_velocity_and_surroundings_and_the_actor_what_it_alwa
 }
 
 #[test]
+fn an_actor_observes_its_own_motion_for_as_many_steps_as_asked() {
+    let config = config(8, EngineKind::Batch);
+    let three_steps = EnvConfig {
+        proprioception_steps: 3,
+        ..config.clone()
+    };
+    let (dim, stacked) = rows(&three_steps, 10);
+    assert_eq!(dim, 61 + 2 * (3 + 3 * 12));
+    let frames = [8, 9, 10].map(|steps| rows(&config, steps).1);
+    for (index, row) in stacked.iter().enumerate() {
+        let frame = &frames[2][index];
+        // Angular velocity, joint positions and velocities, actions: where each stands in a row, in a frame, and how wide it is.
+        for (start, in_frame, width) in [(4, 4, 3), (20, 14, 12), (56, 26, 12), (92, 38, 12)] {
+            for (step, past) in frames.iter().enumerate() {
+                assert_eq!(
+                    row[start + step * width..][..width],
+                    past[index][in_frame..][..width]
+                );
+            }
+        }
+        // Contacts, gravity and goal, rays: of this step alone.
+        assert_eq!(row[..4], frame[..4]);
+        assert_eq!(row[13..20], frame[7..14]);
+        assert_eq!(row[128..], frame[50..]);
+    }
+}
+
+#[test]
 fn the_actor_of_a_late_robot_sees_the_past_and_the_critic_the_present() {
     let config = EnvConfig {
         privileged_critic: true,
@@ -340,6 +368,11 @@ fn impossible_settings_are_named() {
     };
     let five_lanes = |c: &mut EnvConfig| (c.engine, c.lanes) = (EngineKind::Batch, 5);
     check(&five_lanes, "5 lanes; this CPU has 4");
+    let no_step = |c: &mut EnvConfig| c.proprioception_steps = 0;
+    check(
+        &no_step,
+        "`env.proprioception_steps`: is 0, must be 1 to 50",
+    );
     check(&|c| c.num_envs = 0, "`env.num_envs`: 0 is too small");
     check(
         &|c| c.agile.goal_x_m = [2.0, 1.0],

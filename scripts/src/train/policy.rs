@@ -325,7 +325,7 @@ impl<'a> Record<'a> {
         bundle.robot_files = self.run.bundled_robot()?;
         let provenance = self.origin.provenance(runner.policy_steps());
         let (role, scale) = (self.task.role, robot.control.action_scale);
-        let terms = self.task.observations(&config.env.rays);
+        let terms = self.task.observations(&config.env);
         let spec = NetworkSpec::policy(role, terms, scale, provenance);
         bundle.insert(role, spec, runner.actor_layers())?;
         Ok(bundle.save(&self.run.bundle())?)

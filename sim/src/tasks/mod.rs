@@ -33,6 +33,9 @@ table::tasks! {
         /// The critic also observes what only a simulation knows (asymmetric actor-critic; the paper: false): the exact velocity of the base,
         /// and in the agile task the distance to the obstacles all around.
         privileged_critic: bool = false,
+        /// For so many policy steps, this one included, the policy observes its own motion: angular velocity, joints and actions (the paper: 1).
+        /// Delay, friction and load can be felt in the past, and velocity is better known.
+        proprioception_steps: usize = 1,
         /// Observation noise and illusion.
         noise: NoiseConfig = NoiseConfig::default(),
         /// Randomized physics.

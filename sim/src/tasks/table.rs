@@ -84,8 +84,8 @@ impl TaskEntry {
     }
 
     /// What the policy observes, in order.
-    pub fn observations(&self, rays: &RaySpec) -> Vec<ObservationTerm> {
-        (self.observations)(rays)
+    pub fn observations(&self, config: &EnvConfig) -> Vec<ObservationTerm> {
+        config.with_history((self.observations)(&config.rays))
     }
 
     /// The layout of what the policy observes and, if the critic is privileged, of what that observes besides.
@@ -95,7 +95,7 @@ impl TaskEntry {
     pub fn layouts(&self, robot: &Robot, config: &EnvConfig) -> Result<Vec<Layout>, TermError> {
         let robot = robot.into();
         let mut layouts = vec![Layout::new(
-            &self.observations(&config.rays),
+            &self.observations(config),
             &robot,
             &config.rays,
         )?];

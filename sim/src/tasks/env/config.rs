@@ -1,5 +1,6 @@
 //! Settings that all tasks share, and their checks.
 
+use policies::observation::{MAX_HISTORY, ObservationTerm, Quantity};
 use serde::{Deserialize, Serialize};
 
 use crate::tasks::EnvConfig;
@@ -115,6 +116,21 @@ const MOST_TILES: usize = 1000;
 const FARTHEST_M: f32 = 20.0;
 
 impl EnvConfig {
+    /// These terms, with the history of the robot's own motion that is asked for.
+    pub(in crate::tasks) fn with_history(
+        &self,
+        terms: Vec<ObservationTerm>,
+    ) -> Vec<ObservationTerm> {
+        let with_history = |term: ObservationTerm| match term.term {
+            Quantity::AngularVelocityBase
+            | Quantity::JointPosition
+            | Quantity::JointVelocity
+            | Quantity::PreviousAction => term.with_history(self.proprioception_steps),
+            _ => term,
+        };
+        terms.into_iter().map(with_history).collect()
+    }
+
     fn validate_terrain(&self) -> Result<(), ConfigError> {
         let terrain = &self.terrain;
         ConfigError::unless_at_least("terrain.variants", terrain.variants as f32, 1.0)?;
@@ -144,6 +160,13 @@ impl EnvConfig {
         let at_least = ConfigError::unless_at_least;
         at_least("num_envs", self.num_envs as f32, 1.0)?;
         at_least("noise.scale", self.noise.scale, 0.0)?;
+        if !(1..=MAX_HISTORY).contains(&self.proprioception_steps) {
+            let reason = format!(
+                "is {}, must be 1 to {MAX_HISTORY} policy steps",
+                self.proprioception_steps
+            );
+            return Err(ConfigError::new("proprioception_steps", reason));
+        }
         let levels = self.curriculum.levels;
         at_least("curriculum.levels", levels as f32, 1.0)?;
         if self.curriculum.start_max >= levels {

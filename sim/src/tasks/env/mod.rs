@@ -140,7 +140,8 @@ impl<T: Task> Env<T> {
         let num_envs = range.len();
         let (joints, feet) = (robot.num_joints(), robot.num_feet());
         let spec = robot.as_ref().into();
-        let layout = Layout::new(&T::observations(&config.rays), &spec, &config.rays)?;
+        let terms = config.with_history(T::observations(&config.rays));
+        let layout = Layout::new(&terms, &spec, &config.rays)?;
         let observes_rays = |layout: &Layout| layout.range(Quantity::LogRays).is_some();
         let mut privileged = None;
         if config.privileged_critic {

@@ -234,7 +234,7 @@ impl BenchCommand {
                 let (report, times) = control::measure(&networks, duration, args.busy)?;
                 if let Some(path) = &args.picture {
                     let title = format!("Control thread at 500 Hz, {} busy threads", args.busy);
-                    cycle_times(&title, &times)?.save_png(path)?;
+                    cycle_times(&title, &times)?.save(path)?;
                 }
                 print(&[report], args.json)
             }
@@ -316,7 +316,7 @@ impl BenchArgs {
 
     fn draw(&self, bars: &[(String, Times)]) -> Result<()> {
         match &self.picture {
-            Some(path) => time_bars("Time per policy step", bars)?.save_png(path),
+            Some(path) => time_bars("Time per policy step", bars)?.save(path),
             None => Ok(()),
         }
     }

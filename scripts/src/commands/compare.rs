@@ -11,7 +11,7 @@ use anyhow::Result;
 use sim::eval::{Outcome, SwitchReport};
 
 use crate::{
-    pictures::{outcome_bars, speed_against_collision, speed_histograms},
+    pictures::{Style, files_of, outcome_intervals, speed_against_collision, speed_histograms},
     results::{evaluation::StoredEvaluation, gait},
 };
 
@@ -21,7 +21,7 @@ use crate::{
 Examples:
   abs eval --method agile --out out/agile; abs eval --method abs --out out/abs
   abs compare out/agile out/abs
-  abs compare --paper out/abs-a out/abs-n out/abs-c      with the paper's results as open rings")]
+  abs compare --paper out/abs-a out/abs-n out/abs-c      with the paper's results as open marks")]
 pub struct CompareCommand {
     /// Folders of evaluations; the others are compared with the first
     #[arg(required = true, num_args = 2.., value_name = "EVAL")]
@@ -32,6 +32,9 @@ pub struct CompareCommand {
     /// Folder for the pictures
     #[arg(long, value_name = "DIR", default_value = "out/compare")]
     out: PathBuf,
+    /// How the pictures look: a TOML file, see docs/pictures.md
+    #[arg(long, value_name = "FILE")]
+    style: Option<PathBuf>,
 }
 
 impl CompareCommand {
@@ -40,6 +43,9 @@ impl CompareCommand {
     /// # Errors
     /// One line if a folder holds no evaluation.
     pub fn run(&self) -> Result<()> {
+        if let Some(style) = &self.style {
+            Style::read(style)?.apply()?;
+        }
         let evaluations = (self.folders.iter())
             .map(|folder| StoredEvaluation::read(folder))
             .collect::<Result<Vec<_>>>()?;
@@ -47,7 +53,7 @@ impl CompareCommand {
         let speeds: Vec<_> = evaluations.iter().map(StoredEvaluation::speeds).collect();
         let mut text = table(&evaluations);
         for (name, picture) in [
-            ("outcomes.png", outcome_bars("Outcomes", &named)?),
+            ("outcomes.png", outcome_intervals("Outcomes", &named)?),
             (
                 "tradeoff.png",
                 speed_against_collision("Speed against collision", &named, self.paper)?,
@@ -58,9 +64,11 @@ impl CompareCommand {
             ),
         ] {
             let path = self.out.join(name);
-            picture.save_png(&path)?;
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "{}", path.display());
+            picture.save(&path)?;
+            for file in files_of(&path) {
+                // Writing to a string cannot fail.
+                let _ = writeln!(text, "{}", file.display());
+            }
         }
         io::stdout().write_all(text.as_bytes())?;
         Ok(())

@@ -75,7 +75,7 @@ impl DeployCommand {
         // A terminal that was closed meanwhile is no error.
         let _ = write!(io::stdout(), "{report}");
         if let Some(path) = &self.picture {
-            cycle_times("abs deploy", &report.timing)?.save_png(path)?;
+            cycle_times("abs deploy", &report.timing)?.save(path)?;
         }
         Ok(())
     }

@@ -401,8 +401,7 @@ fn write_pictures(
         name += &format!(", {}", report.scene);
     }
     let title = format!("{name}: {} episodes", report.episodes);
-    let bars = [(name.clone(), report.clone())];
-    outcome_bars(&title, &bars)?.save_png(&out.join("outcomes.png"))?;
+    outcome_bars(&title, report)?.save(&out.join("outcomes.png"))?;
     let reached = records.iter().filter(|r| r.outcome == Outcome::Reach);
     let speeds = Speeds {
         name: name.clone(),
@@ -410,7 +409,7 @@ fn write_pictures(
         peak_mps: reached.map(|r| r.peak_speed_mps).collect(),
     };
     let title = format!("{name}: speed on the way to the goal");
-    speed_histograms(&title, &[speeds])?.save_png(&out.join("speeds.png"))?;
+    speed_histograms(&title, &[speeds])?.save(&out.join("speeds.png"))?;
 
     // Paths are not kept while thousands of episodes run; the few that are shown run again.
     let reach_m = f64::from(subject.config.eval.reach_m);
@@ -426,7 +425,7 @@ fn write_pictures(
         false => &sheet,
     };
     write(&out.join(STEPS), &steps_csv(logged)?)?;
-    contact_sheet(&title, &sheet, 3, reach_m)?.save_png(&out.join("episodes.png"))?;
+    contact_sheet(&title, &sheet, 3, reach_m)?.save(&out.join("episodes.png"))?;
 
     for outcome in [Outcome::Reach, Outcome::Collision, Outcome::Timeout] {
         let path = out.join(format!("episode-{outcome}.png"));
@@ -441,7 +440,7 @@ fn write_pictures(
         let index = example.scene.index;
         for record in evaluation.run(&[index], true, &|| ())? {
             let title = format!("{name}, episode {index} of seed {}: {outcome}", report.seed);
-            top_view(&title, &record, reach_m)?.save_png(&path)?;
+            top_view(&title, &record, reach_m)?.save(&path)?;
         }
     }
     Ok(())

@@ -153,7 +153,7 @@ impl RobustnessCommand {
             write_atomic(&path, text.as_bytes())
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
-        draw(&matrix)?.save_png(&out.join("robustness.png"))?;
+        draw(&matrix)?.save(&out.join("robustness.png"))?;
         let text = match self.json {
             true => json,
             false => format!("{table}matrix in {}\n", out.display()),

@@ -77,6 +77,6 @@ fn draw(testbed: &TestbedConfig, config: &Config, out: &std::path::Path) -> Resu
         testbed.name, config.seed
     );
     let path = out.join(format!("{}.png", testbed.name));
-    scene_sheet(&title, &scenes, config.eval.reach_m.into())?.save_png(&path)?;
+    scene_sheet(&title, &scenes, config.eval.reach_m.into())?.save(&path)?;
     Ok(path)
 }

@@ -63,6 +63,9 @@ pub struct TrainCommand {
     /// In what the robots differ from the simulation: ideal, lab, field, or a TOML file [default: ideal]
     #[arg(long, value_name = "NAME|FILE.toml")]
     reality: Option<String>,
+    /// Write the scalars of a policy in another format besides TensorBoard's; jsonl: an object per iteration, RUN/scalars.jsonl
+    #[arg(long, value_name = "FORMAT", value_parser = ["jsonl"])]
+    log: Option<String>,
     /// Number of environments, over all workers of all processes
     #[arg(long)]
     num_envs: Option<usize>,
@@ -215,6 +218,7 @@ impl TrainCommand {
             reality: self.reality.clone(),
             ..self.config.clone()
         };
+        args.set("json_lines", self.log.as_ref().map(|_| true));
         args.set("env.num_envs", self.num_envs);
         args.set("algorithm.device", self.device.as_ref());
         args.set("env.engine", self.engine);

@@ -120,7 +120,7 @@ impl ViewDepthCommand {
             split.name(),
             robot.name
         );
-        depth_sheet(&title, &pictures, 4, &data.manifest.rays, &intrinsics)?.save_png(&self.out)?;
+        depth_sheet(&title, &pictures, 4, &data.manifest.rays, &intrinsics)?.save(&self.out)?;
         println!("{}", self.out.display());
         Ok(())
     }

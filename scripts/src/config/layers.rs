@@ -234,6 +234,22 @@ mod tests {
         Task::named(name).unwrap()
     }
 
+    #[test]
+    fn a_training_is_told_apart_by_what_is_not_its_recipe() {
+        let changes = |sets: &[&str]| {
+            let config = args(sets).resolve_task(task("agile")).unwrap().config;
+            config.changed_settings().unwrap()
+        };
+        let keys = |sets: &[&str]| changes(sets).into_keys().collect::<Vec<_>>();
+        assert_eq!(keys(&[]), ["seed"]);
+        let sets = ["env.agile.rewards.stall=-25", "seed=3", "env.num_envs=64"];
+        assert_eq!(
+            keys(&sets),
+            ["env.agile.rewards.agile", "env.num_envs", "seed"]
+        );
+        assert_eq!(changes(&sets)["seed"], toml::Value::Integer(3));
+    }
+
     fn recipe_of(task: Task) -> Config {
         ConfigArgs::default().resolve_task(task).unwrap().config
     }

@@ -5,7 +5,10 @@ mod reference;
 mod stages;
 mod task;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, ensure};
 use controller::{ControllerConfig, deploy::DeployConfig};
@@ -37,6 +40,8 @@ pub struct Config {
     /// Worker threads; 0 stands for all cores, or for one in each of several processes. Evaluation does not depend on it. Training does in the last digits,
     /// because each worker learns from its own share of the environments.
     pub threads: usize,
+    /// The scalars of a policy's training as JSON lines, `scalars.jsonl` in the run folder, besides TensorBoard's events.
+    pub json_lines: bool,
     /// Physics step, decimation, gravity, motors: of training, evaluation and recordings alike.
     pub physics: PhysicsConfig,
     /// In what a robot differs from the simulation: in training, rollouts and evaluation alike.
@@ -96,6 +101,7 @@ impl Default for Config {
             robot: "go1".into(),
             seed: 1,
             threads: 0,
+            json_lines: false,
             physics: PhysicsConfig::default(),
             reality: RealityConfig::default(),
             env: EnvConfig::default(),
@@ -171,6 +177,19 @@ impl Config {
         toml::to_string(self).context("the configuration does not fit into TOML")
     }
 
+    /// What a training is told apart by: its seed, and every setting that is not the default of its task, by the path of its key.
+    ///
+    /// # Errors
+    /// Only for values that TOML cannot hold.
+    pub fn changed_settings(&self) -> Result<BTreeMap<String, toml::Value>> {
+        let defaults = ConfigArgs::default().resolve_task(self.task)?.config;
+        let [before, after] = [&defaults, self].map(toml::Value::try_from);
+        let mut changed = BTreeMap::new();
+        collect_changes("", Some(&before?), &after?, &mut changed);
+        changed.insert("seed".to_owned(), i64::try_from(self.seed)?.into());
+        Ok(changed)
+    }
+
     /// Makes the number of worker threads part of the configuration. Several processes have one each unless told
     /// otherwise.
     pub fn resolve_threads(&mut self, processes: usize) {
@@ -197,5 +216,25 @@ impl Config {
             .num_threads(self.num_threads())
             .build_global()
             .with_context(|| format!("cannot start {} threads", self.num_threads()))
+    }
+}
+/// The values below `after` that `before` does not have.
+fn collect_changes(
+    path: &str,
+    before: Option<&toml::Value>,
+    after: &toml::Value,
+    changed: &mut BTreeMap<String, toml::Value>,
+) {
+    if let toml::Value::Table(table) = after {
+        for (key, value) in table {
+            let before = before.and_then(|before| before.get(key));
+            let path = match path {
+                "" => key.clone(),
+                _ => format!("{path}.{key}"),
+            };
+            collect_changes(&path, before, value, changed);
+        }
+    } else if before != Some(after) {
+        changed.insert(path.to_owned(), after.clone());
     }
 }

@@ -208,7 +208,7 @@ pub fn write_report(
     write_atomic(&path, text.as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))?;
     let sheet = |title: &str, pictures: &[DepthPicture], name: &str| -> Result<()> {
-        depth_sheet(title, pictures, 4, rays, intrinsics)?.save_png(&folder.join(name))
+        depth_sheet(title, pictures, 4, rays, intrinsics)?.save(&folder.join(name))
     };
     sheet(
         &format!("{robot}: test images with true and predicted rays"),
@@ -233,5 +233,5 @@ pub fn write_report(
         "{robot}: mean squared error of predicted rays, {} test images",
         test.images
     );
-    ray_errors(&title, &test.all, &test.by_kind())?.save_png(&folder.join("errors.png"))
+    ray_errors(&title, &test.all, &test.by_kind())?.save(&folder.join("errors.png"))
 }

@@ -115,7 +115,7 @@ impl Film<'_> {
     }
 
     fn draw_frame(&self, layout: &Layout, step: usize) -> Result<Image> {
-        Image::draw(layout.size, 1, |area, scale| {
+        Image::draw_pixels(layout.size, 1, |area, scale| {
             self.draw_header(area, scale, step)?;
             let box_of = |top: f64, height: f64| {
                 let (x, y) = (scale.px(MARGIN), scale.px(top));

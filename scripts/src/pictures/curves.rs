@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use plotters::prelude::*;
 
-use super::{INK, Image, SERIES, draw_axes, draw_legend, draw_title, left, legend_height, trimmed};
+use super::{INK, Image, draw_axes, draw_legend, draw_title, left, legend_height, series, trimmed};
 
 /// Scalars of a run over its course.
 pub struct Curves {
@@ -45,7 +45,7 @@ pub fn learning_curves(title: &str, runs: &[Curves]) -> Result<Image> {
         .flat_map(|run| run.scalars.values())
         .filter_map(|points| points.last());
     let last_step = ends.fold(1.0_f64, |last, (step, _)| last.max(*step));
-    Image::draw([width, height], 2, |area, scale| {
+    Image::draw([width, height], |area, scale| {
         draw_title(area, scale, title)?;
         draw_legend(area, scale, &run_names)?;
         for (index, name) in names.iter().enumerate() {
@@ -72,7 +72,7 @@ pub fn learning_curves(title: &str, runs: &[Curves]) -> Result<Image> {
             draw_axes(&mut chart, scale, ["", ""], [4, 4])?;
             for (run, points) in curves.iter().enumerate() {
                 let Some(points) = points else { continue };
-                let color = SERIES[run % SERIES.len()];
+                let color = series(run);
                 let shown = |points: &[(f64, f64)]| -> Vec<(f64, f64)> {
                     let finite = points.iter().filter(|(_, value)| value.is_finite());
                     finite

@@ -4,7 +4,7 @@ use anyhow::Result;
 use controller::deploy::{Histogram, LoopReport};
 use plotters::prelude::*;
 
-use super::{FAINT, GRID, INK, Image, SERIES, draw_title, left, right, trimmed};
+use super::{FAINT, GRID, INK, Image, draw_title, left, right, series, trimmed};
 
 /// Histograms of compute time and wake-up lateness over logarithmic axes.
 ///
@@ -12,8 +12,8 @@ use super::{FAINT, GRID, INK, Image, SERIES, draw_title, left, right, trimmed};
 /// When plotters cannot draw.
 pub fn cycle_times(title: &str, report: &LoopReport) -> Result<Image> {
     let panels = [
-        ("compute time", &report.compute, SERIES[0]),
-        ("wake-up lateness", &report.lateness, SERIES[1]),
+        ("compute time", &report.compute, series(0)),
+        ("wake-up lateness", &report.lateness, series(1)),
     ];
     let bounds = panels.iter().flat_map(|(_, histogram, _)| {
         let quantile = histogram.quantile_ns(0.001).max(100);
@@ -24,7 +24,7 @@ pub fn cycle_times(title: &str, report: &LoopReport) -> Result<Image> {
         let power = (ns.max(1) as f64).log10();
         (low.min(power.floor()), high.max(power.ceil()))
     });
-    Image::draw([640, 460], 2, |area, scale| {
+    Image::draw([640, 460], |area, scale| {
         draw_title(area, scale, title)?;
         let (_, body) = area.split_vertically(scale.px(34.0));
         for (panel, (name, histogram, color)) in body.split_evenly((2, 1)).iter().zip(&panels) {

@@ -10,7 +10,7 @@ use policies::{
 };
 
 use super::{
-    Area, COLLISION, FAINT, INK, Image, SERIES, Scale, draw_title, heat, left, right, round_up,
+    Area, COLLISION, FAINT, INK, Image, Scale, draw_title, heat, left, right, round_up, series,
     trimmed,
 };
 
@@ -50,7 +50,7 @@ pub fn depth_sheet(
     let rows = pictures.len().div_ceil(columns).max(1);
     let width = 16.0 + columns as f64 * (cell + gap) + 4.0;
     let height = 56.0 + rows as f64 * (cell_height + gap);
-    Image::draw([width as u32, height as u32], 2, |area, scale| {
+    Image::draw([width as u32, height as u32], |area, scale| {
         draw_title(area, scale, title)?;
         let note = "near yellow, far dark, black without depth; below: rays from above, true grey, predicted red";
         let at = (scale.px(16.0), scale.px(40.0));
@@ -201,7 +201,7 @@ pub fn ray_errors(
         .map(|(_, e)| e.mean());
     let longest = round_up(longest.fold(0.0, f64::max));
     let size = [860, 70 + 22 * rows as u32 + 16];
-    Image::draw(size, 2, |area, scale| {
+    Image::draw(size, |area, scale| {
         draw_title(area, scale, title)?;
         for (panel, (name, bars)) in panels.iter().enumerate() {
             let x = 16.0 + 420.0 * panel as f64;
@@ -220,7 +220,7 @@ pub fn ray_errors(
                     (scale.px(x + 120.0), scale.px(y - 7.0)),
                     (scale.px(end), scale.px(y + 7.0)),
                 ];
-                area.draw(&Rectangle::new(bar, SERIES[panel].mix(0.85).filled()))?;
+                area.draw(&Rectangle::new(bar, series(panel).mix(0.85).filled()))?;
                 let text = format!("{:.3}  ({} rays)", error.mean(), error.rays);
                 let at = (scale.px(end + 6.0), scale.px(y));
                 area.draw(&Text::new(text, at, left(scale.font(10.5, FAINT))))?;

@@ -26,7 +26,7 @@ pub fn heat_map(title: &str, columns: &[String], rows: &[HeatRow], low: f64) -> 
     // As wide as the title at least.
     let width = (NAMES + COLUMN * columns.len() as f64 + 16.0).max(7.5 * title.len() as f64);
     let size = [width as u32, (HEAD + ROW * rows.len() as f64 + 12.0) as u32];
-    Image::draw(size, 2, |area, scale| {
+    Image::draw(size, |area, scale| {
         draw_title(area, scale, title)?;
         let x_of = |column: usize| NAMES + COLUMN * column as f64;
         for (column, name) in columns.iter().enumerate() {

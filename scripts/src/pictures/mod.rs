@@ -4,16 +4,20 @@
 //! averaged down, since plotters smooths hardly any edge.
 
 mod animation;
+mod axis;
+mod canvas;
 mod curves;
 mod cycle_times;
 mod depth;
 mod heat_map;
+mod labels;
 mod outcomes;
 mod palette;
 mod robot_sheet;
 mod robot_view;
 mod scene_sheet;
 mod speeds;
+mod style;
 mod switch_view;
 mod times;
 mod top_view;
@@ -25,7 +29,11 @@ mod tradeoff;
 )]
 mod value;
 
-use std::{fs, path::Path, sync::Once};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Once,
+};
 
 use anyhow::{Context, Result, anyhow};
 use plotters::{
@@ -47,21 +55,25 @@ pub use self::{
     cycle_times::cycle_times,
     depth::{DepthPicture, depth_sheet, ray_errors},
     heat_map::{HeatRow, heat_map},
-    outcomes::outcome_bars,
+    outcomes::{outcome_bars, outcome_intervals},
     robot_sheet::robot_sheet,
     scene_sheet::scene_sheet,
     speeds::{Speeds, speed_histograms},
+    style::Style,
     times::time_bars,
     top_view::{caption_of, contact_sheet, top_view},
     tracking::twist_tracking,
     tradeoff::{PAPER, speed_against_collision},
 };
+use self::{
+    canvas::Canvas,
+    style::{Format, series, style},
+};
 
 /// Something to draw on.
-type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+type Area<'a> = DrawingArea<Canvas<'a>, Shift>;
 /// A chart with two linear axes.
-type Chart<'a, 'b> =
-    ChartContext<'a, BitMapBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+type Chart<'a, 'b> = ChartContext<'a, Canvas<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// Text, axes.
 const INK: RGBColor = RGBColor(38, 43, 51);
@@ -75,20 +87,9 @@ const COLLISION: RGBColor = RGBColor(200, 62, 77);
 const TIME_OUT: RGBColor = RGBColor(233, 168, 52);
 /// Where the recovery policy acts, and its commanded twist.
 const RECOVERY: RGBColor = RGBColor(160, 86, 164);
-/// Colours of runs that are compared; colour-blind readers can tell them apart.
-const SERIES: [RGBColor; 9] = [
-    RGBColor(44, 105, 176),
-    RGBColor(222, 120, 31),
-    RGBColor(42, 142, 120),
-    RGBColor(160, 86, 164),
-    RGBColor(200, 62, 77),
-    RGBColor(122, 104, 84),
-    RGBColor(95, 186, 220),
-    RGBColor(190, 174, 40),
-    RGBColor(60, 60, 66),
-];
-
 const FONT: &str = "sans-serif";
+/// Of files; animations have one.
+const PIXELS_PER_POINT: u32 = 2;
 const SUPERSAMPLE: u32 = 2;
 
 /// Pixels per point while drawing.
@@ -101,7 +102,9 @@ impl Scale {
     }
 
     fn font(self, points: f64, color: RGBColor) -> TextStyle<'static> {
-        (FONT, points * f64::from(self.0)).into_font().color(&color)
+        (FONT, points * style().text * f64::from(self.0))
+            .into_font()
+            .color(&color)
     }
 
     fn line(self, points: f64, color: impl Color) -> ShapeStyle {
@@ -131,24 +134,45 @@ fn outcome_color(outcome: Outcome) -> RGBColor {
 
 /// The colour of an outcome, dark enough for text.
 fn outcome_text_color(outcome: Outcome) -> RGBColor {
-    let RGBColor(red, green, blue) = outcome_color(outcome);
+    darker(outcome_color(outcome))
+}
+
+/// A colour of lines, dark enough for text.
+fn darker(RGBColor(red, green, blue): RGBColor) -> RGBColor {
     let [red, green, blue] = [red, green, blue].map(|channel| (u16::from(channel) * 3 / 4) as u8);
     RGBColor(red, green, blue)
 }
 
-/// A finished picture, 8-bit RGB rows.
+/// A finished picture.
 pub struct Image {
     width: u32,
     height: u32,
+    /// 8-bit, rows.
     rgb: Vec<u8>,
+    /// The same as SVG, if the style asks for it.
+    svg: Option<String>,
 }
 
 impl Image {
     /// Draws a picture of `width` x `height` points.
     fn draw(
         [width, height]: [u32; 2],
+        mut draw: impl FnMut(&Area<'_>, Scale) -> Result<()>,
+    ) -> Result<Self> {
+        let picture = Self::draw_pixels([width, height], PIXELS_PER_POINT, &mut draw)?;
+        let with_svg = style().formats.contains(&Format::Svg);
+        let svg = match with_svg {
+            true => Some(vector([width, height], &mut draw)?),
+            false => None,
+        };
+        Ok(Self { svg, ..picture })
+    }
+
+    /// Draws the pixels alone.
+    fn draw_pixels(
+        [width, height]: [u32; 2],
         pixels_per_point: u32,
-        draw: impl FnOnce(&Area<'_>, Scale) -> Result<()>,
+        mut draw: impl FnMut(&Area<'_>, Scale) -> Result<()>,
     ) -> Result<Self> {
         register_fonts()?;
         let scale = pixels_per_point * SUPERSAMPLE;
@@ -156,7 +180,7 @@ impl Image {
         let mut large = vec![255; 3 * (large_width * large_height) as usize];
         {
             let backend = BitMapBackend::with_buffer(&mut large, (large_width, large_height));
-            let area = backend.into_drawing_area();
+            let area = Canvas::Pixels(backend).into_drawing_area();
             draw(&area, Scale(scale))?;
             area.present()?;
         }
@@ -186,14 +210,29 @@ impl Image {
                 }
             }
         }
-        Self { width, height, rgb }
+        Self {
+            width,
+            height,
+            rgb,
+            svg: None,
+        }
     }
 
-    /// Writes the picture, replacing the file atomically.
+    /// Writes the picture in the formats of the style, whatever the extension of `path`, replacing files atomically.
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn save_png(&self, path: &Path) -> Result<()> {
+    pub fn save(&self, path: &Path) -> Result<()> {
+        for (format, path) in style().formats.iter().zip(files_of(path)) {
+            match (format, &self.svg) {
+                (Format::Svg, Some(svg)) => write_file(&path, svg.as_bytes())?,
+                _ => write_file(&path, &self.png()?)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn png(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let mut encoder = png::Encoder::new(&mut bytes, self.width, self.height);
         encoder.set_color(png::ColorType::Rgb);
@@ -203,8 +242,37 @@ impl Image {
         let mut writer = encoder.write_header()?;
         writer.write_image_data(&self.rgb)?;
         writer.finish()?;
-        write_file(path, &bytes)
+        Ok(bytes)
     }
+}
+
+/// A picture of so many points as SVG.
+fn vector(
+    [width, height]: [u32; 2],
+    mut draw: impl FnMut(&Area<'_>, Scale) -> Result<()>,
+) -> Result<String> {
+    let scale = PIXELS_PER_POINT * SUPERSAMPLE;
+    let [large_width, large_height] = [width, height].map(|side| side * scale);
+    let mut svg = String::new();
+    {
+        let backend = SVGBackend::with_string(&mut svg, (large_width, large_height));
+        let area = Canvas::Vector(backend).into_drawing_area();
+        draw(&area, Scale(scale))?;
+        area.present()?;
+    }
+    // Coordinates stay fine, the size becomes that of the picture.
+    let size = format!("width=\"{large_width}\" height=\"{large_height}\"");
+    let points = format!("width=\"{width}pt\" height=\"{height}pt\"");
+    let family = format!("font-family=\"{}\"", style().svg_font);
+    Ok(svg
+        .replacen(&size, &points, 1)
+        .replace(&format!("font-family=\"{FONT}\""), &family))
+}
+
+/// The files that a picture with this path becomes.
+pub fn files_of(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let formats = style().formats.iter();
+    formats.map(|format| path.with_extension(format.extension()))
 }
 
 /// Writes a file atomically, and makes its folder.
@@ -314,6 +382,9 @@ fn trimmed(value: f64) -> String {
 
 /// The title of a picture, at its upper left.
 fn draw_title(area: &Area<'_>, scale: Scale, title: &str) -> Result<()> {
+    if !style().titles {
+        return Ok(());
+    }
     let at = (scale.px(16.0), scale.px(19.0));
     area.draw(&Text::new(
         title.to_owned(),
@@ -338,7 +409,7 @@ fn draw_legend(area: &Area<'_>, scale: Scale, names: &[&str]) -> Result<()> {
         let y = top + scale.px(18.0 * row as f64 + 6.0);
         let x = scale.px(56.0);
         let half = scale.px(5.0);
-        let color = SERIES[row % SERIES.len()].mix(0.85);
+        let color = series(row).mix(0.85);
         area.draw(&Rectangle::new(
             [(x, y - half), (x + 2 * half, y + half)],
             color.filled(),

@@ -52,7 +52,7 @@ pub fn robot_sheet(robot: &Robot) -> Result<Image> {
     let corners = bodies.iter().flat_map(|body| body.outline_points());
     let half_m = corners.map(|p| p.coords.amax()).fold(0.1, f32::max) * 1.1;
     let size = [3.0 * (VIEW + GAP) + GAP, TITLE + VIEW + CAPTION];
-    Image::draw(size.map(|side| side as u32), 2, |area, scale| {
+    Image::draw(size.map(|side| side as u32), |area, scale| {
         let title = format!(
             "{}: {:.1} kg, standing {:.3} m high; joint axes in red",
             robot.name,

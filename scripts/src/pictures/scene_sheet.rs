@@ -32,7 +32,7 @@ pub fn scene_sheet(title: &str, scenes: &[TestScene], reach_m: f64) -> Result<Im
         GAP + scenes.len() as f64 * (CELL + GAP),
         TITLE + height + CAPTION,
     ];
-    Image::draw(size.map(|side| side as u32), 2, |area, scale| {
+    Image::draw(size.map(|side| side as u32), |area, scale| {
         draw_title(area, scale, title)?;
         for (column, scene) in scenes.iter().enumerate() {
             let x = GAP + column as f64 * (CELL + GAP);

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use plotters::prelude::*;
 
-use super::{FAINT, INK, Image, SERIES, draw_axes, draw_title, left, round_up};
+use super::{FAINT, INK, Image, draw_axes, draw_title, left, round_up, series};
 
 /// The axis ends here at the latest, m/s.
 const MOST_MPS: f32 = 20.0;
@@ -29,14 +29,14 @@ pub fn speed_histograms(title: &str, evaluations: &[Speeds]) -> Result<Image> {
     let bin_mps = if top_mps > 2.0 { 0.1 } else { 0.05 };
     let panels = evaluations.len();
     let size = [560, 40 + 260 * panels as u32];
-    Image::draw(size, 2, |area, scale| {
+    Image::draw(size, |area, scale| {
         draw_title(area, scale, title)?;
         let (_, body) = area.split_vertically(scale.px(34.0));
         for (panel, speeds) in body.split_evenly((panels, 1)).iter().zip(evaluations) {
             let count = speeds.peak_mps.len();
             let series = [
-                ("mean", &speeds.mean_mps, SERIES[0]),
-                ("peak", &speeds.peak_mps, SERIES[1]),
+                ("mean", &speeds.mean_mps, series(0)),
+                ("peak", &speeds.peak_mps, series(1)),
             ]
             .map(|(name, values, color)| (name, values, shares(values, bin_mps, top_mps), color));
             let bars = series.iter().flat_map(|(_, _, shares, _)| shares);

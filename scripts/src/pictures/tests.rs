@@ -131,7 +131,7 @@ fn bell(middle: f32, width: f32, count: usize) -> Vec<f32> {
 fn save(image: &Image, name: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-pictures");
     let path = folder.join(name);
-    image.save_png(&path).unwrap();
+    image.save(&path).unwrap();
     let decoder = png::Decoder::new(std::io::BufReader::new(fs::File::open(&path).unwrap()));
     let info = decoder.read_info().unwrap().info().clone();
     assert_eq!([info.width, info.height], [image.width, image.height]);
@@ -145,32 +145,65 @@ fn shows(image: &Image, color: RGBColor) -> bool {
 }
 
 #[test]
-fn outcome_bars_show_one_and_several_evaluations() {
-    let one = [("agile".to_owned(), report(0.773, 0.217))];
-    let image = outcome_bars("go1, agile policy: 2000 episodes", &one).unwrap();
+fn outcomes_are_bars_of_one_evaluation_and_intervals_of_several() {
+    let image = outcome_bars("go1, agile policy: 2000 episodes", &report(0.773, 0.217)).unwrap();
     save(&image, "outcomes.png");
-    let two = [one[0].clone(), ("abs-n".to_owned(), report(0.791, 0.057))];
-    save(
-        &outcome_bars("Outcomes, 2000 episodes each", &two).unwrap(),
-        "outcomes-2.png",
-    );
     assert!(
-        !shows(&image, SERIES[1]),
+        !shows(&image, series(1)),
         "a single evaluation is coloured by outcome"
     );
+    let names = ["agile", "abs-n", "go1 among people, threshold -0.48"];
+    let evaluations = names.map(str::to_owned).into_iter();
+    let reports = [
+        report(0.773, 0.217),
+        report(0.791, 0.057),
+        report(0.97, 0.02),
+    ];
+    let evaluations: Vec<_> = evaluations.zip(reports).collect();
+    let image = outcome_intervals("Outcomes, 2000 episodes each", &evaluations).unwrap();
+    save(&image, "outcomes-3.png");
+    assert!((0..3).all(|row| shows(&image, series(row))));
 }
 
 #[test]
 fn speed_stands_against_collision() {
-    let evaluations = [
-        ("agile".to_owned(), report(0.773, 0.217)),
-        ("abs".to_owned(), report(0.791, 0.057)),
-    ];
+    let mut evaluations: Vec<_> = (0..9)
+        .map(|index| {
+            let rate = 0.012 + 0.004 * f64::from(index % 4);
+            let report = EvalReport {
+                mean_speed: 2.3 + 0.02 * f64::from(index),
+                collision_ci95: [0.9 * rate, 1.1 * rate],
+                ..report(0.95, rate)
+            };
+            (format!("variant {index}"), report)
+        })
+        .collect();
+    evaluations[0].1.collision_rate = 0.0;
+    evaluations[0].1.collision_ci95 = [0.0, 0.004];
     for (paper, name) in [(false, "tradeoff.png"), (true, "tradeoff-paper.png")] {
         let title = "Speed against collision";
         let image = speed_against_collision(title, &evaluations, paper).unwrap();
         save(&image, name);
-        assert!(shows(&image, SERIES[0]) && shows(&image, SERIES[1]));
+        assert!((0..9).all(|dot| shows(&image, series(dot))));
+    }
+}
+
+#[test]
+fn a_vector_file_has_the_size_the_texts_and_the_font_of_the_style() {
+    let svg = vector([300, 200], |area, scale| {
+        draw_title(area, scale, "reach < 1")?;
+        let corners = [(0, 0), (scale.px(300.0), scale.px(200.0))];
+        area.draw(&Rectangle::new(corners, scale.line(1.0, INK)))?;
+        Ok(())
+    })
+    .unwrap();
+    for part in [
+        "width=\"300pt\" height=\"200pt\" viewBox=\"0 0 1200 800\"",
+        "reach &lt; 1",
+        "font-family=\"Helvetica, Arial, sans-serif\"",
+        "</svg>",
+    ] {
+        assert!(svg.contains(part), "{part} in {svg}");
     }
 }
 
@@ -326,7 +359,7 @@ fn learning_curves_show_every_scalar() {
     };
     let image = learning_curves("Learning", &[run("seed 1", 60.0), run("seed 2", 120.0)]).unwrap();
     save(&image, "curves.png");
-    assert!(shows(&image, SERIES[0]) && shows(&image, SERIES[1]));
+    assert!(shows(&image, series(0)) && shows(&image, series(1)));
     assert!(learning_curves("Empty", &[]).is_err());
 }
 
@@ -372,7 +405,7 @@ fn a_value_is_shown_around_obstacles_and_against_what_happened() {
     let report = ValueReport::new(&layers, &rollouts, 0..3000, -0.05, 0.02).unwrap();
     let image = reliability("go1: predicted value against what happened", &report).unwrap();
     save(&image, "reliability.png");
-    assert!(shows(&image, SERIES[0]));
+    assert!(shows(&image, series(0)));
 }
 
 #[test]
@@ -403,7 +436,7 @@ fn time_bars_divide_their_width_like_the_time() {
         colored.iter().filter(is).count() as f64 / colored.len() as f64
     };
     for (part, share) in [(0, 0.25), (1, 0.05), (2, 0.0), (3, 0.7)] {
-        let drawn = share_of(SERIES[part]);
+        let drawn = share_of(series(part));
         assert!((drawn - share).abs() < 0.01, "{part}: {drawn} of {share}");
     }
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use plotters::prelude::*;
 use policies::training::Times;
 
-use super::{FAINT, GRID, INK, Image, SERIES, centred, draw_title, left};
+use super::{FAINT, GRID, INK, Image, centred, draw_title, left, series};
 
 const WIDTH: f64 = 640.0;
 const ROW: f64 = 58.0;
@@ -18,7 +18,7 @@ pub fn time_bars(title: &str, bars: &[(String, Times)]) -> Result<Image> {
     let top = 44.0;
     let legend = top + ROW * bars.len() as f64;
     let size = [WIDTH as u32, (legend + 30.0) as u32];
-    Image::draw(size, 2, |area, scale| {
+    Image::draw(size, |area, scale| {
         draw_title(area, scale, title)?;
         for (row, (label, times)) in bars.iter().enumerate() {
             let y = top + ROW * row as f64;
@@ -30,7 +30,7 @@ pub fn time_bars(title: &str, bars: &[(String, Times)]) -> Result<Image> {
                 let corners = [(from, y + 15.0), (to, y + 43.0)];
                 area.draw(&Rectangle::new(
                     corners.map(|(x, y)| (scale.px(x), scale.px(y))),
-                    SERIES[part].mix(0.85).filled(),
+                    series(part).mix(0.85).filled(),
                 ))?;
                 if to - from > 30.0 {
                     let middle = (scale.px(0.5 * (from + to)), scale.px(y + 29.0));
@@ -51,7 +51,7 @@ pub fn time_bars(title: &str, bars: &[(String, Times)]) -> Result<Image> {
             let corners = [(x, legend + 6.0), (x + 10.0, legend + 16.0)];
             area.draw(&Rectangle::new(
                 corners.map(|(x, y)| (scale.px(x), scale.px(y))),
-                SERIES[part].mix(0.85).filled(),
+                series(part).mix(0.85).filled(),
             ))?;
             let at = (scale.px(x + 15.0), scale.px(legend + 11.0));
             area.draw(&Text::new(

@@ -93,7 +93,7 @@ pub fn top_view(title: &str, record: &EpisodeRecord, reach_m: f64) -> Result<Ima
     let plot_height = plot_width * view.aspect();
     let size = [plot_width as u32 + 142, plot_height as u32 + 88];
     let top_mps = top_speed_mps([record]);
-    Image::draw(size, 2, |area, scale| {
+    Image::draw(size, |area, scale| {
         draw_title(area, scale, title)?;
         let mut chart = ChartBuilder::on(area)
             .margin_top(scale.px(40.0))
@@ -135,7 +135,7 @@ pub fn contact_sheet(
     let width = 16.0 + columns as f64 * (cell + gap) + 70.0;
     let height = 40.0 + rows as f64 * (cell_height + gap);
     let top_mps = top_speed_mps(records);
-    Image::draw([width as u32, height as u32], 2, |area, scale| {
+    Image::draw([width as u32, height as u32], |area, scale| {
         draw_title(area, scale, title)?;
         for (index, record) in records.iter().enumerate() {
             let left_edge = 16.0 + (index % columns) as f64 * (cell + gap);

@@ -4,7 +4,7 @@ use anyhow::Result;
 use plotters::prelude::*;
 use sim::eval::{CaseReport, RecoveryReport};
 
-use super::{COLLISION, FAINT, Image, SERIES, draw_axes, draw_title, round_up};
+use super::{COLLISION, FAINT, Image, draw_axes, draw_title, round_up, series};
 
 /// Commanded and mean value of one axis of a case that did not fall.
 type Axis = fn(&CaseReport) -> Option<(f64, f64)>;
@@ -29,7 +29,7 @@ pub fn twist_tracking(title: &str, report: &RecoveryReport) -> Result<Image> {
             ))
         }),
     ];
-    Image::draw([900, 360], 2, |area, scale| {
+    Image::draw([900, 360], |area, scale| {
         draw_title(area, scale, title)?;
         let (_, body) = area.split_vertically(scale.px(34.0));
         for (panel, (x_label, y_label, axis)) in body.split_evenly((1, 3)).iter().zip(panels) {
@@ -50,7 +50,7 @@ pub fn twist_tracking(title: &str, report: &RecoveryReport) -> Result<Image> {
             let diagonal = [(-edge, -edge), (edge, edge)];
             chart.draw_series([PathElement::new(diagonal, scale.line(1.0, FAINT))])?;
             for (point, fell) in points {
-                let color = if fell { COLLISION } else { SERIES[0] };
+                let color = if fell { COLLISION } else { series(0) };
                 let dot = Circle::new(point, scale.px(3.0), color.mix(0.6).filled());
                 chart.draw_series([dot])?;
             }

@@ -5,7 +5,13 @@ use plotters::prelude::*;
 use sim::eval::EvalReport;
 
 use super::{
-    FAINT, INK, Image, SERIES, draw_axes, draw_legend, draw_title, left, legend_height, round_up,
+    Area, FAINT, GRID, INK, Image, Scale,
+    axis::Axis,
+    centred, darker, draw_title,
+    labels::{self, Rect},
+    left, right, series,
+    style::style,
+    trimmed,
 };
 
 /// A row of the paper's Table III: 10,000 episodes, three seeds, in its simulator.
@@ -36,8 +42,26 @@ pub const PAPER: [PaperResult; 7] = [
     PaperResult { name: "LAG-n", reach: [77.4, 11.5], collision: [9.1, 1.8], time_out: 13.5, mean_mps: 1.41, peak_mps: 2.45 },
 ];
 
-/// Collision rate over mean speed, one dot per evaluation with its 95% interval; with `paper`, the paper's results as
-/// open rings. Lower right is better.
+/// Distance of the axes from the edges of the picture: left, top, right, bottom, points.
+const FRAME: [f64; 4] = [66.0, 44.0, 20.0, 52.0];
+const SIZE: [f64; 2] = [560.0, 420.0];
+
+/// A dot of the picture.
+struct Dot {
+    name: String,
+    mean_mps: f64,
+    /// Collision rate, %.
+    rate: f64,
+    /// 95% interval, %.
+    interval: Option<[f64; 2]>,
+    /// None for a published result.
+    color: Option<RGBColor>,
+    /// With the switch, not the agile policy alone.
+    switches: bool,
+}
+
+/// Collision rate over mean speed, one dot per evaluation with its 95% interval, a square where the reach-avoid value switches policies; with `paper`,
+/// the paper's results as open dots. Lower right is better.
 ///
 /// # Errors
 /// When plotters cannot draw.
@@ -46,49 +70,148 @@ pub fn speed_against_collision(
     evaluations: &[(String, EvalReport)],
     paper: bool,
 ) -> Result<Image> {
-    let names: Vec<&str> = evaluations.iter().map(|(name, _)| name.as_str()).collect();
-    let published = PAPER.iter().filter(|_| paper);
-    let speeds = evaluations.iter().map(|(_, report)| report.mean_speed);
-    let speeds = speeds.chain(published.clone().map(|row| row.mean_mps));
-    let fastest = round_up(1.1 * speeds.fold(0.5, f64::max));
-    let rates = evaluations
+    let dots = dots(evaluations, paper);
+    let rates = |dot: &Dot| -> Vec<f64> {
+        let interval = dot.interval.iter().flatten();
+        interval.copied().chain([dot.rate]).collect()
+    };
+    let x_axis = Axis::linear(dots.iter().map(|dot| dot.mean_mps));
+    let y_axis = Axis::rates(dots.iter().flat_map(rates));
+    let [left_pt, top_pt, right_pt, bottom_pt] = FRAME;
+    let frame = [left_pt, top_pt, SIZE[0] - right_pt, SIZE[1] - bottom_pt];
+    let place = |mps: f64, rate: f64| {
+        let [left, top, right, bottom] = frame;
+        [
+            left + x_axis.place(mps) * (right - left),
+            bottom - y_axis.place(rate) * (bottom - top),
+        ]
+    };
+    let points: Vec<[f64; 2]> = dots
         .iter()
-        .map(|(_, report)| 100.0 * report.collision_ci95[1]);
-    let rates = rates.chain(published.clone().map(|row| row.collision[0]));
-    let highest = round_up(1.1 * rates.fold(1.0, f64::max)).min(100.0);
-    let size = [560, 420 + legend_height(&names)];
-    Image::draw(size, 2, |area, scale| {
+        .map(|dot| place(dot.mean_mps, dot.rate))
+        .collect();
+    let sizes: Vec<[f64; 2]> = (dots.iter())
+        .map(|dot| [5.2 * style().text * dot.name.chars().count() as f64, 12.0])
+        .collect();
+    let whiskers = dots.iter().map(|dot| {
+        let [low, high] = dot.interval.unwrap_or([dot.rate; 2]);
+        let [[x, bottom], [_, top]] = [low, high].map(|rate| place(dot.mean_mps, rate));
+        Rect([x - 2.0, top, x + 2.0, bottom])
+    });
+    let marks = points.iter().map(|point| Rect::around(*point, 5.5));
+    let taken: Vec<Rect> = marks.chain(whiskers).collect();
+    let labels = labels::place(&points, &sizes, &taken, Rect(frame));
+    Image::draw(SIZE.map(|side| side as u32), |area, scale| {
         draw_title(area, scale, title)?;
-        draw_legend(area, scale, &names)?;
-        let mut chart = ChartBuilder::on(area)
-            .margin_top(scale.px(40.0))
-            .margin_right(scale.px(18.0))
-            .margin_left(scale.px(12.0))
-            .margin_bottom(scale.px(8.0 + f64::from(legend_height(&names))))
-            .x_label_area_size(scale.px(38.0))
-            .y_label_area_size(scale.px(52.0))
-            .build_cartesian_2d(0.0..fastest, 0.0..highest)?;
-        let axes = [
-            "mean speed of episodes that reached / (m/s)",
-            "collision rate / %",
-        ];
-        draw_axes(&mut chart, scale, axes, [8, 6])?;
-        for row in published {
-            let (name, at) = (row.name, (row.mean_mps, row.collision[0]));
-            let ring = Circle::new(at, scale.px(3.5), scale.line(1.0, FAINT));
-            chart.draw_series([ring])?;
-            let (x, y) = chart.backend_coord(&at);
-            let at = (x + scale.px(7.0), y);
-            let text = format!("{name} (paper)");
-            area.draw(&Text::new(text, at, left(scale.font(10.0, FAINT))))?;
-        }
-        for (index, (_, report)) in evaluations.iter().enumerate() {
-            let color = SERIES[index % SERIES.len()];
-            let at = (report.mean_speed, 100.0 * report.collision_rate);
-            let [low, high] = report.collision_ci95.map(|rate| (at.0, 100.0 * rate));
-            chart.draw_series([PathElement::new([low, high], scale.line(1.2, INK))])?;
-            chart.draw_series([Circle::new(at, scale.px(5.0), color.filled())])?;
+        draw_frame(area, scale, frame, &x_axis, &y_axis)?;
+        for ((dot, point), label) in dots.iter().zip(&points).zip(&labels) {
+            let to_pixels = |[x, y]: [f64; 2]| (scale.px(x), scale.px(y));
+            let color = dot.color.unwrap_or(FAINT);
+            if let Some(interval) = dot.interval {
+                let ends = interval.map(|rate| to_pixels(place(dot.mean_mps, rate)));
+                area.draw(&PathElement::new(ends, scale.line(1.2, color)))?;
+            }
+            let at = to_pixels(*point);
+            let mark = match dot.color {
+                Some(color) => color.filled(),
+                None => scale.line(1.1, FAINT),
+            };
+            let half = scale.px(4.0);
+            match dot.switches {
+                true => area.draw(&Rectangle::new(
+                    [(at.0 - half, at.1 - half), (at.0 + half, at.1 + half)],
+                    mark,
+                ))?,
+                false => area.draw(&Circle::new(at, half, mark))?,
+            }
+            let Rect([left_edge, top_edge, right_edge, bottom_edge]) = *label;
+            let middle = 0.5 * (top_edge + bottom_edge);
+            // A line to a label that had to move away.
+            let near = [
+                point[0].clamp(left_edge, right_edge),
+                point[1].clamp(top_edge, bottom_edge),
+            ];
+            if (near[0] - point[0]).hypot(near[1] - point[1]) > 12.0 {
+                let ends = [at, to_pixels(near)];
+                area.draw(&PathElement::new(ends, scale.line(0.6, FAINT)))?;
+            }
+            let style = left(scale.font(10.5, darker(color)));
+            area.draw(&Text::new(
+                dot.name.clone(),
+                to_pixels([left_edge, middle]),
+                style,
+            ))?;
         }
         Ok(())
     })
+}
+
+fn dots(evaluations: &[(String, EvalReport)], paper: bool) -> Vec<Dot> {
+    let ours = evaluations.iter().enumerate();
+    let ours = ours.map(|(index, (name, report))| Dot {
+        name: name.clone(),
+        mean_mps: report.mean_speed,
+        rate: 100.0 * report.collision_rate,
+        interval: Some(report.collision_ci95.map(|rate| 100.0 * rate)),
+        color: Some(series(index)),
+        switches: report.switch.is_some(),
+    });
+    let published = PAPER.iter().filter(|_| paper).map(|row| Dot {
+        name: format!("{} (paper)", row.name),
+        mean_mps: row.mean_mps,
+        rate: row.collision[0],
+        interval: None,
+        color: None,
+        switches: row.name.starts_with("ABS"),
+    });
+    ours.chain(published).collect()
+}
+
+/// Grid, ticks and names of the axes.
+fn draw_frame(
+    area: &Area<'_>,
+    scale: Scale,
+    [left_edge, top, right_edge, bottom]: [f64; 4],
+    x_axis: &Axis,
+    y_axis: &Axis,
+) -> Result<()> {
+    let to_pixels = |x: f64, y: f64| (scale.px(x), scale.px(y));
+    let grid = scale.line(0.75, GRID);
+    let number = |tick: &f64| trimmed(*tick);
+    for tick in &x_axis.ticks {
+        let x = left_edge + x_axis.place(*tick) * (right_edge - left_edge);
+        let ends = [to_pixels(x, top), to_pixels(x, bottom)];
+        area.draw(&PathElement::new(ends, grid))?;
+        let style = centred(scale.font(11.0, INK));
+        area.draw(&Text::new(number(tick), to_pixels(x, bottom + 12.0), style))?;
+    }
+    for tick in &y_axis.ticks {
+        let y = bottom - y_axis.place(*tick) * (bottom - top);
+        let ends = [to_pixels(left_edge, y), to_pixels(right_edge, y)];
+        area.draw(&PathElement::new(ends, grid))?;
+        let style = right(scale.font(11.0, INK));
+        area.draw(&Text::new(
+            number(tick),
+            to_pixels(left_edge - 7.0, y),
+            style,
+        ))?;
+    }
+    let corner = [
+        to_pixels(left_edge, top),
+        to_pixels(left_edge, bottom),
+        to_pixels(right_edge, bottom),
+    ];
+    area.draw(&PathElement::new(corner, scale.line(0.75, FAINT)))?;
+    let middle = 0.5 * (left_edge + right_edge);
+    let x_name = "mean speed of episodes that reached / (m/s)";
+    let style = centred(scale.font(12.0, INK));
+    area.draw(&Text::new(x_name, to_pixels(middle, bottom + 34.0), style))?;
+    let y_name = match y_axis.is_logarithmic() {
+        true => "collision rate / %, logarithmic",
+        false => "collision rate / %",
+    };
+    let style = centred(scale.font(12.0, INK)).transform(FontTransform::Rotate270);
+    let at = to_pixels(20.0, 0.5 * (top + bottom));
+    area.draw(&Text::new(y_name, at, style))?;
+    Ok(())
 }

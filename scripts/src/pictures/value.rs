@@ -11,8 +11,8 @@ use robots::{Robot, RobotState};
 use sim::{scene::Obstacle, sensors::RayCaster};
 
 use super::{
-    Area, COLLISION, Chart, FAINT, GRID, INK, Image, REACH, SERIES, Scale, TIME_OUT, centred,
-    draw_axes, draw_title, left,
+    Area, COLLISION, Chart, FAINT, GRID, INK, Image, REACH, Scale, TIME_OUT, centred, draw_axes,
+    draw_title, left, series,
     top_view::{draw_goal, draw_obstacle},
 };
 
@@ -22,7 +22,7 @@ use super::{
 /// # Errors
 /// When plotters cannot draw.
 pub fn reliability(title: &str, report: &ValueReport) -> Result<Image> {
-    Image::draw([620, 640], 2, |area, scale| {
+    Image::draw([620, 640], |area, scale| {
         draw_title(area, scale, title)?;
         let (_, body) = area.split_vertically(scale.px(34.0));
         let panels = body.split_evenly((2, 1));
@@ -98,13 +98,13 @@ fn draw_means(panel: &Area<'_>, scale: Scale, report: &ValueReport) -> Result<()
     draw_threshold(&mut chart, scale, report.rates.threshold, [-1.0, 1.0])?;
     let bins = report.calibration.iter().filter(|bin| bin.states > 0);
     let points: Vec<_> = bins.map(|b| (b.mean_predicted, b.mean_course)).collect();
-    let line = scale.line(1.2, SERIES[0]);
+    let line = scale.line(1.2, series(0));
     chart.draw_series([PathElement::new(points.clone(), line)])?;
     for point in points {
-        let dot = Circle::new(point, scale.px(3.2), SERIES[0].filled());
+        let dot = Circle::new(point, scale.px(3.2), series(0).filled());
         chart.draw_series([dot])?;
     }
-    draw_key(panel, scale, scale.px(70.0), "mean value", SERIES[0])?;
+    draw_key(panel, scale, scale.px(70.0), "mean value", series(0))?;
     let states = format!("{all} states, in proportion");
     draw_key(panel, scale, scale.px(162.0), &states, GRID)
 }
@@ -166,7 +166,7 @@ pub fn value_planes(title: &str, plane: &mut ValuePlane<'_>) -> Result<Image> {
     let height = width * aspect;
     let panel_height = height + 50.0;
     let size = [width as u32 + 140, 40 + 3 * panel_height as u32];
-    Image::draw(size, 2, |area, scale| {
+    Image::draw(size, |area, scale| {
         draw_title(area, scale, title)?;
         let (_, body) = area.split_vertically(scale.px(34.0));
         for (panel, speed_mps) in body.split_evenly((3, 1)).iter().zip(SPEEDS_MPS) {

@@ -3,4 +3,6 @@
 pub mod evaluation;
 pub mod events;
 pub mod gait;
+#[cfg(any(feature = "train", test))]
+pub mod json_lines;
 pub mod request;

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config::{Config, Task},
-    results::events::EventWriter,
+    results::{events::EventWriter, json_lines::JsonLines},
     run::{
         folder::RunFolder,
         progress::{clock, short},
@@ -263,21 +263,31 @@ struct Record<'a> {
     origin: Origin,
     /// None in the other processes, which leave nothing.
     events: Option<EventWriter>,
+    json_lines: Option<JsonLines>,
 }
 
 impl<'a> Record<'a> {
     fn new(training: &'a Training, run: &'a RunFolder, processes: &Processes) -> Result<Self> {
         let config = &training.config;
-        let events = || {
-            EventWriter::create(run.path())
-                .with_context(|| format!("cannot write to {}", run.path().display()))
+        let unwritable = || format!("cannot write to {}", run.path().display());
+        let events = || -> Result<EventWriter> {
+            let mut events = EventWriter::create(run.path()).with_context(unwritable)?;
+            let changed = config.changed_settings()?;
+            let settings = changed.iter().map(|(name, value)| (name.as_str(), value));
+            events.hyper_parameters(settings).with_context(unwritable)?;
+            Ok(events)
         };
+        let json_lines = || JsonLines::open(run.path()).with_context(unwritable);
+        let is_first = processes.rank() == 0;
         Ok(Self {
             training,
             run,
             task: policy_task(config)?,
             origin: Origin::new(config, config.to_toml()?),
-            events: (processes.rank() == 0).then(events).transpose()?,
+            events: is_first.then(events).transpose()?,
+            json_lines: (is_first && config.json_lines)
+                .then(json_lines)
+                .transpose()?,
         })
     }
 
@@ -290,10 +300,15 @@ impl<'a> Record<'a> {
         let Some(events) = &mut self.events else {
             return Ok(());
         };
+        let unwritable = || format!("cannot write to {}", self.run.path().display());
         events
             .scalars(report.policy_steps, report.scalars())
             .and_then(|()| events.flush())
-            .with_context(|| format!("cannot write to {}", self.run.path().display()))?;
+            .with_context(unwritable)?;
+        if let Some(lines) = &mut self.json_lines {
+            let appended = lines.append(report.policy_steps, report.scalars());
+            appended.with_context(unwritable)?;
+        }
         let algorithm = &self.training.config.algorithm;
         if report
             .iteration

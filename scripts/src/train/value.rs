@@ -280,7 +280,7 @@ impl Session<'_> {
             "{}: predicted value against what happened, {} held-out episodes",
             self.training.robot.name, held_out.episodes
         );
-        reliability(&title, &held_out)?.save_png(&folder.join("reliability.png"))?;
+        reliability(&title, &held_out)?.save(&folder.join("reliability.png"))?;
         let mut planes = ValuePlane {
             value: ReachAvoidValue::new(learner.layers())?,
             layout: Layout::new(
@@ -296,7 +296,7 @@ impl Session<'_> {
             "{}: reach-avoid value around three obstacles",
             self.training.robot.name
         );
-        value_planes(&title, &mut planes)?.save_png(&folder.join("value.png"))?;
+        value_planes(&title, &mut planes)?.save(&folder.join("value.png"))?;
         let rates = held_out.rates;
         callbacks.note(format!(
             "held-out episodes: {:.1}% of the states before a collision look safe, {:.1}% half a second before; \

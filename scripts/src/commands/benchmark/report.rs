@@ -10,14 +10,14 @@ use sim::{
 };
 
 use crate::{
-    pictures::{PAPER, Speeds, outcome_bars, speed_against_collision, speed_histograms},
+    pictures::{PAPER, Speeds, outcome_intervals, speed_against_collision, speed_histograms},
     results::{evaluation::StoredEvaluation, gait},
 };
 
 const PICTURES: [(&str, &str); 3] = [
     (
         "tradeoff.png",
-        "Speed against collision, the paper's results as rings",
+        "Speed against collision, the paper's results as open marks",
     ),
     ("outcomes.png", "How the episodes ended, with 95% intervals"),
     ("speeds.png", "Speed on the way to the goal"),
@@ -116,12 +116,12 @@ impl Summary<'_> {
         let speeds: Vec<_> = self.rows.iter().map(speeds).collect();
         for ((file, title), picture) in PICTURES.iter().zip([
             speed_against_collision("Speed against collision", &pooled, true)?,
-            outcome_bars("Outcomes", &pooled)?,
+            outcome_intervals("Outcomes", &pooled)?,
             speed_histograms("Speed on the way to the goal", &speeds)?,
         ]) {
             let path = out.join(file);
             picture
-                .save_png(&path)
+                .save(&path)
                 .with_context(|| format!("{title}: {}", path.display()))?;
         }
         let markdown = self.markdown();

@@ -53,7 +53,7 @@ pub fn run(
             "{}, {} policy: velocity over command",
             report.robot, subject.method
         );
-        twist_tracking(&title, &report)?.save_png(&picture)?;
+        twist_tracking(&title, &report)?.save(&picture)?;
     } else if picture.exists() {
         // One of an earlier evaluation would be misleading.
         fs::remove_file(&picture)?;

@@ -48,7 +48,7 @@ impl ShowCommand {
 /// # Errors
 /// When the file cannot be written.
 pub fn draw(robot: &Robot, path: &Path) -> Result<()> {
-    robot_sheet(robot)?.save_png(path)
+    robot_sheet(robot)?.save(path)
 }
 
 /// Mass, size, legs and a row per joint. Writing to a string cannot fail.

@@ -57,6 +57,47 @@ impl EventWriter {
         self.record(&event)
     }
 
+    /// Names the settings of the run, for TensorBoard's HPARAMS page: numbers, booleans, and the rest as text.
+    pub fn hyper_parameters<'a>(
+        &mut self,
+        settings: impl IntoIterator<Item = (&'a str, &'a toml::Value)>,
+    ) -> io::Result<()> {
+        // HParamsPluginData { session_start_info { hparams: map from name to google.protobuf.Value } }
+        let mut session = Vec::new();
+        for (name, setting) in settings {
+            let mut value = Vec::new();
+            match setting {
+                toml::Value::Integer(number) => double_field(&mut value, 2, *number as f64),
+                toml::Value::Float(number) => double_field(&mut value, 2, *number),
+                toml::Value::Boolean(flag) => value.extend([4 << 3, u8::from(*flag)]),
+                toml::Value::String(text) => bytes_field(&mut value, 3, text.as_bytes()),
+                other => bytes_field(&mut value, 3, other.to_string().as_bytes()),
+            }
+            let mut entry = Vec::new();
+            bytes_field(&mut entry, 1, name.as_bytes());
+            bytes_field(&mut entry, 2, &value);
+            bytes_field(&mut session, 1, &entry);
+        }
+        double_field(&mut session, 5, now_s());
+        let mut content = Vec::new();
+        bytes_field(&mut content, 3, &session);
+        let mut plugin = Vec::new();
+        bytes_field(&mut plugin, 1, b"hparams");
+        bytes_field(&mut plugin, 2, &content);
+        let mut metadata = Vec::new();
+        bytes_field(&mut metadata, 1, &plugin);
+        let mut value = Vec::new();
+        bytes_field(&mut value, 1, b"_hparams_/session_start_info");
+        bytes_field(&mut value, 9, &metadata);
+        // TensorBoard skips values without a tensor: one float, 0.
+        bytes_field(&mut value, 8, &[1 << 3, 1, 5 << 3 | FIXED32, 0, 0, 0, 0]);
+        let mut summary = Vec::new();
+        bytes_field(&mut summary, 1, &value);
+        let mut event = wall_time();
+        bytes_field(&mut event, 5, &summary);
+        self.record(&event)
+    }
+
     /// Hands everything to the operating system, so that TensorBoard sees it.
     pub fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
@@ -100,6 +141,11 @@ fn bytes_field(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
     out.push(field << 3 | LENGTH_DELIMITED);
     varint(out, bytes.len() as u64);
     out.extend(bytes);
+}
+
+fn double_field(out: &mut Vec<u8>, field: u8, value: f64) {
+    out.push(field << 3 | FIXED64);
+    out.extend(value.to_le_bytes());
 }
 
 /// CRC-32C (Castagnoli), rotated and offset as TFRecord wants it.
@@ -155,5 +201,22 @@ mod tests {
             (rest, events) = (&rest[16 + len..], events + 1);
         }
         assert_eq!(events, 2);
+    }
+
+    #[test]
+    fn settings_are_in_the_message_that_tensorboard_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = EventWriter::create(folder.path()).unwrap();
+        let number = toml::Value::Float(0.5);
+        writer.hyper_parameters([("lr", &number)]).unwrap();
+        writer.flush().unwrap();
+        let path = fs::read_dir(folder.path()).unwrap().next().unwrap();
+        let bytes = fs::read(path.unwrap().path()).unwrap();
+        // Map entry: field 1, 15 bytes: "lr" in its field 1, a Value of 9 bytes in its field 2, a double in that one's field 2.
+        let mut entry = vec![0x0a, 15, 0x0a, 2, b'l', b'r', 0x12, 9, 0x11];
+        entry.extend(0.5_f64.to_le_bytes());
+        assert!(bytes.windows(entry.len()).any(|part| part == entry));
+        // No scalar: the curves are as they were.
+        assert!(events::read(folder.path()).unwrap().is_empty());
     }
 }

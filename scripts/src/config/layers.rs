@@ -245,7 +245,7 @@ mod tests {
         let sets = ["env.agile.rewards.stall=-25", "seed=3", "env.num_envs=64"];
         assert_eq!(
             keys(&sets),
-            ["env.agile.rewards.agile", "env.num_envs", "seed"]
+            ["env.agile.rewards.stall", "env.num_envs", "seed"]
         );
         assert_eq!(changes(&sets)["seed"], toml::Value::Integer(3));
     }

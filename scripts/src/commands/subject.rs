@@ -26,10 +26,13 @@ use crate::{
 /// A policy bundle, the robot that it runs on, and the settings.
 #[derive(Clone)]
 pub struct Subject {
+    /// The robot.
     pub robot: Robot,
+    /// Its policies.
     pub bundle: Bundle,
     /// Folder of the bundle.
     pub bundle_path: PathBuf,
+    /// What controls it.
     pub method: Method,
     /// `robot` names the robot above.
     pub config: Config,

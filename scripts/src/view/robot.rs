@@ -175,7 +175,7 @@ fn log_feet(stream: &RecordingStream, robot: &Robot, frame: &Frame) -> Result<()
 /// Arrows over the base: where it goes, and where it is to go.
 fn log_velocities(stream: &RecordingStream, frame: &Frame) -> Result<()> {
     let state = &frame.state;
-    let from = point(&(state.position_world + 0.25 * Vector3::z()));
+    let from = point(&(state.position_world + 0.25_f32 * Vector3::z()));
     let arrow = |velocity: Vector2<f32>, color: [u8; 3]| {
         Arrows3D::from_vectors([[ARROW_M * velocity.x, ARROW_M * velocity.y, 0.0]])
             .with_origins([from])

@@ -41,6 +41,10 @@ impl StatusView {
     /// # Errors
     /// When the recording does not take it.
     pub fn show(&mut self, status: &Status) -> Result<()> {
+        // Nothing is known before the robot's first state.
+        if status.estimate.joint_position_rad.is_empty() {
+            return Ok(());
+        }
         let now_ns = status.time_ns;
         let [start_ns, shown_ns] = self.times_ns.unwrap_or([now_ns; 2]);
         if self.times_ns.is_some() && now_ns < shown_ns + PERIOD_NS {

@@ -1,5 +1,7 @@
 //! A view that was written to a file, read back.
 
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails like the test")]
+
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -8,7 +10,7 @@ use std::{
     sync::LazyLock,
 };
 
-use controller::{ControllerConfig, Method};
+use controller::{ControllerConfig, Method, deploy::Status};
 use nalgebra::{Isometry3, Point2, Quaternion, Translation3, UnitQuaternion};
 use policies::Bundle;
 use re_log_encoding::DecoderApp;
@@ -109,7 +111,7 @@ fn values<C: re_sdk::Component + Clone>(
 ) -> Vec<(f64, Vec<C>)> {
     let mut values: Vec<(f64, Vec<C>)> = Vec::new();
     for chunk in chunks {
-        let times = chunk.iter_component_indices(TimelineName::new(TIMELINE), component);
+        let times = chunk.iter_component_indices(TimelineName::from(TIMELINE), component);
         let times = times.map(|(time, _)| time.as_i64() as f64 * 1e-9);
         let batches = chunk.iter_component::<C>(component);
         values.extend(times.zip(batches.map(|batch| batch.as_slice().to_vec())));
@@ -272,6 +274,40 @@ fn episodes_follow_each_other_and_each_has_its_own_obstacles() {
     let captions = values::<Text>(&chunks["/log"], TextLog::descriptor_text().component);
     let captions: Vec<&str> = captions.iter().map(|(_, text)| text[0].as_str()).collect();
     assert_eq!(captions, ["episode 0", "episode 1"]);
+}
+
+#[test]
+fn a_deployed_robot_is_shown_from_its_first_state_on_fifty_times_a_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deploy.rrd");
+    let subject = Subject {
+        title: "a test".to_owned(),
+        robot: &RUN.robot,
+        rays: &RUN.bundle.spec.rays,
+        threshold: None,
+        camera: None,
+        pace: Pace::Live,
+    };
+    let mut view = StatusView::open(&Destination::File(path.clone()), &subject, 0.65).unwrap();
+    let mut status = Status::default();
+    view.show(&status).unwrap();
+    status.estimate = RobotState::zero(12, 4);
+    // At 500 Hz, for a second.
+    for cycle in 0..=500 {
+        status.time_ns = 7_000_000_000 + cycle * 2_000_000;
+        view.show(&status).unwrap();
+    }
+    view.close().unwrap();
+    let chunks = read(&path, StoreKind::Recording);
+    let component = Transform3D::descriptor_translation().component;
+    let shown = values::<Translation3D>(&chunks["/world/robot"], component);
+    assert_eq!(shown.len(), 51);
+    assert!(shown[0].0.abs() < 1e-6 && (shown[50].0 - 1.0).abs() < 1e-6);
+    let modes = values::<Text>(
+        &chunks["/states/mode"],
+        StateChange::descriptor_state().component,
+    );
+    assert_eq!(modes[0].1[0].as_str(), "damping");
 }
 
 fn point_of(obstacle: &Obstacle) -> [f32; 3] {

@@ -83,6 +83,7 @@ impl PageServer {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a helper of a test fails like the test")]
 mod tests {
     use super::*;
 

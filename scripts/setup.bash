@@ -1,4 +1,4 @@
-# Sourced by scripts/abs, scripts/test and .ci/run: checks the tools, fetches libtorch and MuJoCo, builds.
+# Sourced by scripts/abs, scripts/test and .ci/run: checks the tools, fetches libtorch, MuJoCo and the viewer, builds.
 # Expects `root`, the folder of the repository.
 
 fail() {
@@ -35,6 +35,14 @@ require_mujoco() {
         python3 -m pip --version >/dev/null 2>&1 || fail "python3 has no pip; on Debian: apt install python3-pip"
     fi
     python3 "$root/scripts/mujoco.py"
+}
+
+require_viewer() {
+    command -v python3 >/dev/null || fail "python3 is not installed; it fetches the viewer (--view FILE.rrd writes a file without it)"
+    if [[ ! -x $root/.rerun/rerun ]]; then
+        python3 -m pip --version >/dev/null 2>&1 || fail "python3 has no pip; on Debian: apt install python3-pip"
+    fi
+    python3 "$root/scripts/rerun.py"
 }
 
 # Whether training by several processes can be built: an MPI library, and libclang, which reads its header.

@@ -11,6 +11,7 @@ mod repository;
 mod results;
 mod run;
 pub mod train;
+pub mod view;
 
 use std::{
     io::{self, Write as _},

@@ -31,6 +31,7 @@ use robots::Robot;
 use crate::{
     config::{Config, Task},
     run::folder::RunFolder,
+    view::Destination,
 };
 #[cfg(feature = "train")]
 pub use callbacks::{Callbacks, Event};
@@ -64,6 +65,8 @@ pub struct Training {
     pub bundle: Option<PathBuf>,
     /// For the rays: the folder of depth images [default: data/depth-ROBOT-SEED].
     pub data: Option<PathBuf>,
+    /// For a policy: where it is shown in 3-D.
+    pub view: Option<Destination>,
 }
 
 impl Training {
@@ -119,6 +122,7 @@ impl Training {
             from: None,
             bundle: None,
             data: None,
+            view: None,
         })
     }
 }

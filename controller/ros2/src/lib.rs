@@ -35,7 +35,7 @@ pub use helper::run_helper;
 pub use link::{COMMAND_TOPIC, LinkError, REQUEST_TOPIC, RESPONSE_TOPIC, STATE_TOPIC};
 pub use log::{
     IdentifiedLog, Log, LogEnd, LogError, LogHeader, LogSummary, ReplayError, ReplayReport,
-    decode_cycle, identify, replay,
+    ReplayedRun, decode_cycle, identify, replay, replay_watched,
 };
 pub use motors::{MotorMap, MotorMapError};
 pub use network::{Delivery, Network, NetworkError, Ros};

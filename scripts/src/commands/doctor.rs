@@ -49,6 +49,7 @@ impl DoctorCommand {
         let mut checks = tools();
         checks.push(libtorch());
         checks.push(mujoco());
+        checks.push(viewer());
         checks.push(cpu());
         checks.extend([cores(), memory(), disk()]);
         checks.extend(Robot::names().map(robot));
@@ -170,6 +171,19 @@ fn mujoco() -> Check {
             format!("{version}, built in by `--engine mujoco`"),
         ),
         (None, _) => Check::ok("mujoco", "not fetched; `--engine mujoco` fetches it"),
+    }
+}
+
+/// The viewer, which `scripts/abs` fetches and builds in when it is asked for.
+fn viewer() -> Check {
+    let version = fs::read_to_string(repository::root().join(".rerun/version"));
+    match (version, cfg!(feature = "viewer")) {
+        (Ok(version), true) => Check::ok("viewer", format!("rerun {}", version.trim())),
+        (Ok(version), false) => Check::ok(
+            "viewer",
+            format!("rerun {}, built in by `--view`", version.trim()),
+        ),
+        (Err(_), _) => Check::ok("viewer", "not fetched; `--view` fetches it"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `abs eval`: the paper's test.
 
 mod recovery;
+mod show;
 mod step_log;
 
 pub use step_log::steps_csv;
@@ -29,6 +30,7 @@ use crate::{
         gait::{GAIT_COLUMNS, gait_cells, paper_rule_cells},
         request::Request,
     },
+    view::ViewArgs,
 };
 
 /// Summary in an evaluation folder.
@@ -54,6 +56,7 @@ Examples:
   abs eval --method agile                             the agile policy without the switch
   abs eval --method recovery                          tracking of twists from a grid, and braking
   abs eval --method recovery --command 1.0,0,-0.5     one twist: v_x, v_y in m/s, w_z in rad/s
+  abs eval --view                                     then some episodes of each outcome in 3-D
   abs eval --set controller.switch.threshold=-0.1
   abs eval --json --set eval.testbed.obstacles.count=0 | jq .reach_rate
   abs eval --set eval.every_step=true                 steps.csv holds every decision of every episode
@@ -76,6 +79,8 @@ pub struct EvalCommand {
     /// Print metrics.json to standard output, and nothing else
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    view: ViewArgs,
     #[command(flatten)]
     policy: PolicyArgs,
 }
@@ -152,6 +157,7 @@ impl EvalCommand {
     /// # Errors
     /// One line if a setting, bundle or folder is invalid.
     pub fn run(&self) -> Result<()> {
+        let destination = self.view.destination()?;
         let subject = self.policy.load(|config| {
             config.eval.episodes = self.episodes.unwrap_or(config.eval.episodes);
         })?;
@@ -164,6 +170,11 @@ impl EvalCommand {
                 self.episodes.is_none(),
                 "--episodes is for the methods that run to a goal; set eval.recovery.trials"
             );
+            ensure!(
+                destination.is_none(),
+                "--view is for the methods that run to a goal; the method is {}",
+                subject.method
+            );
             claim()?;
             return recovery::run(&subject, self.command, &request, &out, self.json);
         }
@@ -173,13 +184,16 @@ impl EvalCommand {
             subject.method
         );
         claim()?;
-        let report = evaluate(&subject, &request, &out)?;
+        let (report, records) = evaluate_episodes(&subject, &request, &out)?;
         let text = match self.json {
             true => to_json(&report)?,
             false => table(&report) + &format!("results in {}\n", out.display()),
         };
         io::stdout().write_all(text.as_bytes())?;
-        Ok(())
+        match destination {
+            Some(destination) => show::show(destination, &subject, &records),
+            None => Ok(()),
+        }
     }
 }
 
@@ -209,6 +223,14 @@ fn default_folder(subject: &Subject) -> PathBuf {
 /// # Errors
 /// One line if a setting, bundle or folder is invalid.
 pub fn evaluate(subject: &Subject, request: &Request, out: &Path) -> Result<EvalReport> {
+    Ok(evaluate_episodes(subject, request, out)?.0)
+}
+
+fn evaluate_episodes(
+    subject: &Subject,
+    request: &Request,
+    out: &Path,
+) -> Result<(EvalReport, Vec<EpisodeRecord>)> {
     let evaluation = subject.evaluation()?;
     make_folder(out)?;
 
@@ -222,7 +244,7 @@ pub fn evaluate(subject: &Subject, request: &Request, out: &Path) -> Result<Eval
     write_pictures(out, subject, &evaluation, &report, &records)?;
     write(&out.join(METRICS), to_json(&report)?.as_bytes())?;
     request.finish(out)?;
-    Ok(report)
+    Ok((report, records))
 }
 
 fn to_json(report: &EvalReport) -> Result<String> {

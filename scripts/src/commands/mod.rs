@@ -28,6 +28,7 @@ mod scenes;
 mod sim_robot;
 pub mod subject;
 mod train;
+mod view;
 mod view_depth;
 
 use anyhow::Result;
@@ -44,6 +45,7 @@ Examples:
   abs train --resume runs/agile-go1-1-...      go on with a run that was stopped
   abs eval --bundle policies/bundles/go1       the paper's test: table, metrics.json, pictures
   abs play --bundle policies/bundles/go1       one episode as an animated GIF
+  abs play --view                              one episode in 3-D
   abs doctor                                   what this machine has, and what is missing";
 
 /// Reads the name of an engine; `--help` lists them.
@@ -65,6 +67,7 @@ enum Command {
     Demo(demo::DemoCommand),
     Eval(eval::EvalCommand),
     Play(play::PlayCommand),
+    View(view::ViewCommand),
     Scenes(scenes::ScenesCommand),
     Robot(robot::RobotCommand),
     Compare(compare::CompareCommand),
@@ -99,6 +102,7 @@ impl Cli {
             Command::Demo(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Play(command) => command.run(),
+            Command::View(command) => command.run(),
             Command::Scenes(command) => command.run(),
             Command::Robot(command) => command.run(),
             Command::Compare(command) => command.run(),

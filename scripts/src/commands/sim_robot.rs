@@ -3,6 +3,7 @@
 mod fault_runs;
 mod soak;
 mod trials;
+mod view;
 
 use std::{
     fs::{self, File},
@@ -26,7 +27,7 @@ use robots::Robot;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use sim::{
     engine::{EngineKind, EpisodeStart},
-    scene::TestScene,
+    scene::{Terrain, TestScene},
 };
 use sim_ros2::{Ros2Robot, SensorFaults};
 
@@ -34,6 +35,7 @@ use super::{engine_kind, subject::Subject};
 use crate::{
     config::{Config, ConfigArgs},
     run::interrupt::Interrupt,
+    view::{Destination, Feed, Frame, Surroundings, ViewArgs},
 };
 
 /// A simulated robot behind the DDS topics of a real one
@@ -41,6 +43,7 @@ use crate::{
 #[command(after_help = "\
 Examples:
   abs sim-robot --robot go1 --domain 7 --interface lo                       a robot among obstacles
+  abs sim-robot --robot go1 --domain 7 --interface lo --view                with a live view in 3-D
   abs sim-robot --robot go1 --domain 7 --interface lo --episode 3 --seed 2  the same in another scene
   abs sim-robot --robot go1 --domain 7 --interface lo --trials 20           run `abs deploy` on 20 scenes
   abs sim-robot --robot go1 --domain 7 --interface lo --trials 20 --no-odometry
@@ -112,6 +115,8 @@ pub struct SimRobotCommand {
     #[arg(long, value_name = "FRACTION", default_value_t = 0.0)]
     lose: f32,
     #[command(flatten)]
+    view: ViewArgs,
+    #[command(flatten)]
     config: ConfigArgs,
 }
 
@@ -129,6 +134,7 @@ impl SimRobotCommand {
             reality: self.reality.clone(),
             ..self.config.clone()
         };
+        let destination = self.view.destination()?;
         let mut resolved = args.resolve_plain()?;
         let ros2 = &mut resolved.config.ros2;
         ros2.domain = self.domain.unwrap_or(ros2.domain);
@@ -143,6 +149,11 @@ impl SimRobotCommand {
         if self.bare {
             ros2.release_sport_mode = false;
         }
+        ensure!(
+            destination.is_none()
+                || self.trials.or(self.fault_runs).is_none() && self.soak.is_none(),
+            "--view shows one scene: leave out --trials, --soak and --fault-runs"
+        );
         let deploys = [self.trials, self.fault_runs, self.soak.map(u64::from)];
         let needs_bundle = self.bundle.is_some() || deploys.iter().any(Option::is_some);
         let (robot, config, deployed) = match needs_bundle {
@@ -193,8 +204,8 @@ impl SimRobotCommand {
             (_, _, Some(runs), Some(subject)) => {
                 fault_runs::run(self, &mut session, &subject, runs)
             }
-            _ if self.stand => session.hang(),
-            _ => session.stand_by(self),
+            _ if self.stand => session.hang(destination),
+            _ => session.stand_by(self, destination),
         }
     }
 
@@ -327,7 +338,11 @@ impl Session {
         )?)
     }
 
-    fn stand_by(&mut self, command: &SimRobotCommand) -> Result<()> {
+    fn stand_by(
+        &mut self,
+        command: &SimRobotCommand,
+        destination: Option<&Destination>,
+    ) -> Result<()> {
         let episode = command.episode;
         let scene = self.scene(episode)?;
         self.simulated.reset(&scene.start(&self.robot))?;
@@ -341,27 +356,44 @@ impl Session {
             goal.position_world.y,
             goal.heading_rad.to_degrees()
         );
-        self.serve();
-        Ok(())
+        let surroundings = Surroundings {
+            obstacles: &scene.obstacles,
+            terrain: &scene.terrain,
+            reach_m: self.config.eval.reach_m,
+        };
+        let goal_world = Some(scene.goal.position_world);
+        self.serve(self.view(destination, &surroundings)?, goal_world)
     }
 
     /// On a stand.
-    fn hang(&mut self) -> Result<()> {
+    fn hang(&mut self, destination: Option<&Destination>) -> Result<()> {
         self.simulated.reset(&EpisodeStart::on_stand(&self.robot))?;
         eprintln!(
             "{} on a stand, {}; `abs deploy --identify` drives its joints",
             self.robot.name,
             self.config.ros2.network()
         );
-        self.serve();
-        Ok(())
+        let surroundings = Surroundings {
+            obstacles: &[],
+            terrain: &Terrain::Flat,
+            reach_m: 0.0,
+        };
+        self.serve(self.view(destination, &surroundings)?, None)
     }
 
     /// Simulates until Ctrl-C, and tells what the controlling program does.
-    fn serve(&mut self) {
+    fn serve(&mut self, feed: Option<Feed<Frame>>, goal_world: Option<Point2<f32>>) -> Result<()> {
         let mut shown = String::new();
-        while !self.is_interrupted() {
+        for step in 0_u64.. {
+            if self.is_interrupted() {
+                break;
+            }
             self.step();
+            if let Some(feed) = &feed
+                && step.is_multiple_of(view::FRAME_STEPS)
+            {
+                feed.show(self.frame(step, goal_world));
+            }
             let state = self.simulated.run_state();
             if state != shown {
                 shown = state.to_owned();
@@ -371,6 +403,7 @@ impl Session {
         }
         let (followed, refused) = self.simulated.commands();
         eprintln!("{followed} commands followed, {refused} refused for their checksum");
+        feed.map_or(Ok(()), Feed::close)
     }
 
     fn step(&mut self) {

@@ -11,9 +11,9 @@ use policies::{
     Bundle, Quantity,
     spec::{Output, role},
 };
-use robots::{Robot, RobotError};
+use robots::{Camera, Robot, RobotError};
 use sim::{
-    eval::{Evaluation, RecoveryEvaluation, RecoveryTestConfig},
+    eval::{Evaluation, RaySource, RecoveryEvaluation, RecoveryTestConfig},
     tasks::{self, Test},
 };
 
@@ -131,6 +131,12 @@ impl Subject {
         }
         let switch = &self.config.controller.switch;
         Some(switch.over(&self.bundle.switch()).threshold)
+    }
+
+    /// The depth camera, where rays are predicted from its images.
+    pub fn shown_camera(&self) -> Option<&Camera> {
+        let is_used = self.config.eval.rays == RaySource::Depth;
+        self.robot.camera.as_ref().filter(|_| is_used)
     }
 
     /// Name of the bundle in folders of results: a shipped bundle goes by its own name, that of a run by the name of the run.

@@ -13,6 +13,7 @@ use crate::{
     config::{Config, ConfigArgs, Task},
     run::folder::RunFolder,
     train::{Training, whole_bundle},
+    view::ViewArgs,
 };
 #[cfg(feature = "train")]
 use crate::{
@@ -32,6 +33,7 @@ Examples:
   abs train reach-avoid --bundle runs/agile-go1-1-20260131-235959/bundle
   abs train agile --preset paper --set algorithm.total_policy_steps=200_000_000
   abs train --resume runs/agile-go1-1-20260131-235959
+  abs train agile --view                        now and then an episode in 3-D, with the curves
   tensorboard --logdir runs
 
   mpirun -n 4 scripts/abs train agile --num-envs 4096
@@ -76,6 +78,8 @@ pub struct TrainCommand {
     #[arg(long, value_parser = ["cpu", "cuda"])]
     device: Option<String>,
     #[command(flatten)]
+    view: ViewArgs,
+    #[command(flatten)]
     config: ConfigArgs,
 }
 
@@ -93,6 +97,14 @@ static WHAT: LazyLock<Vec<What>> = LazyLock::new(|| {
 });
 
 impl What {
+    #[cfg(feature = "train")]
+    fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::One(task) => task.name(),
+        }
+    }
+
     /// In the order in which they need each other.
     fn tasks(self) -> Result<Vec<Task>> {
         match self {
@@ -124,6 +136,13 @@ impl TrainCommand {
     /// One line for a configuration, robot or folder that is invalid, and when training fails.
     #[cfg(feature = "train")]
     pub fn run(&self) -> Result<()> {
+        let is_policy =
+            !self.is_all() && matches!(self.task, None | Some(What::One(Task::Policy(_))));
+        ensure!(
+            is_policy || self.view.destination()?.is_none(),
+            "--view is for the training of one policy, not for `{}`",
+            self.task.map_or("all", What::name)
+        );
         let processes = learning::Processes::join()?;
         let interrupt = Interrupt::listen("stopping soon; Ctrl-C again to kill")?;
         let mut terminal = Terminal::default();
@@ -241,7 +260,9 @@ impl TrainCommand {
         if let Some(path) = &self.resume {
             let config = RunFolder::open(path)?.config()?;
             let config = self.args().resolve_over(config)?;
-            return Training::resume(config, path.clone(), processes);
+            let view = self.view.destination()?.cloned();
+            let training = Training::resume(config, path.clone(), processes)?;
+            return Ok(Training { view, ..training });
         }
         let resolved = self.args().resolve_task(task)?;
         let (config, robot, bundle) = match takes_bundle {
@@ -260,6 +281,7 @@ impl TrainCommand {
             from: self.from.clone(),
             bundle,
             data: self.data.clone(),
+            view: self.view.destination()?.cloned(),
             ..Training::new(config, robot, path, processes)?
         })
     }

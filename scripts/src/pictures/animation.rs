@@ -217,7 +217,7 @@ impl Film<'_> {
         now: &TraceStep,
     ) -> Result<()> {
         let direction = |angle_rad: f32| Vector2::new(angle_rad.cos(), angle_rad.sin());
-        let origin = now.position_world.xy() + direction(now.yaw_rad) * self.rays.origin_x_m;
+        let origin = now.state.position_world.xy() + direction(now.yaw_rad) * self.rays.origin_x_m;
         for (index, distance_m) in now.ray_distance_m.iter().enumerate() {
             let angle_rad = now.yaw_rad + self.rays.angle_rad(index);
             let shown_m = distance_m.min(view.distance_to_edge_m(origin, direction(angle_rad)));
@@ -252,7 +252,7 @@ impl Film<'_> {
         let draw_obstacles = |chart: &mut Chart<'_, '_>, behind: bool| -> Result<()> {
             for obstacle in &self.record.scene.obstacles {
                 let centre = obstacle.position_at(now.time_s);
-                let from_robot = centre.xy() - now.position_world.xy();
+                let from_robot = centre.xy() - now.state.position_world.xy();
                 let (ahead_m, left_m) = (from_robot.dot(&forward), from_robot.dot(&leftward));
                 let ([half_m, half_across_m], z_m) = extent(obstacle, forward);
                 let [low, high] = [-1.0, 1.0].map(|side| f64::from(ahead_m + side * half_m));
@@ -290,7 +290,7 @@ impl Film<'_> {
         chart.draw_series([PathElement::new(ends, scale.line(1.0, FAINT))])?;
 
         let project = |p: Point3<f32>| {
-            let ahead_m = (p.xy() - now.position_world.xy()).dot(&forward);
+            let ahead_m = (p.xy() - now.state.position_world.xy()).dot(&forward);
             (f64::from(ahead_m), f64::from(p.z))
         };
         let is_far = |first_joint: Point3<f32>| first_joint.y > 0.0;
@@ -318,7 +318,7 @@ impl Layout {
         let height = HEADER + top_height + MARGIN + SIDE_HEIGHT + MARGIN + strip;
         let mut passed_m = vec![0.0];
         for pair in film.record.trace.windows(2) {
-            let moved = pair[1].position_world.xy() - pair[0].position_world.xy();
+            let moved = pair[1].state.position_world.xy() - pair[0].state.position_world.xy();
             let forward = Vector2::new(pair[1].yaw_rad.cos(), pair[1].yaw_rad.sin());
             passed_m.push(passed_m[passed_m.len() - 1] + f64::from(moved.dot(&forward)));
         }

@@ -24,10 +24,18 @@ pub fn draw_robot(
     project: &dyn Fn(Point3<f32>) -> (f64, f64),
     is_far: &dyn Fn(Point3<f32>) -> bool,
 ) -> Result<()> {
-    let base = Isometry3::from_parts(Translation3::from(step.position_world), step.orientation);
+    let base = Isometry3::from_parts(
+        Translation3::from(step.state.position_world),
+        step.state.orientation,
+    );
     let (far, near): (Vec<_>, Vec<_>) = robot
         .legs_with_joint_range()
-        .map(|(leg, range)| (leg, leg_points_base(leg, &step.joint_position_rad[range])))
+        .map(|(leg, range)| {
+            (
+                leg,
+                leg_points_base(leg, &step.state.joint_position_rad[range]),
+            )
+        })
         .partition(|(_, points)| is_far(points[0]));
     for (leg, points) in far {
         draw_leg(chart, leg, &points, &|p| project(base * p), FAR_LEG)?;

@@ -23,7 +23,7 @@ pub fn draw_recovery(
         .windows(2)
         .filter(|pair| pair[0].mode == Mode::Recovery)
     {
-        let ends = [&pair[0], &pair[1]].map(|step| to_chart(step.position_world.xy()));
+        let ends = [&pair[0], &pair[1]].map(|step| to_chart(step.state.position_world.xy()));
         let color = RECOVERY.mix(0.9);
         chart.draw_series([PathElement::new(ends, scale.line(width, color))])?;
         let radius = scale.px(0.5 * width);
@@ -37,7 +37,7 @@ pub fn draw_twist(chart: &mut Chart<'_, '_>, scale: Scale, now: &TraceStep) -> R
     let Some(twist) = now.twist else {
         return Ok(());
     };
-    let points = arc(now.position_world.xy(), now.yaw_rad, twist, TWIST_S);
+    let points = arc(now.state.position_world.xy(), now.yaw_rad, twist, TWIST_S);
     let line: Vec<_> = points.iter().copied().map(to_chart).collect();
     chart.draw_series([PathElement::new(line, scale.line(2.4, RECOVERY))])?;
     if let [.., before, end] = points[..] {

@@ -5,7 +5,7 @@ use std::f32::consts::PI;
 use controller::{Method, Mode};
 use nalgebra::{Point3, UnitQuaternion};
 use policies::{RaySpec, Twist, observation::terms, training::Times};
-use robots::{ContactClass, Robot};
+use robots::{ContactClass, Robot, RobotState};
 use sim::{
     engine::EngineKind,
     eval::{
@@ -38,7 +38,9 @@ fn episode(index: u64, outcome: Outcome, robot: &Robot) -> EpisodeRecord {
         let share = (step as f32 / 200.0).powi(2).min(1.0);
         let x = scene.start_world.x + share * (goal.x - scene.start_world.x);
         let position = Point3::new(x, scene.passage.y_m(x), 0.3 + 0.01 * (25.0 * time_s).sin());
-        let moved = trace.last().map(|before| position - before.position_world);
+        let moved = trace
+            .last()
+            .map(|before| position - before.state.position_world);
         let turn_in = (1.0 - time_s).max(0.0);
         let yaw_rad = match moved {
             Some(moved) if moved.xy().norm() > 1e-4 => {
@@ -50,14 +52,17 @@ fn episode(index: u64, outcome: Outcome, robot: &Robot) -> EpisodeRecord {
         let joints = robot.control.standing_position_rad.iter().enumerate();
         trace.push(TraceStep {
             time_s,
-            position_world: position,
-            orientation: UnitQuaternion::from_euler_angles(0.0, 0.05, yaw_rad),
+            state: RobotState {
+                position_world: position,
+                orientation: UnitQuaternion::from_euler_angles(0.0, 0.05, yaw_rad),
+                joint_position_rad: joints
+                    .map(|(j, q)| q + if j % 3 > 0 { 0.25 * swing(j / 3) } else { 0.0 })
+                    .collect(),
+                ..RobotState::zero(robot.num_joints(), robot.num_feet())
+            },
             yaw_rad,
             speed_mps: moved.map_or(0.0, |moved| moved.xy().norm() / 0.02),
             goal_distance_m: (goal - position.xy()).norm(),
-            joint_position_rad: joints
-                .map(|(j, q)| q + if j % 3 > 0 { 0.25 * swing(j / 3) } else { 0.0 })
-                .collect(),
             ray_distance_m: (0..11).map(|ray| 1.0 + 0.5 * ray as f32).collect(),
             mode: if recovers(step) {
                 Mode::Recovery
@@ -86,7 +91,7 @@ fn episode(index: u64, outcome: Outcome, robot: &Robot) -> EpisodeRecord {
             time_s: end.time_s,
             class: ContactClass::Thigh,
             body: "FL thigh".to_owned(),
-            position_world: end.position_world,
+            position_world: end.state.position_world,
         }),
         paper_outcome: outcome,
         gait: GaitSums::default(),
@@ -291,7 +296,12 @@ fn who_walks_is_shown_where_the_robot_met_him() {
     let robot = Robot::load("go1").unwrap();
     let mut record = episode(0, Outcome::Reach, &robot);
     let met = record.trace[120].clone();
-    let mut walker = Obstacle::cylinder(met.position_world.x, met.position_world.y, 0.3, 1.7);
+    let mut walker = Obstacle::cylinder(
+        met.state.position_world.x,
+        met.state.position_world.y,
+        0.3,
+        1.7,
+    );
     walker.velocity_world.y = -1.5;
     walker.position_world.y += 1.5 * met.time_s;
     let step = closest_step(&walker, &record.trace).unwrap();

@@ -41,7 +41,7 @@ impl View {
         for record in records {
             view.include_scene(&record.scene);
             for step in &record.trace {
-                view.include(step.position_world.xy(), 0.4);
+                view.include(step.state.position_world.xy(), 0.4);
             }
         }
         view
@@ -213,7 +213,7 @@ fn draw_episode(
     draw_path(chart, scale, trace, top_mps, width)?;
     let walking = (record.scene.obstacles.iter()).filter(|o| o.velocity_world != Vector3::zeros());
     for step in walking.filter_map(|obstacle| closest_step(obstacle, trace)) {
-        let at = to_chart(step.position_world.xy());
+        let at = to_chart(step.state.position_world.xy());
         chart.draw_series([Circle::new(at, scale.px(width), COLLISION.filled())])?;
     }
     if let Some(collision) = &record.collision {
@@ -229,7 +229,7 @@ pub(super) fn closest_step<'a>(
 ) -> Option<&'a TraceStep> {
     let distance_m = |step: &TraceStep| {
         let way = step.time_s * obstacle.velocity_world;
-        obstacle.footprint_distance_m(&(step.position_world - way).xy())
+        obstacle.footprint_distance_m(&(step.state.position_world - way).xy())
     };
     (trace.iter()).min_by(|a, b| distance_m(a).total_cmp(&distance_m(b)))
 }
@@ -313,7 +313,7 @@ pub fn draw_path(
 ) -> Result<()> {
     for pair in trace.windows(2) {
         let color = heat(f64::from(pair[1].speed_mps) / top_mps);
-        let ends = [&pair[0], &pair[1]].map(|step| to_chart(step.position_world.xy()));
+        let ends = [&pair[0], &pair[1]].map(|step| to_chart(step.state.position_world.xy()));
         chart.draw_series([PathElement::new(ends, scale.line(width, color))])?;
         // Round joints.
         let radius = scale.px(0.5 * width);

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use controller::Method;
 use learning::{IterationReport, KnownInputs, Processes, Runner, TrainError, checkpoint};
 use policies::{Bundle, Layout, PolicySpec, spec::NetworkSpec, training::VecEnv};
 use robots::Robot;
@@ -24,6 +25,7 @@ use crate::{
         folder::RunFolder,
         progress::{clock, short},
     },
+    view::{Destination, TrainingView},
 };
 
 /// Trains until all steps are done or it is told to stop. Where the next stage of the configuration begins, its settings take the place of those before;
@@ -94,6 +96,7 @@ pub fn train(
             ));
         }
     };
+    record.view.map_or(Ok(()), TrainingView::close)?;
     callbacks.note(format!(
         "{} after {} steps, {} of this session",
         if is_done { "done" } else { "stopped" },
@@ -264,6 +267,7 @@ struct Record<'a> {
     /// None in the other processes, which leave nothing.
     events: Option<EventWriter>,
     json_lines: Option<JsonLines>,
+    view: Option<TrainingView>,
 }
 
 impl<'a> Record<'a> {
@@ -288,6 +292,10 @@ impl<'a> Record<'a> {
             json_lines: (is_first && config.json_lines)
                 .then(json_lines)
                 .transpose()?,
+            view: match (&training.view, is_first) {
+                (Some(destination), true) => Some(open_view(destination, training)?),
+                _ => None,
+            },
         })
     }
 
@@ -316,6 +324,7 @@ impl<'a> Record<'a> {
         {
             self.export_bundle(runner)?;
         }
+        self.show(runner, report)?;
         callbacks.tell(Event::Progress {
             unit: "steps",
             done: report.policy_steps,
@@ -326,10 +335,31 @@ impl<'a> Record<'a> {
         Ok(())
     }
 
-    fn export_bundle(&self, runner: &Runner) -> Result<()> {
-        if self.events.is_none() {
+    /// Shows the curves, and now and then an episode.
+    fn show(&mut self, runner: &Runner, report: &IterationReport) -> Result<()> {
+        let Some(mut view) = self.view.take() else {
             return Ok(());
+        };
+        view.iteration(report)?;
+        if view.is_due() {
+            let Training { config, robot, .. } = self.training;
+            let method: Method = self.task.role.parse()?;
+            let bundle = self.bundle(runner)?;
+            view.episode(robot, &bundle, method, config, report.policy_steps)?;
         }
+        self.view = Some(view);
+        Ok(())
+    }
+
+    fn export_bundle(&self, runner: &Runner) -> Result<()> {
+        match self.events {
+            Some(_) => Ok(self.bundle(runner)?.save(&self.run.bundle())?),
+            None => Ok(()),
+        }
+    }
+
+    /// The policy as it is.
+    fn bundle(&self, runner: &Runner) -> Result<Bundle> {
         let Training { config, robot, .. } = self.training;
         let step_s = config.physics.policy_step_s();
         let noise = &config.env.noise;
@@ -343,8 +373,14 @@ impl<'a> Record<'a> {
         let terms = self.task.observations(&config.env);
         let spec = NetworkSpec::policy(role, terms, scale, provenance);
         bundle.insert(role, spec, runner.actor_layers())?;
-        Ok(bundle.save(&self.run.bundle())?)
+        Ok(bundle)
     }
+}
+
+fn open_view(destination: &Destination, training: &Training) -> Result<TrainingView> {
+    let (config, robot) = (&training.config, &training.robot);
+    let title = format!("{}, {}, training", robot.name, config.task.name());
+    TrainingView::open(destination, title, robot, config)
 }
 
 /// What the progress shows of an iteration; TensorBoard has it all.

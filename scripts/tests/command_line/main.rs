@@ -20,6 +20,7 @@ mod processes;
 mod robots;
 mod scenes;
 mod training;
+mod view;
 
 use std::process::Command;
 

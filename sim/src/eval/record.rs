@@ -1,9 +1,8 @@
 //! What is kept of an evaluation: one record per episode, and their summary.
 
 use controller::{Method, Mode};
-use nalgebra::{Point3, UnitQuaternion};
 use policies::Twist;
-use robots::JointVec;
+use robots::RobotState;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -23,18 +22,14 @@ use crate::{
 pub struct TraceStep {
     /// Time since the start of the episode, s.
     pub time_s: f32,
-    /// Position of the base, m.
-    pub position_world: Point3<f32>,
-    /// Rotation from the base to the world frame.
-    pub orientation: UnitQuaternion<f32>,
+    /// State of the robot as the controller observed it.
+    pub state: RobotState,
     /// Heading, rad.
     pub yaw_rad: f32,
     /// Horizontal speed of the base, m/s.
     pub speed_mps: f32,
     /// Distance to the goal, m.
     pub goal_distance_m: f32,
-    /// Joint positions, rad.
-    pub joint_position_rad: JointVec,
     /// Ray distances as the controller got them, m.
     pub ray_distance_m: Vec<f32>,
     /// What decided the command.
@@ -55,12 +50,10 @@ impl TraceStep {
         let velocity_world = state.orientation * state.linear_velocity_base;
         Self {
             time_s,
-            position_world: state.position_world,
-            orientation: state.orientation,
+            state: state.clone(),
             yaw_rad: state.yaw_rad(),
             speed_mps: velocity_world.xy().norm(),
             goal_distance_m: (state.position_world.xy() - input.goal.position_world).norm(),
-            joint_position_rad: state.joint_position_rad.clone(),
             ray_distance_m: input.rays.distance_m.to_vec(),
             mode: controller.mode(),
             value: controller.value(),

@@ -237,7 +237,7 @@ fn agile_and_abs_run_the_same_episodes_and_differ_where_the_switch_acts() {
         record
             .trace
             .iter()
-            .map(|step| step.position_world)
+            .map(|step| step.state.position_world)
             .collect()
     };
     let agile = run(Method::agile(), None);

@@ -34,7 +34,7 @@ table::tasks! {
         /// and in the agile task the distance to the obstacles all around.
         privileged_critic: bool = false,
         /// For so many policy steps, this one included, the policy observes its own motion: angular velocity, joints and actions (the paper: 1).
-        /// Delay, friction and load can be felt in the past, and velocity is better known.
+        /// The past shows delay, friction and load, and the velocity is better known.
         proprioception_steps: usize = 1,
         /// Observation noise and illusion.
         noise: NoiseConfig = NoiseConfig::default(),

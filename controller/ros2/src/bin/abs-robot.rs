@@ -67,7 +67,7 @@ fn run(cli: Cli) -> Result<(), String> {
             config,
             args: cli.args.clone(),
         }
-        .run(print_line)
+        .run(print_line, |_| ())
     };
     let report = start().map_err(|error| error.to_string())?;
     let _ = write!(io::stdout(), "{report}");

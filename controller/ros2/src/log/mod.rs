@@ -34,7 +34,7 @@ pub use self::{
     cycle::decode_cycle,
     identify::{IdentifiedLog, identify},
     records::LogEnd,
-    replay::{ReplayError, ReplayReport, replay},
+    replay::{ReplayError, ReplayReport, ReplayedRun, replay, replay_watched},
 };
 use crate::{clock::wall_ns, messages::Message};
 

@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use controller::deploy::{CycleInput, CycleRecord, MotorCommand, Pilot};
-use policies::Bundle;
+use controller::{
+    Method,
+    deploy::{CycleInput, CycleRecord, MotorCommand, Pilot, Status},
+};
+use policies::{Bundle, RaySpec};
 use robots::Robot;
 use tempfile::TempDir;
 
@@ -40,18 +43,40 @@ pub struct ReplayReport {
     pub end: LogEnd,
 }
 
+/// What is known of a run that is replayed.
+#[derive(Clone, Debug)]
+pub struct ReplayedRun {
+    /// The robot.
+    pub robot: Robot,
+    /// Where its rays point.
+    pub rays: RaySpec,
+    /// Values below this are safe; none without a switch.
+    pub threshold: Option<f32>,
+}
+
 /// Runs a pilot on the recorded inputs of every cycle in `path`, and compares the commands bit by bit. A log that is cut
 /// off or damaged is replayed up to there: only what has the right checksum is.
 ///
 /// # Errors
 /// When the file cannot be read, is no log of a run, lacks cycles, or ends before the first.
 pub fn replay(path: &Path) -> Result<ReplayReport, ReplayError> {
+    replay_watched(path, |_, _| ())
+}
+
+/// As [`replay`]; `watch` gets the status of every cycle.
+///
+/// # Errors
+/// As of [`replay`].
+pub fn replay_watched(
+    path: &Path,
+    mut watch: impl FnMut(&ReplayedRun, &Status),
+) -> Result<ReplayReport, ReplayError> {
     let failed = |problem: String| ReplayError {
         path: path.display().to_string(),
         problem,
     };
     let mut records = Records::open(path).map_err(|error| failed(unopened(path, &error)))?;
-    let mut replay = Replay::new().map_err(failed)?;
+    let mut replay = Replay::new(&mut watch).map_err(failed)?;
     let end = loop {
         match records.next() {
             Ok(record) => replay.take(record).map_err(failed)?,
@@ -87,13 +112,14 @@ pub(super) fn unopened(path: &Path, error: &std::io::Error) -> String {
 }
 
 /// A replay on its way.
-struct Replay {
+struct Replay<'a> {
+    watch: &'a mut dyn FnMut(&ReplayedRun, &Status),
     /// Files of the bundle.
     folder: TempDir,
     bundle_bytes: u64,
     metadata: Option<BTreeMap<String, String>>,
     messages: Messages,
-    pilot: Option<(Pilot, Robot)>,
+    pilot: Option<(Pilot, ReplayedRun)>,
     damaged: Option<LogEnd>,
     record: CycleRecord,
     cycles: u64,
@@ -101,10 +127,11 @@ struct Replay {
     first_different: Option<u64>,
 }
 
-impl Replay {
-    fn new() -> Result<Self, String> {
+impl<'a> Replay<'a> {
+    fn new(watch: &'a mut dyn FnMut(&ReplayedRun, &Status)) -> Result<Self, String> {
         let folder = tempfile::tempdir();
         Ok(Self {
+            watch,
             folder: folder.map_err(|error| format!("no folder for the bundle: {error}"))?,
             bundle_bytes: 0,
             metadata: None,
@@ -159,7 +186,7 @@ impl Replay {
     }
 
     fn cycle(&mut self, message: &[u8]) -> Result<(), String> {
-        let (pilot, robot) = match &mut self.pilot {
+        let (pilot, run) = match &mut self.pilot {
             Some(pilot) => pilot,
             // Settings and bundle come before the cycles.
             none => none.insert(recorded_pilot(self.metadata.as_ref(), self.folder.path())?),
@@ -173,11 +200,12 @@ impl Replay {
                 recorded.input.cycle.saturating_sub(1)
             ));
         }
-        if !fits(&recorded.input, robot) {
+        if !fits(&recorded.input, &run.robot) {
             return Err(malformed("it is of a robot with other joints"));
         }
         self.record.input = recorded.input;
         pilot.cycle(&mut self.record);
+        (self.watch)(run, &self.record.status);
         if bits(&self.record.command) != bits(&recorded.command) {
             self.different += 1;
             self.first_different.get_or_insert(self.cycles);
@@ -209,12 +237,18 @@ fn bits(command: &MotorCommand) -> Vec<u8> {
 fn recorded_pilot(
     metadata: Option<&BTreeMap<String, String>>,
     bundle: &Path,
-) -> Result<(Pilot, Robot), String> {
+) -> Result<(Pilot, ReplayedRun), String> {
     let (robot, config) = recorded_settings(metadata)?;
     let bundle = Bundle::load(bundle).map_err(|error| format!("its bundle: {error}"))?;
     let pilot = Pilot::new(&robot, &bundle, &config.controller, &config.deploy)
         .map_err(|error| error.to_string())?;
-    Ok((pilot, robot))
+    let switch = config.controller.switch.over(&bundle.switch());
+    let run = ReplayedRun {
+        robot,
+        threshold: (config.deploy.method == Method::Abs).then_some(switch.threshold),
+        rays: bundle.spec.rays,
+    };
+    Ok((pilot, run))
 }
 
 /// Robot and settings of the recorded run.

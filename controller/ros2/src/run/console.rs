@@ -70,8 +70,13 @@ impl<'a> Console<'a> {
         }
     }
 
-    /// Returns when the operator has ended the run and the robot lies.
-    pub fn run(&mut self, control: &Control, interrupts: &Receiver<()>) -> Result<(), RunError> {
+    /// Returns when the operator has ended the run and the robot lies. `watch` gets every status.
+    pub fn run(
+        &mut self,
+        control: &Control,
+        interrupts: &Receiver<()>,
+        watch: &mut dyn FnMut(&Status),
+    ) -> Result<(), RunError> {
         let keyboard = Keyboard::open();
         let mut num_interrupts = 0;
         let mut ending = false;
@@ -79,7 +84,10 @@ impl<'a> Console<'a> {
             select! {
                 recv(interrupts) -> _ => num_interrupts += 1,
                 recv(self.link.statuses()) -> status => match status {
-                    Ok(status) => self.status = status,
+                    Ok(status) => {
+                        watch(&status);
+                        self.status = status;
+                    }
                     // The link has ended.
                     Err(_) => thread::sleep(PERIOD),
                 },

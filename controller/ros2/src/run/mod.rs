@@ -17,7 +17,7 @@ use std::{
 
 use controller::deploy::{
     Clock, ControlPort, FaultSet, GoalSample, Histogram, LoopReport, MonotonicClock, Pilot,
-    PilotError, RealtimeConfig, enter_realtime, now_ns, ports, run_cycles,
+    PilotError, RealtimeConfig, Status, enter_realtime, now_ns, ports, run_cycles,
 };
 use crossbeam::channel::{Receiver, bounded};
 use policies::{Bundle, BundleError};
@@ -116,11 +116,16 @@ const LAST_COMMANDS: Duration = Duration::from_millis(100);
 const INTERRUPTS: usize = 2;
 
 impl Run {
-    /// Runs until the operator ends it. `print` gets lines for the user, on a thread of its own: it may block.
+    /// Runs until the operator ends it. `print` gets lines for the user, on a thread of its own: it may block. `watch` gets
+    /// the status of the control thread 25 times a second, from a thread that is not that one: it must not block.
     ///
     /// # Errors
     /// When something does not fit, before anything is sent; or how the run failed.
-    pub fn run(self, print: impl FnMut(&str) + Send + 'static) -> Result<RunReport, RunError> {
+    pub fn run(
+        self,
+        print: impl FnMut(&str) + Send + 'static,
+        mut watch: impl FnMut(&Status),
+    ) -> Result<RunReport, RunError> {
         let Self {
             robot,
             bundle,
@@ -207,7 +212,11 @@ impl Run {
             printer.clone(),
         )?;
         let go = (args.go || identifies).then(|| Go::new(args.go));
-        let result = Console::new(robot, &operator, &link, &printer, go).run(&control, &interrupts);
+        let result = Console::new(robot, &operator, &link, &printer, go).run(
+            &control,
+            &interrupts,
+            &mut watch,
+        );
         stop.store(true, Ordering::Release);
         let timing = control.join().map_err(|_| RunError::Control);
         thread::sleep(LAST_COMMANDS);

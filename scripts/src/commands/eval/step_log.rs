@@ -36,8 +36,8 @@ pub fn steps_csv(records: &[EpisodeRecord]) -> Result<Vec<u8>> {
             writer.serialize(Row {
                 episode: record.scene.index,
                 time_s: step.time_s,
-                x_m: step.position_world.x,
-                y_m: step.position_world.y,
+                x_m: step.state.position_world.x,
+                y_m: step.state.position_world.y,
                 yaw_rad: step.yaw_rad,
                 speed_mps: step.speed_mps,
                 goal_distance_m: step.goal_distance_m,

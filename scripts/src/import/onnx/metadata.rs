@@ -36,6 +36,7 @@ pub fn contract(bytes: &[u8]) -> Result<Option<Contract>> {
     };
     let terms = observed.into_iter().map(Term::named);
     let terms: Result<Vec<Term>> = terms.collect();
+    let terms = terms.context("metadata `observation_names`")?;
     let joints: Option<Vec<&str>> = names("joint_names");
     Ok(Some(Contract {
         joints: joints.map(|joints| joints.into_iter().map(str::to_owned).collect()),
@@ -43,7 +44,7 @@ pub fn contract(bytes: &[u8]) -> Result<Option<Contract>> {
         stiffness: numbers("joint_stiffness")?,
         damping: numbers("joint_damping")?,
         action_scale: numbers("action_scale")?,
-        observations: Some(terms.context("metadata `observation_names`")?),
+        observations: Some(terms),
         ..Contract::default()
     }))
 }

@@ -216,6 +216,7 @@ fn what_exporters_leave_around_the_layers_is_read() {
         .constant("b", &[12], &[1.0; 12])
         .constant("low", &[], &[-50.0])
         .constant("high", &[], &[50.0])
+        .constant("critic", &[3, 1], &[1.0; 3])
         .whole("shape", &[1, 12])
         .node("Add", &["std", "epsilon"], "deviation")
         .node("Sub", &["obs", "mean"], "centred")
@@ -226,6 +227,7 @@ fn what_exporters_leave_around_the_layers_is_read() {
         .node("Reshape", &["sum", "shape"], "shaped")
         .node("Clip", &["shaped", "low", "high"], "clipped")
         .node("Identity", &["clipped"], "actions")
+        .node("MatMul", &["normal", "critic"], "values")
         .output("values", 1)
         .output("actions", 12)
         .write(&folder);

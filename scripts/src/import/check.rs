@@ -7,7 +7,11 @@ use super::{
     Original,
     network::{Element, apply},
 };
-use crate::parity::{INPUTS, Parity, TOLERANCE, observations};
+use crate::parity::{INPUTS, Parity, observations};
+
+/// Largest difference of an action, relative to actions above 1. Inputs far from their mean, divided by a small deviation, round in the
+/// file's own float32 by up to a tenth of this; a layer or joint that was read wrong is farther off.
+const TOLERANCE: f32 = 1e-3;
 
 /// A normalization: (x - mean) / deviation.
 pub struct Normalized {
@@ -51,7 +55,7 @@ impl Reference {
             parity.add(found.iter().zip(&expected));
         }
         ensure!(
-            parity.beyond == 0,
+            parity.largest <= TOLERANCE,
             "the bundle's actions differ from those of the file by up to {}, must be at most {TOLERANCE}",
             parity.largest
         );

@@ -271,7 +271,8 @@ fn a_written_contract_is_that_of_the_recipe() {
         assert_eq!(imported.largest_action_scale(), loaded.control.action_scale);
     }
     // Numbers of joints in the order of the network are read back in that of the robot.
-    let text = "default_position_rad = [1, 0, 0, 2, 0, 0, 3, 0, 0, 4, 0, 0]\n";
+    let text =
+        "default_position_rad = [0.1, 0.8, -1.5, 0.2, 0.8, -1.5, 0.3, 0.8, -1.5, 0.4, 0.8, -1.5]\n";
     let given = contract(&format!("{RIGHT_FIRST}{text}observations = []"));
     let written = template(&given).unwrap();
     let written = Contract::parse(Path::new("contract.toml"), &written).unwrap();
@@ -280,5 +281,5 @@ fn a_written_contract_is_that_of_the_recipe() {
         robot.control.default_position_rad
     };
     assert_eq!(numbers(&written), numbers(&given));
-    assert_eq!(numbers(&given)[..4], [2.0, 0.0, 0.0, 1.0]);
+    assert_eq!(numbers(&given)[..4], [0.2, 0.8, -1.5, 0.1]);
 }

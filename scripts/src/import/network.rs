@@ -85,11 +85,6 @@ impl Chain {
         self.last.outputs()
     }
 
-    /// Whether the output is bounded, so that nothing may follow.
-    pub fn is_clipped(&self) -> bool {
-        self.low.is_some() || self.high.is_some()
-    }
-
     /// A linear layer: weights [outputs, inputs].
     pub fn linear(&mut self, weight: DMatrix<f64>, bias: Option<DVector<f64>>) -> Result<()> {
         let (outputs, inputs) = weight.shape();
@@ -116,33 +111,6 @@ impl Chain {
         Ok(())
     }
 
-    /// Multiplies by a factor for each number, then adds.
-    pub fn scale_and_shift(&mut self, factors: &[f64], shift: &[f64]) {
-        for (index, (factor, shift)) in factors.iter().zip(shift).enumerate() {
-            match &mut self.last.weight {
-                Weight::Diagonal(factors) => factors[index] *= factor,
-                Weight::Full(weight) => weight.row_mut(index).scale_mut(*factor),
-            }
-            self.last.bias[index] = self.last.bias[index] * factor + shift;
-        }
-    }
-
-    /// Goes on with these of the numbers, in this order.
-    pub fn select(&mut self, places: &[usize]) -> Result<()> {
-        check_width(places.len())?;
-        if let Some(beyond) = places.iter().find(|place| **place >= self.width()) {
-            bail!("takes number {beyond} of {}", self.width());
-        }
-        if places.iter().copied().eq(0..self.width()) {
-            return Ok(());
-        }
-        let weight = std::mem::replace(&mut self.last, Affine::identity(0));
-        let bias = weight.bias.select_rows(places);
-        let weight = Weight::Full(weight.weight().select_rows(places));
-        self.last = Affine { weight, bias };
-        Ok(())
-    }
-
     /// An activation of every number.
     pub fn activate(&mut self, activation: Activation) -> Result<()> {
         ensure!(
@@ -159,12 +127,6 @@ impl Chain {
         let layer = std::mem::replace(&mut self.last, next);
         self.layers.push((layer, activation));
         Ok(())
-    }
-
-    /// Bounds of every number.
-    pub fn clip(&mut self, low: Option<f64>, high: Option<f64>) {
-        self.low = low.or(self.low);
-        self.high = high.or(self.high);
     }
 
     /// The network, which has one activation between its layers and another behind the last.
@@ -209,6 +171,48 @@ impl Chain {
             output,
             clip,
         })
+    }
+}
+
+/// What only a model does, whose operators are read one by one.
+#[cfg(feature = "onnx")]
+impl Chain {
+    /// Whether the output is bounded, so that nothing may follow.
+    pub fn is_clipped(&self) -> bool {
+        self.low.is_some() || self.high.is_some()
+    }
+
+    /// Multiplies by a factor for each number, then adds.
+    pub fn scale_and_shift(&mut self, factors: &[f64], shift: &[f64]) {
+        for (index, (factor, shift)) in factors.iter().zip(shift).enumerate() {
+            match &mut self.last.weight {
+                Weight::Diagonal(factors) => factors[index] *= factor,
+                Weight::Full(weight) => weight.row_mut(index).scale_mut(*factor),
+            }
+            self.last.bias[index] = self.last.bias[index] * factor + shift;
+        }
+    }
+
+    /// Goes on with these of the numbers, in this order.
+    pub fn select(&mut self, places: &[usize]) -> Result<()> {
+        check_width(places.len())?;
+        if let Some(beyond) = places.iter().find(|place| **place >= self.width()) {
+            bail!("takes number {beyond} of {}", self.width());
+        }
+        if places.iter().copied().eq(0..self.width()) {
+            return Ok(());
+        }
+        let weight = std::mem::replace(&mut self.last, Affine::identity(0));
+        let bias = weight.bias.select_rows(places);
+        let weight = Weight::Full(weight.weight().select_rows(places));
+        self.last = Affine { weight, bias };
+        Ok(())
+    }
+
+    /// Bounds of every number.
+    pub fn clip(&mut self, low: Option<f64>, high: Option<f64>) {
+        self.low = low.or(self.low);
+        self.high = high.or(self.high);
     }
 }
 

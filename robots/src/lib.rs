@@ -22,6 +22,8 @@
 
 mod assemble;
 pub mod bounded_file;
+#[cfg(feature = "import")]
+mod control_edit;
 mod description;
 mod dynamics;
 mod error;

@@ -96,6 +96,21 @@ impl RobotFiles {
         }
     }
 
+    /// The same with another `robot.toml`.
+    #[cfg(feature = "import")]
+    pub(crate) fn with_description(&self, description: String) -> Self {
+        Self {
+            description,
+            ..self.clone()
+        }
+    }
+
+    /// Where `robot.toml` was read.
+    #[cfg(feature = "import")]
+    pub(crate) fn description_place(&self) -> &str {
+        &self.places[0]
+    }
+
     fn of(folder: &Folder) -> Result<Self, RobotError> {
         let place = folder.place(DESCRIPTION_FILE);
         let text = folder.read(DESCRIPTION_FILE)?;

@@ -6,6 +6,8 @@ pub mod config;
 mod depth;
 #[cfg(feature = "onnx")]
 mod export;
+mod import;
+mod parity;
 mod pictures;
 mod repository;
 mod results;

@@ -228,6 +228,7 @@ impl Origin {
             policy_steps,
             date: Some(time::OffsetDateTime::now_utc().date().to_string()),
             config: self.config.clone(),
+            imported_from: None,
         }
     }
 }

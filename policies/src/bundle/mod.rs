@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use robots::{Camera, Robot, RobotError, RobotFiles};
 
 pub use error::BundleError;
+pub use weights::sha256;
 
 use crate::{
     depth::{RayGrid, RayNetwork},

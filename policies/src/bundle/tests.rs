@@ -49,6 +49,7 @@ fn bundle_of(agile: Vec<Linear>) -> Bundle {
         policy_steps: 25_000_000,
         date: None,
         config: "[task]\nname = \"agile\"\n".to_owned(),
+        imported_from: None,
     };
     let mut bundle = Bundle::new(PolicySpec::new(&go1(), &rays, 0.02));
     let spec = NetworkSpec::policy(role::AGILE, terms::agile(&rays), 0.25, provenance);

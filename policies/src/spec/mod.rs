@@ -127,6 +127,19 @@ pub struct Provenance {
     pub date: Option<String>,
     /// Resolved configuration of the training run, TOML.
     pub config: String,
+    /// The file that it was imported from, where it was trained elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imported_from: Option<ImportedFile>,
+}
+
+/// A file of another program, from which a network was imported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportedFile {
+    /// Its name.
+    pub name: String,
+    /// Its SHA-256, hexadecimal.
+    pub sha256: String,
 }
 
 impl NetworkSpec {

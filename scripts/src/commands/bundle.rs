@@ -106,7 +106,7 @@ impl BundleCommand {
 }
 
 /// A line for the rays and one for each network.
-fn describe(bundle: &Bundle) -> String {
+pub fn describe(bundle: &Bundle) -> String {
     let (spec, rays) = (&bundle.spec, &bundle.spec.rays);
     let mut text = format!(
         "for {}, policy step {} s, {} rays from {:.0} to {:.0} degrees, {} to {} m",
@@ -128,6 +128,7 @@ fn describe(bundle: &Bundle) -> String {
             seed,
             policy_steps,
             date,
+            imported_from,
             ..
         } = &network.provenance;
         let (learned_from, more) = match &network.output {
@@ -145,12 +146,19 @@ fn describe(bundle: &Bundle) -> String {
             }
         };
         let date = date.as_deref().unwrap_or("unknown day");
-        let _ = writeln!(
-            text,
-            "{role:<12}{:<26}{:>7.1}M {learned_from}, seed {seed}, {date}, {git_revision:.12}{more}",
-            widths(bundle.layers(role)),
-            *policy_steps as f64 / 1e6,
-        );
+        let widths = widths(bundle.layers(role));
+        let _ = match imported_from {
+            Some(file) => writeln!(
+                text,
+                "{role:<12}{widths:<26} imported {date} from {}",
+                file.name
+            ),
+            None => writeln!(
+                text,
+                "{role:<12}{widths:<26}{:>7.1}M {learned_from}, seed {seed}, {date}, {git_revision:.12}{more}",
+                *policy_steps as f64 / 1e6,
+            ),
+        };
     }
     text
 }

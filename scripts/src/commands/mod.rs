@@ -14,6 +14,7 @@ pub mod eval;
 mod export;
 #[cfg(feature = "ros2")]
 mod identify;
+mod import;
 #[cfg(feature = "ros2")]
 mod memory;
 mod play;
@@ -77,6 +78,7 @@ enum Command {
     Train(train::TrainCommand),
     Bundle(bundle::BundleCommand),
     Export(export::ExportCommand),
+    Import(import::ImportCommand),
     CollectDepth(collect_depth::CollectDepthCommand),
     ViewDepth(view_depth::ViewDepthCommand),
     Bench(bench::BenchCommand),
@@ -112,6 +114,7 @@ impl Cli {
             Command::Train(command) => command.run(),
             Command::Bundle(command) => command.run(),
             Command::Export(command) => command.run(),
+            Command::Import(command) => command.run(),
             Command::CollectDepth(command) => command.run(),
             Command::ViewDepth(command) => command.run(),
             Command::Bench(command) => command.run(),

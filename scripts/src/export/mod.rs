@@ -23,7 +23,9 @@ use robots::Robot;
 use sim::engine::{PhysicsConfig, robot_mjcf};
 
 use contract::Contract;
-use parity::{INPUTS, OTHER_TWISTS, SEARCH_TOLERANCE, TOLERANCE};
+use parity::{OTHER_TWISTS, SEARCH_TOLERANCE};
+
+use crate::parity::{INPUTS, TOLERANCE};
 
 /// Name of the contract in an exported folder.
 pub const CONTRACT_FILE: &str = "contract.json";

@@ -11,6 +11,7 @@ mod depth;
 mod export;
 #[cfg(feature = "ros2")]
 mod identify;
+mod import;
 #[cfg(feature = "ros2")]
 mod over_dds;
 #[cfg(feature = "train")]

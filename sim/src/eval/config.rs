@@ -1,5 +1,5 @@
 use controller::ControllerError;
-use policies::depth::DepthError;
+use policies::{depth::DepthError, spec::SpecError};
 use serde::{Deserialize, Serialize};
 
 use super::recovery::RecoveryTestConfig;
@@ -86,6 +86,9 @@ pub enum EvalError {
     /// The bundle does not fit the robot.
     #[error(transparent)]
     Controller(#[from] ControllerError),
+    /// The bundle acts at another period.
+    #[error("{0}; the policy step is physics.decimation times physics.step_s")]
+    PolicyStep(SpecError),
     /// A setting of the camera is out of range.
     #[error("eval.camera: {0}")]
     Camera(#[from] RealismConfigError),

@@ -57,7 +57,7 @@ impl<'a> Evaluation<'a> {
             return Err(EvalError::NoGoal);
         }
         let step = bundle.spec.check_policy_step(physics.policy_step_s());
-        step.map_err(|error| ControllerError::Bundle(error.into()))?;
+        step.map_err(EvalError::PolicyStep)?;
         let link = SimLink::new(robot, &bundle.spec.rays, bundle.spec.illusion_margin_m);
         Ok(Self {
             link: match config.rays {

@@ -5,7 +5,7 @@ mod report;
 
 use std::{f32::consts::FRAC_PI_3, sync::Arc};
 
-use controller::{Controller, ControllerConfig, ControllerError, Method};
+use controller::{Controller, ControllerConfig, Method};
 use nalgebra::{Point2, Vector3};
 use policies::{Bundle, Goal, Twist};
 use rand::Rng;
@@ -130,7 +130,7 @@ impl<'a> RecoveryEvaluation<'a> {
     ) -> Result<Self, EvalError> {
         config.validate(physics)?;
         let step = bundle.spec.check_policy_step(physics.policy_step_s());
-        step.map_err(|error| ControllerError::Bundle(error.into()))?;
+        step.map_err(EvalError::PolicyStep)?;
         Ok(Self {
             robot,
             bundle,

@@ -131,7 +131,7 @@ fn silu(x: f64) -> f64 {
 fn assert_close(found: &[f32], expected: &[f64]) {
     for (found, expected) in found.iter().zip(expected) {
         assert!(
-            (f64::from(*found) - expected).abs() < 1e-6,
+            (f64::from(*found) - expected).abs() < 1e-6 * (1.0 + expected.abs()),
             "{found} {expected}"
         );
     }

@@ -9,7 +9,7 @@ use sim::eval::EpisodeRecord;
 use super::{eval::steps_csv, policy_args::PolicyArgs, subject::Subject};
 use crate::{
     pictures::{Film, caption_of},
-    view::{self, Pace, View, ViewArgs},
+    view::{View, ViewArgs},
 };
 
 const DEFAULT_OUT: &str = "out/play.gif";
@@ -55,17 +55,8 @@ impl PlayCommand {
             println!("{}", out.display());
         }
         if let Some(destination) = destination {
-            let mut view = View::open(
-                destination,
-                &view::Subject {
-                    title: title(&subject, self.episode),
-                    robot: &subject.robot,
-                    rays: &subject.bundle.spec.rays,
-                    threshold: subject.threshold(),
-                    camera: subject.shown_camera(),
-                    pace: Pace::Recorded,
-                },
-            )?;
+            let shown = subject.recorded(title(&subject, self.episode));
+            let mut view = View::open(destination, &shown)?;
             view.show_episode(&record, subject.config.eval.reach_m, &caption_of(&record))?;
             view.finish()?;
         }

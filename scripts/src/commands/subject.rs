@@ -11,7 +11,7 @@ use policies::{
     Bundle, Quantity,
     spec::{Output, role},
 };
-use robots::{Camera, Robot, RobotError};
+use robots::{Robot, RobotError};
 use sim::{
     eval::{Evaluation, RaySource, RecoveryEvaluation, RecoveryTestConfig},
     tasks::{self, Test},
@@ -21,6 +21,7 @@ use crate::{
     config::{Config, Resolved},
     repository,
     results::evaluation::name_of,
+    view::{self, Pace},
 };
 
 /// A policy bundle, the robot that it runs on, and the settings.
@@ -133,10 +134,17 @@ impl Subject {
         Some(switch.over(&self.bundle.switch()).threshold)
     }
 
-    /// The depth camera, where rays are predicted from its images.
-    pub fn shown_camera(&self) -> Option<&Camera> {
+    /// What a view of its recorded episodes shows; the depth camera where rays are predicted from its images.
+    pub fn recorded(&self, title: String) -> view::Subject<'_> {
         let is_used = self.config.eval.rays == RaySource::Depth;
-        self.robot.camera.as_ref().filter(|_| is_used)
+        view::Subject {
+            title,
+            robot: &self.robot,
+            rays: &self.bundle.spec.rays,
+            threshold: self.threshold(),
+            camera: self.robot.camera.as_ref().filter(|_| is_used),
+            pace: Pace::Recorded,
+        }
     }
 
     /// Name of the bundle in folders of results: a shipped bundle goes by its own name, that of a run by the name of the run.

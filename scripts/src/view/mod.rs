@@ -79,7 +79,7 @@ pub enum Pace {
     Training,
 }
 
-/// What stands around the robot.
+/// The scene around the robot.
 pub struct Surroundings<'a> {
     /// Obstacles at the start, with their velocities.
     pub obstacles: &'a [Obstacle],

@@ -1,4 +1,4 @@
-//! What stands around the robot: ground, obstacles, goal.
+//! The scene around the robot: ground, obstacles, goal.
 
 use anyhow::Result;
 use nalgebra::{Point2, Point3, UnitQuaternion, Vector3};

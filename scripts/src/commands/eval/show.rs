@@ -6,7 +6,7 @@ use sim::eval::{EpisodeRecord, Outcome};
 use crate::{
     commands::subject::Subject,
     pictures::caption_of,
-    view::{self, Destination, Pace, View},
+    view::{Destination, View},
 };
 
 /// Episodes of each outcome that are shown.
@@ -19,20 +19,11 @@ const SHOWN: usize = 3;
 pub fn show(destination: &Destination, subject: &Subject, records: &[EpisodeRecord]) -> Result<()> {
     let reach_m = subject.config.eval.reach_m;
     let evaluation = subject.evaluation()?;
-    let mut view = View::open(
-        destination,
-        &view::Subject {
-            title: format!(
-                "{}, {}, seed {}",
-                subject.robot.name, subject.method, subject.config.seed
-            ),
-            robot: &subject.robot,
-            rays: &subject.bundle.spec.rays,
-            threshold: subject.threshold(),
-            camera: subject.shown_camera(),
-            pace: Pace::Recorded,
-        },
-    )?;
+    let title = format!(
+        "{}, {}, seed {}",
+        subject.robot.name, subject.method, subject.config.seed
+    );
+    let mut view = View::open(destination, &subject.recorded(title))?;
     for outcome in [Outcome::Collision, Outcome::Timeout, Outcome::Reach] {
         let such = records.iter().filter(|record| record.outcome == outcome);
         let first: Vec<u64> = such.take(SHOWN).map(|record| record.scene.index).collect();

@@ -7,11 +7,13 @@ on will do.
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
+
+sys.dont_write_bytecode = True  # the checkout stays as it is
+from wheel import download, fail  # noqa: E402
 
 VERSION = "3.17.0"  # the one that mujoco-rs 7 expects
 # The wheel of one CPython is as good as that of another: its Python part is thrown away.
@@ -36,7 +38,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix=".mujoco-", dir=folder.parent) as temporary:
         new = Path(temporary) / "new"
         new.mkdir()
-        with zipfile.ZipFile(download(Path(temporary), machine)) as archive, archive.open(f"mujoco/{LIBRARY}") as library:
+        wheel = download("MuJoCo", f"mujoco=={VERSION}", SHA256[machine], Path(temporary), f"manylinux_2_28_{machine}")
+        with zipfile.ZipFile(wheel) as archive, archive.open(f"mujoco/{LIBRARY}") as library:
             with (new / LIBRARY).open("wb") as file:
                 shutil.copyfileobj(library, file)
         # The name that the linker looks for; the other is the one that the program does.
@@ -48,25 +51,6 @@ def main() -> None:
         except OSError:
             if not (folder / LIBRARY).is_file():  # else another process was faster
                 raise
-
-
-def download(target: Path, machine: str) -> Path:
-    requirement = target / "requirements.txt"
-    requirement.write_text(f"mujoco=={VERSION} --hash=sha256:{SHA256[machine]}\n")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", "3.11"]
-    command += [f"--platform=manylinux_2_28_{machine}", "--require-hashes"]
-    command += ["--requirement", str(requirement), "--dest", str(target)]
-    result = subprocess.run(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    if result.returncode != 0:
-        lines = [line for line in result.stderr.splitlines() if line.strip()] or ["no message"]
-        errors = [line for line in lines if line.startswith("ERROR")]
-        fail(f"pip could not download MuJoCo: {(errors or lines)[-1].removeprefix('ERROR: ')}")
-    return next(target.glob("*.whl"))
-
-
-def fail(message: str) -> None:
-    sys.exit(f"error: {message}")
 
 
 if __name__ == "__main__":

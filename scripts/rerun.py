@@ -13,6 +13,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+sys.dont_write_bytecode = True  # the checkout stays as it is
+from wheel import download, fail  # noqa: E402
+
 VERSION = "0.36.3"  # the one that the crate re_sdk has
 SHA256 = {
     "x86_64": "287059b7154bf3881f5b32035f5772d0556d55a0a894650fb74a2605fb39afbe",
@@ -32,7 +35,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix=".rerun-", dir=folder.parent) as temporary:
         new = Path(temporary) / "new"
         new.mkdir()
-        with zipfile.ZipFile(download(Path(temporary), machine)) as archive, archive.open(PROGRAM) as program:
+        wheel = download("the viewer", f"rerun-sdk=={VERSION}", SHA256[machine], Path(temporary), f"manylinux_2_28_{machine}", "--abi", "abi3")
+        with zipfile.ZipFile(wheel) as archive, archive.open(PROGRAM) as program:
             with (new / "rerun").open("wb") as file:
                 shutil.copyfileobj(program, file)
         (new / "rerun").chmod(0o755)
@@ -59,25 +63,6 @@ def turn_telemetry_off(folder: Path) -> None:
     result = subprocess.run([str(folder / "rerun"), "analytics", "disable"], env=environment, capture_output=True, text=True)
     if result.returncode != 0:
         fail(f"the viewer's telemetry could not be turned off: {result.stderr.strip() or result.returncode}")
-
-
-def download(target: Path, machine: str) -> Path:
-    requirement = target / "requirements.txt"
-    requirement.write_text(f"rerun-sdk=={VERSION} --hash=sha256:{SHA256[machine]}\n")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", "3.11", "--abi", "abi3"]
-    command += [f"--platform=manylinux_2_28_{machine}", "--require-hashes"]
-    command += ["--requirement", str(requirement), "--dest", str(target)]
-    result = subprocess.run(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    if result.returncode != 0:
-        lines = [line for line in result.stderr.splitlines() if line.strip()] or ["no message"]
-        errors = [line for line in lines if line.startswith("ERROR")]
-        fail(f"pip could not download the viewer: {(errors or lines)[-1].removeprefix('ERROR: ')}")
-    return next(target.glob("*.whl"))
-
-
-def fail(message: str) -> None:
-    sys.exit(f"error: {message}")
 
 
 if __name__ == "__main__":

@@ -309,7 +309,7 @@ fn who_walks_is_shown_where_the_robot_met_him() {
     record.scene.obstacles = vec![walker];
     let image = top_view("Somebody crosses", &record, 0.65).unwrap();
     assert!(shows(&image, COLLISION));
-    save(&image, "crossing");
+    save(&image, "crossing.png");
 }
 
 #[test]

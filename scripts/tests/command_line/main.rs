@@ -20,6 +20,7 @@ mod pipeline;
 mod processes;
 mod robots;
 mod scenes;
+mod sweep;
 mod training;
 mod view;
 

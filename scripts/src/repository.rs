@@ -1,19 +1,36 @@
-//! Paths in the repository that this program was built from.
+//! Paths in the repository that this program was built from, or in the folder of a release.
 
-use std::path::{Path, PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
 
 use anyhow::{Result, ensure};
 use policies::bundle::MANIFEST as BUNDLE_MANIFEST;
 
-/// The folder that holds `Cargo.toml`, `robots/`, `policies/`.
-pub fn root() -> &'static Path {
+/// The folder that holds `policies/bundles`: that of the program in a release, else the repository.
+static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+    let released = env::current_exe().and_then(|path| path.canonicalize());
+    let released = released
+        .ok()
+        .and_then(|path| Some(path.parent()?.to_owned()));
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest)
+    let repository = manifest.parent().unwrap_or(manifest);
+    released
+        .filter(|folder| folder.join(BUNDLES).is_dir())
+        .unwrap_or_else(|| repository.to_owned())
+});
+const BUNDLES: &str = "policies/bundles";
+
+/// The folder that holds `policies/bundles`.
+pub fn root() -> &'static Path {
+    &ROOT
 }
 
 /// Path of the bundle that is shipped for a robot, whether it exists or not.
 fn bundle(robot: &str) -> PathBuf {
-    root().join("policies/bundles").join(robot)
+    root().join(BUNDLES).join(robot)
 }
 
 /// The rows of the paper's table for which bundles are shipped, with the nominal one always.

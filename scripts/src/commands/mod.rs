@@ -5,6 +5,7 @@ mod benchmark;
 mod bundle;
 mod collect_depth;
 mod compare;
+mod completions;
 mod config;
 mod demo;
 #[cfg(feature = "ros2")]
@@ -94,6 +95,7 @@ enum Command {
     Replay(replay::ReplayCommand),
     Identify(identify::IdentifyCommand),
     Config(config::ConfigCommand),
+    Completions(completions::CompletionsCommand),
     Doctor(doctor::DoctorCommand),
 }
 
@@ -127,6 +129,7 @@ impl Cli {
             Command::Replay(command) => command.run(),
             Command::Identify(command) => command.run(),
             Command::Config(command) => command.run(),
+            Command::Completions(command) => command.run(),
             Command::Doctor(command) => command.run(),
         }
     }

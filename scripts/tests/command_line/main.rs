@@ -98,3 +98,13 @@ fn causes_are_named_once() {
         outcome.stderr
     );
 }
+
+#[test]
+fn a_shell_completes_commands_and_flags() {
+    let bash = abs(&["completions", "bash"]);
+    assert!(bash.success, "{}", bash.stderr);
+    for word in ["robustness", "--min-improvement", "--bundle"] {
+        assert!(bash.stdout.contains(word), "{word}");
+    }
+    assert_eq!(abs(&["completions", "tcsh"]).stdout, "");
+}

@@ -160,8 +160,8 @@ mod tests {
         let settings = grid.settings(1.5, 2.0).unwrap();
         let groups = settings["eval"]["testbed"]["groups"].as_array().unwrap();
         let range = |group: usize, key: &str| groups[group][key].as_array().unwrap().clone();
-        assert_eq!(range(0, "y_m"), [1.0.into(), 1.0.into()]);
-        assert_eq!(range(1, "y_m"), [(-1.0).into(), (-1.0).into()]);
-        assert_eq!(range(2, "speed_mps"), [1.5.into(), 1.5.into()]);
+        assert_eq!(range(1, "y_m"), [1.0.into(), 1.0.into()]);
+        assert_eq!(range(2, "y_m"), [(-1.0).into(), (-1.0).into()]);
+        assert_eq!(range(3, "speed_mps"), [1.5.into(), 1.5.into()]);
     }
 }

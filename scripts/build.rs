@@ -97,7 +97,9 @@ fn read_item(item: Item, folder: &'static str, declarations: &mut Declarations) 
         Item::Struct(item) => match item.fields {
             Fields::Named(fields) if derives_deserialize(&item.attrs) => {
                 let fields = fields.named.into_iter().filter_map(|field| {
-                    let is_key = !names(&field.attrs, "serde", "skip");
+                    // The key of a program without a part is that of the part.
+                    let is_key =
+                        !names(&field.attrs, "serde", "skip") && !names(&field.attrs, "cfg", "not");
                     is_key.then_some(Field::new(field.ident?, &field.attrs, &field.ty))
                 });
                 (item.ident, fields.collect(), item.attrs, Vec::new())

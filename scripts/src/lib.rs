@@ -22,6 +22,8 @@ use std::{
 
 use clap::Parser;
 
+pub use commands::subject::Subject;
+
 /// The program: runs the command that the arguments name. An error is one line.
 pub fn run() -> ExitCode {
     // `abs deploy` starts processes beside its own.

@@ -1,5 +1,6 @@
 //! `abs eval`: the paper's test.
 
+pub mod jobs;
 mod recovery;
 mod show;
 mod step_log;

@@ -30,9 +30,12 @@ mod scenes;
 #[cfg(feature = "ros2")]
 mod sim_robot;
 pub mod subject;
+mod sweep;
 mod train;
 mod view;
 mod view_depth;
+#[cfg(not(feature = "ros2"))]
+mod without_ros2;
 
 use anyhow::Result;
 use clap::{
@@ -40,6 +43,9 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use sim::engine::EngineKind;
+
+#[cfg(not(feature = "ros2"))]
+use without_ros2::{deploy, identify, replay, sim_robot};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -76,6 +82,7 @@ enum Command {
     Compare(compare::CompareCommand),
     Benchmark(benchmark::BenchmarkCommand),
     Robustness(robustness::RobustnessCommand),
+    Sweep(sweep::SweepCommand),
     Plot(plot::PlotCommand),
     Train(train::TrainCommand),
     Bundle(bundle::BundleCommand),
@@ -84,13 +91,9 @@ enum Command {
     CollectDepth(collect_depth::CollectDepthCommand),
     ViewDepth(view_depth::ViewDepthCommand),
     Bench(bench::BenchCommand),
-    #[cfg(feature = "ros2")]
     Deploy(deploy::DeployCommand),
-    #[cfg(feature = "ros2")]
     SimRobot(sim_robot::SimRobotCommand),
-    #[cfg(feature = "ros2")]
     Replay(replay::ReplayCommand),
-    #[cfg(feature = "ros2")]
     Identify(identify::IdentifyCommand),
     Config(config::ConfigCommand),
     Doctor(doctor::DoctorCommand),
@@ -112,6 +115,7 @@ impl Cli {
             Command::Compare(command) => command.run(),
             Command::Benchmark(command) => command.run(),
             Command::Robustness(command) => command.run(),
+            Command::Sweep(command) => command.run(),
             Command::Plot(command) => command.run(),
             Command::Train(command) => command.run(),
             Command::Bundle(command) => command.run(),
@@ -120,13 +124,9 @@ impl Cli {
             Command::CollectDepth(command) => command.run(),
             Command::ViewDepth(command) => command.run(),
             Command::Bench(command) => command.run(),
-            #[cfg(feature = "ros2")]
             Command::Deploy(command) => command.run(),
-            #[cfg(feature = "ros2")]
             Command::SimRobot(command) => command.run(),
-            #[cfg(feature = "ros2")]
             Command::Replay(command) => command.run(),
-            #[cfg(feature = "ros2")]
             Command::Identify(command) => command.run(),
             Command::Config(command) => command.run(),
             Command::Doctor(command) => command.run(),

@@ -13,7 +13,6 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     str::FromStr,
-    time::Instant,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -21,12 +20,14 @@ use controller::Method;
 use policies::file::write_atomic;
 use sim::engine::{EngineError, EngineKind};
 
-use super::{eval, subject::Subject};
+use super::{
+    eval::jobs::{EvalJob, run_all},
+    subject::Subject,
+};
 use crate::{
     config::ConfigArgs,
     pictures::{HeatRow, heat_map},
-    results::{evaluation::StoredEvaluation, request::Request},
-    run::progress::clock,
+    results::evaluation::StoredEvaluation,
 };
 use changes::{Change, changes};
 use matrix::{Cell, Matrix};
@@ -113,13 +114,11 @@ impl FromStr for Column {
     }
 }
 
-/// An evaluation to run.
+/// A cell of the matrix to run.
 struct Job {
     change: &'static str,
     column: Column,
-    subject: Subject,
-    folder: PathBuf,
-    request: Request,
+    eval: EvalJob,
 }
 
 impl RobustnessCommand {
@@ -133,19 +132,9 @@ impl RobustnessCommand {
             None => None,
         };
         let jobs = self.jobs()?;
-        let open: Vec<&Job> =
-            (jobs.iter().filter(|job| !job.request.is_done(&job.folder))).collect();
-        let (begin, many) = (Instant::now(), open.len());
-        eprintln!("{} cells, {many} of them to run", jobs.len());
-        for (done, job) in open.iter().enumerate() {
-            eval::evaluate(&job.subject, &job.request, &job.folder)?;
-            let (spent_s, done) = (begin.elapsed().as_secs_f64(), done + 1);
-            let left_s = spent_s / done as f64 * (many - done) as f64;
-            let (folder, left) = (job.folder.display(), clock(left_s));
-            eprintln!("{done} of {many} done: {folder}; ETA {left}");
-        }
+        run_all(jobs.iter().map(|job| &job.eval))?;
         let matrix = matrix(&jobs)?;
-        let out = self.folder(&jobs[0].subject);
+        let out = self.folder(&jobs[0].eval.subject);
         let json = serde_json::to_string_pretty(&matrix)? + "\n";
         let table = matrix.table(baseline.as_ref());
         for (name, text) in [(MATRIX, &json), ("robustness.md", &table)] {
@@ -183,20 +172,12 @@ impl RobustnessCommand {
                     resolved.config.start_thread_pool()?;
                 }
                 let subject = Subject::resolve(resolved, self.bundle.as_deref(), self.method)?;
-                ensure!(
-                    !subject.tracks_twists(),
-                    "`{}` tracks twists; robustness is measured of what runs to a goal: abs, agile",
-                    subject.method
-                );
-                // Whatever does not fit is refused before hours of work.
-                subject.evaluation()?;
-                let folder = name.replace(' ', "-");
+                let folder = format!("{}-{}", name.replace(' ', "-"), column.name);
+                let folder = self.folder(&subject).join(folder);
                 jobs.push(Job {
                     change: name,
-                    folder: (self.folder(&subject)).join(format!("{folder}-{}", column.name)),
                     column: column.clone(),
-                    request: Request::new(&subject, None)?,
-                    subject,
+                    eval: EvalJob::new(subject, folder)?,
                 });
             }
         }
@@ -206,7 +187,9 @@ impl RobustnessCommand {
 
 /// The finished evaluations as a matrix; each change is compared with the first one in its engine.
 fn matrix(jobs: &[Job]) -> Result<Matrix> {
-    let stored = jobs.iter().map(|job| StoredEvaluation::read(&job.folder));
+    let stored = jobs
+        .iter()
+        .map(|job| StoredEvaluation::read(&job.eval.folder));
     let stored = stored.collect::<Result<Vec<_>>>()?;
     let mut cells: Vec<Cell> = Vec::new();
     for (job, evaluation) in jobs.iter().zip(&stored) {
@@ -218,7 +201,7 @@ fn matrix(jobs: &[Job]) -> Result<Matrix> {
     Ok(Matrix {
         robot: report.robot.clone(),
         method: report.method,
-        bundle: jobs[0].subject.bundle_path.display().to_string(),
+        bundle: jobs[0].eval.subject.bundle_path.display().to_string(),
         episodes: report.episodes,
         seed: report.seed,
         cells,
@@ -239,5 +222,5 @@ fn draw(matrix: &Matrix) -> Result<crate::pictures::Image> {
         })
         .collect();
     let title = format!("{}, {}: reach / collision, %", matrix.robot, matrix.method);
-    heat_map(&title, &columns, &rows, LOWEST_COLOR)
+    heat_map(&title, None, &columns, &rows, LOWEST_COLOR)
 }

@@ -47,6 +47,9 @@ pub struct ConfigArgs {
     /// Reality of the test, like the scene.
     #[arg(skip)]
     pub reality: Option<String>,
+    /// Settings that a command brings, and their name: after scene and reality, before `--set`.
+    #[arg(skip)]
+    pub settings: Option<(String, Table)>,
 }
 
 /// Named settings.
@@ -162,6 +165,11 @@ impl ConfigArgs {
             let reality = Value::try_from(RealityConfig::load(reality)?)?;
             let layer = Table::from_iter([("reality".to_owned(), reality)]);
             resolved.lay(layer, "--reality")?;
+        }
+        if let Some((name, layer)) = &self.settings {
+            resolved
+                .lay(layer.clone(), name)
+                .with_context(|| name.clone())?;
         }
         for set in &self.sets {
             settings::parse_set(set)

@@ -57,6 +57,10 @@ pub struct Config {
     /// How a robot is reached over ROS 2: network, topics, frames, lidar.
     #[cfg(feature = "ros2")]
     pub ros2: ros2::Ros2Config,
+    /// Those settings as they were read, in a program without ROS 2.
+    #[cfg(not(feature = "ros2"))]
+    #[serde(skip_serializing_if = "toml::Table::is_empty")]
+    pub ros2: toml::Table,
     /// The paper's test.
     pub eval: EvalConfig,
     /// The reach-avoid value.
@@ -108,8 +112,7 @@ impl Default for Config {
             algorithm: PpoConfig::default(),
             controller: ControllerConfig::default(),
             deploy: DeployConfig::default(),
-            #[cfg(feature = "ros2")]
-            ros2: ros2::Ros2Config::default(),
+            ros2: Default::default(),
             eval: EvalConfig::default(),
             reach_avoid: ReachAvoidSettings::default(),
             depth: DepthSettings::default(),

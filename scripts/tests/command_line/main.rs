@@ -23,6 +23,7 @@ mod processes;
 mod reference;
 mod robots;
 mod scenes;
+mod sweep;
 mod training;
 mod view;
 

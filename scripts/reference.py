@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Writes the pages docs/reference/commands.md and docs/reference/settings.md from what the program `abs` says of itself.
 
+The program must be built with MuJoCo and ROS 2.
+
     scripts/reference.py            writes them, with target/release/abs
     scripts/reference.py --check    writes nothing; fails where a page is not what the program prints
 """
@@ -27,14 +29,14 @@ def subcommands(text: str) -> list[str]:
     return [name for name in names if name != "help"]
 
 
-def commands(abs_: str) -> str:
+def commands(program: str) -> str:
     """Every command with the text of its `--help`. The flags that nearly all commands share are there once."""
     shared = ""
     sections = []
 
     def visit(words: list[str]) -> None:
         nonlocal shared
-        text = output(abs_, *words, "--help")
+        text = output(program, *words, "--help")
         names = subcommands(text)
         # The group ends where a line begins at the left.
         group = re.search(r"\nConfiguration:\n(?:(?: .*)?\n)*", text)
@@ -91,13 +93,13 @@ def value(shown: dict[str, str]) -> str:
     return "; ".join(text)
 
 
-def settings(abs_: str) -> str:
-    topics = re.findall(r"^  abs config (\S+)", output(abs_, "config"), re.MULTILINE)
-    printed = [(topic, parse(output(abs_, "config", topic, "--origin"))) for topic in topics]
+def settings(program: str) -> str:
+    topics = re.findall(r"^  abs config (\S+)", output(program, "config"), re.MULTILINE)
+    printed = [(topic, parse(output(program, "config", topic, "--origin"))) for topic in topics]
     # Some tables are printed only where a key of theirs is set: two keys in turn, so that the default of each is seen.
     for topic, key in [("eval", "reality.noise"), ("agile", "reality.ray_noise_log2"), ("eval", "controller.switch.threshold"), ("deploy", "controller.switch.hysteresis")]:
         table = key.rpartition(".")[0]
-        keys = parse(output(abs_, "config", topic, "--origin", "--set", f"{key}=0.5"))[table]
+        keys = parse(output(program, "config", topic, "--origin", "--set", f"{key}=0.5"))[table]
         printed.append((topic, {table: {key: entry for key, entry in keys.items() if entry[2] != "--set"}}))
     merged: dict[str, dict[str, tuple[str, dict[str, str]]]] = {}
     for topic, tables in printed:
@@ -130,10 +132,12 @@ def settings(abs_: str) -> str:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--check", action="store_true", help="only compare")
-    arguments.add_argument("--abs", default=ROOT / "target/release/abs", help="the program [default: target/release/abs]")
+    arguments.add_argument("--abs", default=str(ROOT / "target/release/abs"), help="the program [default: target/release/abs]")
     given = arguments.parse_args()
+    if not Path(given.abs).exists() or "mujoco" not in output(given.abs, "eval", "--help") or "--dry-run" not in output(given.abs, "deploy", "--help"):
+        sys.exit(f"error: {given.abs} is not there, or not with MuJoCo and ROS 2; build it: cargo build --release --package abs --features mujoco")
     stale = []
-    for name, page in [("commands.md", commands(str(given.abs))), ("settings.md", settings(str(given.abs)))]:
+    for name, page in [("commands.md", commands(given.abs)), ("settings.md", settings(given.abs))]:
         path = PAGES / name
         if given.check and (not path.exists() or path.read_text() != page):
             stale.append(str(path.relative_to(ROOT)))

@@ -1,8 +1,9 @@
 """Checks the words and the links of all tracked texts.
 
 Words: no line matches an expression of words.txt.
-Links: every relative link of a .md file leads to a file and, with #anchor, to a heading; so does every anchor of a page of docs/
-that the code names; and every path in backticks of a .md file, such as `sim/src/eval` or `sim/scenes/NAME.toml`, exists.
+Links: every relative link of a .md file leads to a file and, with #anchor, to a heading; so does every page of docs/ that the code
+names; and every path in backticks of a .md file, such as `sim/src/eval` or `sim/scenes/NAME.toml`, exists. Pages of docs/ link to
+docs/ alone, so that the book is whole, and all of them are in its table of contents.
 """
 
 import fnmatch
@@ -12,11 +13,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+BOOK = ROOT / "docs"
 KINDS = {".rs", ".md", ".toml", ".py", ".bash", ".sh"}
 SHELL = {"scripts/abs", "scripts/test", ".ci/run"}
 ALLOW = "words: allow"
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-ANCHOR = re.compile(r"\bdocs/[\w-]+\.md#[\w-]*")
+PAGE = re.compile(r"\bdocs/[\w/-]+\.md(?:#[\w-]*)?")
 TOP = r"(?:robots|policies|controller|sim|scripts|tests|docs)"
 PATH = re.compile(rf"`({TOP}/[\w./-]+)`")
 
@@ -56,6 +58,8 @@ def broken_link(page: Path, target: str) -> str | None:
     file = (page.parent / path).resolve() if path else page
     if not file.exists():
         return f"{target} does not exist"
+    if BOOK in page.parents and BOOK not in file.parents:
+        return f"{target} is not in the book: name it in backticks"
     if anchor and anchor not in anchors(file):
         return f"{target}: there is no such heading"
     return None
@@ -84,10 +88,13 @@ def main() -> None:
                 reasons = [broken_link(page, target) for target in LINK.findall(line)]
                 reasons += [f"`{path}` does not exist" for path in PATH.findall(line) if not found_in_tree(path)]
             elif "docs/" in line:
-                reasons = [broken_link(ROOT / "README.md", target) for target in ANCHOR.findall(line)]
+                reasons = [broken_link(ROOT / "README.md", target) for target in PAGE.findall(line)]
             else:
                 continue
             found += [(name, number, reason) for reason in reasons if reason]
+    listed = LINK.findall((BOOK / "SUMMARY.md").read_text())
+    pages = [name.removeprefix("docs/") for name in tracked() if name.startswith("docs/") and name.endswith(".md")]
+    found += [(f"docs/{page}", 1, "is not in docs/SUMMARY.md") for page in pages if page not in [*listed, "SUMMARY.md"]]
     for name, number, reason in sorted(found):
         print(f"{name}:{number}: {reason}", file=sys.stderr)
     if found:

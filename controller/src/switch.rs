@@ -1,4 +1,4 @@
-//! The decision between the agile and the recovery policy (docs/method.md, Switch).
+//! The decision between the agile and the recovery policy (docs/concepts/reach-avoid.md#switch).
 
 use policies::{
     Bundle, BundleError, Layout, NotFinite, ObservationInput, ReachAvoidValue,

@@ -1,4 +1,4 @@
-//! The search for a safe twist (docs/method.md, Twist search).
+//! The search for a safe twist (docs/concepts/reach-avoid.md#twist-search).
 //!
 //! Minimizes the squared distance to the goal after a short time, subject to a reach-avoid value below the threshold.
 //! The constraint enters as a hinge on the logit of the value, which has a slope even where the value is nearly 1 and

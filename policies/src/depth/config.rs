@@ -33,7 +33,7 @@ pub struct RayLearningConfig {
     pub checkpoint_interval: u64,
 }
 
-/// Augmentation of the images, drawn for each of them anew (docs/method.md, Ray prediction). Fractions are of the images.
+/// Augmentation of the images, drawn for each of them anew (docs/concepts/rays.md#ray-prediction). Fractions are of the images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Augmentation {
     /// Fraction that is mirrored, the rays with it.

@@ -1,4 +1,4 @@
-//! From a depth image to the rays (docs/method.md, Ray prediction).
+//! From a depth image to the rays (docs/concepts/rays.md#ray-prediction).
 //!
 //! ```text
 //! DepthImage, gravity -> InputMap -> signed distances around the rays -> RayNetwork -> RayScan

@@ -204,7 +204,7 @@ impl RayScan {
         }
     }
 
-    /// Illusion (docs/method.md, Illusion): every ray longer than `bound_m` is drawn anew between that bound and its own length.
+    /// Illusion (docs/concepts/rays.md#illusion): every ray longer than `bound_m` is drawn anew between that bound and its own length.
     /// Policies trained with it ignore walls behind the goal. They need it wherever they act: rays that end far beyond a near goal are
     /// outside their training distribution.
     pub fn apply_illusion(&mut self, bound_m: f32, stream: &mut impl Rng) {

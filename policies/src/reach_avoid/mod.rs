@@ -1,4 +1,4 @@
-//! The reach-avoid value (docs/method.md, Reach-avoid value): will the agile policy reach its goal without a collision?
+//! The reach-avoid value (docs/concepts/reach-avoid.md#reach-avoid-value): will the agile policy reach its goal without a collision?
 
 mod config;
 pub mod margins;

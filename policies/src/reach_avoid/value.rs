@@ -1,4 +1,4 @@
-//! The reach-avoid value network (docs/method.md, Reach-avoid value): forward pass and input gradient, without allocation.
+//! The reach-avoid value network (docs/concepts/reach-avoid.md#reach-avoid-value): forward pass and input gradient, without allocation.
 
 use crate::nn::{Linear, MlpError, check};
 

@@ -32,7 +32,7 @@ pub struct CompareCommand {
     /// Folder for the pictures
     #[arg(long, value_name = "DIR", default_value = "out/compare")]
     out: PathBuf,
-    /// How the pictures look: a TOML file, see docs/pictures.md
+    /// How the pictures look: a TOML file, see docs/how-to/pictures.md
     #[arg(long, value_name = "FILE")]
     style: Option<PathBuf>,
 }

@@ -30,7 +30,7 @@ Examples:
   abs deploy --goal 6,0 --interface eth0 --view web            with a live view in a browser
   abs deploy --identify --interface eth0 --log stand.mcap      a robot on a stand; then `abs identify stand.mcap`
 
-Before a real robot: docs/robot.md. What each fault means: docs/faults.md.")]
+Before a real robot: docs/robot-day.md. What each fault means: docs/reference/faults.md.")]
 pub struct DeployCommand {
     /// Folder of the policy bundle, which knows its robot [default: the shipped bundle of the robot]
     #[arg(long, value_name = "DIR")]

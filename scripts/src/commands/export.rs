@@ -14,7 +14,7 @@ Examples:
   abs export policies/bundles/go1 --network recovery --out out/recovery   one network
   abs export policies/bundles/go1 --out out/go1-onnx --scenes 200         with scenes for scripts/examples/mujoco_onnx.py
 
-docs/export.md says what is in the folder.")]
+docs/how-to/export.md says what is in the folder.")]
 pub struct ExportCommand {
     /// Folder of the bundle
     #[arg(value_name = "DIR")]

@@ -21,7 +21,7 @@ Examples:
   abs identify stand.mcap --out mine.toml                    its motors, and a reality with them
   abs eval --reality mine.toml                               what is left of a policy with such motors
 
-Every value comes with its 95% interval. What they mean, and what they cannot tell: docs/robot.md.")]
+Every value comes with its 95% interval. What they mean, and what they cannot tell: docs/how-to/identify.md.")]
 pub struct IdentifyCommand {
     /// The log
     #[arg(value_name = "LOG.mcap")]

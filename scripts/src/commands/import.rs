@@ -34,7 +34,7 @@ Examples:
   abs import policy.safetensors --contract contract.toml --activation elu --out out/policy
   abs eval --method velocity --bundle out/policy                              how good is it?
 
-docs/export.md says what is in a contract.")]
+docs/how-to/import.md says what is in a contract.")]
 pub struct ImportCommand {
     /// The network: an ONNX model, or safetensors with tensors called as PyTorch does, e.g. actor.0.weight
     #[arg(value_name = "FILE", required_unless_present = "write_contract")]

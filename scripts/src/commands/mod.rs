@@ -11,6 +11,8 @@ mod demo;
 #[cfg(feature = "ros2")]
 mod deploy;
 mod doctor;
+#[cfg(all(test, feature = "mujoco", feature = "ros2"))]
+mod documented;
 pub mod eval;
 mod export;
 #[cfg(feature = "ros2")]

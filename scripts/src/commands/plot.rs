@@ -23,7 +23,7 @@ Examples:
   abs plot runs/agile-go1-1-...                     curves.png in the run folder
   abs plot runs/seed-1 runs/seed-2                    both runs in each panel
   abs plot out/eval-agile-go1-1 out/other            evaluations side by side
-  abs plot out/* --paper --style paper.toml          with the paper's results, as SVG or in other colours: docs/pictures.md")]
+  abs plot out/* --paper --style paper.toml          with the paper's results, as SVG or in other colours: docs/how-to/pictures.md")]
 pub struct PlotCommand {
     /// Folders of runs or evaluations
     #[arg(required = true, value_name = "RUN|EVAL")]
@@ -34,7 +34,7 @@ pub struct PlotCommand {
     /// Show the paper's results beside several evaluations
     #[arg(long)]
     paper: bool,
-    /// How the pictures look: a TOML file, see docs/pictures.md
+    /// How the pictures look: a TOML file, see docs/how-to/pictures.md
     #[arg(long, value_name = "FILE")]
     style: Option<PathBuf>,
 }

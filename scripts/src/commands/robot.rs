@@ -20,7 +20,7 @@ Examples:
   abs robot check go9                        does it stand, in every engine?
   abs robot show go9 --picture go9.png       its table, and a picture from three sides
   abs robot list                             the robots that are built in
-  abs train all --robot ./go9                train a bundle for it; docs/robots.md says more")]
+  abs train all --robot ./go9                train a bundle for it; docs/how-to/own-robot.md says more")]
 pub struct RobotCommand {
     #[command(subcommand)]
     command: RobotSubcommand,

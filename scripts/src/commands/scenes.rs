@@ -23,7 +23,7 @@ const SHOWN: u64 = 3;
 Examples:
   abs scenes                               list all
   abs scenes --out out/scenes              a picture of each
-  abs scenes my.toml slalom --out out      draw these; docs/scenes.md says how to write one")]
+  abs scenes my.toml slalom --out out      draw these; docs/how-to/own-scene.md says how to write one")]
 pub struct ScenesCommand {
     /// Names of shipped scenes, or TOML files [default: all shipped scenes]
     #[arg(value_name = "NAME|FILE.toml")]

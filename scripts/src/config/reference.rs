@@ -228,11 +228,12 @@ fn is_within(path: &str, table: &str) -> bool {
 
 /// Appends a paragraph as a comment.
 fn wrap(paragraph: &str, text: &mut String) {
-    let mut column = WIDTH;
+    // Beyond every column, so that the first word begins a line.
+    let mut column = WIDTH + 1;
     for word in paragraph.split(' ') {
         let length = word.chars().count() + 1;
         if column + length > WIDTH {
-            let newline = if column == WIDTH { "" } else { "\n" };
+            let newline = if column > WIDTH { "" } else { "\n" };
             // Writing to a string cannot fail.
             let _ = write!(text, "{newline}#");
             column = 1;

@@ -18,6 +18,9 @@ mod over_dds;
 mod pipeline;
 #[cfg(feature = "mpi")]
 mod processes;
+// `--engine mujoco` and the commands of a robot are on the pages.
+#[cfg(all(feature = "mujoco", feature = "ros2"))]
+mod reference;
 mod robots;
 mod scenes;
 mod sweep;

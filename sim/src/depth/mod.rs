@@ -1,4 +1,4 @@
-//! Recording of depth images to learn from (docs/method.md, Ray prediction).
+//! Recording of depth images to learn from (docs/concepts/rays.md#ray-prediction).
 
 mod config;
 mod recorder;

@@ -151,8 +151,7 @@ impl PhysicsState {
         forces.any(|force| force.norm() > CONTACT_FORCE_N)
     }
 
-    /// The first body in a collision: any contact on base, thigh or calf, or a sideways push on a foot (docs/method.md,
-    /// Evaluation).
+    /// The first body in a collision: any contact on base, thigh or calf, or a sideways push on a foot (docs/concepts/evaluation.md).
     pub(crate) fn collision(&self) -> Option<CollidingBody> {
         let body = |class, leg| Some(CollidingBody { class, leg });
         if self.base_touches() {

@@ -43,7 +43,7 @@ pub struct SimLink {
 }
 
 impl SimLink {
-    /// A link for one robot; `illusion_margin_m` as in docs/method.md, Illusion.
+    /// A link for one robot; `illusion_margin_m` as in docs/concepts/rays.md#illusion.
     pub fn new(robot: &Robot, rays: &RaySpec, illusion_margin_m: Option<f32>) -> Self {
         Self {
             rays: RayCaster::new(rays),

@@ -16,7 +16,7 @@ pub use runner::{Runner, Slot};
 
 use crate::engine::{EngineError, EpisodeStart, PhysicsState};
 
-/// Length of an episode, s (docs/method.md, Problem).
+/// Length of an episode, s (docs/concepts/evaluation.md#outcome).
 pub const EPISODE_S: f32 = 9.0;
 
 /// Which episodes there are: how each begins, what is commanded, and when it ends. An episode depends on its number alone.

@@ -1,4 +1,4 @@
-//! Evaluation on the paper's test (docs/method.md, Evaluation): the deployed controller, in simulation, over episodes that
+//! Evaluation on the paper's test (docs/concepts/evaluation.md): the deployed controller, in simulation, over episodes that
 //! depend on the seed and their number alone.
 //!
 //! `abs eval`, from the command to the network, in six files:

@@ -1,4 +1,4 @@
-//! How an episode ends, and what is measured on the way (docs/method.md, Evaluation).
+//! How an episode ends, and what is measured on the way (docs/concepts/evaluation.md).
 
 use std::fmt;
 

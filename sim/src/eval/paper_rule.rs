@@ -1,4 +1,4 @@
-//! The collision rule of the paper's authors (docs/method.md, Evaluation), beside ours.
+//! The collision rule of the paper's authors (docs/concepts/evaluation.md), beside ours.
 
 use nalgebra::Vector3;
 use robots::{FootVec, Robot};

@@ -5,7 +5,7 @@ mod obstacle;
 mod terrain;
 mod testbed;
 
-/// Half the width of a robot, m (docs/method.md, Agile policy).
+/// Half the width of a robot, m (docs/concepts/agile-policy.md).
 const ROBOT_RADIUS_M: f32 = 0.314;
 /// Free space that boxes, groups and moving obstacles leave around start and goal, m.
 pub(crate) const CLEARANCE_M: f32 = 0.5;

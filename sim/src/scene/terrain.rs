@@ -104,7 +104,7 @@ impl Terrain {
     }
 }
 
-/// Settings of the generated ground (docs/method.md, Domain randomization and ERFI): flat, rough or with low blocks.
+/// Settings of the generated ground (docs/concepts/randomization.md): flat, rough or with low blocks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TerrainConfig {

@@ -1,7 +1,7 @@
 //! What is learned in simulation: a table of tasks, and the vectorized environment that all of them share.
 //!
 //! A task is a folder here (episode, rewards, observations, recipe, tests) and a line of the table below. The command line, the
-//! configuration, checkpoints, bundles and evaluation follow from that line; docs/adding-a-task.md goes through it.
+//! configuration, checkpoints, bundles and evaluation follow from that line; docs/how-to/own-task.md goes through it.
 
 mod env;
 pub mod rewards;

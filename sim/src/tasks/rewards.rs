@@ -118,7 +118,7 @@ impl SoftLimits {
 }
 
 reward_terms! {
-    /// Penalties shared by the tasks (docs/method.md, Agile policy).
+    /// Penalties shared by the tasks (docs/concepts/agile-policy.md).
     Regularizers(StepContext<'_>) {
         /// Number of thighs in contact.
         thigh_contact = -100.0,

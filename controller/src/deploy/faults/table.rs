@@ -1,4 +1,4 @@
-//! The table of faults, the source of the one in `docs/faults.md`.
+//! The table of faults, the source of the one in `docs/reference/faults.md`.
 
 use super::{Fault, Response, Scope};
 
@@ -10,10 +10,10 @@ pub(in crate::deploy) struct FaultRow {
     /// Short name.
     pub name: &'static str,
     /// The requirement.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for docs/faults.md"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "for docs/reference/faults.md"))]
     pub requirement: &'static str,
     /// Key of its bound, under `deploy`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for docs/faults.md"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "for docs/reference/faults.md"))]
     pub setting: Option<&'static str>,
     /// What the robot does.
     pub response: Response,
@@ -296,10 +296,10 @@ mod tests {
 
     #[test]
     fn the_documented_table_is_this_one() {
-        let document = include_str!("../../../../docs/faults.md");
+        let document = include_str!("../../../../docs/reference/faults.md");
         assert!(
             document.contains(&fault_table()),
-            "docs/faults.md must contain:\n{}",
+            "docs/reference/faults.md must contain:\n{}",
             fault_table()
         );
     }

@@ -1,4 +1,4 @@
-//! Learning of the rays from depth images (docs/method.md, Ray prediction).
+//! Learning of the rays from depth images (docs/concepts/rays.md#ray-prediction).
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Learning of the reach-avoid value from recorded rollouts (docs/method.md, Reach-avoid value).
+//! Learning of the reach-avoid value from recorded rollouts (docs/concepts/reach-avoid.md#reach-avoid-value).
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! The search for a safe twist (docs/method.md, Twist search) as one graph: its gradient steps are unrolled, and what depends on data selects
+//! The search for a safe twist (docs/concepts/reach-avoid.md#twist-search) as one graph: its gradient steps are unrolled, and what depends on data selects
 //! by conditions. `controller::TwistSearch` is the same on a robot.
 
 mod lookahead;

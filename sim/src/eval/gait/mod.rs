@@ -1,4 +1,4 @@
-//! What a gait costs motors and floor (docs/method.md, Gait): measured after every physics step while the robot moves.
+//! What a gait costs motors and floor (docs/concepts/evaluation.md#gait): measured after every physics step while the robot moves.
 
 mod histogram;
 mod sums;

@@ -1,5 +1,5 @@
 //! The scenes of the test. Those of the paper: cylinders between a start and a goal, with a passage left open
-//! (docs/method.md, Evaluation; paper, section VI-A). A scene file changes them, and adds other obstacles, ground and payload.
+//! (docs/concepts/evaluation.md; paper, section VI-A). A scene file changes them, and adds other obstacles, ground and payload.
 
 mod group;
 mod shipped;

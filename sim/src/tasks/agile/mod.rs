@@ -1,4 +1,4 @@
-//! The agile task (docs/method.md, Agile policy): reach a goal pose among obstacles before the time is up.
+//! The agile task (docs/concepts/agile-policy.md): reach a goal pose among obstacles before the time is up.
 
 mod obstacles;
 mod scenes;
@@ -351,7 +351,7 @@ impl Task for AgileTask {
             _ => LevelChange::Stay,
         };
         let reached = !episode.collided && goal_distance_m < self.config.reach_m;
-        // The time left is observed, so that its end is a termination like any other (docs/method.md, Agile policy).
+        // The time left is observed, so that its end is a termination like any other (docs/concepts/agile-policy.md).
         StepOutcome::Terminated(EpisodeEnd {
             level,
             scalars: vec![

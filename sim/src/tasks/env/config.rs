@@ -11,7 +11,7 @@ use crate::tasks::EnvConfig;
 pub struct NoiseConfig {
     /// Factor on the noise of the observation table.
     pub scale: f32,
-    /// Replace rays that end behind the goal (docs/method.md, Illusion).
+    /// Replace rays that end behind the goal (docs/concepts/rays.md#illusion).
     pub illusion: bool,
     /// How far behind the goal a ray must end to be replaced, m.
     pub illusion_margin_m: f32,

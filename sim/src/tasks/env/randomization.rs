@@ -1,4 +1,4 @@
-//! Domain randomization (docs/method.md, Domain randomization and ERFI).
+//! Domain randomization (docs/concepts/randomization.md).
 
 use rand::RngExt;
 use robots::{JointVec, Robot};

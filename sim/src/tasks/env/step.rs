@@ -23,7 +23,7 @@ const FOOT_CLEARANCE_M: f32 = 0.01;
 /// What a policy step came to in one environment.
 pub(super) struct StepResult {
     pub(super) reward: f32,
-    /// 1 where the robot collides by the definition of the test (docs/method.md, Evaluation).
+    /// 1 where the robot collides by the definition of the test (docs/concepts/evaluation.md).
     pub(super) cost: f32,
     pub(super) done: Done,
 }

@@ -1,4 +1,4 @@
-//! The recovery task (docs/method.md, Recovery policy): from a violent state, track a twist as fast as possible.
+//! The recovery task (docs/concepts/recovery-policy.md): from a violent state, track a twist as fast as possible.
 
 use std::sync::Arc;
 

@@ -30,7 +30,7 @@ pub struct ControllerConfig {
 pub enum Mode {
     /// The agile policy runs to the goal.
     Agile,
-    /// The recovery policy follows a twist.
+    /// The recovery policy, or another one, follows a twist.
     Recovery,
     /// No policy could be run: all joints are damped.
     Fallback,

@@ -10,12 +10,12 @@ use controller::{
     ControllerConfig, Method,
     deploy::{
         Clock, DeployConfig, GoalSample, LinkPort, OperatorSource, Pilot, Request, RobotSample,
-        ScanSample, State, ports, run_cycles,
+        ScanSample, State, TwistSample, ports, run_cycles,
     },
 };
 use nalgebra::{Point2, Vector3};
 use policies::{
-    Bundle, Goal, Layout, PolicySpec, RayScan, RaySpec,
+    Bundle, Goal, Layout, PolicySpec, RayScan, RaySpec, Twist,
     observation::terms,
     spec::{NetworkSpec, Provenance, role},
 };
@@ -45,6 +45,13 @@ fn bundle(robot: &Robot, rays: &RaySpec) -> Bundle {
     bundle
 }
 
+/// For the method that follows twists.
+const TWIST: Twist = Twist {
+    vx_mps: 0.5,
+    vy_mps: 0.0,
+    yaw_rate_radps: 1.0,
+};
+
 /// Plays the robot and the operator while the control thread sleeps.
 struct Play {
     now_ns: u64,
@@ -54,6 +61,7 @@ struct Play {
     scan: ScanSample,
     goal: GoalSample,
     seen: [usize; State::ALL.len()],
+    followed_twist: bool,
     /// Allocations while cycles ran.
     allocations: usize,
     before: usize,
@@ -69,7 +77,9 @@ impl Clock for Play {
         if self.cycle > 0 {
             self.allocations += ALLOCATIONS.get() - self.before;
         }
-        let state = self.link.status.read().state;
+        let status = self.link.status.read();
+        self.followed_twist |= status.twist == Some(TWIST);
+        let state = status.state;
         self.seen[State::ALL.iter().position(|&s| s == state).unwrap()] += 1;
         while self.link.log.pop().is_ok() {}
 
@@ -98,6 +108,10 @@ impl Clock for Play {
         self.link.scan.write(self.scan.clone());
         self.goal.received_ns = time_ns - u64::from(self.cycle % 500) * 2_000_000;
         self.link.goal.write(self.goal.clone());
+        self.link.twist.write(TwistSample {
+            received_ns: time_ns,
+            twist: TWIST,
+        });
         let request = match self.cycle {
             10 | 4400 => Some(Request::Stand),
             1200 => Some(Request::Start),
@@ -117,10 +131,21 @@ impl Clock for Play {
 
 #[test]
 fn the_control_thread_allocates_nothing_in_any_state() {
+    assert!(!follows_twist(Method::Abs));
+    assert!(follows_twist(Method::recovery()));
+
+    // The counter does count.
+    let before = ALLOCATIONS.get();
+    drop(std::hint::black_box(vec![1, 2, 3]));
+    assert_eq!(ALLOCATIONS.get() - before, 1);
+}
+
+/// Goes through the states, and checks that none allocates.
+fn follows_twist(method: Method) -> bool {
     let (robot, rays) = (Robot::load("go1").unwrap(), RaySpec::default());
     let bundle = bundle(&robot, &rays);
     let config = DeployConfig {
-        method: Method::Abs,
+        method,
         ..DeployConfig::default()
     };
     let mut pilot = Pilot::new(&robot, &bundle, &ControllerConfig::default(), &config).unwrap();
@@ -152,6 +177,7 @@ fn the_control_thread_allocates_nothing_in_any_state() {
             duration_s: 9.0,
         },
         seen: [0; State::ALL.len()],
+        followed_twist: false,
         allocations: 0,
         before: 0,
     };
@@ -168,9 +194,5 @@ fn the_control_thread_allocates_nothing_in_any_state() {
         );
     }
     assert_eq!(play.allocations, 0);
-
-    // The counter does count.
-    let before = ALLOCATIONS.get();
-    drop(std::hint::black_box(vec![1, 2, 3]));
-    assert_eq!(ALLOCATIONS.get() - before, 1);
+    play.followed_twist
 }

@@ -49,7 +49,7 @@ pub mod training;
 pub use bundle::{Bundle, BundleError};
 pub use nn::{Activation, Linear, Mlp, MlpError};
 pub use observation::{Layout, ObservationInput, Quantity};
-pub use policy::{Goal, GoalYaw, NotFinite, Policy, Twist};
+pub use policy::{Goal, GoalYaw, NotFinite, Policy, Twist, TwistRange};
 pub use rays::{MAX_RAYS, PreviousScans, RayMemory, RayScan, RaySpec, RaySpecError};
 pub use reach_avoid::ReachAvoidValue;
 pub use spec::PolicySpec;

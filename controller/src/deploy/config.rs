@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::IdentifyConfig;
+use super::{DriveConfig, IdentifyConfig};
 use crate::{Method, SettingError, safety::check_ranges};
 
 /// Settings of the control on a robot.
@@ -17,6 +17,8 @@ pub struct DeployConfig {
     pub estimator: EstimatorConfig,
     /// The control thread.
     pub realtime: RealtimeConfig,
+    /// How keys and sticks drive the robot.
+    pub drive: DriveConfig,
     /// How the motors are driven to be identified.
     pub identify: IdentifyConfig,
 }
@@ -29,6 +31,7 @@ impl Default for DeployConfig {
             faults: FaultConfig::default(),
             estimator: EstimatorConfig::default(),
             realtime: RealtimeConfig::default(),
+            drive: DriveConfig::default(),
             identify: IdentifyConfig::default(),
         }
     }
@@ -206,9 +209,11 @@ impl DeployConfig {
             faults,
             estimator,
             realtime,
+            drive,
             identify,
             ..
         } = self;
+        drive.validate()?;
         identify.validate()?;
         // The longest timeouts still give the defined command within 40 ms where the robot could fall.
         check_ranges(&[

@@ -20,6 +20,7 @@
 
 mod config;
 mod depth_rays;
+mod drive;
 mod estimator;
 mod excitation;
 mod faults;
@@ -34,16 +35,17 @@ mod state;
 
 pub use config::{DeployConfig, EstimatorConfig, FaultConfig, RealtimeConfig, StandUpConfig};
 pub use depth_rays::{DepthRayPredictor, ImageSample};
+pub use drive::DriveConfig;
 pub use estimator::Estimator;
 pub use excitation::{Excitation, ExcitationError, IdentifyConfig, Slot};
 pub use faults::{Fault, FaultSet};
 pub use histogram::Histogram;
 pub use pilot::{Pilot, PilotError};
 pub use realtime::{Clock, LoopReport, MonotonicClock, enter_realtime, now_ns, run_cycles};
-pub use requests::{Request, RequestSet, is_emergency_stop};
+pub use requests::{Buttons, Request, RequestSet, button, is_emergency_stop};
 pub use samples::{
     CycleInput, CycleRecord, GoalSample, JointCommand, MotorCommand, OdometrySample, Refusal,
-    RobotSample, ScanSample, Status,
+    RobotSample, ScanSample, Status, TwistSample,
 };
 pub use slots::{ControlPort, Heartbeat, LinkPort, Operator, OperatorSource, ports};
 pub use stand_up::StandUpError;

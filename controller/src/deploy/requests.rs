@@ -1,4 +1,4 @@
-//! Requests of the operator, and the buttons of Unitree's remote control that make them.
+//! Requests of the operator, and the buttons of Unitree's remote control and of a gamepad that make them.
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,13 @@ impl Request {
 pub struct RequestSet(u32);
 
 impl RequestSet {
+    /// The requests of the set, the most urgent first.
+    pub fn iter(self) -> impl Iterator<Item = Request> {
+        Request::ALL
+            .into_iter()
+            .filter(move |&request| self.contains(request))
+    }
+
     pub(super) fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
@@ -57,14 +64,14 @@ impl RequestSet {
 
     /// The most urgent request.
     pub fn most_urgent(self) -> Option<Request> {
-        Request::ALL
-            .into_iter()
-            .find(|&request| self.contains(request))
+        self.iter().next()
     }
 }
 
-/// Bits of [`RobotSample::remote_buttons`](super::RobotSample::remote_buttons).
-mod button {
+/// Bits of [`RobotSample::remote_buttons`](super::RobotSample::remote_buttons) and of [`Buttons`].
+#[expect(missing_docs, reason = "the letters on the buttons")]
+pub mod button {
+    pub const L1: u16 = 1 << 1;
     pub const START: u16 = 1 << 2;
     pub const SELECT: u16 = 1 << 3;
     pub const L2: u16 = 1 << 5;
@@ -86,7 +93,7 @@ pub fn is_emergency_stop(buttons: u16) -> bool {
 /// Requests of the buttons: L2+B emergency stop, L2+A stand, L2+X lie down, start, and select for stop. The emergency stop
 /// is made as long as it is pressed; the others once.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Buttons {
+pub struct Buttons {
     /// Since when each combination is pressed, ns; 0 if it is not.
     since_ns: [u64; 5],
     /// Whether its request has been made.
@@ -102,8 +109,8 @@ impl Buttons {
         (button::START, Request::Start),
     ];
 
-    /// Takes the buttons of a state that arrived at `now_ns`.
-    pub(super) fn take(&mut self, buttons: u16, now_ns: u64) -> RequestSet {
+    /// Takes the buttons that are pressed at `now_ns`.
+    pub fn take(&mut self, buttons: u16, now_ns: u64) -> RequestSet {
         let mut requests = RequestSet::default();
         for (index, (combination, request)) in Self::COMBINATIONS.into_iter().enumerate() {
             let (since_ns, made) = (&mut self.since_ns[index], &mut self.made[index]);

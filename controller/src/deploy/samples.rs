@@ -9,7 +9,7 @@ use policies::{Goal, RayScan, Twist};
 use robots::{FootVec, JointVec, MAX_JOINTS, RobotState};
 use serde::{Deserialize, Serialize};
 
-use super::{FaultSet, Request, RequestSet, State};
+use super::{FaultSet, OperatorSource, Request, RequestSet, State};
 use crate::{Limited, Mode};
 
 /// A state message of the robot; legs and joints in the order of its description.
@@ -107,6 +107,15 @@ impl Default for GoalSample {
     }
 }
 
+/// A twist of the operator.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TwistSample {
+    /// When it was commanded, ns; 0 for never.
+    pub received_ns: u64,
+    /// The twist.
+    pub twist: Twist,
+}
+
 /// Everything that the control thread reads in one cycle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CycleInput {
@@ -119,7 +128,7 @@ pub struct CycleInput {
     /// Requests since the last cycle.
     pub requests: RequestSet,
     /// Last heartbeat of each [`OperatorSource`](super::OperatorSource), ns; 0 for never.
-    pub operators_heard_ns: [u64; 2],
+    pub operators_heard_ns: [u64; OperatorSource::COUNT],
     /// Last heartbeat of the threads that talk to the robot, ns; 0 for never.
     pub link_alive_ns: u64,
     /// Whether another program publishes motor commands, or a mode of the robot owns the joints.
@@ -132,6 +141,8 @@ pub struct CycleInput {
     pub odometry: OdometrySample,
     /// Newest goal.
     pub goal: GoalSample,
+    /// Newest twist.
+    pub twist: TwistSample,
 }
 
 /// Command of one motor, which applies the torque `effort + stiffness * (position - q) + damping * (velocity - dq)`.
@@ -175,7 +186,7 @@ pub struct Status {
     pub mode: Option<Mode>,
     /// Reach-avoid value, while running with the switch.
     pub value: Option<f32>,
-    /// Twist command of the recovery policy.
+    /// Twist that a policy follows, commanded by the operator or by the switch.
     pub twist: Option<Twist>,
     /// Goal in the world frame, while running.
     pub goal: Option<Goal>,

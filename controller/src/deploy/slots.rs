@@ -13,7 +13,7 @@ use triple_buffer::{Input, Output, TripleBuffer};
 
 use super::{
     CycleInput, CycleRecord, GoalSample, MotorCommand, OdometrySample, Request, RequestSet,
-    RobotSample, ScanSample, Status,
+    RobotSample, ScanSample, Status, TwistSample,
 };
 
 /// Where an operator sits. Each that has been heard must stay in hearing.
@@ -24,13 +24,20 @@ pub enum OperatorSource {
     Terminal,
     /// Another program.
     Remote,
+    /// The gamepad of this program.
+    Gamepad,
+}
+
+impl OperatorSource {
+    /// How many there are.
+    pub const COUNT: usize = 3;
 }
 
 /// Requests and heartbeats of the operators, from any number of threads. No request is lost.
 #[derive(Debug, Default)]
 pub struct Operator {
     requests: AtomicU32,
-    heard_ns: [AtomicU64; 2],
+    heard_ns: [AtomicU64; OperatorSource::COUNT],
 }
 
 impl Operator {
@@ -44,7 +51,7 @@ impl Operator {
         self.heard_ns[source as usize].fetch_max(now_ns, Ordering::AcqRel);
     }
 
-    fn take(&self) -> (RequestSet, [u64; 2]) {
+    fn take(&self) -> (RequestSet, [u64; OperatorSource::COUNT]) {
         let requests = RequestSet::from_bits(self.requests.swap(0, Ordering::AcqRel));
         let heard = |heard_ns: &AtomicU64| heard_ns.load(Ordering::Acquire);
         (requests, self.heard_ns.each_ref().map(heard))
@@ -73,6 +80,8 @@ pub struct LinkPort {
     pub odometry: Input<OdometrySample>,
     /// For the newest goal.
     pub goal: Input<GoalSample>,
+    /// For the newest twist.
+    pub twist: Input<TwistSample>,
     /// For requests and heartbeats of the operator, from any thread.
     pub operator: Arc<Operator>,
     /// For the heartbeat of these threads.
@@ -94,6 +103,7 @@ pub struct ControlPort {
     scan: Output<ScanSample>,
     odometry: Output<OdometrySample>,
     goal: Output<GoalSample>,
+    twist: Output<TwistSample>,
     operator: Arc<Operator>,
     heartbeat: Arc<Heartbeat>,
     second_commander: Arc<AtomicBool>,
@@ -114,6 +124,7 @@ pub fn ports(log_records: usize) -> (LinkPort, ControlPort) {
     let (scan_in, scan) = slot();
     let (odometry_in, odometry) = slot();
     let (goal_in, goal) = slot();
+    let (twist_in, twist) = slot();
     let (command, command_out) = slot();
     let (status, status_out) = slot();
     let (log, log_out) = rtrb::RingBuffer::new(log_records);
@@ -125,6 +136,7 @@ pub fn ports(log_records: usize) -> (LinkPort, ControlPort) {
         scan: scan_in,
         odometry: odometry_in,
         goal: goal_in,
+        twist: twist_in,
         operator: operator.clone(),
         heartbeat: heartbeat.clone(),
         second_commander: second_commander.clone(),
@@ -137,6 +149,7 @@ pub fn ports(log_records: usize) -> (LinkPort, ControlPort) {
         scan,
         odometry,
         goal,
+        twist,
         operator,
         heartbeat,
         second_commander,
@@ -164,6 +177,7 @@ impl ControlPort {
         input.scan.clone_from(self.scan.read());
         input.odometry.clone_from(self.odometry.read());
         input.goal.clone_from(self.goal.read());
+        input.twist.clone_from(self.twist.read());
     }
 
     /// Publishes the outcome of a cycle, the command first.
@@ -216,13 +230,14 @@ mod tests {
         assert!(input.requests.contains(Request::Start));
         assert_eq!(
             (input.operators_heard_ns, input.link_alive_ns),
-            ([0, 40], 50)
+            ([0, 40, 0], 50)
         );
         assert!(input.second_commander);
 
         control.read(&mut input);
         assert_eq!(input.requests, RequestSet::default());
-        assert_eq!((input.robot.tick, input.operators_heard_ns), (3, [0, 40]));
+        let heard_ns = input.operators_heard_ns;
+        assert_eq!((input.robot.tick, heard_ns), (3, [0, 40, 0]));
     }
 
     #[test]

@@ -59,6 +59,101 @@ pub struct Twist {
     pub yaw_rate_radps: f32,
 }
 
+impl Twist {
+    /// Whether all of it are numbers.
+    pub fn is_finite(&self) -> bool {
+        let Self {
+            vx_mps,
+            vy_mps,
+            yaw_rate_radps,
+        } = self;
+        [vx_mps, vy_mps, yaw_rate_radps]
+            .into_iter()
+            .all(|part| part.is_finite())
+    }
+}
+
+/// The twists that a policy was trained to follow, each [low, high] with rest in between.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TwistRange {
+    /// Forward velocity, m/s.
+    pub vx_mps: [f32; 2],
+    /// Velocity to the left, m/s.
+    pub vy_mps: [f32; 2],
+    /// Turning rate to the left, rad/s.
+    pub yaw_rate_radps: [f32; 2],
+}
+
+impl Default for TwistRange {
+    /// Slow enough for any policy, where a bundle does not tell.
+    fn default() -> Self {
+        Self::symmetric(Twist {
+            vx_mps: 0.5,
+            vy_mps: 0.3,
+            yaw_rate_radps: 1.0,
+        })
+    }
+}
+
+impl TwistRange {
+    /// Up to `limit` in both directions.
+    pub fn symmetric(limit: Twist) -> Self {
+        let both = |limit: f32| [-limit, limit];
+        Self {
+            vx_mps: both(limit.vx_mps),
+            vy_mps: both(limit.vy_mps),
+            yaw_rate_radps: both(limit.yaw_rate_radps),
+        }
+    }
+
+    /// Whether rest is within the range, and nothing in it is faster than 100 m/s or rad/s.
+    pub fn is_valid(&self) -> bool {
+        [self.vx_mps, self.vy_mps, self.yaw_rate_radps]
+            .iter()
+            .all(|[low, high]| (-100.0..=0.0).contains(low) && (0.0..=100.0).contains(high))
+    }
+
+    /// The part of this range that is in another, too.
+    #[must_use]
+    pub fn within(&self, other: &Self) -> Self {
+        self.zip(other, |[low, high], [other_low, other_high]| {
+            [low.max(other_low), high.min(other_high)]
+        })
+    }
+
+    /// The nearest twist of the range.
+    pub fn clamp(&self, twist: Twist) -> Twist {
+        let clamp = |value: f32, [low, high]: [f32; 2]| value.max(low).min(high);
+        Twist {
+            vx_mps: clamp(twist.vx_mps, self.vx_mps),
+            vy_mps: clamp(twist.vy_mps, self.vy_mps),
+            yaw_rate_radps: clamp(twist.yaw_rate_radps, self.yaw_rate_radps),
+        }
+    }
+
+    /// The twist at these fractions of the range, each in [-1, 1]: 0 is rest, 1 the highest, -1 the lowest.
+    pub fn at(&self, [vx, vy, yaw_rate]: [f32; 3]) -> Twist {
+        let at = |fraction: f32, [low, high]: [f32; 2]| match fraction < 0.0 {
+            true => -fraction * low,
+            false => fraction * high,
+        };
+        Twist {
+            vx_mps: at(vx, self.vx_mps),
+            vy_mps: at(vy, self.vy_mps),
+            yaw_rate_radps: at(yaw_rate, self.yaw_rate_radps),
+        }
+    }
+
+    fn zip(&self, other: &Self, with: impl Fn([f32; 2], [f32; 2]) -> [f32; 2]) -> Self {
+        Self {
+            vx_mps: with(self.vx_mps, other.vx_mps),
+            vy_mps: with(self.vy_mps, other.vy_mps),
+            yaw_rate_radps: with(self.yaw_rate_radps, other.yaw_rate_radps),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::f32::consts::{FRAC_PI_2, PI};
@@ -124,6 +219,31 @@ mod tests {
             0.0,
             6.0 - 2.0 * PI,
         );
+    }
+
+    #[test]
+    fn a_range_of_twists_reaches_to_its_ends_and_not_beyond() {
+        let range = TwistRange {
+            vx_mps: [-1.0, 2.0],
+            vy_mps: [-0.8, 0.8],
+            yaw_rate_radps: [-2.0, 2.0],
+        };
+        let twist = |vx_mps, vy_mps, yaw_rate_radps| Twist {
+            vx_mps,
+            vy_mps,
+            yaw_rate_radps,
+        };
+        assert_eq!(range.at([1.0, -1.0, 0.5]), twist(2.0, -0.8, 1.0));
+        assert_eq!(range.at([-1.0, 0.0, 0.0]), twist(-1.0, 0.0, 0.0));
+        assert_eq!(range.clamp(twist(9.0, -9.0, 0.3)), twist(2.0, -0.8, 0.3));
+        let slow = range.within(&TwistRange::symmetric(twist(0.5, 1.0, 1.0)));
+        assert_eq!(slow.vx_mps, [-0.5, 0.5]);
+        assert_eq!(slow.vy_mps, [-0.8, 0.8]);
+        assert!(slow.is_valid() && TwistRange::default().is_valid());
+        for vx_mps in [[0.1, 1.0], [-1.0, f32::NAN], [f32::NEG_INFINITY, 0.0]] {
+            assert!(!TwistRange { vx_mps, ..range }.is_valid(), "{vx_mps:?}");
+        }
+        assert!(!twist(0.0, f32::NAN, 0.0).is_finite());
     }
 
     #[test]

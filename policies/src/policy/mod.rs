@@ -4,7 +4,7 @@ mod action;
 mod command;
 
 pub use action::{ACTION_CLIP, ActionMap, default_target};
-pub use command::{Goal, GoalYaw, Twist};
+pub use command::{Goal, GoalYaw, Twist, TwistRange};
 
 use crate::{
     nn::Mlp,

@@ -59,6 +59,11 @@ pub enum SpecError {
         /// What is wrong.
         source: TermError,
     },
+    /// A range of twists without rest, or without bounds.
+    #[error(
+        "networks.{0}.twist_range must have [low, high] in each direction, low from -100 to 0, high from 0 to 100"
+    )]
+    TwistRange(String),
     /// No safe twist could be searched with this value.
     #[error("networks.{role} does not observe `{term}`, which the twist search changes")]
     ValueWithoutTwist {

@@ -18,7 +18,7 @@ use crate::{
     depth::{Convolution, RayGrid},
     nn::Activation,
     observation::{Layout, ObservationTerm, Quantity, TermError},
-    policy::ACTION_CLIP,
+    policy::{ACTION_CLIP, TwistRange},
     rays::RaySpec,
 };
 
@@ -77,6 +77,9 @@ pub struct NetworkSpec {
     /// What it observes, in order. None for a network of images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observations: Vec<ObservationTerm>,
+    /// The twists that it was trained to follow, where it follows any and they are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub twist_range: Option<TwistRange>,
     /// Where it comes from.
     #[serde(default)]
     pub provenance: Provenance,
@@ -192,6 +195,7 @@ impl NetworkSpec {
             activation,
             output,
             observations: Vec::new(),
+            twist_range: None,
             provenance,
         }
     }
@@ -302,6 +306,9 @@ impl PolicySpec {
                     role: role.clone(),
                     file: network.file.clone(),
                 });
+            }
+            if network.twist_range.is_some_and(|range| !range.is_valid()) {
+                return Err(SpecError::TwistRange(role.clone()));
             }
             match &network.output {
                 Output::Actions { scale, clip, .. } => {

@@ -28,6 +28,7 @@ Examples:
   abs deploy --bundle policies/bundles/go2 --interface eth0 --log run.mcap
                                                                a real robot; goals come from RViz
   abs deploy --goal 6,0 --interface eth0 --view web            with a live view in a browser
+  abs deploy --bundle policies/bundles/go1-velocity --gamepad  driven by a gamepad; without --gamepad by the arrow keys
   abs deploy --identify --interface eth0 --log stand.mcap      a robot on a stand; then `abs identify stand.mcap`
 
 Before a real robot: docs/robot-day.md. What each fault means: docs/reference/faults.md.")]

@@ -55,6 +55,7 @@ Examples:
                                                                             `abs deploy --identify`
   abs sim-robot --robot go2 --domain 7 --interface lo --bare --trials 20    a robot as simple simulators are
 
+`abs deploy` drives it, to goals, or by keys and gamepad (docs/robot-day.md#drive-by-hand).
 It answers on rt/lowstate, rt/lowcmd and rt/api/motion_switcher, and publishes /scan and /odom;
 with --set ros2.rays=depth also the images of its camera.")]
 pub struct SimRobotCommand {

@@ -371,7 +371,10 @@ impl<'a> Record<'a> {
         let provenance = self.origin.provenance(runner.policy_steps());
         let (role, scale) = (self.task.role, robot.control.action_scale);
         let terms = self.task.observations(&config.env);
-        let spec = NetworkSpec::policy(role, terms, scale, provenance);
+        let spec = NetworkSpec {
+            twist_range: self.task.twist_range(&config.env),
+            ..NetworkSpec::policy(role, terms, scale, provenance)
+        };
         bundle.insert(role, spec, runner.actor_layers())?;
         Ok(bundle)
     }

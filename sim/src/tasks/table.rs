@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use policies::{
-    RaySpec,
+    RaySpec, TwistRange,
     observation::{Layout, ObservationTerm, TermError},
     training::VecEnv,
 };
@@ -35,6 +35,7 @@ pub struct TaskEntry {
     pub collision_penalties: &'static [&'static str],
     observations: fn(&RaySpec) -> Vec<ObservationTerm>,
     privileged_observations: fn() -> Vec<ObservationTerm>,
+    twist_range: fn(&EnvConfig) -> Option<TwistRange>,
     shards: BuildShards,
 }
 
@@ -75,6 +76,7 @@ impl TaskEntry {
             collision_penalties: T::COLLISION_PENALTIES,
             observations: T::observations,
             privileged_observations: T::privileged_observations,
+            twist_range: |config| T::twist_range(config.section()),
             shards: |robot, physics, config, seed, share| {
                 let shards = shards::<T>(robot, physics, config, seed, share)?;
                 let boxed = |shard| Box::new(shard) as Box<dyn VecEnv>;
@@ -86,6 +88,11 @@ impl TaskEntry {
     /// What the policy observes, in order.
     pub fn observations(&self, config: &EnvConfig) -> Vec<ObservationTerm> {
         config.with_history((self.observations)(&config.rays))
+    }
+
+    /// The twists that the policy learns to follow, where it follows any.
+    pub fn twist_range(&self, config: &EnvConfig) -> Option<TwistRange> {
+        (self.twist_range)(config)
     }
 
     /// The layout of what the policy observes and, if the critic is privileged, of what that observes besides.

@@ -4,7 +4,7 @@ use std::{fmt::Debug, sync::Arc};
 
 use nalgebra::{UnitQuaternion, Vector3};
 use policies::{
-    GoalYaw, Twist,
+    GoalYaw, Twist, TwistRange,
     observation::{ObservationInput, ObservationTerm},
     rays::{RayScan, RaySpec},
     training::Done,
@@ -44,6 +44,10 @@ pub trait Task: Send + Sized + 'static {
     fn observations(rays: &RaySpec) -> Vec<ObservationTerm>;
     /// What a privileged critic observes besides, without noise; rays are 28 all around.
     fn privileged_observations() -> Vec<ObservationTerm>;
+    /// The twists that it commands, where it commands any.
+    fn twist_range(_config: &Self::Config) -> Option<TwistRange> {
+        None
+    }
     /// Names of the reward terms, in the order of [`Self::step`].
     fn reward_names() -> Vec<&'static str>;
     /// Checks all settings.

@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use controller::{
-    ControllerConfig,
-    deploy::{CYCLE_NS, CycleRecord, DeployConfig, GoalSample, Pilot, Request, RequestSet, State},
+    ControllerConfig, Method,
+    deploy::{
+        CYCLE_NS, CycleRecord, DeployConfig, GoalSample, Pilot, Request, RequestSet, State,
+        TwistSample,
+    },
 };
 use nalgebra::{Point2, Vector3};
-use policies::{Bundle, Goal};
+use policies::{Bundle, Goal, Twist};
 use robots::{JointVec, Robot, RobotState};
 use sim::{
     engine::{Engine, EpisodeStart, PhysicsConfig, PhysicsState, RapierEngine},
@@ -35,10 +38,19 @@ struct Rig {
 impl Rig {
     /// A Go1 that lies with folded legs before one cylinder.
     fn new() -> Self {
+        let cylinder = Obstacle::cylinder(2.2, 0.9, 0.4, 1.0);
+        Self::with("go1", Method::Abs, vec![cylinder])
+    }
+
+    /// A Go1 that lies with folded legs among obstacles, and runs this shipped bundle.
+    fn with(bundle: &str, method: Method, obstacles: Vec<Obstacle>) -> Self {
         let robot = Robot::load("go1").expect("go1");
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/bundles/go1");
-        let bundle = Bundle::load(&folder).expect("the shipped bundle");
-        let config = DeployConfig::default();
+        let bundles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/bundles");
+        let bundle = Bundle::load(&bundles.join(bundle)).expect("the shipped bundle");
+        let config = DeployConfig {
+            method,
+            ..DeployConfig::default()
+        };
         let pilot = Pilot::new(&robot, &bundle, &ControllerConfig::default(), &config)
             .expect("it fits the robot");
         let physics = PhysicsConfig {
@@ -47,7 +59,6 @@ impl Rig {
             ..PhysicsConfig::default()
         };
         let mut engine = RapierEngine::new(&robot, &physics, 1).expect("rapier");
-        let obstacles = vec![Obstacle::cylinder(2.2, 0.9, 0.4, 1.0)];
         let mut start = EpisodeStart::standing(&robot);
         let crouch = config.stand_up.crouch_position_rad.iter().copied();
         start.joint_position_rad = crouch.cycle().take(12).collect();
@@ -82,7 +93,7 @@ impl Rig {
                 input.requests.insert(request);
             }
             let now_ns = input.time_ns;
-            (input.operators_heard_ns, input.link_alive_ns) = ([0, now_ns], now_ns);
+            (input.operators_heard_ns, input.link_alive_ns) = ([0, now_ns, 0], now_ns);
             let tick = input.robot.tick + 1;
             input.robot = self.sensors.sample(&self.truth, CYCLE_S);
             input.robot.tick = tick;
@@ -135,6 +146,31 @@ impl Rig {
             },
             duration_s,
         };
+    }
+
+    /// Follows a twist for 2 s, and returns the mean velocity in the base frame and the mean yaw rate in the second half.
+    fn follow(&mut self, twist: [f32; 3]) -> [f32; 3] {
+        const HALF: usize = 500;
+        let mut sum = Vector3::zeros();
+        for cycle in 0..2 * HALF {
+            let [vx_mps, vy_mps, yaw_rate_radps] = twist;
+            self.record.input.twist = TwistSample {
+                received_ns: self.record.input.time_ns,
+                twist: Twist {
+                    vx_mps,
+                    vy_mps,
+                    yaw_rate_radps,
+                },
+            };
+            assert_eq!(self.cycles(1, None), State::Run);
+            if cycle >= HALF {
+                self.truth.write_robot_state(&mut self.state);
+                let linear = self.state.linear_velocity_base;
+                let yaw_rate = self.state.angular_velocity_base.z;
+                sum += Vector3::new(linear.x, linear.y, yaw_rate);
+            }
+        }
+        (sum / HALF as f32).into()
     }
 
     fn height_m(&self) -> f32 {
@@ -211,4 +247,36 @@ fn a_robot_that_is_told_to_lie_down_while_it_runs_brakes_and_does_not_fall() {
     println!("least upright {upright}");
     assert!(upright > 0.85, "{upright}");
     assert!(rig.height_m() < 0.2 && rig.speed_mps() < 0.1);
+}
+
+#[test]
+fn a_robot_that_is_driven_follows_each_twist_and_halts() {
+    let velocity = "velocity".parse().expect("a role");
+    let mut rig = Rig::with("go1-velocity", velocity, Vec::new());
+    rig.stand_up();
+    assert_eq!(rig.cycles(1, Some(Request::Start)), State::Run);
+    for twist in [
+        [0.0, 0.0, 0.0],
+        [0.5, 0.0, 0.0],
+        [2.0, 0.0, 0.0],
+        [0.0, 0.0, 0.0],
+        [-1.0, 0.0, 0.0],
+        [0.0, 0.5, 0.0],
+        [0.0, 0.0, 1.0],
+        [1.0, 0.0, -1.0],
+        [0.0, 0.0, 0.0],
+    ] {
+        let followed = rig.follow(twist);
+        println!("{twist:?}: {followed:.2?}");
+        for (commanded, followed) in twist.iter().zip(followed) {
+            assert!((commanded - followed).abs() < 0.3, "{twist:?} {followed}");
+        }
+        assert!(rig.upright() > 0.9);
+    }
+    // From its largest speed it brakes by the same policy.
+    rig.follow([2.0, 0.0, 0.0]);
+    assert_eq!(rig.cycles(1, Some(Request::Stop)), State::Stop);
+    assert_eq!(rig.cycles(1000, None), State::Ready);
+    let (speed_mps, height_m) = (rig.speed_mps(), rig.height_m());
+    assert!(speed_mps < 0.1 && height_m > 0.22, "{speed_mps} {height_m}");
 }

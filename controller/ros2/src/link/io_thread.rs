@@ -6,10 +6,10 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use crossbeam::channel::Sender;
+use crossbeam::channel::{Receiver, Sender};
 use triple_buffer::{Input, Output};
 
-use controller::deploy::{GoalSample, OdometrySample, Operator, Status, now_ns};
+use controller::deploy::{GoalSample, OdometrySample, Operator, Request, Status, now_ns};
 
 use super::{
     STATE_TOPIC, Shared,
@@ -36,6 +36,8 @@ use crate::{
 const SILENT_NS: u64 = 3_000_000_000;
 /// When the states stop for this long, DDS is started again, once: something in it may hang, ns.
 const HANGS_NS: u64 = 1_000_000_000;
+/// A goal that waited for this long while DDS was started again is not run to, ns.
+const OLD_GOAL_NS: u64 = 200_000_000;
 /// Time between two publications of the status, ns.
 const STATUS_PERIOD_NS: u64 = 40_000_000;
 
@@ -49,6 +51,8 @@ pub struct IoThread {
     pub guardians: GuardianKeeper,
     pub odometry: Input<OdometrySample>,
     pub goal: Input<GoalSample>,
+    /// Of the operator console.
+    pub goals: Receiver<GoalSample>,
     pub operator: Arc<Operator>,
     pub status: Output<Status>,
     /// For the operator console.
@@ -88,6 +92,7 @@ impl IoThread {
             self.take(dds, &mut notice)?;
             let now_ns = now_ns();
             shared.others_alive_ns.store(now_ns, Ordering::Release);
+            self.take_goals(now_ns);
             let base = base_pose(self.status.read());
             let mut sinks = Sinks {
                 odometry: &mut self.odometry,
@@ -124,6 +129,16 @@ impl IoThread {
         }
         self.notices.tell(now_ns());
         Ok(())
+    }
+
+    /// Takes the goals of the operator console. The request comes after its goal.
+    fn take_goals(&mut self, now_ns: u64) {
+        for goal in self.goals.try_iter() {
+            if now_ns.saturating_sub(goal.received_ns) < OLD_GOAL_NS {
+                self.goal.write(goal);
+                self.operator.request(Request::Start);
+            }
+        }
     }
 
     /// Takes what the DDS process has sent.

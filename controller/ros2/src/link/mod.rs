@@ -29,12 +29,12 @@ use std::{
     thread::{self, JoinHandle, Thread},
 };
 
-use crossbeam::channel::{Receiver, bounded};
+use crossbeam::channel::{Receiver, Sender, bounded};
 use policies::{Bundle, BundleError};
 use robots::Robot;
 
 use controller::deploy::{
-    JointCommand, LinkPort, MotorCommand, RealtimeConfig, Status, enter_realtime,
+    GoalSample, JointCommand, LinkPort, MotorCommand, RealtimeConfig, Status, enter_realtime,
 };
 
 use self::{
@@ -119,6 +119,8 @@ pub struct LinkSettings<'a> {
 const NOTICES: usize = 64;
 /// Statuses that wait for the operator console; more are dropped.
 const STATUSES: usize = 8;
+/// Goals of the operator console that wait for the I/O thread; more are dropped.
+const GOALS: usize = 4;
 
 /// By how much the priority of the link's threads is below that of the control thread.
 const PRIORITY_BELOW: u8 = 10;
@@ -132,6 +134,7 @@ const NEWS: usize = 16;
 pub struct Link {
     shared: Arc<Shared>,
     statuses: Receiver<Status>,
+    goals: Sender<GoalSample>,
     sender: Option<JoinHandle<()>>,
     supervisor: Option<JoinHandle<()>>,
 }
@@ -179,6 +182,7 @@ impl Link {
         let damping = map.command(&damping_of(robot, damping_nms));
         let (notices_in, notices_out) = bounded(NOTICES);
         let (statuses_in, statuses) = bounded(STATUSES);
+        let (goals, goals_out) = bounded(GOALS);
         let (routes_in, routes) = bounded(NEWS);
         let (guardians_in, guardians) = bounded(NEWS);
         let (endpoints, topics) = Topics::new(config);
@@ -206,6 +210,7 @@ impl Link {
                 guardians: guardians_running.map_err(LinkError::Guardians)?,
                 odometry: port.odometry,
                 goal: port.goal,
+                goals: goals_out,
                 operator: port.operator,
                 status: port.status,
                 statuses: statuses_in,
@@ -236,6 +241,7 @@ impl Link {
         let mut link = Self {
             shared,
             statuses,
+            goals,
             sender: None,
             supervisor: None,
         };
@@ -263,6 +269,11 @@ impl Link {
     /// The status of the control thread, 25 times a second.
     pub fn statuses(&self) -> &Receiver<Status> {
         &self.statuses
+    }
+
+    /// Lets the robot run to a goal, soon or never.
+    pub fn run_to(&self, goal: GoalSample) {
+        let _ = self.goals.try_send(goal);
     }
 
     /// Whether commands are sent: no mode of the robot owns the joints, and no other program commands them.

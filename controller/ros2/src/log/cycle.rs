@@ -7,7 +7,7 @@ use crate::messages::{Message, message};
 /// Channel of the control cycles.
 pub const CYCLE_TOPIC: &str = "abs/cycle";
 /// Version of the layout of cycle records and their settings.
-pub const CYCLE_LAYOUT: &str = "3";
+pub const CYCLE_LAYOUT: &str = "4";
 /// What the channel says of [`Cycle::record`].
 pub const RECORD_FORMAT: &str = "deploy::CycleRecord in postcard";
 

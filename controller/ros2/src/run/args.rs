@@ -39,6 +39,9 @@ pub struct RunArgs {
     /// Goal in the world frame, m, and heading there, degrees; without it goals come from goal_pose
     #[arg(long, value_name = "X,Y[,DEG]", allow_hyphen_values = true, value_parser = parse_goal, group = "task")]
     pub goal: Option<Goal>,
+    /// Drive by a gamepad, while its L1 button is held: twists, or goals near the robot for a policy that runs to goals
+    #[arg(long, conflicts_with_all = ["go", "identify"])]
+    pub gamepad: bool,
     /// Drive each joint in turn around the standing pose instead of running to a goal, with the robot on a stand, its feet
     /// free; what `abs identify` reads is in the log
     #[arg(long, group = "task")]

@@ -3,12 +3,23 @@
 use std::{thread, time::Duration};
 
 use controller::deploy::{
-    FaultSet, Operator, OperatorSource, Refusal, Request, State, Status, now_ns,
+    FaultSet, Operator, OperatorSource, Request, State, Status, TwistSample, now_ns,
 };
-use crossbeam::{channel::Receiver, select};
+use crossbeam::{
+    channel::{Receiver, never},
+    select,
+};
 use robots::Robot;
+use triple_buffer::Input;
 
-use super::{Control, LAST_COMMANDS, RunError, keyboard::Keyboard, printer::Printer};
+use super::{
+    Control, LAST_COMMANDS, RunError,
+    drive::{Drive, Intent},
+    gamepad::GamepadEvent,
+    keyboard::{Key, Keyboard},
+    printer::Printer,
+    refusals::refusal_text,
+};
 use crate::link::Link;
 
 /// Longest time between two heartbeats.
@@ -20,13 +31,15 @@ const GO_DAMPS_S: f32 = 10.0;
 /// With `--go`, requests are repeated after this time, s.
 const GO_REPEAT_S: f32 = 0.25;
 
-/// Turns keys, interrupts and `--go` into requests, and prints what the robot does.
+/// Turns keys, sticks, interrupts and `--go` into requests, twists and goals, and prints what the robot does.
 pub struct Console<'a> {
     operator: &'a Operator,
     link: &'a Link,
     printer: &'a Printer,
     joints: Vec<String>,
     go: Option<Go>,
+    drive: Drive,
+    twist: Input<TwistSample>,
     /// The newest status.
     status: Status,
     printed: (State, FaultSet),
@@ -57,6 +70,8 @@ impl<'a> Console<'a> {
         link: &'a Link,
         printer: &'a Printer,
         go: Option<Go>,
+        drive: Drive,
+        twist: Input<TwistSample>,
     ) -> Self {
         Self {
             operator,
@@ -64,6 +79,8 @@ impl<'a> Console<'a> {
             printer,
             joints: robot.joints().map(|joint| joint.name.clone()).collect(),
             go,
+            drive,
+            twist,
             status: Status::default(),
             printed: (State::Damping, FaultSet::NONE),
             refusals: 0,
@@ -75,9 +92,10 @@ impl<'a> Console<'a> {
         &mut self,
         control: &Control,
         interrupts: &Receiver<()>,
+        mut gamepad: Receiver<GamepadEvent>,
         watch: &mut dyn FnMut(&Status),
     ) -> Result<(), RunError> {
-        let keyboard = Keyboard::open();
+        let mut keyboard = Keyboard::open();
         let mut num_interrupts = 0;
         let mut ending = false;
         while !control.is_finished() {
@@ -91,6 +109,13 @@ impl<'a> Console<'a> {
                     // The link has ended.
                     Err(_) => thread::sleep(PERIOD),
                 },
+                recv(gamepad) -> event => {
+                    let event = event.unwrap_or_else(|_| {
+                        gamepad = never();
+                        GamepadEvent::Lost("its thread has ended".to_owned())
+                    });
+                    self.drive.take(event, now_ns());
+                }
                 default(PERIOD) => {}
             }
             let now_ns = now_ns();
@@ -99,17 +124,21 @@ impl<'a> Console<'a> {
                 self.operator.heartbeat(OperatorSource::Terminal, now_ns);
             }
             self.print_status();
-            while let Some(key) = keyboard.as_ref().and_then(Keyboard::key) {
+            while let Some(key) = keyboard.as_mut().and_then(Keyboard::key) {
                 match key {
-                    b'u' => self.operator.request(Request::Stand),
-                    b'g' => self.operator.request(Request::Start),
-                    b's' => self.operator.request(Request::Stop),
-                    b'd' => self.operator.request(Request::LieDown),
-                    b' ' => self.operator.request(Request::EmergencyStop),
-                    b'q' => ending = true,
-                    _ => {}
+                    Key::Char(b'u') => self.operator.request(Request::Stand),
+                    Key::Char(b'g') if self.drive.may_start(now_ns) => {
+                        self.operator.request(Request::Start);
+                    }
+                    Key::Char(b's') => self.operator.request(Request::Stop),
+                    Key::Char(b'd') => self.operator.request(Request::LieDown),
+                    Key::Char(b' ') => self.operator.request(Request::EmergencyStop),
+                    Key::Char(b'q') => ending = true,
+                    key => self.drive.press(key, &self.status),
                 }
             }
+            let intent = self.drive.intent(now_ns, &self.status);
+            self.pass_on(intent, now_ns);
             // The second interrupt does not wait for the robot to lie down.
             if num_interrupts > 1 {
                 self.operator.request(Request::EmergencyStop);
@@ -129,6 +158,29 @@ impl<'a> Console<'a> {
             }
         }
         Err(RunError::Control)
+    }
+
+    /// Hands over what keys and sticks ask for.
+    fn pass_on(&mut self, intent: Intent, now_ns: u64) {
+        if intent.heard_ns > 0 {
+            self.operator
+                .heartbeat(OperatorSource::Gamepad, intent.heard_ns);
+        }
+        if let Some(twist) = intent.twist {
+            self.twist.write(TwistSample {
+                received_ns: now_ns,
+                twist,
+            });
+        }
+        for request in intent.requests.iter() {
+            self.operator.request(request);
+        }
+        if let Some(goal) = intent.goal {
+            self.link.run_to(goal);
+        }
+        for line in intent.lines {
+            self.printer.print(line);
+        }
     }
 
     /// Prints state and faults when they change.
@@ -230,39 +282,6 @@ impl Go {
     }
 }
 
-/// Why a request had no effect, and what would help.
-fn refusal_text(request: Request, why: Refusal, joints: &[String]) -> String {
-    let what = match request {
-        Request::EmergencyStop => "emergency stop",
-        Request::LieDown => "lie down",
-        Request::Stop => "stop",
-        Request::Stand => "stand up",
-        Request::Start => "go",
-    };
-    match why {
-        Refusal::NoGoal => format!(
-            "{what}: there is no goal; give --goal X,Y, or set one in RViz (ros2.goal_topic)"
-        ),
-        Refusal::Faults(faults) => format!("{what}: not with {faults}"),
-        Refusal::State(State::Fault) => {
-            format!("{what}: not in state `fault`; first s, when the fault is over")
-        }
-        Refusal::State(state) => format!(
-            "{what}: not in state `{}`; first u, and wait until it stands",
-            state.name()
-        ),
-        Refusal::Motor { expected, moved } => {
-            let name = |joint: u8| joints.get(usize::from(joint)).map_or("?", String::as_str);
-            let found = match moved {
-                None => "no joint moved: is the motor dead or blocked?".to_owned(),
-                Some(moved) if moved == expected => "it turned the wrong way".to_owned(),
-                Some(moved) => format!("`{}` moved: are they exchanged?", name(moved)),
-            };
-            format!("{what}: `{}` was commanded, and {found}", name(expected))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use controller::deploy::Fault;
@@ -346,28 +365,5 @@ mod tests {
             assert_eq!(found, is_over, "{state:?} after {time_s} s");
         }
         assert!(go.result().is_ok());
-    }
-
-    #[test]
-    fn refusals_say_what_would_help() {
-        let joints = ["FR_hip_joint", "FL_hip_joint"].map(str::to_owned);
-        let text = |request, why| refusal_text(request, why, &joints);
-        let motor = |moved| text(Request::Stand, Refusal::Motor { expected: 0, moved });
-        assert_eq!(
-            motor(Some(1)),
-            "stand up: `FR_hip_joint` was commanded, and `FL_hip_joint` moved: are they exchanged?"
-        );
-        assert!(motor(Some(0)).ends_with("and it turned the wrong way"));
-        assert!(motor(None).contains("no joint moved"));
-        let no_goal = text(Request::Start, Refusal::NoGoal);
-        assert!(
-            no_goal.starts_with("go: there is no goal; give --goal X,Y"),
-            "{no_goal}"
-        );
-        let text = text(Request::Start, Refusal::State(State::Damping));
-        assert_eq!(
-            text,
-            "go: not in state `damping`; first u, and wait until it stands"
-        );
     }
 }

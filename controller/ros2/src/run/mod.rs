@@ -2,8 +2,11 @@
 
 mod args;
 mod console;
+mod drive;
+mod gamepad;
 mod keyboard;
 mod printer;
+mod refusals;
 
 use std::{
     path::PathBuf,
@@ -15,18 +18,23 @@ use std::{
     time::Duration,
 };
 
-use controller::deploy::{
-    Clock, ControlPort, FaultSet, GoalSample, Histogram, LoopReport, MonotonicClock, Pilot,
-    PilotError, RealtimeConfig, Status, enter_realtime, now_ns, ports, run_cycles,
+use controller::{
+    Method,
+    deploy::{
+        Clock, ControlPort, FaultSet, GoalSample, Histogram, LoopReport, MonotonicClock, Pilot,
+        PilotError, RealtimeConfig, Status, enter_realtime, now_ns, ports, run_cycles,
+    },
 };
-use crossbeam::channel::{Receiver, bounded};
+use crossbeam::channel::{Receiver, bounded, never};
 use policies::{Bundle, BundleError};
 use robots::{Robot, RobotError, RobotFiles};
+use triple_buffer::TripleBuffer;
 
 pub use self::args::{RunArgs, RunConfig};
 pub use self::printer::print_line;
 use self::{
     console::{Console, Go},
+    drive::Drive,
     printer::Printer,
 };
 use crate::{
@@ -64,6 +72,11 @@ pub enum RunError {
         /// Its reason.
         reason: String,
     },
+    /// A goal for a policy that follows twists. Nothing was sent.
+    #[error(
+        "--goal: `{0}` follows twists and runs to no goals; leave it out, and drive by keys or --gamepad"
+    )]
+    NoGoals(Method),
     /// The robot did not run in time.
     #[error("{waited_s:.0} s and the robot does not run: it is in state `{state}`{faults}")]
     NotRunning {
@@ -146,7 +159,25 @@ impl Run {
         config.deploy.identify.enabled |= args.identify;
         let identifies = config.deploy.identify.enabled;
         let pilot = Pilot::new(robot, bundle, &config.controller, &config.deploy)?;
+        let range = pilot.twist_range().copied();
+        if range.is_some() && args.goal.is_some() {
+            return Err(RunError::NoGoals(config.deploy.method));
+        }
+        let drive = Drive::new(
+            &config.deploy.drive,
+            range,
+            config.deploy.faults.max_goal_m,
+            config.ros2.goal_s,
+            args.gamepad,
+        );
         let interrupts = listen()?;
+        let gamepad = match args.gamepad {
+            true => gamepad::listen().map_err(|error| RunError::System {
+                what: "the gamepad's thread",
+                reason: error.to_string(),
+            })?,
+            false => never(),
+        };
         let printer = Printer::start(print).map_err(|error| RunError::System {
             what: "the printing thread",
             reason: error.to_string(),
@@ -162,6 +193,9 @@ impl Run {
         }
         let (_, no_cycles) = rtrb::RingBuffer::new(1);
         let cycles = std::mem::replace(&mut link_port.log, no_cycles);
+        // Twists are the console's.
+        let (no_twists, _) = TripleBuffer::default().split();
+        let twists = std::mem::replace(&mut link_port.twist, no_twists);
         let log = match &args.log {
             Some(path) => {
                 let (header, alarm) = (self.log_header(&config)?, printer.clone());
@@ -193,11 +227,11 @@ impl Run {
             control_port.wake_after_command(sender);
         }
         printer.print(format!(
-            "{}, method {}, {}: waiting for the robot; {}",
+            "{}, method {}, {}: waiting for the robot; {KEYS}{}",
             robot.name,
             config.deploy.method,
             config.ros2.network(),
-            KEYS
+            drive.help()
         ));
 
         if let Some(excitation) = pilot.excitation() {
@@ -212,11 +246,8 @@ impl Run {
             printer.clone(),
         )?;
         let go = (args.go || identifies).then(|| Go::new(args.go));
-        let result = Console::new(robot, &operator, &link, &printer, go).run(
-            &control,
-            &interrupts,
-            &mut watch,
-        );
+        let mut console = Console::new(robot, &operator, &link, &printer, go, drive, twists);
+        let result = console.run(&control, &interrupts, gamepad, &mut watch);
         stop.store(true, Ordering::Release);
         let timing = control.join().map_err(|_| RunError::Control);
         thread::sleep(LAST_COMMANDS);

@@ -121,3 +121,27 @@ fn messages_of_the_log_are_named_as_in_ros() {
         "unitree_go::msg::dds_::LowState_"
     );
 }
+
+#[test]
+fn what_cannot_be_driven_is_refused_before_anything_is_sent() {
+    let refused = |flags: &[&str], parts: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_abs-robot"))
+            .args(["--bundle", &format!("{BUNDLE}-velocity")])
+            .args(["--set", "deploy.method=velocity"])
+            .args(flags)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success());
+        for part in parts {
+            assert!(said.contains(part), "{flags:?}: {said}");
+        }
+    };
+    let twists = ["`velocity` follows twists", "--gamepad"];
+    refused(&["--goal", "2,0"], &twists);
+    let both = ["--gamepad", "--go", "cannot be used with"];
+    refused(&["--gamepad", "--go", "--goal", "2,0"], &both);
+    let deadband = ["deploy.drive.deadband is 0.9, must be from 0.02 to 0.5"];
+    refused(&["--set", "deploy.drive.deadband=0.9"], &deadband);
+}

@@ -4,7 +4,10 @@ use policies::RaySpec;
 use robots::{Robot, RobotState};
 
 use super::{
-    super::{CycleInput, FaultConfig, GoalSample, OdometrySample, RobotSample, ScanSample, State},
+    super::{
+        CycleInput, FaultConfig, GoalSample, OdometrySample, OperatorSource, RobotSample,
+        ScanSample, State,
+    },
     Fault, FaultSet,
     plausibility::Plausibility,
 };
@@ -63,7 +66,7 @@ pub(in crate::deploy) struct Monitor {
     odometry: OdometrySample,
     odometry_implausible: bool,
     /// Last heartbeats of operators who are not missed.
-    dismissed_ns: [u64; 2],
+    dismissed_ns: [u64; OperatorSource::COUNT],
     missed: f32,
 }
 
@@ -119,7 +122,7 @@ impl Monitor {
             battery_reported: false,
             odometry: OdometrySample::default(),
             odometry_implausible: false,
-            dismissed_ns: [0; 2],
+            dismissed_ns: [0; OperatorSource::COUNT],
             missed: 0.0,
         }
     }
@@ -365,7 +368,9 @@ impl Monitor {
         check(Fault::Shape, heard(input.scan.received_ns) && !fits);
         check(
             Fault::NotFinite,
-            !all_finite(&[rays]) || !is_usable_odometry(&input.odometry),
+            !all_finite(&[rays])
+                || !is_usable_odometry(&input.odometry)
+                || !input.twist.twist.is_finite(),
         );
         check(
             Fault::GoalRange,

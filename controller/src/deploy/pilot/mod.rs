@@ -2,16 +2,23 @@
 
 mod motor_probe;
 mod report;
+mod task;
 
-use policies::{Bundle, GoalYaw, RayMemory, RayScan, observation::MAX_EPISODE_S, spec::role};
+use nalgebra::Point2;
+use policies::{
+    Bundle, Goal, GoalYaw, RayMemory, RayScan, TwistRange, observation::MAX_EPISODE_S, spec::role,
+};
 use rand_pcg::Pcg64;
 use robots::{JointTarget, JointVec, Robot, RobotState};
 
-use self::motor_probe::{MotorProbe, Probed};
+use self::{
+    motor_probe::{MotorProbe, Probed},
+    task::Task,
+};
 use super::{
     CYCLE_NS, CYCLES_PER_POLICY_STEP, CycleInput, CycleRecord, DeployConfig, Estimator, Excitation,
-    ExcitationError, Fault, FaultSet, GoalSample, JointCommand, Refusal, Request, RequestSet,
-    ScanSample, StandUpConfig, State, Status,
+    ExcitationError, Fault, FaultSet, JointCommand, Refusal, Request, RequestSet, ScanSample,
+    StandUpConfig, State, Status,
     faults::{Monitor, NewOdometry},
     requests::Buttons,
     stand_up::{StandUpError, StandUpTrajectory},
@@ -25,13 +32,11 @@ use crate::{
 /// Mode of a Unitree motor that executes its command.
 const SERVO: u8 = 1;
 
-/// Faults of what only a robot that runs to a goal needs.
-const FOR_GOALS_ONLY: [Fault; 4] = [
-    Fault::StaleRays,
-    Fault::StaleOdometry,
-    Fault::ImplausibleOdometry,
-    Fault::GoalRange,
-];
+/// For policies that run to none.
+const NO_GOAL: Goal = Goal {
+    position_world: Point2::new(0.0, 0.0),
+    heading_rad: 0.0,
+};
 
 /// A joint may be far from its target for this many cycles.
 const ASTRAY_CYCLES: u32 = 125;
@@ -68,9 +73,8 @@ pub struct Pilot {
     probe_is_due: bool,
     probes: bool,
     controller: Controller,
-    /// Acts in place of the controller while motors are identified.
-    excitation: Option<Excitation>,
-    /// The recovery policy with a twist command of zero; without one the robot brakes by taking the standing pose.
+    task: Task,
+    /// The recovery policy, or another that follows twists, with a twist command of zero; without one the robot brakes by taking the standing pose.
     brake: Option<Controller>,
     limiter: SafetyLimiter,
     state: State,
@@ -87,9 +91,6 @@ pub struct Pilot {
     illusion_margin_m: Option<f32>,
     stream: Pcg64,
     buttons: Buttons,
-    /// The goal that the robot runs to, and when it took it.
-    goal: GoalSample,
-    goal_since_ns: u64,
     /// Faults that the last command caused.
     own_faults: FaultSet,
     /// Cycles in a row in which a joint was far from its target.
@@ -128,13 +129,13 @@ impl Pilot {
         let policy_step_s = CYCLES_PER_POLICY_STEP as f32 * CYCLE_NS as f32 * 1e-9;
         let step = bundle.spec.check_policy_step(policy_step_s);
         step.map_err(|error| ControllerError::Bundle(error.into()))?;
-        let excitation = (config.identify.enabled)
-            .then(|| Excitation::new(robot, &config.identify, &config.stand_up))
-            .transpose()?;
-        // In the air, a policy that walks does not brake.
-        let brake = match bundle.has(role::RECOVERY) && excitation.is_none() {
-            true => Some(controller(Method::recovery())?),
-            false => None,
+        let task = Task::new(robot, bundle, config)?;
+        let brake = match &task {
+            // In the air, a policy that walks does not brake.
+            Task::Excitation(_) => None,
+            _ if bundle.has(role::RECOVERY) => Some(controller(Method::recovery())?),
+            Task::Twist(_) => Some(controller(config.method)?),
+            Task::Goal(_) => None,
         };
         let memory = bundle
             .has(role::RAYS)
@@ -151,7 +152,7 @@ impl Pilot {
             probe_is_due: config.stand_up.probe_motors,
             probes: false,
             controller: controller(config.method)?,
-            excitation,
+            task,
             brake,
             limiter: SafetyLimiter::per_control_cycle(
                 robot,
@@ -169,8 +170,6 @@ impl Pilot {
             illusion_margin_m: bundle.spec.illusion_margin_m,
             stream: Pcg64::new(0, 0),
             buttons: Buttons::default(),
-            goal: GoalSample::default(),
-            goal_since_ns: 0,
             own_faults: FaultSet::NONE,
             astray_cycles: 0,
             max_following_error_rad: config.faults.max_following_error_rad,
@@ -186,14 +185,25 @@ impl Pilot {
 
     /// How the joints are driven, where motors are identified.
     pub fn excitation(&self) -> Option<&Excitation> {
-        self.excitation.as_ref()
+        match &self.task {
+            Task::Excitation(excitation) => Some(excitation),
+            _ => None,
+        }
+    }
+
+    /// The twists that the operator may command; none where the robot runs to goals.
+    pub fn twist_range(&self) -> Option<&TwistRange> {
+        match &self.task {
+            Task::Twist(twists) => Some(twists.range()),
+            _ => None,
+        }
     }
 
     /// One cycle: reads `record.input`, overwrites the rest of the record.
     pub fn cycle(&mut self, record: &mut CycleRecord) {
         let input = &record.input;
         let mut requests = self.take(input);
-        if self.is_identified(input.time_ns) {
+        if self.state == State::Run && self.task.is_done(self.elapsed_ns(input.time_ns)) {
             requests.insert(Request::LieDown);
         }
         let request = requests.most_urgent();
@@ -203,11 +213,7 @@ impl Pilot {
             &self.estimate,
             self.own_faults,
         );
-        // On a stand nothing is run to.
-        let faults = match self.excitation {
-            Some(_) => faults.without(&FOR_GOALS_ONLY),
-            None => faults,
-        };
+        let faults = faults.without(self.task.irrelevant_faults());
         self.decide(input, request, faults);
         self.own_faults = FaultSet::NONE;
         self.act(input.time_ns);
@@ -247,6 +253,7 @@ impl Pilot {
             NewOdometry::Jumped => self.estimator.forget_odometry(),
         }
         self.take_scan(&input.scan);
+        self.task.take_twist(input);
         self.overruns += u64::from(input.missed);
         requests
     }
@@ -275,21 +282,17 @@ impl Pilot {
     }
 
     fn decide(&mut self, input: &CycleInput, request: Option<Request>, faults: FaultSet) {
-        let has_task = self.excitation.is_some() || input.goal.received_ns > 0;
         let situation = Situation {
             request,
             response: faults.response_in(self.state),
             may_stand: faults.may_stand(),
-            may_run: faults.is_empty() && has_task,
-            time_over: self.excitation.is_none() && self.time_left_s(input.time_ns) <= 0.0,
+            may_run: faults.is_empty() && self.task.is_given(input),
+            time_over: self.task.is_over(input.time_ns),
             elapsed_s: self.elapsed_s(input.time_ns),
         };
         let next = self.state.next(&situation, &self.stand_up_config);
-        if self.state == State::Run
-            && input.goal.received_ns != self.goal.received_ns
-            && !faults.contains(Fault::GoalRange)
-        {
-            self.take_goal(&input.goal, input.time_ns);
+        if self.state == State::Run && !faults.contains(Fault::GoalRange) {
+            self.task.take_new_goal(input);
         }
         if let Some((request, why)) = self.refusal(&situation, next, input, faults) {
             self.refuse(request, why);
@@ -311,7 +314,7 @@ impl Pilot {
         let brakes = |state| matches!(state, State::Stop | State::StopThenLieDown);
         match state {
             State::Run => {
-                self.take_goal(&input.goal, input.time_ns);
+                self.task.begin(input);
                 self.controller.reset();
             }
             State::Stop | State::StopThenLieDown if !brakes(self.state) => {
@@ -342,11 +345,6 @@ impl Pilot {
         self.cycles = 0;
     }
 
-    fn take_goal(&mut self, goal: &GoalSample, time_ns: u64) {
-        self.goal.clone_from(goal);
-        self.goal_since_ns = time_ns;
-    }
-
     /// Sets the target of this state, within the limits.
     fn act(&mut self, time_ns: u64) {
         let elapsed_s = self.elapsed_s(time_ns);
@@ -357,14 +355,14 @@ impl Pilot {
             State::StandUp => self.stand_up.stand_up(elapsed_s, &mut self.target),
             State::Ready => self.stand_up.stand(elapsed_s, &mut self.target),
             State::LieDown => self.stand_up.lie_down(elapsed_s, &mut self.target),
-            State::Run => match &self.excitation {
-                Some(excitation) => {
-                    let elapsed_ns = time_ns.saturating_sub(self.entered_ns);
-                    excitation.write(elapsed_ns, &mut self.target);
+            State::Run => match &self.task {
+                Task::Excitation(excitation) => {
+                    excitation.write(self.elapsed_ns(time_ns), &mut self.target);
                 }
-                None => {
+                Task::Goal(_) | Task::Twist(_) => {
                     if policy_step {
-                        let time_left_s = self.time_left_s(time_ns).min(MAX_EPISODE_S);
+                        let time_left_s = self.task.time_left_s(time_ns).min(MAX_EPISODE_S);
+                        self.controller.set_command(self.task.twist());
                         self.step_policy(Which::Controller, time_left_s);
                     }
                     self.target.clone_from(&self.held);
@@ -432,13 +430,14 @@ impl Pilot {
             (Which::Brake, Some(brake)) => brake,
             _ => &mut self.controller,
         };
-        let goal = &self.goal.goal;
+        let goal = self.task.goal();
         self.observed_rays.clone_from(&self.rays);
-        if let Some(margin_m) = self.illusion_margin_m {
-            let bound_m = GoalYaw::new(&self.estimate, goal).distance_m() + margin_m;
+        if let (Some(margin_m), Some(goal)) = (self.illusion_margin_m, goal) {
+            let bound_m = GoalYaw::new(&self.estimate, &goal).distance_m() + margin_m;
             self.observed_rays.apply_illusion(bound_m, &mut self.stream);
         }
-        let target = controller.step(&self.estimate, &self.observed_rays, goal, time_left_s);
+        let goal = goal.unwrap_or(NO_GOAL);
+        let target = controller.step(&self.estimate, &self.observed_rays, &goal, time_left_s);
         self.held.clone_from(target);
         match controller.fallback_reason() {
             None => {}
@@ -449,20 +448,12 @@ impl Pilot {
             .insert_if(Fault::NotFinite, controller.limited().fallback);
     }
 
-    /// Whether every joint has been driven.
-    fn is_identified(&self, time_ns: u64) -> bool {
-        self.state == State::Run
-            && self.excitation.as_ref().is_some_and(|excitation| {
-                f64::from(self.elapsed_s(time_ns)) >= excitation.duration_s()
-            })
+    fn elapsed_ns(&self, time_ns: u64) -> u64 {
+        time_ns.saturating_sub(self.entered_ns)
     }
 
     fn elapsed_s(&self, time_ns: u64) -> f32 {
-        time_ns.saturating_sub(self.entered_ns) as f32 * 1e-9
-    }
-
-    fn time_left_s(&self, time_ns: u64) -> f32 {
-        self.goal.duration_s - time_ns.saturating_sub(self.goal_since_ns) as f32 * 1e-9
+        self.elapsed_ns(time_ns) as f32 * 1e-9
     }
 }
 

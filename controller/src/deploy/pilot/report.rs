@@ -1,6 +1,8 @@
 //! What the pilot tells of itself: requests that it refuses, and its status.
 
-use super::{Controller, CycleInput, FaultSet, Pilot, Refusal, Request, Situation, State, Status};
+use super::{
+    Controller, CycleInput, FaultSet, Pilot, Refusal, Request, Situation, State, Status, Task,
+};
 
 impl Pilot {
     pub(super) fn refuse(&mut self, request: Request, why: Refusal) {
@@ -19,13 +21,10 @@ impl Pilot {
         use State as S;
         let (request, state) = (situation.request?, self.state);
         let why = match (request, state) {
-            (Request::Start, S::Ready) if next == S::Ready => {
-                let has_task = self.excitation.is_some() || input.goal.received_ns > 0;
-                match has_task {
-                    true => Refusal::Faults(faults),
-                    false => Refusal::NoGoal,
-                }
-            }
+            (Request::Start, S::Ready) if next == S::Ready => match self.task.is_given(input) {
+                true => Refusal::Faults(faults),
+                false => Refusal::NoGoal,
+            },
             (Request::Start, S::Damping | S::StandUp | S::LieDown) => Refusal::State(state),
             (Request::Stand, S::Damping | S::LieDown | S::StopThenLieDown) if next == state => {
                 Refusal::Faults(faults)
@@ -38,10 +37,10 @@ impl Pilot {
     }
 
     pub(super) fn write_status(&self, time_ns: u64, faults: FaultSet, status: &mut Status) {
-        let running = self.state == State::Run && self.excitation.is_none();
-        let acting = match (self.state, &self.brake) {
-            (State::Stop | State::StopThenLieDown, Some(brake)) => Some(brake),
-            (State::Run, _) if running => Some(&self.controller),
+        let runs = self.state == State::Run;
+        let acting = match (self.state, &self.brake, &self.task) {
+            (State::Stop | State::StopThenLieDown, Some(brake), _) => Some(brake),
+            (State::Run, _, Task::Goal(_) | Task::Twist(_)) => Some(&self.controller),
             _ => None,
         };
         status.time_ns = time_ns;
@@ -51,10 +50,10 @@ impl Pilot {
         status.mode = acting.map(Controller::mode);
         status.value = acting.and_then(Controller::value);
         status.twist = acting.and_then(Controller::twist);
-        status.goal = running.then_some(self.goal.goal);
-        status.time_left_s = match (&self.excitation, self.state) {
-            (None, State::Run) => self.time_left_s(time_ns),
-            (Some(excitation), State::Run) => {
+        status.goal = self.task.goal().filter(|_| runs);
+        status.time_left_s = match &self.task {
+            Task::Goal(_) if runs => self.task.time_left_s(time_ns),
+            Task::Excitation(excitation) if runs => {
                 excitation.duration_s() as f32 - self.elapsed_s(time_ns)
             }
             _ => 0.0,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nalgebra::{UnitQuaternion, Vector3};
 use policies::{
-    Twist,
+    Twist, TwistRange,
     observation::{ObservationTerm, Quantity, terms},
     rays::RaySpec,
     spec::role,
@@ -155,6 +155,10 @@ impl Task for RecoveryTask {
 
     fn privileged_observations() -> Vec<ObservationTerm> {
         [Quantity::LinearVelocityBase].map(Into::into).to_vec()
+    }
+
+    fn twist_range(config: &RecoveryConfig) -> Option<TwistRange> {
+        Some(TwistRange::symmetric(config.command))
     }
 
     fn reward_names() -> Vec<&'static str> {

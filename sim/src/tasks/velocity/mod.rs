@@ -4,7 +4,7 @@ use std::{f32::consts::PI, sync::Arc};
 
 use nalgebra::{UnitQuaternion, Vector3};
 use policies::{
-    Twist,
+    Twist, TwistRange,
     observation::{ObservationTerm, Quantity},
     rays::RaySpec,
 };
@@ -232,6 +232,16 @@ impl Task for VelocityTask {
 
     fn privileged_observations() -> Vec<ObservationTerm> {
         vec![Quantity::LinearVelocityBase.into()]
+    }
+
+    fn twist_range(config: &VelocityConfig) -> Option<TwistRange> {
+        // It is told to stand, too.
+        let with_rest = |[low, high]: [f32; 2]| [low.min(0.0), high.max(0.0)];
+        Some(TwistRange {
+            vx_mps: with_rest(config.vx_mps),
+            vy_mps: with_rest(config.vy_mps),
+            yaw_rate_radps: with_rest(config.yaw_rate_radps),
+        })
     }
 
     fn reward_names() -> Vec<&'static str> {

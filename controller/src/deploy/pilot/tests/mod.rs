@@ -6,8 +6,9 @@ use policies::{
 };
 
 use super::*;
-use crate::deploy::{CycleInput, RobotSample};
+use crate::deploy::{CycleInput, DriveConfig, GoalSample, OperatorSource, RobotSample};
 
+mod drive;
 mod faults;
 mod identify;
 mod inputs;
@@ -124,7 +125,7 @@ impl Rig {
         input.robot.tick += 1;
         input.scan.received_ns = now_ns - 100_000;
         input.odometry.received_ns = now_ns - 100_000;
-        input.operators_heard_ns = [now_ns - 100_000; 2];
+        input.operators_heard_ns = [now_ns - 100_000; OperatorSource::COUNT];
         input.link_alive_ns = now_ns - 100_000;
         for (position, joint) in input
             .robot

@@ -2,11 +2,11 @@
 
 use super::*;
 
-const NOBODY: [u64; 2] = [0; 2];
+const NOBODY: [u64; OperatorSource::COUNT] = [0; OperatorSource::COUNT];
 
 #[test]
 fn f12_each_operator_that_was_heard_is_missed() {
-    for lost in 0..2 {
+    for lost in 0..OperatorSource::COUNT {
         let mut rig = Rig::running();
         let last_ns = rig.record.input.time_ns;
         let mut states =

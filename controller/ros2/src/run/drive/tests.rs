@@ -147,11 +147,11 @@ fn a_gamepad_that_is_lost_or_falls_silent_halts_and_is_not_heard() {
     let start_ns = script.now_ns;
     let frozen = held(1.0, 0.0, 0.0);
     while script.twist(frozen) != [0.0; 3] {
-        assert!(script.now_ns < start_ns + 3000 * MS);
+        assert!(script.now_ns < start_ns + 6000 * MS);
     }
-    assert!(script.now_ns > start_ns + 2000 * MS);
+    assert!(script.now_ns > start_ns + 5000 * MS);
     let silent = script.state(frozen);
-    assert!(silent.heard_ns < script.now_ns - 2000 * MS);
+    assert!(silent.heard_ns < script.now_ns - 5000 * MS);
     // It was a steady hand.
     assert_eq!(script.twist(held(0.99, 0.0, 0.0))[1..], [0.0; 2]);
     let moved = script.state(held(1.0, 0.0, 0.0));

@@ -50,11 +50,19 @@ pub struct Environments {
     policy_step_s: f32,
 }
 
-fn build(
-    task: &str,
+/// Parts that a thread gets, so that one that is done early takes some of another's.
+const SHARDS_PER_THREAD: usize = 4;
+/// Environments of a part at least: the batch engine steps many together.
+const SMALLEST_SHARD: usize = 128;
+
+/// What the flags ask for.
+struct Built {
+    shards: Vec<Box<dyn VecEnv>>,
     threads: usize,
-    args: &ConfigArgs,
-) -> Result<(Vec<Box<dyn VecEnv>>, usize, f32)> {
+    policy_step_s: f32,
+}
+
+fn build(task: &str, threads: usize, args: &ConfigArgs) -> Result<Built> {
     let Task::Policy(entry) = Task::named(task)? else {
         bail!("`{task}` is not learned by reinforcement");
     };
@@ -66,14 +74,14 @@ fn build(
     }
     let env = config.environments();
     let threads = config.num_threads().min(env.num_envs).max(1);
-    let shards = entry.shards(
-        &Arc::new(robot),
-        &config.physics,
-        &env,
-        config.seed,
+    let most = (env.num_envs / SMALLEST_SHARD).max(threads);
+    let count = (SHARDS_PER_THREAD * threads).min(most);
+    let shards = entry.shards(&Arc::new(robot), &config.physics, &env, config.seed, count)?;
+    Ok(Built {
+        shards,
         threads,
-    )?;
-    Ok((shards, threads, config.physics.policy_step_s()))
+        policy_step_s: config.physics.policy_step_s(),
+    })
 }
 
 #[pymethods]
@@ -101,7 +109,11 @@ impl Environments {
             ..ConfigArgs::default()
         };
         args.set("env.num_envs", num_envs);
-        let (shards, threads, policy_step_s) = build(task, threads, &args).map_err(value_error)?;
+        let Built {
+            shards,
+            threads,
+            policy_step_s,
+        } = build(task, threads, &args).map_err(value_error)?;
         let pool = ThreadPoolBuilder::new().num_threads(threads).build();
         let pool = pool.context("cannot start threads").map_err(value_error)?;
         let num_envs = shards.iter().map(|shard| shard.num_envs()).sum();

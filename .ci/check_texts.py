@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "docs"
 KINDS = {".rs", ".md", ".toml", ".py", ".bash", ".sh"}
-SHELL = {"scripts/abs", "scripts/test", ".ci/run"}
+SHELL = {"scripts/abs", "scripts/release", "scripts/test", ".ci/run"}
 ALLOW = "words: allow"
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PAGE = re.compile(r"\bdocs/[\w/-]+\.md(?:#[\w-]*)?")

@@ -33,7 +33,7 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The lines of the blocks of a page, and what stands in backticks in its text.
+/// The lines of the code blocks of a page, and the inline code of its text.
 fn code(page: &str) -> Vec<String> {
     let mut code = Vec::new();
     let mut text = String::new();

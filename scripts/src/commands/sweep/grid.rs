@@ -1,8 +1,9 @@
 //! The file of a sweep: two axes, and settings in which their values stand.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use policies::file::read_text;
 use serde::Deserialize;
 use toml::Table;
 
@@ -56,8 +57,7 @@ impl Grid {
                     "there is no sweep `{name}`; there is {}, or name a TOML file",
                     SHIPPED.map(|(name, _)| name).join(", ")
                 );
-                let text =
-                    fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+                let text = read_text(path).with_context(|| format!("cannot read {name}"))?;
                 let stem = path.file_stem().unwrap_or_default().to_string_lossy();
                 (text, stem.into_owned())
             }

@@ -8,15 +8,17 @@ from ._native import Environments
 
 
 class RslRlEnv(VecEnv):
-    """Environments of a task, with the observation groups `policy` and `critic`. Keyword arguments are those of `Environments`."""
+    """Environments of a task, with the observation groups `policy` and `critic`. Rewards are multiplied by `reward_scale`: rsl_rl clips how far values
+    move in an update. Further keyword arguments are those of `Environments`."""
 
-    def __init__(self, task, *, device="cpu", episode_s=20.0, **settings):
+    def __init__(self, task, *, device="cpu", episode_s=20.0, reward_scale=0.1, **settings):
         self._environments = Environments(task, **settings)
         self.num_envs = self._environments.num_envs
         self.num_actions = self._environments.action_dim
         self.max_episode_length = round(episode_s / self._environments.policy_step_s)
         self.episode_length_buf = torch.zeros(self.num_envs, dtype=torch.long, device=device)
         self.device = device
+        self.reward_scale = reward_scale
         self.cfg = {"task": task, **settings}
 
     def get_observations(self):
@@ -32,7 +34,8 @@ class RslRlEnv(VecEnv):
         self.last_log = envs.log()
         log = {f"/{name}": value for name, value in self.last_log.items()}
         extras = {"time_outs": time_outs, "log": log}
-        return self.get_observations(), self._tensor(envs.rewards), dones.long(), extras
+        rewards = self.reward_scale * self._tensor(envs.rewards)
+        return self.get_observations(), rewards, dones.long(), extras
 
     def _observed(self, observations):
         rows = self._tensor(observations)

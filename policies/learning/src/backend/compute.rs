@@ -7,6 +7,12 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::TrainError;
 
+/// Of a block.
+const CACHED_BYTES: usize = 1 << 20;
+
+/// Blocks have a multiple of this many rows, the height of the tiles that matrix products work on.
+const BLOCK_MULTIPLE: usize = 64;
+
 /// What computes a network's layers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Compute {
@@ -34,6 +40,17 @@ impl Compute {
             device,
             own_elu: device == Device::Cpu,
         }
+    }
+
+    /// How many of `rows` rows to differentiate at once, if a row and what is computed of it are `elements` numbers: on the CPU as many as stay in a
+    /// core's second-level cache from the forward pass to the backward pass.
+    pub(super) fn block_rows(self, rows: usize, elements: usize) -> usize {
+        if self.device != Device::Cpu {
+            return rows;
+        }
+        let bytes = elements * if self.kind == Kind::Float { 4 } else { 2 };
+        let fit = CACHED_BYTES / bytes;
+        rows.min(fit.next_multiple_of(BLOCK_MULTIPLE))
     }
 
     pub(super) fn zeros(self, shape: &[usize], kind: Kind) -> Tensor {

@@ -78,7 +78,6 @@ fn elu_body<T: Element>(values: &mut [T]) {
 #[inline(always)]
 fn elu_backward_body<T: Element>(gradient: &mut [T], output: &[T], column_sums: &mut [f32]) {
     let columns = column_sums.len();
-    column_sums.fill(0.0);
     for (gradient, output) in gradient
         .chunks_exact_mut(columns)
         .zip(output.chunks_exact(columns))
@@ -125,7 +124,7 @@ dispatch! {
 }
 
 dispatch! {
-    /// Turns the gradient with respect to ELU's `output` into that with respect to its input, in place, and sums its columns: the bias gradient.
+    /// Turns the gradient with respect to ELU's `output` into that with respect to its input, in place, and adds up its columns: the bias gradient.
     elu_backward => elu_backward_body(gradient: &mut [T], output: &[T], column_sums: &mut [f32])
 }
 
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn elu_backward_multiplies_by_the_slope_and_sums_columns() {
+    fn elu_backward_multiplies_by_the_slope_and_adds_up_columns() {
         let mut gradient = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
         let mut sums = [9.0; 3];
         elu_backward(
@@ -177,6 +176,6 @@ mod tests {
             &mut sums,
         );
         assert_eq!(gradient, [1.0, 1.0, 3.0, 0.0, 5.0, 4.5]);
-        assert_eq!(sums, [1.0, 6.0, 7.5]);
+        assert_eq!(sums, [10.0, 15.0, 16.5]);
     }
 }

@@ -48,17 +48,23 @@ pub(crate) trait Backend: Send {
     /// Logarithm of the actions' standard deviation \[action_dim\].
     fn log_std(&self) -> &[f32];
 
-    /// Begins a minibatch of these rows of the rollout.
-    fn begin_minibatch(&mut self, rows: &[i64]);
+    /// The most rows of a block.
+    fn block_rows(&self) -> usize;
 
-    /// Computes the actor's gradients over the minibatch. `loss` is given the mean actions [rows, action_dim] and log_std, and writes its gradients
-    /// with respect to them.
+    /// Sets the gradients to zero, before the first block of a minibatch.
+    fn clear_gradients(&mut self);
+
+    /// Begins a block of a minibatch: these rows of the rollout.
+    fn begin_block(&mut self, rows: &[i64]);
+
+    /// Adds the actor's gradients over the block. `loss` is given the mean actions [rows, action_dim] and log_std; it writes its gradient with respect
+    /// to the former, and adds that with respect to the latter.
     fn differentiate_actor<T>(
         &mut self,
         loss: impl FnOnce(&[f32], &[f32], &mut [f32], &mut [f32]) -> T,
     ) -> T;
 
-    /// Computes a critic's gradients over the minibatch. `loss` is given the values \[rows\] and writes its gradient with respect to them.
+    /// Adds a critic's gradients over the block. `loss` is given the values \[rows\] and writes its gradient with respect to them.
     fn differentiate_critic<T>(
         &mut self,
         critic: usize,

@@ -1,7 +1,7 @@
 //! A multilayer perceptron with its backward pass written out.
 //!
 //! Writing it out, rather than leaving it to autograd, keeps every intermediate in memory that is allocated once, gives the bias gradients and
-//! ELU's slope in one pass, and takes the loss gradients as plain numbers.
+//! ELU's slope in one pass, takes the loss gradients as plain numbers, and adds up the gradients of blocks of rows that stay in the cache.
 
 use tch::{Kind, Tensor};
 
@@ -137,7 +137,7 @@ impl Mlp {
         input.narrow(1, 0, stride).to_device(self.compute.device)
     }
 
-    /// Writes the gradients of all parameters, given the gradient with respect to the outputs [rows, outputs] of the `forward` just done.
+    /// Adds the gradients of all parameters, given the gradient with respect to the outputs [rows, outputs] of the `forward` just done.
     pub(super) fn backward(
         &mut self,
         input: &Tensor,
@@ -151,14 +151,8 @@ impl Mlp {
         let top = work.hidden.len() - 1;
 
         let last_input = head(work.last.as_ref().unwrap_or(&work.hidden[top]), rows);
-        let _ = output_gradient
-            .tr()
-            .mm_out(&last.weight_gradient, &last_input);
-        last.bias_gradient.copy_(&output_gradient.sum_dim_intlist(
-            [0_i64].as_slice(),
-            false,
-            Kind::Float,
-        ));
+        add_product(&last.weight_gradient, output_gradient, &last_input);
+        let _ = last.bias_gradient.g_add_(&column_sums(output_gradient));
         let mut below = head(&work.hidden_gradient[top], rows);
         if let Some(wide) = &work.last_gradient {
             let wide = head(wide, rows);
@@ -176,11 +170,7 @@ impl Mlp {
                 Compute { own_elu: false, .. } => {
                     // The slope is exp(x) = y + 1 where x < 0, else 1.
                     let _ = gradient.g_mul_(&(output.clamp_max(0.0) + 1.0));
-                    layer.bias_gradient.copy_(&gradient.sum_dim_intlist(
-                        [0_i64].as_slice(),
-                        false,
-                        Kind::Float,
-                    ));
+                    let _ = layer.bias_gradient.g_add_(&column_sums(&gradient));
                 }
                 Compute {
                     kind: Kind::Float, ..
@@ -201,9 +191,9 @@ impl Mlp {
             };
             if let Some(narrow) = &layer.narrow_gradient {
                 let _ = gradient.tr().mm_out(narrow, &layer_input);
-                layer.weight_gradient.copy_(narrow);
+                let _ = layer.weight_gradient.g_add_(narrow);
             } else {
-                let _ = gradient.tr().mm_out(&layer.weight_gradient, &layer_input);
+                add_product(&layer.weight_gradient, &gradient, &layer_input);
             }
             if index > 0 {
                 let below = head(&work.hidden_gradient[index - 1], rows);
@@ -211,6 +201,15 @@ impl Mlp {
             }
         }
     }
+}
+
+/// Adds the product of `gradient` [rows, outputs], transposed, and `input` [rows, inputs] to `sum` [outputs, inputs].
+fn add_product(sum: &Tensor, gradient: &Tensor, input: &Tensor) {
+    let _ = sum.addmm_out(sum, &gradient.tr(), input);
+}
+
+fn column_sums(rows: &Tensor) -> Tensor {
+    rows.sum_dim_intlist([0_i64].as_slice(), false, Kind::Float)
 }
 
 #[cfg(test)]
@@ -240,8 +239,13 @@ mod tests {
         let direction = Tensor::randn([rows as i64, outputs as i64], (Kind::Float, Device::Cpu));
         let output = zeros(&[rows, outputs], Kind::Float);
         let narrow_input = input.to_kind(kind);
-        network.forward(&narrow_input, &output, &mut work);
-        network.backward(&narrow_input, &direction, &mut work);
+        // In two blocks, whose gradients add up.
+        for (begin, rows) in [(0, 20), (20, 30)] {
+            let block = |rows_of: &Tensor| rows_of.narrow(0, begin, rows);
+            let (input, output) = (block(&narrow_input), block(&output));
+            network.forward(&input, &output, &mut work);
+            network.backward(&input, &block(&direction), &mut work);
+        }
 
         let leaf = parameters.copy().set_requires_grad(true);
         let mut x = input.shallow_clone();

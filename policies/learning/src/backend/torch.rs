@@ -57,10 +57,10 @@ pub(crate) struct Torch {
     observations: Tensor,
     /// The same on the device, once the first minibatch has been taken of them.
     device_observations: Option<Tensor>,
-    /// Observations of a minibatch [capacity, stride], on the device, and how many rows of it are in use.
-    batch: Tensor,
+    /// Observations of a block [block rows, stride], on the device, and how many rows of it are in use.
+    block: Tensor,
     rows: usize,
-    /// Outputs and their gradients in host memory [capacity or num_envs, action_dim], [capacity, 1].
+    /// Outputs and their gradients in host memory [block rows, action_dim], [block rows, 1].
     means: Tensor,
     mean_gradient: Tensor,
     values: Tensor,
@@ -88,7 +88,8 @@ impl Torch {
         };
         let rows = config.steps_per_rollout * num_envs;
         let minibatch = rows.div_ceil(config.minibatches);
-        let capacity = minibatch.max(num_envs);
+        let elements = columns.stride() + 2 * config.hidden.iter().sum::<usize>();
+        let block = compute.block_rows(minibatch, elements);
 
         let has_costs = config.name == Algorithm::PpoLagrangian;
         let layout = ParameterLayout::new(columns, &config.hidden, action_dim, has_costs);
@@ -114,13 +115,13 @@ impl Torch {
             shown: zeros(&[num_envs, columns.observation], Kind::Float),
             observations: zeros(&[rows + num_envs, columns.stride()], kind),
             device_observations: None,
-            batch: compute.zeros(&[minibatch, columns.stride()], kind),
+            block: compute.zeros(&[block, columns.stride()], kind),
             rows: 0,
-            means: zeros(&[capacity, action_dim], Kind::Float),
-            mean_gradient: zeros(&[minibatch, action_dim], Kind::Float),
-            values: zeros(&[minibatch, 1], Kind::Float),
-            value_gradient: zeros(&[minibatch, 1], Kind::Float),
-            work: Workspace::new(capacity, &config.hidden, compute),
+            means: zeros(&[block, action_dim], Kind::Float),
+            mean_gradient: zeros(&[block, action_dim], Kind::Float),
+            values: zeros(&[block, 1], Kind::Float),
+            value_gradient: zeros(&[block, 1], Kind::Float),
+            work: Workspace::new(block, &config.hidden, compute),
             communicator,
             compute,
             hidden: config.hidden.clone(),
@@ -207,17 +208,23 @@ impl Backend for Torch {
     }
 
     fn act(&mut self, step: usize, means: &mut [f32]) {
-        let n = self.num_envs as i64;
-        let input = self.observations.narrow(0, step as i64 * n, n);
-        let output = head(&self.means, self.num_envs);
-        self.actor.forward(&input, &output, &mut self.work);
-        means.copy_from_slice(elements(&output));
+        let block = self.block_rows();
+        let action_dim = self.layout.log_std.len();
+        let mut begin = step * self.num_envs;
+        for means in means.chunks_mut(block * action_dim) {
+            let rows = means.len() / action_dim;
+            let input = self.observations.narrow(0, begin as i64, rows as i64);
+            let output = head(&self.means, rows);
+            self.actor.forward(&input, &output, &mut self.work);
+            means.copy_from_slice(elements(&output));
+            begin += rows;
+        }
     }
 
     fn values(&mut self, critic: usize, values: &mut [f32]) {
-        let capacity = self.batch.size()[0] as usize;
-        for (chunk, values) in values.chunks_mut(capacity).enumerate() {
-            let begin = (chunk * capacity) as i64;
+        let block = self.block_rows();
+        for (index, values) in values.chunks_mut(block).enumerate() {
+            let begin = (index * block) as i64;
             let input = self.observations.narrow(0, begin, values.len() as i64);
             let output = head(&self.values, values.len());
             self.critics[critic].forward(&input, &output, &mut self.work);
@@ -227,12 +234,11 @@ impl Backend for Torch {
 
     fn values_of(&mut self, critic: usize, observations: &[f32]) -> Vec<f32> {
         let dim = self.columns.observation;
-        let capacity = self.batch.size()[0] as usize;
         let mut values = Vec::with_capacity(observations.len() / dim);
-        for observations in observations.chunks(capacity * dim) {
+        for observations in observations.chunks(self.block_rows() * dim) {
             let rows = observations.len() / dim;
             let observations = Tensor::from_slice(observations).view([rows as i64, dim as i64]);
-            let input = head(&self.batch, rows);
+            let input = head(&self.block, rows);
             let _ = input.shallow_clone().zero_();
             self.columns.place(&observations, &input);
             let output = head(&self.values, rows);
@@ -246,20 +252,29 @@ impl Backend for Torch {
         &self.parameters()[self.layout.log_std.clone()]
     }
 
-    fn begin_minibatch(&mut self, rows: &[i64]) {
+    fn block_rows(&self) -> usize {
+        self.block.size()[0] as usize
+    }
+
+    fn clear_gradients(&mut self) {
+        let _ = self.device_gradients.zero_();
+        self.log_std_gradient.fill(0.0);
+    }
+
+    fn begin_block(&mut self, rows: &[i64]) {
         self.rows = rows.len();
         // On the CPU they are there already.
         let observations = (self.device_observations)
             .get_or_insert_with(|| self.observations.to_device(self.compute.device));
         let rows = Tensor::from_slice(rows).to_device(self.compute.device);
-        let _ = observations.index_select_out(&head(&self.batch, self.rows), 0, &rows);
+        let _ = observations.index_select_out(&head(&self.block, self.rows), 0, &rows);
     }
 
     fn differentiate_actor<T>(
         &mut self,
         loss: impl FnOnce(&[f32], &[f32], &mut [f32], &mut [f32]) -> T,
     ) -> T {
-        let input = head(&self.batch, self.rows);
+        let input = head(&self.block, self.rows);
         let means = head(&self.means, self.rows);
         let mut gradient = head(&self.mean_gradient, self.rows);
         self.actor.forward(&input, &means, &mut self.work);
@@ -279,7 +294,7 @@ impl Backend for Torch {
         critic: usize,
         loss: impl FnOnce(&[f32], &mut [f32]) -> T,
     ) -> T {
-        let input = head(&self.batch, self.rows);
+        let input = head(&self.block, self.rows);
         let values = head(&self.values, self.rows);
         let mut gradient = head(&self.value_gradient, self.rows);
         let critic = &mut self.critics[critic];

@@ -70,16 +70,15 @@ impl Signal {
         }
     }
 
-    /// Mean squared error of the present values \[rows\] of these rows; where `clip` is given, the larger of that and the error of the value clipped to
-    /// within `clip` of the old one. Writes the gradient with respect to the values.
+    /// Squared error of the present values \[rows\] of these rows times `share`, one over the rows of their minibatch; where `clip` is given, of the
+    /// larger of that and the error of the value clipped to within `clip` of the old one. Writes the gradient with respect to the values.
     pub(super) fn value_loss(
         &self,
-        rows: &[i64],
+        (rows, share): (&[i64], f32),
         clip: Option<f32>,
         values: &[f32],
         gradient: &mut [f32],
     ) -> f32 {
-        let inverse = 1.0 / rows.len() as f32;
         let mut loss = 0.0_f64;
         for ((&row, &value), gradient) in rows.iter().zip(values).zip(gradient) {
             let target = self.returns[row as usize];
@@ -99,25 +98,24 @@ impl Signal {
                 }
             }
             loss += f64::from(squared);
-            *gradient = slope * inverse;
+            *gradient = slope * share;
         }
-        (loss * f64::from(inverse)) as f32
+        (loss * f64::from(share)) as f32
     }
 }
 
 impl Rollout {
-    /// Clipped surrogate loss minus the entropy bonus, over these rows, of a policy with these means [rows, action_dim] and log_std \[action_dim\]. Writes
-    /// the gradients with respect to both. Returns surrogate loss, Kullback-Leibler divergence from the policy that acted, and the fraction of rows
-    /// whose probability ratio is outside the clip.
+    /// Clipped surrogate loss minus the entropy bonus, over these rows times `share`, one over the rows of their minibatch, of a policy with these
+    /// means [rows, action_dim] and log_std \[action_dim\]. Writes the gradient with respect to the former and adds that with respect to the latter. Returns
+    /// surrogate loss, Kullback-Leibler divergence from the policy that acted, and the fraction of rows whose probability ratio is outside the clip.
     pub(super) fn policy_loss(
         &self,
-        rows: &[i64],
+        (rows, share): (&[i64], f32),
         config: &PpoConfig,
         (means, log_std): (&[f32], &[f32]),
         (mean_gradient, log_std_gradient): (&mut [f32], &mut [f32]),
     ) -> [f32; 3] {
         let dim = log_std.len();
-        let inverse = 1.0 / rows.len() as f32;
         let inverse_std: Vec<f32> = log_std.iter().map(|l| (-l).exp()).collect();
         let old_inverse_std: Vec<f32> = self.log_std.iter().map(|l| (-l).exp()).collect();
         let log_stds = || log_std.iter().zip(&self.log_std);
@@ -125,7 +123,9 @@ impl Rollout {
         let kl_of_std: f32 = log_stds()
             .map(|(new, old)| new - old + 0.5 * (2.0 * (old - new)).exp() - 0.5)
             .sum();
-        log_std_gradient.fill(-config.entropy);
+        for gradient in &mut *log_std_gradient {
+            *gradient -= config.entropy * rows.len() as f32 * share;
+        }
 
         let (mut surrogate, mut kl, mut outside) = (0.0_f64, 0.0_f64, 0_u32);
         for ((&row, mean), gradient) in (rows.iter())
@@ -156,7 +156,7 @@ impl Rollout {
             let slope = if clipped {
                 0.0
             } else {
-                -ratio * advantage * inverse
+                -ratio * advantage * share
             };
             for j in 0..dim {
                 let z = (action[j] - mean[j]) * inverse_std[j];
@@ -165,9 +165,9 @@ impl Rollout {
             }
         }
         [
-            (surrogate * f64::from(inverse)) as f32,
-            (kl * f64::from(inverse)) as f32,
-            outside as f32 * inverse,
+            (surrogate * f64::from(share)) as f32,
+            (kl * f64::from(share)) as f32,
+            outside as f32 * share,
         ]
     }
 }

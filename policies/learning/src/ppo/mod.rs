@@ -274,28 +274,35 @@ impl<B: Backend> Ppo<B> {
         rows: Range<usize>,
         weight: f32,
     ) -> Result<(Statistics, Norms), LostWorker> {
-        let (rollout, config) = (&self.rollout, &self.config);
+        let Self {
+            rollout,
+            config,
+            backend,
+            ..
+        } = self;
         let rows = &rollout.order[rows];
-        self.backend.begin_minibatch(rows);
-        let [surrogate, kl, clipped] =
-            (self.backend).differentiate_actor(|means, log_std, means_gradient, std_gradient| {
-                rollout.policy_loss(
-                    rows,
-                    config,
-                    (means, log_std),
-                    (means_gradient, std_gradient),
-                )
-            });
-        let mut value_losses = [0.0; 2];
-        let signals = once(&rollout.rewards).chain(&rollout.costs);
+        let share = 1.0 / rows.len() as f32;
         let clip = config.value_clip.then_some(config.clip);
-        for ((critic, signal), loss) in signals.enumerate().zip(&mut value_losses) {
-            *loss = (self.backend).differentiate_critic(critic, |values, gradient| {
-                signal.value_loss(rows, clip, values, gradient)
-            });
+        let mut statistics = Statistics::default();
+        backend.clear_gradients();
+        for rows in rows.chunks(backend.block_rows()) {
+            backend.begin_block(rows);
+            let policy =
+                backend.differentiate_actor(|means, log_std, means_gradient, std_gradient| {
+                    let gradients = (means_gradient, std_gradient);
+                    rollout.policy_loss((rows, share), config, (means, log_std), gradients)
+                });
+            let (of_policy, of_values) = statistics.split_at_mut(policy.len());
+            for (sum, part) in of_policy.iter_mut().zip(policy) {
+                *sum += part;
+            }
+            let signals = once(&rollout.rewards).chain(&rollout.costs);
+            for ((critic, signal), sum) in signals.enumerate().zip(of_values) {
+                *sum += backend.differentiate_critic(critic, |values, gradient| {
+                    signal.value_loss((rows, share), clip, values, gradient)
+                });
+            }
         }
-        let [value_loss, cost_value_loss] = value_losses;
-        let mut statistics = [surrogate, kl, clipped, value_loss, cost_value_loss];
         let norms = self.backend.average(weight, &mut statistics)?;
         Ok((statistics, norms))
     }

@@ -125,7 +125,8 @@ fn one_row(advantage: f32) -> (f32, f32, f32) {
     };
     let (mut mean_gradient, mut log_std_gradient) = ([0.0], [0.0]);
     let gradients = (&mut mean_gradient[..], &mut log_std_gradient[..]);
-    let [surrogate, kl, clipped] = rollout.policy_loss(&[0], &config, (&[0.5], &[0.0]), gradients);
+    let [surrogate, kl, clipped] =
+        rollout.policy_loss((&[0], 1.0), &config, (&[0.5], &[0.0]), gradients);
     assert!((kl - 0.125).abs() < 1e-6, "0.5 * 0.5^2");
     assert_eq!(clipped, 1.0);
     (surrogate, mean_gradient[0], log_std_gradient[0])
@@ -158,7 +159,7 @@ fn the_value_loss_takes_the_worse_of_plain_and_clipped() {
     };
     let loss = |value, clip| {
         let mut gradient = [0.0];
-        let loss = signal.value_loss(&[0], clip, &[value], &mut gradient);
+        let loss = signal.value_loss((&[0], 1.0), clip, &[value], &mut gradient);
         (loss, gradient[0])
     };
     assert_eq!(loss(0.5, None), (0.25, -1.0));

@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 use crate::error::TrainError;
 
 /// Of a block.
-const CACHED_BYTES: usize = 1 << 20;
+const CACHED_BYTES: usize = 2 << 20;
 
 /// Blocks have a multiple of this many rows, the height of the tiles that matrix products work on.
 const BLOCK_MULTIPLE: usize = 64;

@@ -9,7 +9,20 @@ fail() {
 require_rust() {
     command -v cargo >/dev/null || PATH="$HOME/.cargo/bin:$PATH"
     command -v cargo >/dev/null || fail "cargo is not installed; see https://rustup.rs"
+    local installed needed
+    installed=$(rustc --version | cut -d ' ' -f 2)
+    needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml")
+    [[ $(printf '%s\n' "$needed" "$installed" | sort -V | head -n 1) == "$needed" ]] || fail "Rust $installed is too old, $needed is needed; rustup update stable"
     command -v "${CC:-cc}" >/dev/null || fail "no C compiler (cc), which Rust links with; on Debian: apt install g++"
+    mkdir -p "$root/target" 2>/dev/null && [[ -w $root/target ]] || fail "cannot write to $root/target; clone the repository to where you may write"
+    # Two of the compilers that cargo starts side by side may need 2 GB each.
+    local memory_mb
+    memory_mb=$(awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo 2>/dev/null || true)
+    if [[ -z ${CARGO_BUILD_JOBS:-} && -n $memory_mb ]]; then
+        local fit=$((memory_mb / 2000 + 1)) cores
+        cores=$(nproc)
+        if ((fit < cores)); then export CARGO_BUILD_JOBS=$fit; fi
+    fi
 }
 
 has_libtorch() {

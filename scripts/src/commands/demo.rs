@@ -36,15 +36,17 @@ impl DemoCommand {
         let subject = self
             .policy
             .load(|config| config.eval.episodes = self.episodes)?;
+        let request = Request::new(&subject, None)?;
+        request.claim(&self.out, true)?;
+        // First what there is to see.
+        let animation = self.out.join("play.gif");
+        play::film(&subject, 0, &animation)?;
+        eprintln!("{}: the first episode", animation.display());
         eprintln!(
             "running {} episodes of {} in rapier",
             self.episodes, subject.robot.name
         );
-        let request = Request::new(&subject, None)?;
-        request.claim(&self.out, true)?;
         let report = eval::evaluate(&subject, &request, &self.out)?;
-        let animation = self.out.join("play.gif");
-        play::film(&subject, 0, &animation)?;
 
         let out = self.out.display();
         let text = format!(

@@ -38,6 +38,7 @@ use grid::Grid;
 Examples:
   abs sweep                                     speed of pedestrians by width of a corridor, shipped policy of go1
   abs sweep pedestrians --bundle policies/bundles/go1-people --episodes 100
+  abs sweep switch --scene people --engine batch --seed 41      threshold by least improvement
   abs sweep my.toml --reality lab --engine mujoco
 
 A sweep is a TOML file with the axes `x` and `y` (`name`, `values`) and `settings`, a text in which {x} and {y} stand
@@ -58,10 +59,13 @@ pub struct SweepCommand {
     /// Physics engine [default: rapier]
     #[arg(long, value_parser = engine_kind())]
     engine: Option<EngineKind>,
+    /// Scene, for a sweep that has none of its own: one that `abs scenes` lists, or a TOML file [default: cylinders]
+    #[arg(long, value_name = "NAME|FILE.toml")]
+    scene: Option<String>,
     /// A level of reality, or a TOML file [default: ideal]
     #[arg(long, value_name = "NAME|FILE.toml")]
     reality: Option<String>,
-    /// Folder for evaluations and tables [default: out/sweep-NAME-BUNDLE]
+    /// Folder for evaluations and tables [default: out/sweep-NAME-BUNDLE, with the scene if one is named]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print sweep.json to standard output, and nothing else
@@ -79,6 +83,7 @@ struct Sweep {
     method: Method,
     bundle: String,
     engine: EngineKind,
+    scene: String,
     reality: String,
     /// Of each cell.
     episodes: usize,
@@ -133,7 +138,13 @@ impl SweepCommand {
     }
 
     fn folder(&self, grid: &Grid, subject: &Subject) -> PathBuf {
-        let named = || format!("out/sweep-{}-{}", grid.name, subject.bundle_name()).into();
+        let named = || {
+            let scene = match &self.scene {
+                Some(_) => format!("-{}", subject.config.eval.testbed.name),
+                None => String::new(),
+            };
+            format!("out/sweep-{}{scene}-{}", grid.name, subject.bundle_name()).into()
+        };
         self.out.clone().unwrap_or_else(named)
     }
 
@@ -142,8 +153,18 @@ impl SweepCommand {
         let mut jobs = Vec::new();
         for &y in &grid.y.values {
             for &x in &grid.x.values {
+                let settings = grid.settings(x, y)?;
+                let has_scene = settings
+                    .get("eval")
+                    .is_some_and(|eval| eval.get("testbed").is_some());
+                ensure!(
+                    self.scene.is_none() || !has_scene,
+                    "--scene: the sweep {} has a scene of its own",
+                    grid.name
+                );
                 let args = ConfigArgs {
-                    settings: Some((grid.name.clone(), grid.settings(x, y)?)),
+                    settings: Some((grid.name.clone(), settings)),
+                    scene: self.scene.clone(),
                     reality: self.reality.clone(),
                     ..self.config.clone()
                 };
@@ -188,6 +209,7 @@ fn sweep(grid: &Grid, jobs: &[([f64; 2], EvalJob)]) -> Result<Sweep> {
         method: subject.method,
         bundle: subject.bundle_path.display().to_string(),
         engine: subject.config.eval.engine,
+        scene: subject.config.eval.testbed.name.clone(),
         reality: subject.config.reality.label().to_owned(),
         episodes: subject.config.eval.episodes,
         seed: subject.config.seed,
@@ -209,7 +231,14 @@ impl Sweep {
             "ideal" => String::new(),
             level => format!(", {level}"),
         };
-        format!("{}, {}, {}{reality}", self.robot, self.method, self.engine)
+        let Self {
+            robot,
+            method,
+            engine,
+            scene,
+            ..
+        } = self;
+        format!("{robot}, {method}, {engine}, {scene}{reality}")
     }
 
     /// Reach and collision in percent, as Markdown.
@@ -234,7 +263,25 @@ impl Sweep {
             }
             text += " |\n";
         }
+        if let Some(best) = self.best() {
+            let [reach, collision] =
+                [best.reach_rate, best.collision_rate].map(|rate| 100.0 * rate);
+            let _ = writeln!(
+                text,
+                "\nThe most reach, {reach:.1} / {collision:.1}: {} {}, {} {}.",
+                self.x, best.x, self.y, best.y
+            );
+        }
         text
+    }
+
+    /// The cell with the most reach; of equal ones that with the fewest collisions.
+    fn best(&self) -> Option<&Cell> {
+        let rates = |cell: &Cell| (cell.reach_rate, -cell.collision_rate);
+        self.cells.iter().max_by(|a, b| {
+            let (a, b) = (rates(a), rates(b));
+            a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
+        })
     }
 
     /// One heat map for each outcome.

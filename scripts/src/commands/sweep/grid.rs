@@ -8,10 +8,13 @@ use serde::Deserialize;
 use toml::Table;
 
 /// Sweeps that come with the program, by name.
-pub const SHIPPED: [(&str, &str); 1] = [(
-    "pedestrians",
-    include_str!("../../../sweeps/pedestrians.toml"),
-)];
+pub const SHIPPED: [(&str, &str); 2] = [
+    (
+        "pedestrians",
+        include_str!("../../../sweeps/pedestrians.toml"),
+    ),
+    ("switch", include_str!("../../../sweeps/switch.toml")),
+];
 /// Values of an axis at most.
 const MOST_VALUES: usize = 50;
 
@@ -54,7 +57,7 @@ impl Grid {
                 ensure!(
                     path.extension()
                         .is_some_and(|extension| extension == "toml"),
-                    "there is no sweep `{name}`; there is {}, or name a TOML file",
+                    "there is no sweep `{name}`; there are {}, or name a TOML file",
                     SHIPPED.map(|(name, _)| name).join(", ")
                 );
                 let text = read_text(path).with_context(|| format!("cannot read {name}"))?;
@@ -155,7 +158,14 @@ mod tests {
     }
 
     #[test]
-    fn the_shipped_sweep_places_walls_and_pedestrians() {
+    fn every_shipped_sweep_is_a_grid() {
+        for (name, _) in SHIPPED {
+            Grid::load(name).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_sweep_of_pedestrians_places_walls_and_pedestrians() {
         let grid = Grid::load("pedestrians").unwrap();
         let settings = grid.settings(1.5, 2.0).unwrap();
         let groups = settings["eval"]["testbed"]["groups"].as_array().unwrap();

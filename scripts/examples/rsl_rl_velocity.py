@@ -8,7 +8,7 @@ from rsl_rl.runners import OnPolicyRunner
 iterations = int(sys.argv[1]) if len(sys.argv) > 1 else 300
 env = agile_but_safe.RslRlEnv("velocity", robot="go1", num_envs=2048)
 model = {"class_name": "MLPModel", "hidden_dims": [256, 128, 64], "activation": "elu", "obs_normalization": False}
-gaussian = {"class_name": "GaussianDistribution", "init_std": 0.5, "std_type": "scalar"}
+gaussian = {"class_name": "GaussianDistribution", "init_std": 1.0, "std_type": "scalar"}
 runner = OnPolicyRunner(
     env,
     {
@@ -19,12 +19,12 @@ runner = OnPolicyRunner(
         "critic": model,
         "algorithm": {
             "class_name": "PPO",
-            "num_learning_epochs": 5,
+            "num_learning_epochs": 3,
             "num_mini_batches": 4,
             "learning_rate": 1e-3,
             "schedule": "adaptive",
             "desired_kl": 0.01,
-            "entropy_coef": 0.005,
+            "entropy_coef": 0.003,
         },
     },
     log_dir="out/rsl_rl-velocity",

@@ -1,6 +1,6 @@
 //! Puts `robot.toml` and URDF together to a robot.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use nalgebra::{Isometry3, Translation3, UnitQuaternion};
 use urdf_rs::JointType;
@@ -13,10 +13,11 @@ use crate::{
     tree::Tree,
 };
 
-/// Builds the robot and checks it. The two file names are for the messages.
+/// Builds the robot and checks it. `folder` is that of the URDF, if it is on disk; the two file names are for the messages.
 pub(crate) fn assemble(
     description: &Description,
     urdf: &urdf_rs::Robot,
+    folder: Option<&Path>,
     toml_file: &str,
     urdf_file: &str,
 ) -> Result<Robot, RobotError> {
@@ -24,7 +25,7 @@ pub(crate) fn assemble(
     let in_urdf = |problem: Problem| problem.in_file(urdf_file);
 
     check_names(description, urdf).map_err(in_toml)?;
-    let tree = Tree::new(description, urdf).map_err(in_urdf)?;
+    let tree = Tree::new(description, urdf, folder).map_err(in_urdf)?;
     let base = tree.base().map_err(in_urdf)?;
     let mut legs = description
         .legs

@@ -43,7 +43,7 @@ pub use error::{Problem, RobotError};
 pub use load::RobotFiles;
 pub use model::{
     Base, CONTINUOUS_LIMIT_RAD, Camera, CollisionShape, ContactClass, Control, Foot, Joint, Leg,
-    Link, Robot, Shape,
+    Link, Robot, Shape, VisualMesh,
 };
 pub use soundness::{Soundness, StaticLoad};
 pub use state::{FootVec, JointTarget, JointVec, MAX_FEET, MAX_JOINTS, RobotState};

@@ -55,6 +55,10 @@ pub struct RobotFiles {
     description: String,
     urdf_name: String,
     urdf: String,
+    /// That of the URDF, if it is on disk.
+    folder: Option<PathBuf>,
+    /// Visual meshes that are to be written, by their paths in the folder; what is read has none.
+    meshes: Vec<(String, Vec<u8>)>,
 }
 
 impl PartialEq for RobotFiles {
@@ -84,15 +88,22 @@ impl RobotFiles {
             .transpose()
     }
 
-    /// Files that are not on disk yet; the URDF is called as the robot.
+    /// Files that are not on disk yet; the URDF is called as the robot, meshes have their paths in the folder.
     #[cfg(feature = "import")]
-    pub(crate) fn new(name: &str, description: String, urdf: String) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        description: String,
+        urdf: String,
+        meshes: Vec<(String, Vec<u8>)>,
+    ) -> Self {
         let urdf_name = format!("{name}.urdf");
         Self {
             places: [DESCRIPTION_FILE.to_owned(), urdf_name.clone()],
             description,
             urdf_name,
             urdf,
+            folder: None,
+            meshes,
         }
     }
 
@@ -121,11 +132,17 @@ impl RobotFiles {
             }
             error => error,
         })?;
+        let on_disk = match folder {
+            Folder::BuiltIn { .. } => None,
+            Folder::Path(path) => path.join(&urdf_name).parent().map(Path::to_owned),
+        };
         Ok(Self {
             places: [place, folder.place(&urdf_name)],
             description: text,
             urdf_name,
             urdf,
+            folder: on_disk,
+            meshes: Vec::new(),
         })
     }
 
@@ -152,7 +169,8 @@ impl RobotFiles {
         };
         check_depth(&self.urdf).map_err(syntax)?;
         let urdf = urdf_rs::read_from_string(&self.urdf).map_err(|e| syntax(e.to_string()))?;
-        assemble(&description, &urdf, place, urdf_place)
+        let folder = self.folder.as_deref();
+        assemble(&description, &urdf, folder, place, urdf_place)
     }
 
     /// Writes them into `folder`, which is made if there is none.
@@ -169,7 +187,13 @@ impl RobotFiles {
         }
         fs::create_dir_all(folder)?;
         fs::write(folder.join(DESCRIPTION_FILE), &self.description)?;
-        fs::write(folder.join(&self.urdf_name), &self.urdf)
+        fs::write(folder.join(&self.urdf_name), &self.urdf)?;
+        for (file, bytes) in &self.meshes {
+            let path = folder.join(file);
+            fs::create_dir_all(path.parent().unwrap_or(folder))?;
+            fs::write(path, bytes)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use nalgebra::{Isometry3, Matrix3, Point3, Unit, Vector3};
 
 /// A floating base with legs; each leg is a serial chain of hinges. Lengths in m, masses in kg.
@@ -76,6 +78,17 @@ pub struct Link {
     pub inertia_kgm2: Matrix3<f32>,
     /// Collision shapes, feet included.
     pub shapes: Vec<CollisionShape>,
+    /// Meshes to look at, of a robot that was read from a folder.
+    pub visuals: Vec<VisualMesh>,
+}
+
+/// A mesh attached to a link, which only a view reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VisualMesh {
+    /// Pose in the link frame.
+    pub origin: Isometry3<f32>,
+    /// An STL file in the robot's folder, m; a bundle does not carry it.
+    pub file: PathBuf,
 }
 
 /// A primitive attached to a link.

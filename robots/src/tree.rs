@@ -1,6 +1,9 @@
 //! The URDF's tree of links, cut at its hinges into a base and legs.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    path::{Component, Path},
+};
 
 use nalgebra::{Isometry3, Matrix3, Point3, Translation3, Unit, UnitQuaternion, Vector3};
 use urdf_rs::{Geometry, JointType};
@@ -9,7 +12,7 @@ use crate::{
     description::{Description, LegDescription, require, unique},
     error::Problem,
     mass::{MassMoments, check_inertia},
-    model::{CONTINUOUS_LIMIT_RAD, CollisionShape, Foot, Joint, Leg, Link, Shape},
+    model::{CONTINUOUS_LIMIT_RAD, CollisionShape, Foot, Joint, Leg, Link, Shape, VisualMesh},
 };
 
 /// No length or angle of a robot is larger, m or rad.
@@ -22,6 +25,8 @@ pub(crate) const MOST_LINKS: usize = 500;
 /// The URDF's links and joints, known to form a tree.
 pub(crate) struct Tree<'a> {
     description: &'a Description,
+    /// Where visual meshes are, if anywhere.
+    folder: Option<&'a Path>,
     links: BTreeMap<&'a str, &'a urdf_rs::Link>,
     joints_of_parent: BTreeMap<&'a str, Vec<&'a urdf_rs::Joint>>,
     root: &'a str,
@@ -33,6 +38,7 @@ pub(crate) struct Body<'a> {
     mass: MassMoments,
     /// Each with the URDF link that it belongs to.
     shapes: Vec<(&'a str, CollisionShape)>,
+    visuals: Vec<VisualMesh>,
     /// URDF links that are part of this body.
     links: Vec<&'a str>,
     /// Each with its frame in the frame of this body.
@@ -43,6 +49,7 @@ impl<'a> Tree<'a> {
     pub(crate) fn new(
         description: &'a Description,
         urdf: &'a urdf_rs::Robot,
+        folder: Option<&'a Path>,
     ) -> Result<Self, Problem> {
         let links = urdf.links.len();
         let what = "number of links";
@@ -91,6 +98,7 @@ impl<'a> Tree<'a> {
         };
         Ok(Self {
             description,
+            folder,
             links,
             joints_of_parent,
             root,
@@ -108,6 +116,7 @@ impl<'a> Tree<'a> {
             name,
             mass: MassMoments::zero(),
             shapes: Vec::new(),
+            visuals: Vec::new(),
             links: Vec::new(),
             hinges: Vec::new(),
         };
@@ -183,6 +192,15 @@ impl<'a> Tree<'a> {
                 },
             ));
         }
+        for visual in &link.visual {
+            if let (Some(folder), Some(file)) = (self.folder, own_mesh(&visual.geometry)) {
+                let what = || format!("origin of <visual> of link `{name}`");
+                body.visuals.push(VisualMesh {
+                    origin: (pose * isometry(&visual.origin, what)?).cast(),
+                    file: folder.join(file),
+                });
+            }
+        }
         Ok(())
     }
 
@@ -234,8 +252,26 @@ impl Body<'_> {
             com: com.cast(),
             inertia_kgm2: inertia.cast(),
             shapes: self.shapes.iter().map(|(_, shape)| shape.clone()).collect(),
+            visuals: self.visuals.clone(),
         })
     }
+}
+
+/// A mesh that is in the robot's folder, as an import writes it; no other is looked for.
+fn own_mesh(geometry: &Geometry) -> Option<&Path> {
+    let Geometry::Mesh {
+        filename,
+        scale: None,
+    } = geometry
+    else {
+        return None;
+    };
+    let path = Path::new(filename);
+    let is_inside = path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    let is_stl = path.extension().is_some_and(|extension| extension == "stl");
+    (is_inside && is_stl).then_some(path)
 }
 
 fn foot(leg: &LegDescription, last: &Body<'_>) -> Result<Foot, Problem> {

@@ -6,7 +6,7 @@ use nalgebra::{Isometry3, Point3, Unit, UnitQuaternion, Vector3};
 
 use super::{
     report::Report,
-    source::{Geometry, JointKind, Source, SourceJoint},
+    source::{Geometry, JointKind, Source, SourceJoint, SourceShape},
 };
 use crate::{mass::MassMoments, tree::MOST_LINKS};
 
@@ -23,6 +23,8 @@ pub(super) struct Body<'a> {
     pub children: Vec<usize>,
     pub mass: MassMoments,
     pub shapes: Vec<BodyShape<'a>>,
+    /// Meshes to look at.
+    pub visuals: Vec<BodyShape<'a>>,
     /// Poses of its links in its frame, which is that of the first.
     pub links: Vec<(&'a str, Isometry3<f64>)>,
 }
@@ -217,7 +219,7 @@ impl<'a> LinkTree<'a> {
             *pose = by * *pose;
             self.add_mass(&mut body.mass, link, pose);
         }
-        for shape in &mut body.shapes {
+        for shape in body.shapes.iter_mut().chain(&mut body.visuals) {
             shape.pose = by * shape.pose;
         }
         body
@@ -243,6 +245,7 @@ impl<'a> LinkTree<'a> {
             children: Vec::new(),
             mass: MassMoments::zero(),
             shapes: Vec::new(),
+            visuals: Vec::new(),
             links: Vec::new(),
         };
         let mut hinges = Vec::new();
@@ -253,13 +256,14 @@ impl<'a> LinkTree<'a> {
             };
             body.links.push((name, pose));
             self.add_mass(&mut body.mass, name, &pose);
-            for shape in &self.source.links[index].shapes {
-                body.shapes.push(BodyShape {
-                    link: name,
-                    pose: pose * shape.pose,
-                    geometry: &shape.geometry,
-                });
-            }
+            let link = &self.source.links[index];
+            let attached = |shape: &'a SourceShape| BodyShape {
+                link: name,
+                pose: pose * shape.pose,
+                geometry: &shape.geometry,
+            };
+            body.shapes.extend(link.shapes.iter().map(attached));
+            body.visuals.extend(link.visuals.iter().map(attached));
             for joint in self.joints_of_parent.get(name).into_iter().flatten() {
                 let pose = pose * joint.pose;
                 if joint.kind == JointKind::Hinge && !held.contains(joint.name.as_str()) {

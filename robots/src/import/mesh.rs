@@ -10,25 +10,25 @@ use roxmltree::{Document, Node};
 use super::xml;
 use crate::bounded_file;
 
-/// Most triangles of a mesh; a collision mesh has a few thousand.
-const MOST_TRIANGLES: usize = 2_000_000;
+/// Most triangles of a collision mesh; most have a few thousand.
+pub(super) const MOST_TRIANGLES: usize = 2_000_000;
 /// Most bytes of a file.
 const MOST_BYTES: u64 = 128 << 20;
 
 /// Corners of every triangle, m.
 pub(super) type Triangles = Vec<[Point3<f64>; 3]>;
 
-/// Reads a mesh; fails with half a line that says what is wrong.
-pub(super) fn read(path: &Path) -> Result<Triangles, String> {
+/// Reads a mesh of at most so many triangles; fails with half a line that says what is wrong.
+pub(super) fn read(path: &Path, most: usize) -> Result<Triangles, String> {
     let bytes = bounded_file::read_bytes(path, MOST_BYTES).map_err(|error| error.to_string())?;
     let extension = path
         .extension()
         .and_then(|e| e.to_str())
         .unwrap_or_default();
     let triangles = match extension.to_ascii_lowercase().as_str() {
-        "stl" | "stla" | "stlb" => stl(&bytes)?,
-        "obj" => obj(&String::from_utf8_lossy(&bytes))?,
-        "dae" => dae(&String::from_utf8_lossy(&bytes))?,
+        "stl" | "stla" | "stlb" => stl(&bytes, most)?,
+        "obj" => obj(&String::from_utf8_lossy(&bytes), most)?,
+        "dae" => dae(&String::from_utf8_lossy(&bytes), most)?,
         other => return Err(format!("is a .{other} file; STL, OBJ and DAE are read")),
     };
     if triangles.is_empty() {
@@ -41,13 +41,13 @@ pub(super) fn read(path: &Path) -> Result<Triangles, String> {
     }
 }
 
-fn too_many(count: usize) -> String {
+fn too_many(count: usize, most: usize) -> String {
     format!(
-        "has {count} triangles, and at most {MOST_TRIANGLES} are read; simplify it, e.g. to its convex hull"
+        "has {count} triangles, and at most {most} are read; simplify it, e.g. to its convex hull"
     )
 }
 
-fn stl(bytes: &[u8]) -> Result<Triangles, String> {
+fn stl(bytes: &[u8], most: usize) -> Result<Triangles, String> {
     const HEADER: usize = 84;
     const TRIANGLE: usize = 50;
     let count = bytes
@@ -55,10 +55,10 @@ fn stl(bytes: &[u8]) -> Result<Triangles, String> {
         .map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
     // A text that happens to say its own length in bytes 80 to 83 does not exist.
     if bytes.starts_with(b"solid") && bytes.len() != HEADER + count.saturating_mul(TRIANGLE) {
-        return stl_text(&String::from_utf8_lossy(bytes));
+        return stl_text(&String::from_utf8_lossy(bytes), most);
     }
-    if count > MOST_TRIANGLES {
-        return Err(too_many(count));
+    if count > most {
+        return Err(too_many(count, most));
     }
     let body = bytes.get(HEADER..).unwrap_or_default();
     if body.len() < count * TRIANGLE {
@@ -87,7 +87,7 @@ fn stl(bytes: &[u8]) -> Result<Triangles, String> {
         .collect())
 }
 
-fn stl_text(text: &str) -> Result<Triangles, String> {
+fn stl_text(text: &str, most: usize) -> Result<Triangles, String> {
     let mut corners = Vec::new();
     for line in text.lines() {
         if let Some(rest) = line.trim_start().strip_prefix("vertex") {
@@ -96,13 +96,16 @@ fn stl_text(text: &str) -> Result<Triangles, String> {
             })?);
         }
     }
+    if corners.len() / 3 > most {
+        return Err(too_many(corners.len() / 3, most));
+    }
     Ok(corners
         .chunks_exact(3)
         .map(|c| [c[0], c[1], c[2]])
         .collect())
 }
 
-fn obj(text: &str) -> Result<Triangles, String> {
+fn obj(text: &str, most: usize) -> Result<Triangles, String> {
     let (mut corners, mut triangles) = (Vec::new(), Vec::new());
     for line in text.lines() {
         let wrong = || {
@@ -123,8 +126,8 @@ fn obj(text: &str) -> Result<Triangles, String> {
             let face: Option<Vec<_>> = rest.split_whitespace().map(corner).collect();
             let face = face.ok_or_else(wrong)?;
             triangles.extend((2..face.len()).map(|i| [face[0], face[i - 1], face[i]]));
-            if triangles.len() > MOST_TRIANGLES {
-                return Err(too_many(triangles.len()));
+            if triangles.len() > most {
+                return Err(too_many(triangles.len(), most));
             }
         }
     }
@@ -138,7 +141,7 @@ fn point(words: &str) -> Option<Point3<f64>> {
 }
 
 /// COLLADA: the instances of the scene, in metres. ROS ignores `<up_axis>`, and so do the files made for it.
-fn dae(text: &str) -> Result<Triangles, String> {
+fn dae(text: &str, most: usize) -> Result<Triangles, String> {
     let document = xml::parse(text)?;
     let root = document.root_element();
     let asset = xml::child(root, "asset");
@@ -149,6 +152,7 @@ fn dae(text: &str) -> Result<Triangles, String> {
     let mut collada = Collada {
         document: &document,
         triangles: Vec::new(),
+        most,
     };
     let scale = Matrix4::new_scaling(metres);
     let scenes = root
@@ -169,6 +173,7 @@ fn dae(text: &str) -> Result<Triangles, String> {
 struct Collada<'a, 'input> {
     document: &'a Document<'input>,
     triangles: Triangles,
+    most: usize,
 }
 
 impl<'a, 'input> Collada<'a, 'input> {
@@ -248,8 +253,8 @@ impl<'a, 'input> Collada<'a, 'input> {
                         }
                     }
                     start += size;
-                    if self.triangles.len() > MOST_TRIANGLES {
-                        return Err(too_many(self.triangles.len()));
+                    if self.triangles.len() > self.most {
+                        return Err(too_many(self.triangles.len(), self.most));
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! From the description of a maker to a robot folder: `abs robot import`.
 //!
 //! A file is read as it is, its fixed links are merged, legs are found as chains of hinges that end in feet, meshes and cylinders
-//! become boxes, capsules and spheres, and what no description has (poses, gains, motors) is chosen from size and mass. All that
+//! become boxes, capsules and spheres, visual meshes one STL per link, and what no description has (poses, gains, motors) is chosen from size and mass. All that
 //! was found, guessed or wrong is one list.
 
 mod bodies;
@@ -16,10 +16,11 @@ mod report;
 mod shapes;
 mod source;
 mod urdf;
+mod visuals;
 mod write;
 mod xml;
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use nalgebra::{Matrix3, Point3, Vector3};
 
@@ -31,6 +32,7 @@ use pose::LegGeometry;
 use report::Report;
 pub use report::{Finding, Severity};
 use shapes::Meshes;
+use visuals::LinkMesh;
 use write::{Output, OutputJoint, OutputLeg, OutputLink};
 
 /// Most bytes of a description.
@@ -45,6 +47,8 @@ pub struct ImportOptions {
     pub name: Option<String>,
     /// Limits where the file has none.
     pub motor: MotorOptions,
+    /// Leaves the visual meshes out.
+    pub no_meshes: bool,
 }
 
 /// What an import has come to.
@@ -165,7 +169,7 @@ impl Draft<'_> {
             .iter()
             .map(|chain| rough_length(bodies, chain))
             .fold(0.0, f64::max);
-        let mut meshes = Meshes::default();
+        let mut meshes = Meshes::new(mesh::MOST_TRIANGLES);
         let mut solids: Vec<_> = bodies
             .all
             .iter()
@@ -219,6 +223,16 @@ impl Draft<'_> {
             &limits,
             report,
         );
+        let mut looks = match self.options.no_meshes {
+            true => BTreeMap::new(),
+            false => visuals::find(bodies, rough_leg_m, report),
+        };
+        let mut meshes = Vec::new();
+        let mut mesh_of = |body: usize| {
+            let LinkMesh { file, stl } = looks.remove(&body)?;
+            meshes.push((file.clone(), stl));
+            Some(file)
+        };
         let mut limits = limits.into_iter();
         let scale = poses.leg_length_m;
         let mut output_legs = Vec::new();
@@ -233,13 +247,16 @@ impl Draft<'_> {
                     axis: hinge.axis,
                     range_rad: hinge.joint.range_rad,
                     limits,
-                    link: output_link(
-                        body,
-                        std::mem::take(&mut solids[index]),
-                        mass_kg,
-                        scale,
-                        report,
-                    ),
+                    link: OutputLink {
+                        mesh: mesh_of(index),
+                        ..output_link(
+                            body,
+                            std::mem::take(&mut solids[index]),
+                            mass_kg,
+                            scale,
+                            report,
+                        )
+                    },
                 });
             }
             output_legs.push(OutputLeg {
@@ -251,18 +268,21 @@ impl Draft<'_> {
         let output = Output {
             name: self.name,
             file: self.file,
-            base: output_link(
-                &bodies.all[0],
-                std::mem::take(&mut solids[0]),
-                mass_kg,
-                scale,
-                report,
-            ),
+            base: OutputLink {
+                mesh: mesh_of(0),
+                ..output_link(
+                    &bodies.all[0],
+                    std::mem::take(&mut solids[0]),
+                    mass_kg,
+                    scale,
+                    report,
+                )
+            },
             legs: output_legs,
             motors: &motors,
             poses: &poses,
         };
-        let files = RobotFiles::new(self.name, output.toml(), output.urdf());
+        let files = RobotFiles::new(self.name, output.toml(), output.urdf(), meshes);
         match files.robot() {
             Ok(robot) => Some((robot, files)),
             Err(error) => {
@@ -326,6 +346,7 @@ fn output_link<'a>(
             com,
             inertia_kgm2,
             solids,
+            mesh: None,
         };
     }
     let (mass, com) = body
@@ -347,5 +368,6 @@ fn output_link<'a>(
         com,
         inertia_kgm2: Matrix3::from_diagonal(&moments),
         solids,
+        mesh: None,
     }
 }

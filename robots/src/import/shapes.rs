@@ -44,19 +44,58 @@ const SMALLEST_M3: f32 = 6.4e-8;
 const NOT_METRES: f64 = 20.0;
 
 /// Reads every mesh once.
-#[derive(Default)]
 pub(super) struct Meshes {
     read: BTreeMap<PathBuf, Result<Triangles, String>>,
+    most_triangles: usize,
 }
 
 impl Meshes {
+    /// Of at most so many triangles each.
+    pub(super) fn new(most_triangles: usize) -> Self {
+        Self {
+            read: BTreeMap::new(),
+            most_triangles,
+        }
+    }
+
+    /// The mesh of a link as the description scales it, m. `leg_length_m` tells metres from millimetres.
+    pub(super) fn scaled(
+        &mut self,
+        link: &str,
+        (name, places, scale): (&str, &[PathBuf], &Vector3<f64>),
+        leg_length_m: f64,
+        report: &mut Report,
+    ) -> Result<Triangles, String> {
+        let short = short(name);
+        let triangles = self
+            .find(name, places)
+            .map_err(|error| format!("`{short}` {error}"))?;
+        let mut scaled: Triangles = triangles
+            .iter()
+            .map(|t| t.map(|p| Point3::from(p.coords.component_mul(scale))))
+            .collect();
+        let farthest = scaled
+            .iter()
+            .flatten()
+            .map(|p| p.coords.norm())
+            .fold(0.0, f64::max);
+        if farthest > NOT_METRES * leg_length_m {
+            report.guessed(format!(
+                "link `{link}`: mesh `{short}` reaches {farthest:.0} m from its origin and is taken to be in mm"
+            ));
+            scaled.iter_mut().flatten().for_each(|p| *p *= 1e-3);
+        }
+        Ok(scaled)
+    }
+
     fn find(&mut self, name: &str, places: &[PathBuf]) -> Result<&Triangles, String> {
         let Some(path) = places.iter().find(|path| path.is_file()) else {
             let first = places.first().map_or(Path::new(name), PathBuf::as_path);
             return Err(format!("is not there; put it at {}", first.display()));
         };
         if !self.read.contains_key(path) {
-            self.read.insert(path.clone(), mesh::read(path));
+            let read = mesh::read(path, self.most_triangles);
+            self.read.insert(path.clone(), read);
         }
         match self.read.get(path) {
             Some(Ok(triangles)) => Ok(triangles),
@@ -64,6 +103,11 @@ impl Meshes {
             None => Err("cannot be read".to_owned()),
         }
     }
+}
+
+/// The file of a mesh without its folders.
+fn short(name: &str) -> &str {
+    name.rsplit(['/', '\\']).next().unwrap_or(name)
 }
 
 /// The shapes of a body. `leg_length_m` tells metres from millimetres.
@@ -136,25 +180,8 @@ fn solid<'a>(
             places,
             scale,
         } => {
-            let short = name.rsplit(['/', '\\']).next().unwrap_or(name);
-            let triangles = meshes
-                .find(name, places)
-                .map_err(|error| format!("`{short}` {error}"))?;
-            let mut scaled: Triangles = triangles
-                .iter()
-                .map(|t| t.map(|p| Point3::from(p.coords.component_mul(scale))))
-                .collect();
-            let farthest = scaled
-                .iter()
-                .flatten()
-                .map(|p| p.coords.norm())
-                .fold(0.0, f64::max);
-            if farthest > NOT_METRES * leg_length_m {
-                report.guessed(format!(
-                    "link `{link}`: mesh `{short}` reaches {farthest:.0} m from its origin and is taken to be in mm"
-                ));
-                scaled.iter_mut().flatten().for_each(|p| *p *= 1e-3);
-            }
+            let scaled = meshes.scaled(link, (name, places, scale), leg_length_m, report)?;
+            let short = short(name);
             let Fit {
                 pose: own,
                 shape,

@@ -14,6 +14,8 @@ pub(super) struct SourceLink {
     pub name: String,
     pub inertial: Option<Inertial>,
     pub shapes: Vec<SourceShape>,
+    /// Meshes to look at.
+    pub visuals: Vec<SourceShape>,
 }
 
 #[derive(Clone)]

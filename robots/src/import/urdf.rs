@@ -1,4 +1,4 @@
-//! Reads what a URDF says about links and joints. Visuals, materials, transmissions and sensors are skipped.
+//! Reads what a URDF says about links and joints. Materials, transmissions and sensors are skipped, and visuals that are no meshes.
 
 use std::path::{Path, PathBuf};
 
@@ -44,11 +44,34 @@ fn link(node: Node<'_, '_>, folder: &Path, report: &mut Report) -> SourceLink {
             Some(SourceShape { pose, geometry })
         })
         .collect();
+    let visuals = node.children().filter(|n| n.has_tag_name("visual"));
+    let visuals = visuals.filter_map(|node| visual(node, folder, &place, report));
     SourceLink {
+        visuals: visuals.collect(),
         name,
         inertial,
         shapes,
     }
+}
+
+/// A visual mesh; a faulty one is no reason to refuse a robot.
+fn visual(
+    node: Node<'_, '_>,
+    folder: &Path,
+    place: &str,
+    report: &mut Report,
+) -> Option<SourceShape> {
+    let mesh = child(child(node, "geometry")?, "mesh")?;
+    let mut faults = Report::default();
+    let pose = pose(node, place, &mut faults);
+    let geometry = shape(mesh, folder, place, &mut faults)?;
+    if faults.has_errors() {
+        report.found(format!(
+            "{place}: a visual mesh whose origin or scale are no numbers is left out"
+        ));
+        return None;
+    }
+    Some(SourceShape { pose, geometry })
 }
 
 fn inertial(node: Node<'_, '_>, place: &str, report: &mut Report) -> Option<Inertial> {

@@ -29,6 +29,8 @@ pub(super) struct OutputLink<'a> {
     pub com: Point3<f64>,
     pub inertia_kgm2: Matrix3<f64>,
     pub solids: Vec<Solid<'a>>,
+    /// Its visual mesh in the robot's folder.
+    pub mesh: Option<String>,
 }
 
 pub(super) struct OutputLeg<'a> {
@@ -235,6 +237,13 @@ fn link(text: &mut String, link: &OutputLink<'_>) {
         moment(1, 2),
         moment(2, 2),
     );
+    if let Some(mesh) = &link.mesh {
+        let _ = writeln!(
+            text,
+            "    <visual>\n      <geometry><mesh filename=\"{}\"/></geometry>\n    </visual>",
+            escape(mesh)
+        );
+    }
     for solid in &link.solids {
         let _ = writeln!(
             text,

@@ -1,9 +1,12 @@
 //! Meshes of every format, and missing, empty, endless and wrongly scaled ones.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use nalgebra::Vector3;
-use robots::{Robot, Shape, import::Import};
+use robots::{
+    Robot, Shape,
+    import::{Import, ImportOptions, import},
+};
 
 use crate::{import_in, imported, lines, quadruped::Quadruped};
 
@@ -239,4 +242,125 @@ fn a_mesh_that_cannot_be_read_is_one_line_and_a_box_of_its_inertia() {
             "{shape:?}"
         );
     }
+}
+
+/// Corners of the triangles of a binary STL, each once, in mm.
+fn corners(stl: &[u8]) -> BTreeSet<[i32; 3]> {
+    assert_eq!(stl[80..84], ((stl.len() as u32 - 84) / 50).to_le_bytes());
+    let corner = |bytes: &[u8]| {
+        std::array::from_fn(|axis| {
+            let x = f32::from_le_bytes(bytes[4 * axis..][..4].try_into().unwrap());
+            (1000.0 * x).round() as i32
+        })
+    };
+    let triangles = stl[84..].chunks(50);
+    triangles
+        .flat_map(|t| [&t[12..], &t[24..], &t[36..]].map(corner))
+        .collect()
+}
+
+/// The robot after it was written into a folder and read from there.
+fn reloaded(result: Import, folder: &Path) -> Robot {
+    let (_, files) = result.robot.unwrap();
+    files.write(folder).unwrap();
+    Robot::load(folder.to_str().unwrap()).unwrap()
+}
+
+#[test]
+fn visual_meshes_of_a_link_and_of_what_is_fixed_to_it_are_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("box.obj"), obj()).unwrap();
+    fs::write(folder.path().join("box.stl"), binary_stl(1000.0, b"")).unwrap();
+    let mut quadruped = Quadruped::default();
+    quadruped.trunk +=
+        "<visual><origin xyz='0 0 0.1'/><geometry><mesh filename='box.obj'/></geometry></visual>";
+    // In mm, mirrored, and turned by its joint: x of the head is y of the trunk.
+    quadruped.tail = "<link name='head'><visual><geometry><mesh filename='box.stl' scale='-1 1 1'/></geometry></visual></link>\
+         <joint name='neck' type='fixed'><parent link='trunk'/><child link='head'/><origin xyz='0.3 0 0' rpy='0 0 1.570796327'/></joint>"
+        .to_owned();
+    let urdf = quadruped.urdf();
+    let imported = || import_in(folder.path(), urdf.as_bytes());
+    let out = folder.path().join("out");
+    let robot = reloaded(imported(), &out);
+    let file = out.join("meshes/trunk.stl");
+    assert_eq!(robot.base.link.visuals.len(), 1);
+    assert_eq!(robot.base.link.visuals[0].file, file);
+    assert!(robot.joints().all(|joint| joint.link.visuals.is_empty()));
+    let stl = fs::read(&file).unwrap();
+    let mm = |x: f64| (1000.0 * x).round() as i32;
+    let trunk = CORNERS.map(|[x, y, z]| [mm(x), mm(y), mm(z + 0.1)]);
+    let head = CORNERS.map(|[x, y, z]| [mm(0.3 - y), mm(x), mm(z)]);
+    assert_eq!(corners(&stl), trunk.into_iter().chain(head).collect());
+    // Normals point outwards, of the mirror image, too.
+    for triangle in stl[84..].chunks(50) {
+        let numbers: Vec<f32> = triangle[..48]
+            .chunks(4)
+            .map(|x| f32::from_le_bytes(x.try_into().unwrap()))
+            .collect();
+        let [normal, a] = [0, 3].map(|at| Vector3::from_row_slice(&numbers[at..at + 3]));
+        let of_head = stl[84..].chunks(50).position(|other| other == triangle) >= Some(12);
+        let centre = match of_head {
+            true => Vector3::new(0.3, 0.0, 0.0),
+            false => Vector3::new(0.0, 0.0, 0.1),
+        };
+        assert!(normal.dot(&(a - centre)) > 0.0, "{normal} at {a}");
+    }
+
+    // A simulation needs none of it, and it can be left out.
+    fs::remove_dir_all(out.join("meshes")).unwrap();
+    assert_eq!(Robot::load(out.to_str().unwrap()).unwrap(), robot);
+    let options = ImportOptions {
+        no_meshes: true,
+        ..ImportOptions::default()
+    };
+    let without = import(&folder.path().join("maker.urdf"), &options);
+    let without = reloaded(without, &folder.path().join("without"));
+    assert!(without.base.link.visuals.is_empty());
+    assert!(!folder.path().join("without/meshes").exists());
+}
+
+#[test]
+fn visual_meshes_that_are_missing_or_too_many_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let triangles = |count: usize| {
+        let corners = "v 0 0 0\nv 0.1 0 0\nv 0 0.1 0\n".to_owned();
+        corners + &"f 1 2 3\n".repeat(count)
+    };
+    let write = |name: &str, count| fs::write(folder.path().join(name), triangles(count)).unwrap();
+    write("large.obj", 200_001);
+    write("calf.obj", 60_000);
+    write("trunk.obj", 10);
+    let visual =
+        |mesh: &str| format!("<visual><geometry><mesh filename='{mesh}'/></geometry></visual>");
+    for (mesh, expected) in [
+        (
+            "missing.dae",
+            "found  link `trunk`: no visual mesh, since `missing.dae` is not there; put it at ",
+        ),
+        (
+            "large.obj",
+            "found  link `trunk`: no visual mesh, since `large.obj` has 200001 triangles, and at most 200000 are read",
+        ),
+    ] {
+        let mut quadruped = Quadruped::default();
+        quadruped.trunk += &visual(mesh);
+        let result = import_in(folder.path(), quadruped.urdf().as_bytes());
+        let text = lines(&result);
+        assert!(text.contains(expected), "{text}");
+        assert!(!result.robot.unwrap().1.urdf().contains("<visual>"));
+    }
+    let mut quadruped = Quadruped::default();
+    quadruped.trunk += &visual("trunk.obj");
+    quadruped.calf_shape += &visual("calf.obj");
+    let result = import_in(folder.path(), quadruped.urdf().as_bytes());
+    let text = lines(&result);
+    assert!(
+        text.contains(
+            "its visual mesh of 60000 triangles is left out, since a robot keeps at most 200000"
+        ),
+        "{text}"
+    );
+    let urdf = result.robot.unwrap().1.urdf().to_owned();
+    assert_eq!(urdf.matches("<visual>").count(), 1);
+    assert!(urdf.contains("meshes/trunk.stl"));
 }

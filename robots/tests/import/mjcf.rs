@@ -1,8 +1,10 @@
 //! MJCF, the format of MuJoCo.
 
+use std::fs;
+
 use robots::{ContactClass, Soundness};
 
-use crate::{import_text, imported, lines, only_error};
+use crate::{import_in, import_text, imported, lines, only_error};
 
 /// A quadruped whose joints are in degrees, in classes, and beside the origins of their bodies.
 fn dog() -> String {
@@ -95,4 +97,35 @@ fn a_scene_that_includes_the_robot_says_which_file() {
     );
     let wrong = dog().replacen("mass='0.6'", "mass='heavy'", 1);
     assert!(only_error(&import_text(&wrong)).contains("mass=\"heavy\" must be 1 finite number"));
+}
+
+#[test]
+fn meshes_that_mujoco_shows_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("assets")).unwrap();
+    for name in ["seen.obj", "hidden.obj"] {
+        let triangle = "v 0 0 0\nv 100 0 0\nv 0 100 0\nf 1 2 3\n";
+        fs::write(folder.path().join("assets").join(name), triangle).unwrap();
+    }
+    let assets = "<compiler meshdir='assets'/><asset><mesh file='seen.obj' scale='0.001 0.001 0.001'/><mesh file='hidden.obj'/></asset><worldbody>";
+    let geoms = "<geom class='visual' group='2' type='mesh' mesh='seen' pos='0 0 0.05'/>\
+                 <geom class='visual' group='3' type='mesh' mesh='hidden'/><geom type='box' size='0.2 0.05 0.05' mass='5'/>";
+    let text = dog()
+        .replace("<worldbody>", assets)
+        .replace("<geom type='box' size='0.2 0.05 0.05' mass='5'/>", geoms);
+    let (_, files) = import_in(folder.path(), text.as_bytes()).robot.unwrap();
+    files.write(&folder.path().join("out")).unwrap();
+    let stl = fs::read(folder.path().join("out/meshes/trunk.stl")).unwrap();
+    let numbers: Vec<f32> = stl[84..132]
+        .chunks(4)
+        .map(|x| f32::from_le_bytes(x.try_into().unwrap()))
+        .collect();
+    let expected = [
+        [0.0, 0.0, 1.0],
+        [0.0, 0.0, 0.05],
+        [0.1, 0.0, 0.05],
+        [0.0, 0.1, 0.05],
+    ];
+    assert_eq!(numbers, expected.concat());
+    assert_eq!(stl.len(), 84 + 50);
 }

@@ -233,7 +233,11 @@ fn missing_limits_are_guessed_or_given() {
         velocity_limit_radps: Some(31.0),
     };
     let name = Some("Mine".to_owned());
-    let given = joint(&ImportOptions { motor, name });
+    let given = joint(&ImportOptions {
+        motor,
+        name,
+        no_meshes: false,
+    });
     assert_eq!(
         (given.effort_limit_nm, given.velocity_limit_radps),
         (17.0, 31.0)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use controller::{JointLimits, SafetyConfig};
 use policies::{
-    Bundle, RaySpec,
+    Bundle, RaySpec, TwistRange,
     spec::{NetworkSpec, Output, SpecError, SwitchSpec, role},
 };
 use robots::Robot;
@@ -95,6 +95,9 @@ struct NetworkContract<'a> {
     action_scale_rad: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     action_clip: Option<f32>,
+    /// The twists that it was trained to follow, each [low, high], m/s and rad/s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    twist_range: Option<TwistRange>,
     /// SHA-256 of the weights in the bundle, and where they come from.
     weights_sha256: &'a str,
     git_revision: &'a str,
@@ -291,6 +294,7 @@ impl<'a> NetworkContract<'a> {
             outputs,
             action_scale_rad: action.map(|(scale, _)| scale),
             action_clip: action.map(|(_, clip)| clip),
+            twist_range: network.twist_range,
             weights_sha256: &network.sha256,
             git_revision: &provenance.git_revision,
             seed: provenance.seed,

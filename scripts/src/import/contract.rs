@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use policies::{
-    Activation, Quantity, RaySpec,
+    Activation, Quantity, RaySpec, TwistRange,
     observation::{ObservationTerm, terms},
     spec::{PolicySpec, role},
 };
@@ -57,6 +57,8 @@ pub struct Contract {
     pub history_order: HistoryOrder,
     /// The rays that it observes.
     pub rays: Option<RaySpec>,
+    /// The twists that it was trained to follow.
+    pub twist_range: Option<TwistRange>,
     /// Rays that end farther behind the goal than this are shortened, m.
     pub illusion_margin_m: Option<f32>,
 }

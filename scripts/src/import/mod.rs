@@ -154,6 +154,7 @@ impl Import {
                 clip,
                 activation,
             },
+            twist_range: contract.twist_range,
             ..NetworkSpec::policy(role, observation.terms, scale, provenance)
         };
         bundle.insert(role, spec, network.linear())?;

@@ -10,7 +10,7 @@ use super::{
     network::name,
     order::Order,
 };
-use policies::policy::ACTION_CLIP;
+use policies::{TwistRange, policy::ACTION_CLIP};
 
 /// The text of a contract with all keys. What `contract` does not say is as in the folder of its robot.
 ///
@@ -143,6 +143,18 @@ pub fn template(contract: &Contract) -> Result<String> {
     line("# mean = [0.0, 0.0]");
     line("# std = [1.0, 1.0]");
     line("# epsilon = 0.01");
+    line("");
+    line(
+        "# The twists [low, high] that the policy was trained to follow, in m/s and rad/s; an operator commands no others.",
+    );
+    let (mark, range) = match contract.twist_range {
+        Some(range) => ("", range),
+        None => ("# ", TwistRange::default()),
+    };
+    line(&format!("{mark}[twist_range]"));
+    for of_direction in toml::to_string(&range)?.lines() {
+        line(&format!("{mark}{of_direction}"));
+    }
     if let Some(rays) = &contract.rays {
         line("");
         line("[rays]");

@@ -273,9 +273,12 @@ fn a_written_contract_is_that_of_the_recipe() {
     // Numbers of joints in the order of the network are read back in that of the robot.
     let text =
         "default_position_rad = [0.1, 0.8, -1.5, 0.2, 0.8, -1.5, 0.3, 0.8, -1.5, 0.4, 0.8, -1.5]\n";
-    let given = contract(&format!("{RIGHT_FIRST}{text}observations = []"));
+    let range = "twist_range = { vx_mps = [-1.0, 2.0], vy_mps = [-0.5, 0.5], yaw_rate_radps = [0.0, 1.0] }\n";
+    let given = contract(&format!("{RIGHT_FIRST}{text}{range}observations = []"));
     let written = template(&given).unwrap();
     let written = Contract::parse(Path::new("contract.toml"), &written).unwrap();
+    assert_eq!(written.twist_range, given.twist_range);
+    assert!(given.twist_range.is_some());
     let numbers = |contract: &Contract| {
         let robot = ImportedRobot::new("go1", contract).unwrap().robot;
         robot.control.default_position_rad

@@ -45,6 +45,10 @@ pub const PAPER: [PaperResult; 7] = [
 /// Distance of the axes from the edges of the picture: left, top, right, bottom, points.
 const FRAME: [f64; 4] = [66.0, 44.0, 20.0, 52.0];
 const SIZE: [f64; 2] = [560.0, 420.0];
+/// Size of the font of labels, points.
+const LABEL: f64 = 10.5;
+/// Half of the width of the ends of an interval, points.
+const CAP: f64 = 2.5;
 
 /// A dot of the picture.
 struct Dot {
@@ -90,9 +94,7 @@ pub fn speed_against_collision(
         .iter()
         .map(|dot| place(dot.mean_mps, dot.rate))
         .collect();
-    let sizes: Vec<[f64; 2]> = (dots.iter())
-        .map(|dot| [5.2 * style().text * dot.name.chars().count() as f64, 12.0])
-        .collect();
+    let sizes: Vec<[f64; 2]> = dots.iter().map(|dot| text_size(&dot.name)).collect();
     let whiskers = dots.iter().map(|dot| {
         let [low, high] = dot.interval.unwrap_or([dot.rate; 2]);
         let [[x, bottom], [_, top]] = [low, high].map(|rate| place(dot.mean_mps, rate));
@@ -104,38 +106,42 @@ pub fn speed_against_collision(
     Image::draw(SIZE.map(|side| side as u32), |area, scale| {
         draw_title(area, scale, title)?;
         draw_frame(area, scale, frame, &x_axis, &y_axis)?;
-        for ((dot, point), label) in dots.iter().zip(&points).zip(&labels) {
-            let to_pixels = |[x, y]: [f64; 2]| (scale.px(x), scale.px(y));
-            let color = dot.color.unwrap_or(FAINT);
-            if let Some(interval) = dot.interval {
-                let ends = interval.map(|rate| to_pixels(place(dot.mean_mps, rate)));
-                area.draw(&PathElement::new(ends, scale.line(1.2, color)))?;
-            }
-            let at = to_pixels(*point);
-            let mark = match dot.color {
-                Some(color) => color.filled(),
-                None => scale.line(1.1, FAINT),
+        let to_pixels = |[x, y]: [f64; 2]| (scale.px(x), scale.px(y));
+        for dot in &dots {
+            let Some([low, high]) = dot.interval else {
+                continue;
             };
-            let half = scale.px(4.0);
-            match dot.switches {
+            let line = scale.line(1.0, dot.color.unwrap_or(FAINT));
+            let ends @ [[x, bottom], [_, top]] = [low, high].map(|rate| place(dot.mean_mps, rate));
+            let cap = |y: f64| [[x - CAP, y], [x + CAP, y]];
+            for ends in [ends, cap(bottom), cap(top)] {
+                area.draw(&PathElement::new(ends.map(to_pixels), line))?;
+            }
+        }
+        for ((dot, point), label) in dots.iter().zip(&points).zip(&labels) {
+            if let Some(end) = labels::leader(*point, *label) {
+                let ends = [*point, end].map(to_pixels);
+                area.draw(&PathElement::new(ends, scale.line(0.6, FAINT)))?;
+            }
+            let (at, half) = (to_pixels(*point), scale.px(4.0));
+            let draw = |half: i32, mark: ShapeStyle| match dot.switches {
                 true => area.draw(&Rectangle::new(
                     [(at.0 - half, at.1 - half), (at.0 + half, at.1 + half)],
                     mark,
-                ))?,
-                false => area.draw(&Circle::new(at, half, mark))?,
+                )),
+                false => area.draw(&Circle::new(at, half, mark)),
+            };
+            match dot.color {
+                Some(color) => {
+                    // A rim keeps marks apart that lie on each other.
+                    draw(half + scale.px(0.8).max(1), WHITE.filled())?;
+                    draw(half, color.filled())?;
+                }
+                None => draw(half, scale.line(1.1, FAINT))?,
             }
-            let Rect([left_edge, top_edge, right_edge, bottom_edge]) = *label;
+            let Rect([left_edge, top_edge, _, bottom_edge]) = *label;
             let middle = 0.5 * (top_edge + bottom_edge);
-            // A line to a label that had to move away.
-            let near = [
-                point[0].clamp(left_edge, right_edge),
-                point[1].clamp(top_edge, bottom_edge),
-            ];
-            if (near[0] - point[0]).hypot(near[1] - point[1]) > 12.0 {
-                let ends = [at, to_pixels(near)];
-                area.draw(&PathElement::new(ends, scale.line(0.6, FAINT)))?;
-            }
-            let style = left(scale.font(10.5, darker(color)));
+            let style = left(scale.font(LABEL, darker(dot.color.unwrap_or(FAINT))));
             area.draw(&Text::new(
                 dot.name.clone(),
                 to_pixels([left_edge, middle]),
@@ -144,6 +150,16 @@ pub fn speed_against_collision(
         }
         Ok(())
     })
+}
+
+/// Width and height of a label, points.
+fn text_size(text: &str) -> [f64; 2] {
+    // Fonts have whole pixels, so a large one is measured. The font of an SVG may be a little wider.
+    let font = Scale(20).font(LABEL, INK).font;
+    let width = font
+        .box_size(text)
+        .map_or(0.0, |(width, _)| f64::from(width) / 20.0);
+    [1.06 * width + 1.0, 12.0 * style().text]
 }
 
 fn dots(evaluations: &[(String, EvalReport)], paper: bool) -> Vec<Dot> {

@@ -12,15 +12,19 @@ use re_sdk::{
     external::re_log_types::{BlueprintActivationCommand, LogMsg},
 };
 use re_sdk_types::blueprint::{
-    archetypes::EyeControls3D,
+    archetypes::{EntityBehavior, EyeControls3D},
     components::{LoopMode, PanelState, PlayState},
 };
 
 /// From behind, the left and above, m.
 const EYE_M: [f32; 3] = [-3.5, 2.5, 2.2];
 
-/// The scene on the left, plots on the right, learning curves below; the eye follows the robot.
-pub(super) fn send_layout(stream: &RecordingStream, subject: &Subject<'_>) -> Result<()> {
+/// The scene on the left, plots on the right, learning curves below; the eye follows the robot, and `hidden` is there to be switched on.
+pub(super) fn send_layout(
+    stream: &RecordingStream,
+    subject: &Subject<'_>,
+    hidden: &[EntityPath],
+) -> Result<()> {
     let pace = subject.pace;
     let scene: ContainerLike = Spatial3DView::new(&subject.robot.name)
         .with_origin("world")
@@ -80,11 +84,16 @@ pub(super) fn send_layout(stream: &RecordingStream, subject: &Subject<'_>) -> Re
             Pace::Live => time.with_play_state(PlayState::Following),
             Pace::Training => time.with_play_state(PlayState::Playing),
         });
-    send_with_eye(stream, &blueprint, &eye)
+    send_with_eye(stream, &blueprint, &eye, hidden)
 }
 
-/// Sends the blueprint with an eye that follows the robot, which its views have no setting for yet.
-fn send_with_eye(stream: &RecordingStream, blueprint: &Blueprint, view: &EntityPath) -> Result<()> {
+/// Sends the blueprint with an eye that follows the robot and with hidden entities, which its views have no settings for yet.
+fn send_with_eye(
+    stream: &RecordingStream,
+    blueprint: &Blueprint,
+    view: &EntityPath,
+    hidden: &[EntityPath],
+) -> Result<()> {
     let application = stream.store_info().context("the recording is closed")?;
     let (draft, messages) =
         RecordingStreamBuilder::new(application.application_id().clone()).memory()?;
@@ -110,6 +119,11 @@ fn send_with_eye(stream: &RecordingStream, blueprint: &Blueprint, view: &EntityP
         .with_look_target([0.0, 0.0, 0.2])
         .with_tracking_entity("world/robot");
     addition.log(view.join(&"EyeControls3D".into()), &controls)?;
+    let overrides = view.join(&"ViewContents/overrides".into());
+    for entity in hidden {
+        let behavior = EntityBehavior::new().with_visible(false);
+        addition.log(overrides.join(entity), &behavior)?;
+    }
     messages.extend(
         eye.take()
             .into_iter()

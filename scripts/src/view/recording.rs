@@ -59,10 +59,10 @@ impl View {
         stream.set_log_time_enabled(false);
         stream.set_log_tick_enabled(false);
         let entities = RobotEntities::new(subject.robot);
-        entities.log_shapes(&stream, subject.robot)?;
+        let hidden = entities.log_links(&stream, subject.robot)?;
         let plots = Plots::new(subject.robot, subject.threshold);
         plots.log_names(&stream)?;
-        send_layout(&stream, subject)?;
+        send_layout(&stream, subject, &hidden)?;
         Ok(Self {
             stream,
             output,

@@ -1,16 +1,17 @@
-//! The robot: the shapes of its links, and where they are.
+//! The robot: shapes and meshes of its links, and where they are.
 
 use std::collections::VecDeque;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use nalgebra::{Isometry3, Point3, Rotation2, Translation3, UnitQuaternion, Vector2, Vector3};
+use policies::file::read_bytes;
 use re_sdk::{EntityPath, EntityPathPart, RecordingStream};
 use re_sdk_types::{
     archetypes::{
-        Arrows3D, Boxes3D, Capsules3D, Ellipsoids3D, LineStrips3D, Points3D, Transform3D,
+        Arrows3D, Asset3D, Boxes3D, Capsules3D, Ellipsoids3D, LineStrips3D, Points3D, Transform3D,
     },
-    components::{Color, FillMode},
-    datatypes::Quaternion,
+    components::{Color, FillMode, MediaType},
+    datatypes::{Quaternion, Rgba32},
 };
 use robots::{ContactClass, Link, Robot, Shape};
 
@@ -22,6 +23,11 @@ const PATH_STEP_S: f64 = 0.1;
 const PATH_POINTS: usize = 600;
 /// Length of the arrow of a velocity of 1 m/s, m.
 const ARROW_M: f32 = 0.4;
+/// Most bytes of a mesh; an import writes 10 MB at most.
+const MOST_MESH_BYTES: u64 = 16 << 20;
+/// The kinds of collision shapes of a link, each an entity.
+const SHAPES: [&str; 3] = ["boxes", "capsules", "spheres"];
+const MESH: Rgba32 = Rgba32::from_rgb(168, 172, 178);
 const TOUCHING: [u8; 3] = [60, 220, 110];
 const IN_THE_AIR: [u8; 3] = [60, 64, 72];
 const VELOCITY: [u8; 3] = [90, 170, 255];
@@ -49,13 +55,22 @@ impl RobotEntities {
         }
     }
 
-    /// The shapes of all links, once.
-    pub(super) fn log_shapes(&self, stream: &RecordingStream, robot: &Robot) -> Result<()> {
-        log_link(stream, &self.base, &robot.base.link)?;
-        for (path, joint) in self.links.iter().zip(robot.joints()) {
-            log_link(stream, path, &joint.link)?;
+    /// Shapes and meshes of all links, once; the shapes that are to be hidden, since there are meshes.
+    pub(super) fn log_links(
+        &self,
+        stream: &RecordingStream,
+        robot: &Robot,
+    ) -> Result<Vec<EntityPath>> {
+        let mut hidden = Vec::new();
+        let paths = std::iter::once(&self.base).chain(&self.links);
+        let legs = robot.joints().map(|joint| &joint.link);
+        for (path, link) in paths.zip(std::iter::once(&robot.base.link).chain(legs)) {
+            log_shapes(stream, path, link)?;
+            if log_meshes(stream, path, link)? {
+                hidden.extend(SHAPES.map(|shapes| path.join(&entity(&[shapes]))));
+            }
         }
-        Ok(())
+        Ok(hidden)
     }
 
     /// Poses, feet, velocity, twist, and the path so far.
@@ -103,7 +118,7 @@ impl RobotEntities {
     }
 }
 
-fn log_link(stream: &RecordingStream, path: &EntityPath, link: &Link) -> Result<()> {
+fn log_shapes(stream: &RecordingStream, path: &EntityPath, link: &Link) -> Result<()> {
     let mut boxes = Vec::new();
     let mut capsules = Vec::new();
     let mut spheres = Vec::new();
@@ -118,14 +133,14 @@ fn log_link(stream: &RecordingStream, path: &EntityPath, link: &Link) -> Result<
             } => capsules.push((origin, half_length, radius, color)),
         }
     }
-    let part = |name: &str| path.join(&entity(&[name]));
+    let [in_boxes, in_capsules, in_spheres] = SHAPES.map(|shapes| path.join(&entity(&[shapes])));
     if !boxes.is_empty() {
         let solid = Boxes3D::from_half_sizes(boxes.iter().map(|(_, half, _)| *half))
             .with_centers(boxes.iter().map(|(at, ..)| vector(&at.translation.vector)))
             .with_quaternions(boxes.iter().map(|(at, ..)| quaternion(&at.rotation)))
             .with_colors(boxes.iter().map(|(.., color)| *color))
             .with_fill_mode(FillMode::Solid);
-        stream.log_static(part("boxes"), &solid)?;
+        stream.log_static(in_boxes, &solid)?;
     }
     if !capsules.is_empty() {
         // One end of a capsule is its origin in the viewer.
@@ -139,7 +154,7 @@ fn log_link(stream: &RecordingStream, path: &EntityPath, link: &Link) -> Result<
             .with_quaternions(capsules.iter().map(|(at, ..)| quaternion(&at.rotation)))
             .with_colors(capsules.iter().map(|(.., color)| *color))
             .with_fill_mode(FillMode::Solid);
-        stream.log_static(part("capsules"), &solid)?;
+        stream.log_static(in_capsules, &solid)?;
     }
     if !spheres.is_empty() {
         let centers = spheres
@@ -149,9 +164,26 @@ fn log_link(stream: &RecordingStream, path: &EntityPath, link: &Link) -> Result<
         let solid = Ellipsoids3D::from_centers_and_radii(centers, radii)
             .with_colors(spheres.iter().map(|(.., color)| *color))
             .with_fill_mode(FillMode::Solid);
-        stream.log_static(part("spheres"), &solid)?;
+        stream.log_static(in_spheres, &solid)?;
     }
     Ok(())
+}
+
+/// The meshes of a link, of which the folder of a robot has files and that of a bundle has not; whether there are any.
+fn log_meshes(stream: &RecordingStream, path: &EntityPath, link: &Link) -> Result<bool> {
+    let there = link.visuals.iter().filter(|visual| visual.file.is_file());
+    let mut any = false;
+    for (index, visual) in there.enumerate() {
+        let stl = read_bytes(&visual.file, MOST_MESH_BYTES)
+            .with_context(|| visual.file.display().to_string())?;
+        let mesh =
+            Asset3D::from_file_contents(stl, Some(MediaType::stl())).with_albedo_factor(MESH);
+        let at = path.join(&entity(&["meshes", &index.to_string()]));
+        stream.log_static(at.clone(), &mesh)?;
+        stream.log_static(at, &transform(&visual.origin))?;
+        any = true;
+    }
+    Ok(any)
 }
 
 /// The feet, by whether they touch the ground.

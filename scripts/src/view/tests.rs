@@ -19,11 +19,11 @@ use re_sdk::{
     log::{Chunk, LogMsg},
 };
 use re_sdk_types::{
-    archetypes::{Cylinders3D, LineStrips3D, Scalars, StateChange, TextLog, Transform3D},
-    blueprint::archetypes::EyeControls3D,
-    components::{LineStrip3D, RotationQuat, Scalar, Text, Translation3D},
+    archetypes::{Asset3D, Cylinders3D, LineStrips3D, Scalars, StateChange, TextLog, Transform3D},
+    blueprint::archetypes::{EntityBehavior, EyeControls3D},
+    components::{Blob, LineStrip3D, RotationQuat, Scalar, Text, Translation3D, Visible},
 };
-use robots::Robot;
+use robots::{Robot, RobotFiles};
 use sim::{
     engine::PhysicsConfig,
     eval::{EpisodeRecord, EvalConfig, Evaluation},
@@ -176,6 +176,67 @@ fn a_file_holds_the_robot_at_every_step_of_an_episode() {
     let calf = &RUN.robot.legs[0].joints[2].link.name;
     let shapes = &chunks[&format!("/world/robot/{calf}/spheres")];
     assert!(shapes.iter().all(Chunk::is_static) && shapes.len() == 1);
+}
+
+#[test]
+fn the_meshes_of_a_robot_folder_are_shown_in_place_of_its_shapes() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = RobotFiles::read("go1").unwrap();
+    files.write(folder.path()).unwrap();
+    let link = "<link name=\"trunk\">";
+    assert!(files.urdf().contains(link));
+    let mesh = "<visual><geometry><mesh filename=\"meshes/trunk.stl\"/></geometry></visual>";
+    let urdf = files.urdf().replace(link, &format!("{link}{mesh}"));
+    std::fs::write(folder.path().join("go1.urdf"), urdf).unwrap();
+    let robot = Robot::load(folder.path().to_str().unwrap()).unwrap();
+    let shown = |name: &str| {
+        let path = folder.path().join(name);
+        let subject = Subject {
+            title: "a test".to_owned(),
+            robot: &robot,
+            rays: &RUN.bundle.spec.rays,
+            threshold: None,
+            camera: None,
+            pace: Pace::Recorded,
+        };
+        let view = View::open(&Destination::File(path.clone()), &subject).unwrap();
+        view.finish().unwrap();
+        [StoreKind::Recording, StoreKind::Blueprint].map(|kind| read(&path, kind))
+    };
+    // As from a bundle, which has the URDF and no meshes.
+    let [recording, blueprint] = shown("without.rrd");
+    let hides = |blueprint: &BTreeMap<String, Vec<Chunk>>| -> Vec<String> {
+        let paths = blueprint.keys().filter(|path| path.contains("/overrides/"));
+        paths.cloned().collect()
+    };
+    assert!(!recording.keys().any(|path| path.contains("meshes")));
+    assert_eq!(hides(&blueprint), [String::new(); 0]);
+
+    std::fs::create_dir(folder.path().join("meshes")).unwrap();
+    let stl = [[b' '; 80].as_slice(), &[0; 4]].concat();
+    std::fs::write(folder.path().join("meshes/trunk.stl"), &stl).unwrap();
+    let [recording, blueprint] = shown("with.rrd");
+    let chunks = &recording["/world/robot/trunk/meshes/0"];
+    let bytes = chunks.iter().flat_map(|chunk| {
+        let blobs = chunk.iter_component::<Blob>(Asset3D::descriptor_blob().component);
+        blobs
+            .map(|blob| blob.as_slice()[0].0.to_vec())
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(bytes.collect::<Vec<_>>(), [stl]);
+    assert!(recording.contains_key("/world/robot/trunk/boxes"));
+    let hidden = hides(&blueprint);
+    assert_eq!(hidden.len(), 3, "{hidden:?}");
+    let boxes = hidden
+        .iter()
+        .find(|path| path.ends_with("/overrides/world/robot/trunk/boxes"));
+    let visible = EntityBehavior::descriptor_visible().component;
+    let chunk = &blueprint[boxes.unwrap()][0];
+    let visible: Vec<bool> = chunk
+        .iter_component::<Visible>(visible)
+        .map(|visible| visible.as_slice()[0].0.0)
+        .collect();
+    assert_eq!(visible, [false]);
 }
 
 #[test]

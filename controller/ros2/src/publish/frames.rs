@@ -27,7 +27,7 @@ impl RobotFrames {
     pub fn new(robot: &Robot, urdf: &str, base_frame: &str) -> Self {
         Self {
             model: robot.clone(),
-            urdf: with_visuals(urdf),
+            urdf: with_visuals(&without_own_meshes(urdf)),
             base_frame: base_frame.to_owned(),
         }
     }
@@ -106,6 +106,22 @@ impl RobotFrames {
             },
         }
     }
+}
+
+/// The URDF without the meshes of the robot's folder, which nobody else has.
+fn without_own_meshes(urdf: &str) -> String {
+    const END: &str = "</visual>";
+    let (mut kept, mut rest) = (String::new(), urdf);
+    while let Some(begin) = rest.find("<visual>") {
+        let Some(length) = rest[begin..].find(END) else {
+            break;
+        };
+        let end = begin + length + END.len();
+        let is_own = rest[begin..end].contains("<mesh filename=\"meshes/");
+        kept += &rest[..if is_own { begin } else { end }];
+        rest = &rest[end..];
+    }
+    kept + rest
 }
 
 /// The URDF with its collision shapes to be seen, where it has nothing else to show.
@@ -203,5 +219,11 @@ mod tests {
         );
         let seen = "<link><visual/><collision></collision></link>";
         assert_eq!(with_visuals(seen), seen);
+        let own = "<link><visual><mesh filename=\"meshes/a.stl\"/></visual><collision><sphere/></collision></link>";
+        let others = "<visual><mesh filename=\"package://a/meshes/a.stl\"/></visual>";
+        assert_eq!(
+            without_own_meshes(&format!("{own}{others}")),
+            format!("<link><collision><sphere/></collision></link>{others}")
+        );
     }
 }

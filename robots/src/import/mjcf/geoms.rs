@@ -1,4 +1,4 @@
-//! Geoms: what collides, and what bodies without `<inertial>` weigh.
+//! Geoms: what collides, what is seen, and what bodies without `<inertial>` weigh.
 
 use nalgebra::{Isometry3, Matrix3, UnitQuaternion, Vector3};
 use roxmltree::Node;
@@ -13,6 +13,15 @@ use super::{
 
 /// Density of a geom that says none, kg/m³.
 const DENSITY: f64 = 1000.0;
+
+/// The viewer of MuJoCo shows the groups 0 to 2 and hides the others.
+const LAST_SHOWN_GROUP: i32 = 2;
+
+pub(super) struct Geom {
+    pub shape: SourceShape,
+    pub collides: bool,
+    pub is_shown: bool,
+}
 
 impl Reader<'_> {
     pub(super) fn inertial(
@@ -51,7 +60,7 @@ impl Reader<'_> {
         let mut heaviest: Option<Inertial> = None;
         for geom in geoms {
             let own = self.attributes(geom, class);
-            let Some((shape, _)) = self.geom(geom, class, place) else {
+            let Some(Geom { shape, .. }) = self.geom(geom, class, place) else {
                 continue;
             };
             let sides = match shape.geometry {
@@ -99,16 +108,13 @@ impl Reader<'_> {
         heaviest
     }
 
-    /// The shape of a geom in the body's frame, and whether it collides.
-    pub(super) fn geom(
-        &mut self,
-        node: Node<'_, '_>,
-        class: &str,
-        place: &str,
-    ) -> Option<(SourceShape, bool)> {
+    /// A geom in the body's frame.
+    pub(super) fn geom(&mut self, node: Node<'_, '_>, class: &str, place: &str) -> Option<Geom> {
         let own = self.attributes(node, class);
         let is_zero = |name: &str| own.get(name).is_some_and(|value| value.trim() == "0");
         let collides = !(is_zero("contype") && is_zero("conaffinity"));
+        let group = own.get("group").and_then(|group| group.trim().parse().ok());
+        let is_shown = group.is_none_or(|group: i32| group <= LAST_SHOWN_GROUP);
         let mut pose = self.pose(&own, place);
         let sizes: Vec<f64> = own
             .get("size")
@@ -146,21 +152,24 @@ impl Reader<'_> {
             "ellipsoid" => Geometry::Box(1.6 * Vector3::new(size(0), size(1), size(2))),
             "mesh" => {
                 let (file, path, scale) = self.meshes.get(own.get("mesh")?)?.clone();
-                return Some((
-                    SourceShape {
-                        pose,
-                        geometry: Geometry::Mesh {
-                            name: file,
-                            places: vec![path],
-                            scale,
-                        },
-                    },
+                let geometry = Geometry::Mesh {
+                    name: file,
+                    places: vec![path],
+                    scale,
+                };
+                return Some(Geom {
+                    shape: SourceShape { pose, geometry },
                     collides,
-                ));
+                    is_shown,
+                });
             }
             _ => return None,
         };
         let has_size = size(0) > 0.0;
-        has_size.then_some((SourceShape { pose, geometry }, collides))
+        has_size.then_some(Geom {
+            shape: SourceShape { pose, geometry },
+            collides,
+            is_shown,
+        })
     }
 }

@@ -13,7 +13,7 @@ use roxmltree::{Document, Node};
 
 use super::{
     report::Report,
-    source::{JointKind, Source, SourceJoint, SourceLink, SourceShape},
+    source::{Geometry, JointKind, Source, SourceJoint, SourceLink, SourceShape},
     xml::child,
 };
 
@@ -141,6 +141,7 @@ impl<'r> Reader<'r> {
                         name: link.clone(),
                         inertial: None,
                         shapes: Vec::new(),
+                        visuals: Vec::new(),
                     });
                 }
                 *above = link;
@@ -157,18 +158,24 @@ impl<'r> Reader<'r> {
         }
         let inertial = self.inertial(node, class, &place, &in_link);
         let geoms = node.children().filter(|n| n.has_tag_name("geom"));
-        let geoms = geoms.filter_map(|geom| self.geom(geom, class, &place));
-        let shapes = geoms
-            .filter(|(_, collides)| *collides)
-            .map(|(shape, _)| SourceShape {
-                pose: in_link * shape.pose,
-                ..shape
-            });
-        let shapes = shapes.collect();
+        let (mut shapes, mut visuals) = (Vec::new(), Vec::new());
+        for geom in geoms.filter_map(|geom| self.geom(geom, class, &place)) {
+            let shape = SourceShape {
+                pose: in_link * geom.shape.pose,
+                ..geom.shape
+            };
+            if geom.is_shown && matches!(shape.geometry, Geometry::Mesh { .. }) {
+                visuals.push(shape.clone());
+            }
+            if geom.collides {
+                shapes.push(shape);
+            }
+        }
         self.links.push(SourceLink {
             name: name.clone(),
             inertial,
             shapes,
+            visuals,
         });
         for nested in node.children().filter(|n| n.has_tag_name("body")) {
             self.body(nested, Some((&name, in_link)), class);

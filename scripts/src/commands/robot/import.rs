@@ -15,8 +15,8 @@ use robots::{
 /// Make a robot folder of a maker's URDF or MJCF
 ///
 /// Reads a URDF in any encoding, with meshes (STL, OBJ, DAE), `package://` and everything that simulators ignore, or an MJCF. Fixed links are
-/// merged; extra joints (arm, head, wheels) are held fixed; legs are found as chains of hinges that end in feet; meshes become
-/// boxes, capsules and spheres; poses, gains and missing limits are chosen from size and mass, and marked as guesses. All that was
+/// merged; extra joints (arm, head, wheels) are held fixed; legs are found as chains of hinges that end in feet; collision meshes become
+/// boxes, capsules and spheres; visual meshes are kept for the 3-D view, as one STL per link; poses, gains and missing limits are chosen from size and mass, and marked as guesses. All that was
 /// found is printed, errors last; with an error, nothing is written.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -40,6 +40,9 @@ pub struct ImportCommand {
     /// Velocity limit of joints that have none in the file, rad/s [default: 20]
     #[arg(long, value_name = "RADPS")]
     velocity_limit_radps: Option<f64>,
+    /// Leave the visual meshes out; the 3-D view then shows the collision shapes
+    #[arg(long)]
+    no_meshes: bool,
 }
 
 impl ImportCommand {
@@ -62,6 +65,7 @@ impl ImportCommand {
                 effort_limit_nm: self.effort_limit_nm,
                 velocity_limit_radps: self.velocity_limit_radps,
             },
+            no_meshes: self.no_meshes,
         };
         let Import { findings, robot } = import(&self.file, &options);
         let lines: String = findings

@@ -13,7 +13,10 @@ use tract_onnx::pb::{
 };
 
 use super::*;
-use crate::export::Export;
+use crate::{
+    export::{CONTRACT_FILE, Export},
+    import::contract::Term,
+};
 
 /// Observations of 3 numbers.
 const TWIST: &str = "observations = [{ term = \"twist-command\" }]";
@@ -245,33 +248,38 @@ fn what_exporters_leave_around_the_layers_is_read() {
 
 #[test]
 fn an_exported_policy_comes_back_as_it_was() {
-    let folder = TempDir::new().unwrap();
     let bundles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/bundles");
-    let shipped = Bundle::load(&bundles.join("go1")).unwrap();
-    let export = Export::new(
-        &shipped,
-        &shipped.robot().unwrap(),
-        &["recovery".to_owned()],
-    );
-    let out = folder.path().join("exported");
-    export.unwrap().write(&out).unwrap();
-    let contract = Contract::of_recipe("go1", "recovery");
-    let imported = Import::new(&out.join("recovery.onnx"), &contract, "contract")
-        .map_err(|error| format!("{error:#}"))
-        .unwrap();
-    assert_eq!(imported.notes.len(), 2, "{:?}", imported.notes);
-    let [before, after] = [&shipped, &imported.bundle].map(|bundle| {
-        let spec = &bundle.spec.networks["recovery"];
-        (
-            bundle.layers("recovery"),
-            &spec.observations,
-            &spec.output,
-            spec.activation,
-        )
-    });
-    assert_eq!(before, after);
-    assert_eq!(imported.bundle.spec.robot, shipped.spec.robot);
-    assert_eq!(imported.bundle.robot_files, None);
+    for (name, role) in [("go1", "recovery"), ("go1-velocity", "velocity")] {
+        let folder = TempDir::new().unwrap();
+        let shipped = Bundle::load(&bundles.join(name)).unwrap();
+        let before = &shipped.spec.networks[role];
+        let robot = shipped.robot().unwrap();
+        let export = Export::new(&shipped, &robot, &[role.to_owned()]);
+        let out = folder.path().join("exported");
+        export.unwrap().write(&out).unwrap();
+        let exported = std::fs::read(out.join(CONTRACT_FILE)).unwrap();
+        let exported: serde_json::Value = serde_json::from_slice(&exported).unwrap();
+        let twist_range = exported["networks"][role]["twist_range"].clone();
+        let observations = before.observations.iter().cloned().map(Term::from);
+        let contract = Contract {
+            observations: Some(observations.collect()),
+            twist_range: serde_json::from_value(twist_range).unwrap(),
+            ..Contract::of_recipe("go1", role)
+        };
+        let imported = Import::new(&out.join(format!("{role}.onnx")), &contract, "contract")
+            .map_err(|error| format!("{error:#}"))
+            .unwrap();
+        assert_eq!(imported.notes.len(), 2, "{:?}", imported.notes);
+        let after = &imported.bundle.spec.networks[role];
+        assert_eq!(imported.bundle.layers(role), shipped.layers(role));
+        assert_eq!(after.observations, before.observations);
+        assert_eq!(after.output, before.output);
+        assert_eq!(after.activation, before.activation);
+        assert_eq!(after.twist_range, before.twist_range);
+        assert_eq!(after.twist_range.is_some(), role == "velocity");
+        assert_eq!(imported.bundle.spec.robot, shipped.spec.robot);
+        assert_eq!(imported.bundle.robot_files, None);
+    }
 }
 
 /// One layer from three numbers to twelve, whose output is `layer`.

@@ -62,6 +62,10 @@ fn a_contract_that_does_not_fit_is_one_line() {
         &["`action_scale` differs between joints", "tanh"],
     );
     refused(
+        "twist_range = { vx_mps = [1.0, -1.0], vy_mps = [-1.0, 1.0], yaw_rate_radps = [-1.0, 1.0] }\n",
+        &["contract.toml: networks.recovery.twist_range must have [low, high] in each direction"],
+    );
+    refused(
         "normalization = { mean = [0.0], std = [1.0] }\n",
         &["normalization.mean has 1 numbers, must have 45"],
     );

@@ -3,7 +3,9 @@
 import sys
 
 import agile_but_safe
+import torch
 from rsl_rl.runners import OnPolicyRunner
+from tensordict import TensorDict
 
 iterations = int(sys.argv[1]) if len(sys.argv) > 1 else 300
 env = agile_but_safe.RslRlEnv("velocity", robot="go1", num_envs=2048)
@@ -30,4 +32,14 @@ runner = OnPolicyRunner(
     log_dir="out/rsl_rl-velocity",
 )
 runner.learn(iterations)
-print({name: round(value, 3) for name, value in env.last_log.items() if name.startswith("episode/")})
+
+# An episode of other environments, without exploration.
+test = agile_but_safe.Environments("velocity", robot="go1", num_envs=512, seed=2)
+policy = runner.get_inference_policy()
+with torch.inference_mode():
+    for _ in range(501):
+        rows = torch.tensor(test.observations[:, : test.policy_dim])
+        test.step(policy(TensorDict({"policy": rows}, batch_size=[512])).numpy())
+log = test.log()
+for name in ("survival_fraction", "velocity_error_mps"):
+    print(f"{name} {log['episode/' + name]:.3f}")

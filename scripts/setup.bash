@@ -15,7 +15,7 @@ require_rust() {
     [[ $(printf '%s\n' "$needed" "$installed" | sort -V | head -n 1) == "$needed" ]] || fail "Rust $installed is too old, $needed is needed; rustup update stable"
     command -v "${CC:-cc}" >/dev/null || fail "no C compiler (cc), which Rust links with; on Debian: apt install g++"
     mkdir -p "$root/target" 2>/dev/null && [[ -w $root/target ]] || fail "cannot write to $root/target; clone the repository to where you may write"
-    # Two of the compilers that cargo starts side by side may need 2 GB each.
+    # A compiler needs up to 1.5 GB, and cargo starts one for each core.
     local memory_mb
     memory_mb=$(awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo 2>/dev/null || true)
     if [[ -z ${CARGO_BUILD_JOBS:-} && -n $memory_mb ]]; then

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::TrainError;
 
-/// Of a block.
+/// What a block may take of the cache.
 const CACHED_BYTES: usize = 2 << 20;
 
 /// Blocks have a multiple of this many rows, the height of the tiles that matrix products work on.
@@ -42,8 +42,8 @@ impl Compute {
         }
     }
 
-    /// How many of `rows` rows to differentiate at once, if a row and what is computed of it are `elements` numbers: on the CPU as many as stay in a
-    /// core's second-level cache from the forward pass to the backward pass.
+    /// How many of `rows` rows to differentiate at once, if a row and what is computed of it are `elements` numbers: on the CPU as many as stay in the
+    /// cache from the forward pass to the backward pass.
     pub(super) fn block_rows(self, rows: usize, elements: usize) -> usize {
         if self.device != Device::Cpu {
             return rows;

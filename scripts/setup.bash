@@ -6,6 +6,11 @@ fail() {
     exit 1
 }
 
+# Whether a part is to be run: one of those named in `parts`, or any if none is.
+has_part() {
+    [[ -z $parts || " $parts " == *" $1 "* ]]
+}
+
 require_rust() {
     command -v cargo >/dev/null || PATH="$HOME/.cargo/bin:$PATH"
     command -v cargo >/dev/null || fail "cargo is not installed; see https://rustup.rs"

@@ -9,6 +9,7 @@ use controller::{
     Method,
     deploy::{CYCLE_NS, DeployConfig, Pilot, RobotSample},
 };
+use crossbeam::channel::unbounded;
 use mcap::records::op;
 use nalgebra::Vector3;
 use policies::{
@@ -444,6 +445,43 @@ fn a_full_disk_is_told_at_once_and_what_was_written_can_be_replayed() {
     let bytes = disk.lock().unwrap().0.get_ref().clone();
     let report = replayed(&folder, &bytes).unwrap();
     assert_eq!((report.cycles, report.different), (30, 0));
+}
+
+/// On a busy machine the writer falls behind the messages. The queue of the cycles must not overflow meanwhile.
+#[test]
+fn cycles_do_not_wait_for_all_messages() {
+    let robot = Robot::load("go1").unwrap();
+    let bundle = bundle(&robot);
+    let (mut course, cycles) = Course::new(&robot, &bundle);
+    course.cycles(&robot, 30);
+    let (queue, entries) = unbounded();
+    let recorder = Recorder {
+        queue,
+        lost: Arc::default(),
+        failure: Arc::default(),
+    };
+    let text = Text {
+        data: "run".to_owned(),
+    };
+    for _ in 0..300_000 {
+        recorder.message("abs/state", &text);
+    }
+    let output = io::Cursor::new(Vec::new());
+    let writer = begin(output, &header(), &bundle).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = LogWriter::new(writer, entries, cycles, Arc::clone(&stop), Arc::default());
+    let thread = thread::spawn(move || writer.run().unwrap());
+    while !recorder.queue.is_empty() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    stop.store(true, Ordering::Release);
+    let (summary, output) = thread.join().unwrap();
+    assert_eq!((summary.cycles, summary.messages), (30, 300_000));
+    let mut topics = mcap::MessageStream::new(output.get_ref())
+        .unwrap()
+        .map(|message| message.unwrap().channel.topic.clone());
+    let before = topics.position(|topic| topic == CYCLE_TOPIC).unwrap();
+    assert!(before < 300_000);
 }
 
 #[test]

@@ -72,12 +72,16 @@ impl<W: Write + Seek> LogWriter<W> {
             let last = self.stop.load(Ordering::Acquire);
             Panicking::Log.panic_if_due();
             let until = Instant::now() + FETCH;
+            // No longer, however many messages there are: the queue of the cycles fills meanwhile.
             loop {
-                let wait = match last {
-                    true => Duration::ZERO,
-                    false => until.saturating_duration_since(Instant::now()),
-                };
-                match self.entries.recv_timeout(wait) {
+                let wait = until.saturating_duration_since(Instant::now());
+                if wait.is_zero() && !last {
+                    break;
+                }
+                match self
+                    .entries
+                    .recv_timeout(if last { Duration::ZERO } else { wait })
+                {
                     Ok(entry) => {
                         self.write(&entry)?;
                         summary.messages += 1;

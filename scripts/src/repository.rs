@@ -33,16 +33,14 @@ fn bundle(robot: &str) -> PathBuf {
     root().join(BUNDLES).join(robot)
 }
 
-/// The rows of the paper's table for which bundles are shipped, with the nominal one always.
+/// The rows that are compared with the paper's table: the robot's bundle always, and the one in the paper's setting where it is
+/// shipped.
 pub fn table(robot: &str) -> Vec<(String, PathBuf)> {
-    let shipped = ["a", "n", "c", "lag-a", "lag-n", "lag-c"].map(|row| match row {
-        "n" => (row.to_owned(), bundle(robot)),
-        _ => (row.to_owned(), bundle(&format!("{robot}-{row}"))),
-    });
+    let paper = format!("{robot}-paper");
+    let rows = [robot, &paper].map(|row| (row.to_owned(), bundle(row)));
     let is_there = |path: &Path| path.join(BUNDLE_MANIFEST).exists();
-    shipped
-        .into_iter()
-        .filter(|(row, path)| row == "n" || is_there(path))
+    rows.into_iter()
+        .filter(|(row, path)| row == robot || is_there(path))
         .collect()
 }
 

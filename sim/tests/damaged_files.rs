@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -14,10 +15,11 @@ use controller::{
 };
 use nalgebra::Vector3;
 use policies::{
-    Bundle,
+    Bundle, PolicySpec,
     depth::DepthSamples,
     file::{MAX_DATA_BYTES, read_bytes},
     settings,
+    spec::role,
 };
 use robots::Robot;
 use serde::{Deserialize, Serialize};
@@ -52,6 +54,18 @@ fn line(error: impl std::fmt::Display) -> String {
 }
 
 /// Loads a bundle, and all that is made of it.
+/// The agile policy of go1 in a bundle of its own.
+fn agile_alone() -> Bundle {
+    let go1 = Bundle::load(&shipped("policies/bundles/go1")).unwrap();
+    let mut bundle = Bundle::new(PolicySpec {
+        networks: BTreeMap::new(),
+        switch: None,
+        ..go1.spec.clone()
+    });
+    bundle.insert_from(role::AGILE, &go1).unwrap();
+    bundle
+}
+
 fn load_bundle(folder: &Path) -> Result<(), String> {
     let bundle = Bundle::load(folder).map_err(line)?;
     let robot = bundle.robot().map_err(line)?;
@@ -68,7 +82,8 @@ fn manifests() {
 
 #[test]
 fn weights() {
-    let folder = copy(&shipped("policies/bundles/go1-lag-a"));
+    let folder = tempfile::tempdir().unwrap();
+    agile_alone().save(folder.path()).unwrap();
     let manifest = folder.path().join("bundle.toml");
     let text = fs::read_to_string(&manifest).unwrap();
     let hash = Bundle::load(folder.path()).unwrap().spec.networks["agile"]
@@ -111,7 +126,7 @@ fn settings_of_a_run() {
     defaults.deploy.method = Method::agile();
     fs::write(&path, toml::to_string(&defaults).unwrap()).unwrap();
     let robot = Robot::load("go1").unwrap();
-    let bundle = Bundle::load(&shipped("policies/bundles/go1-lag-a")).unwrap();
+    let bundle = agile_alone();
     survive(&path.clone(), move |_| {
         let settings = settings::with_file(&Settings::default(), &path).map_err(line)?;
         settings.eval.validate(&settings.physics).map_err(line)?;

@@ -4,6 +4,7 @@
 mod attack;
 mod control;
 mod depth;
+mod engines;
 mod sim;
 mod switch;
 #[cfg(feature = "train")]
@@ -34,6 +35,7 @@ use crate::{
 Examples:
   abs bench sim                      rapier and batch
   abs bench sim --engine rapier --threads 1 --json
+  abs bench engines                  rapier, batch and MuJoCo beside each other, speed and error
   abs bench train --preset paper --picture out/bench.png
   abs bench switch --json
   abs bench depth --threads 1
@@ -49,6 +51,8 @@ pub struct BenchCommand {
 enum What {
     /// Physics alone, and the whole environment step
     Sim(BenchArgs),
+    /// The engines side by side, from standing still to random actions among obstacles: speed, and the error of the step
+    Engines(EnginesArgs),
     /// Learning: simulation, inference and update together
     Train(TrainArgs),
     /// The depth camera, and the ray network of a bundle
@@ -94,6 +98,18 @@ struct ControlArgs {
     /// Draw the histograms of compute time and lateness
     #[arg(long, value_name = "FILE.png")]
     picture: Option<PathBuf>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(clap::Args)]
+struct EnginesArgs {
+    /// How long to measure each cell in each of three rounds, s
+    #[arg(long, default_value_t = 1.0, value_parser = positive_seconds)]
+    seconds: f64,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -198,6 +214,14 @@ impl BenchCommand {
                     .collect::<Result<Vec<_>>>()?;
                 args.draw(&reports.iter().map(sim::SimReport::bar).collect::<Vec<_>>())?;
                 print(&reports, args.json)
+            }
+            What::Engines(args) => {
+                let config = with_threads(args.config.resolve_plain()?.config, 1)?;
+                let report = engines::measure(&config, Duration::from_secs_f64(args.seconds))?;
+                match args.json {
+                    true => print(&[report], true),
+                    false => Ok(write!(io::stdout(), "{}", report.table())?),
+                }
             }
             What::Train(TrainArgs { device, common }) => {
                 let mut args = common.clone();

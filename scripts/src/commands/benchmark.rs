@@ -32,16 +32,16 @@ use report::{Row, Summary};
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  abs benchmark                                            all shipped rows of the paper's table: hours
+  abs benchmark                                            go1 and go1-paper beside the paper's table: hours
   abs benchmark --engine batch --episodes 2000             in a minute or two
-  abs benchmark n=policies/bundles/go1                     the nominal row alone
-  abs benchmark n=runs/all-1/bundle n=runs/all-2/bundle a=runs/all-a/bundle lag-n=runs/lag/bundle
+  abs benchmark go1=policies/bundles/go1                   one row alone
+  abs benchmark n=runs/all-1/bundle n=runs/all-2/bundle a=runs/all-a/bundle
   abs benchmark --robot go2
 
 Bundles of the same name are training seeds of one row. Each is evaluated with its agile policy alone and, if it has
 all three networks, with the switch. After an interruption the same command continues with the rest.")]
 pub struct BenchmarkCommand {
-    /// Bundles and their names in the table [default: the shipped bundles of the robot, as n, a, c, lag-n ...]
+    /// Bundles and their names in the table [default: the shipped bundle of the robot, and the one in the paper's setting]
     #[arg(value_name = "NAME=BUNDLE", value_parser = parse_entry)]
     bundles: Vec<(String, PathBuf)>,
     /// Episodes of each evaluation

@@ -37,7 +37,7 @@ use grid::Grid;
 #[command(after_help = "\
 Examples:
   abs sweep                                     speed of pedestrians by width of a corridor, shipped policy of go1
-  abs sweep pedestrians --bundle policies/bundles/go1-people --episodes 100
+  abs sweep pedestrians --bundle policies/bundles/go1 --episodes 100
   abs sweep switch --scene people --engine batch --seed 41      threshold by least improvement
   abs sweep my.toml --reality lab --engine mujoco
 

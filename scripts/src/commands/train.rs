@@ -28,7 +28,7 @@ Examples:
   abs train all --robot go1                     a whole bundle, from nothing
   abs train agile --robot go1 --seed 1
   abs train recovery --robot go1
-  abs train agile --robot go2 --from policies/checkpoints/go1-agile
+  abs train agile --config policies/checkpoints/go1-agile/config.toml --robot go2 --from policies/checkpoints/go1-agile
   abs train rays --data data/depth-go1-1
   abs train reach-avoid --bundle runs/agile-go1-1-20260131-235959/bundle
   abs train agile --preset paper --set algorithm.total_policy_steps=200_000_000

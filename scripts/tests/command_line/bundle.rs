@@ -36,20 +36,36 @@ fn a_bundle_is_told_in_a_line_for_each_network() {
     }
     assert_eq!(lines.len(), 5);
     assert!(
-        lines[3].contains("threshold -0.3, min_improvement 0.1"),
+        lines[3].contains("threshold -0.2, min_improvement -2"),
         "{}",
         lines[3]
     );
 }
 
+/// Folder of go1's bundle, as if these networks had been trained longer.
+fn trained_longer(name: &str, roles: &[&str]) -> String {
+    let go1 = Bundle::load(shipped("go1").as_ref()).unwrap();
+    let mut longer = go1.clone();
+    for role in roles {
+        let mut layers = go1.layers(role).to_vec();
+        layers[0].bias[0] += 0.01;
+        let spec = go1.spec.networks[*role].clone();
+        longer.insert(role, spec, layers).unwrap();
+    }
+    let folder = folder(name);
+    longer.save(&folder).unwrap();
+    folder.to_str().unwrap().to_owned()
+}
+
 #[test]
 fn networks_of_several_bundles_make_one() {
     let out = folder("parts");
-    let (go1, people) = (shipped("go1"), shipped("go1-people"));
-    let [recovery, rays] = ["recovery", "rays"].map(|role| format!("{role}={go1}"));
+    let roles = ["recovery", "rays"];
+    let (go1, longer) = (shipped("go1"), trained_longer("longer", &roles));
+    let [recovery, rays] = roles.map(|role| format!("{role}={longer}"));
     let made = abs(&[
         "bundle",
-        &people,
+        &go1,
         "--network",
         &recovery,
         "--network",
@@ -59,13 +75,13 @@ fn networks_of_several_bundles_make_one() {
     ]);
     assert!(made.success, "{}", made.stderr);
 
-    let [made, go1, people] =
-        [&out, &go1.into(), &people.into()].map(|path: &PathBuf| Bundle::load(path).unwrap());
-    for (role, from) in [("recovery", &go1), ("rays", &go1), ("agile", &people)] {
+    let [made, go1, longer] =
+        [&out, &go1.into(), &longer.into()].map(|path: &PathBuf| Bundle::load(path).unwrap());
+    for (role, from) in [("recovery", &longer), ("rays", &longer), ("agile", &go1)] {
         assert_eq!(made.spec.networks[role], from.spec.networks[role]);
         assert_eq!(made.layers(role), from.layers(role));
     }
-    assert_eq!(made.spec.rays, people.spec.rays);
+    assert_eq!(made.spec.rays, go1.spec.rays);
 }
 
 #[test]
@@ -75,14 +91,14 @@ fn a_threshold_is_changed_and_nothing_else() {
         "bundle",
         &shipped("go1"),
         "--threshold",
-        "-0.2",
+        "-0.35",
         "--out",
         out.to_str().unwrap(),
     ];
     let made = abs(&arguments);
     assert!(made.success, "{}", made.stderr);
     let mut expected = Bundle::load(shipped("go1").as_ref()).unwrap();
-    expected.spec.switch.as_mut().unwrap().threshold = -0.2;
+    expected.spec.switch.as_mut().unwrap().threshold = -0.35;
     assert_eq!(Bundle::load(&out).unwrap(), expected);
     assert_refused(&arguments, &["holds a bundle already", "--out"]);
 }
@@ -91,7 +107,7 @@ fn a_threshold_is_changed_and_nothing_else() {
 fn networks_that_do_not_fit_are_refused() {
     let out = folder("refused");
     let out = out.to_str().unwrap();
-    let [go1, go2, people] = ["go1", "go2", "go1-people"].map(shipped);
+    let [go1, go2, paper] = ["go1", "go2", "go1-paper"].map(shipped);
     let refuse = |arguments: &[&str], parts: &[&str]| {
         assert_refused(&[&["bundle"], arguments, &["--out", out]].concat(), parts);
     };
@@ -101,15 +117,19 @@ fn networks_that_do_not_fit_are_refused() {
         &["for robot `go2`", "`go1`"],
     );
     refuse(
-        &[&go1, "--network", &network("agile", &people)],
-        &["network `agile` observes", "previous_steps: 20"],
+        &[&go1, "--network", &network("agile", &paper)],
+        &["network `agile` observes", "count: 11"],
     );
     refuse(
-        &[&go1, "--network", &network("agile", &shipped("go1-c"))],
+        &[
+            &go1,
+            "--network",
+            &network("agile", &trained_longer("other", &["agile"])),
+        ],
         &["networks.reach-avoid was trained with the agile policy"],
     );
     refuse(
-        &[&go1, "--network", &network("jump", &people)],
+        &[&go1, "--network", &network("jump", &paper)],
         &["no network `jump`, it has agile"],
     );
     refuse(&[&go1, "--network", "agile"], &["must be ROLE=DIR"]);

@@ -67,7 +67,7 @@ fn the_contract_says_what_goes_in_and_comes_out() {
     }
     assert_eq!(joints.len(), 12);
     assert_eq!(float(&contract["policy_step_s"]), 0.02);
-    assert_eq!(float(&contract["switch"]["threshold"]), -0.3);
+    assert_eq!(float(&contract["switch"]["threshold"]), -0.2);
     assert_eq!(contract["rays"]["angle_rad"].as_array().unwrap().len(), 27);
     // 4.0 times 30.1 rad/s in 20 ms.
     let change_rad = contract["safety"]["largest_change_rad"][0]
@@ -77,10 +77,10 @@ fn the_contract_says_what_goes_in_and_comes_out() {
     assert!((change_rad - expected).abs() < 1e-5, "{change_rad}");
     let networks = contract["networks"].as_object().unwrap();
     for (role, widths) in [
-        ("agile", vec![4, 3, 3, 2, 1, 1, 12, 12, 12, 27]),
-        ("recovery", vec![4, 3, 3, 3, 12, 12, 12]),
-        ("reach-avoid", vec![3, 3, 2, 27]),
-        ("twist-search", vec![3, 3, 2, 27]),
+        ("agile", vec![4, 12, 3, 2, 1, 1, 48, 48, 48, 27, 27]),
+        ("recovery", vec![4, 12, 3, 3, 48, 48, 48]),
+        ("reach-avoid", vec![3, 3, 2, 27, 27]),
+        ("twist-search", vec![3, 3, 2, 27, 27]),
     ] {
         let network = &networks[role];
         assert!(
@@ -341,7 +341,7 @@ fn the_example_reaches_the_goal_in_mujoco() {
         return;
     };
     let out = folder("go1-mujoco");
-    export("go1", &out, &["--scenes", "8"]);
+    export("go1-paper", &out, &["--scenes", "8"]);
     let outcomes = python("examples/mujoco_onnx.py", &[&out], &packages);
     assert_eq!(outcomes["episodes"], 8);
     assert!(outcomes["reach"].as_u64() >= Some(6), "{outcomes}");

@@ -21,7 +21,7 @@ fn folder(name: &str) -> PathBuf {
 /// Weights of a shipped policy, which are called as PyTorch calls them.
 fn weights() -> String {
     let root = env!("CARGO_MANIFEST_DIR");
-    format!("{root}/../policies/bundles/go1/recovery.safetensors")
+    format!("{root}/../policies/bundles/go1-paper/recovery.safetensors")
 }
 
 #[test]

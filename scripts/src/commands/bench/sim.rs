@@ -97,10 +97,10 @@ pub fn measure(config: &Config, duration: Duration) -> Result<SimReport> {
 }
 
 /// Does a piece of work and returns the number of steps that it was.
-type Work = Box<dyn FnMut() -> usize + Send>;
+pub(super) type Work = Box<dyn FnMut() -> usize + Send>;
 
 /// Runs every worker in a thread of its own and adds up their steps per second.
-fn total_rate(workers: Vec<Work>, duration: Duration) -> f64 {
+pub(super) fn total_rate(workers: Vec<Work>, duration: Duration) -> f64 {
     let barrier = &Barrier::new(workers.len());
     thread::scope(|scope| {
         let threads: Vec<_> = workers
@@ -185,7 +185,7 @@ fn physics_worker(robot: &Arc<Robot>, config: &Config, worker: usize) -> Result<
     }))
 }
 
-fn ring_of_cylinders() -> Vec<Obstacle> {
+pub(super) fn ring_of_cylinders() -> Vec<Obstacle> {
     (0..OBSTACLES)
         .map(|index| {
             let (sin, cos) = (TAU * index as f32 / OBSTACLES as f32).sin_cos();

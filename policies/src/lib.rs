@@ -24,7 +24,8 @@
 //!         twist: Twist::default(),
 //!         previous_action: &[0.0; 12],
 //!         ray_distance_m: &rays.distance_m,
-//!         previous_ray_distance_m: &[],
+//!         // Nothing moves.
+//!         previous_ray_distance_m: &rays.distance_m,
 //!         reality: &[],
 //!     },
 //!     &mut action,

@@ -23,6 +23,36 @@ fn the_simulation_benchmark_prints_json() {
     );
 }
 
+/// Half the step, about half the error, in every engine.
+#[test]
+fn the_engines_are_measured_beside_their_error() {
+    let flags = "bench engines --json --seconds 0.01 --threads 1 --set env.num_envs=64";
+    let outcome = abs(&flags.split(' ').collect::<Vec<_>>());
+    assert!(outcome.success, "{}", outcome.stderr);
+    let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let cells = report["cells"].as_array().unwrap();
+    let engines = 2 + usize::from(cfg!(feature = "mujoco"));
+    // Three motions at three steps.
+    assert_eq!(cells.len(), engines * 9);
+    for cell in cells {
+        assert!(cell["robot_steps_per_second"].as_f64().unwrap() > 0.0);
+    }
+    let standing = cells.iter().filter(|cell| cell["motion"] == "standing");
+    let standing: Vec<&Value> = standing.collect();
+    for steps in standing.chunks(3) {
+        let errors = ["position_mm", "joint_deg"].map(|key| {
+            let error = |cell: &Value| cell["error"][key].as_f64().unwrap();
+            steps.iter().map(|cell| error(cell)).collect::<Vec<_>>()
+        });
+        assert_eq!(steps[0]["engine"], steps[2]["engine"]);
+        for error in errors {
+            for pair in error.windows(2) {
+                assert!(pair[1] < 0.7 * pair[0], "{} {error:?}", steps[0]["engine"]);
+            }
+        }
+    }
+}
+
 /// Where the time goes.
 fn shares(report: &Value) -> Vec<f64> {
     let shares = report["time_shares"].as_object().unwrap().values();

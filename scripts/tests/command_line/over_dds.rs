@@ -125,11 +125,13 @@ fn a_robot_that_is_killed_while_it_runs_is_damped_and_another_one_runs() {
         thread::sleep(Duration::from_secs(3));
         let second = Process::start(folder.path(), "second", &["sim-robot", "--lose", "0.3"]);
         // Until the time for a goal is over without a fault.
+        let runs = Instant::now();
         loop {
             lead_to(&["run"]);
             if lead_to(&["ready", "damping", "fault"]) == "ready" {
                 break;
             }
+            assert!(runs.elapsed() < PATIENCE, "no run without a fault");
         }
         drop(second);
         let pid = deploy.child.id().to_string();

@@ -206,7 +206,7 @@ impl Cell {
     }
 }
 
-/// Robots that fall a hand's breadth with random velocities onto their feet, and act at random.
+/// Robots at 1 m/s in a random direction that fall by up to 5 cm onto their feet, and act at random.
 struct Trajectories {
     starts: Vec<EpisodeStart>,
     targets: Vec<Vec<f32>>,

@@ -109,6 +109,11 @@ fn an_evaluation_keeps_its_contract() {
         assert!(ci95[0].as_f64().unwrap() <= rate && rate <= ci95[1].as_f64().unwrap());
     }
     assert!(number("mean_speed") >= 0.0 && number("peak_speed") >= 0.0);
+    // No path is shorter than the straight line.
+    if number("reach_rate") > 0.0 {
+        assert!(number("path_ratio") >= 1.0 && number("time_to_goal_s") > 1.0);
+        assert!(table.contains("time to goal"), "{table}");
+    }
     assert!(number("steps_per_second") > 0.0);
 
     let rows = fs::read_to_string(Path::new(&out).join("episodes.csv")).unwrap();

@@ -93,7 +93,7 @@ class EvaluationTest(unittest.TestCase):
     def test_an_evaluation_is_that_of_the_program(self):
         report = abs_py.evaluate(GO1, method="agile", episodes=20, engine="batch", threads=1)
         again = abs_py.evaluate(GO1, method="agile", episodes=20, engine="batch", threads=2)
-        for key in ("reach_rate", "collision_rate", "mean_speed"):
+        for key in ("reach_rate", "collision_rate", "mean_speed", "path_ratio"):
             self.assertEqual(report[key], again[key])
         self.assertEqual((report["episodes"], report["robot"]), (20, "go1"))
         total = report["reach_rate"] + report["collision_rate"] + report["time_out_rate"]

@@ -78,7 +78,7 @@ impl CompareCommand {
 fn table(evaluations: &[StoredEvaluation]) -> String {
     let width = evaluations.iter().map(|e| e.name.len()).max().unwrap_or(0);
     let mut text = format!(
-        "{:<width$}  method    episodes  reach %             collision %         timeout %  mean / peak m/s  recovery %\n",
+        "{:<width$}  method    episodes  reach %             collision %         timeout %  mean / peak m/s  to goal, s  path    recovery %\n",
         ""
     );
     for StoredEvaluation { name, report, .. } in evaluations {
@@ -86,10 +86,12 @@ fn table(evaluations: &[StoredEvaluation]) -> String {
             let [rate, low, high] = [rate, low, high].map(|share| 100.0 * share);
             format!("{rate:5.1} [{low:.1}, {high:.1}]")
         };
+        let figure =
+            |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), |x| format!("{x:.2}"));
         let recovery = |switch: &SwitchReport| format!("{:.1}", 100.0 * switch.recovery_fraction);
         let _ = writeln!(
             text,
-            "{name:<width$}  {:<8}  {:>8}  {:<18}  {:<18}  {:>9.1}   {:>6.2} / {:<6.2}  {:>9}",
+            "{name:<width$}  {:<8}  {:>8}  {:<18}  {:<18}  {:>9.1}   {:>6.2} / {:<6.2}  {:>10}  {:>4}  {:>10}",
             report.method.name(),
             report.episodes,
             rate(report.reach_rate, report.reach_ci95),
@@ -97,6 +99,8 @@ fn table(evaluations: &[StoredEvaluation]) -> String {
             100.0 * report.time_out_rate,
             report.mean_speed,
             report.peak_speed,
+            figure(report.time_to_goal_s),
+            figure(report.path_ratio),
             report
                 .switch
                 .as_ref()

@@ -98,6 +98,12 @@ pub struct EpisodeRow {
     pub mean_speed_mps: f32,
     /// Largest speed on the way to the goal.
     pub peak_speed_mps: f32,
+    /// When it first was at the goal; empty if it never was.
+    #[serde(default)]
+    time_to_goal_s: Option<f32>,
+    /// Length of the path up to there over that of the straight line.
+    #[serde(default)]
+    path_ratio: Option<f32>,
     collision_body: Option<String>,
     collision_class: Option<ContactClass>,
     collision_x_m: Option<f32>,
@@ -290,6 +296,8 @@ fn episodes_csv(records: &[EpisodeRecord], policy_step_s: f32) -> Result<Vec<u8>
             final_distance_m: record.final_distance_m,
             mean_speed_mps: record.mean_speed_mps,
             peak_speed_mps: record.peak_speed_mps,
+            time_to_goal_s: record.arrival.map(|arrival| arrival.time_s),
+            path_ratio: record.arrival.map(|arrival| arrival.path_ratio),
             collision_body: collision.map(|c| c.body.clone()),
             collision_class: collision.map(|c| c.class),
             collision_x_m: collision.map(|c| c.position_world.x),
@@ -360,6 +368,13 @@ pub fn table(report: &EvalReport) -> String {
         ("peak speed", report.peak_speed),
     ] {
         let _ = writeln!(text, "  {name:<12} {speed:>5.2} m/s  over reached episodes");
+    }
+    if let (Some(time_s), Some(ratio)) = (report.time_to_goal_s, report.path_ratio) {
+        let _ = writeln!(
+            text,
+            "  {:<12} {time_s:>5.2} s    on {ratio:.2} times the straight line",
+            "time to goal"
+        );
     }
     if let Some(switch) = &report.switch {
         for (name, share, of) in [

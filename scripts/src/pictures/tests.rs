@@ -85,6 +85,7 @@ fn episode(index: u64, outcome: Outcome, robot: &Robot) -> EpisodeRecord {
         final_distance_m: end.goal_distance_m,
         mean_speed_mps: 2.1,
         peak_speed_mps: 3.4,
+        arrival: None,
         recovery_steps: (0..last).filter(|step| recovers(*step)).count(),
         false_safe: false,
         collision: (outcome == Outcome::Collision).then(|| Collision {
@@ -115,6 +116,8 @@ fn report(reach: f64, collision: f64) -> EvalReport {
         time_out_ci95: [0.005, 0.02],
         mean_speed: 2.0,
         peak_speed: 3.4,
+        time_to_goal_s: Some(3.1),
+        path_ratio: Some(1.1),
         steps_per_second: 1.0,
         rays: RaySource::Exact,
         reality: RealityConfig::default(),

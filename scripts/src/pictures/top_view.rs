@@ -170,10 +170,15 @@ pub fn caption_of(record: &EpisodeRecord) -> String {
             "{index}: {} touched at {:.1} s",
             collision.body, collision.time_s
         ),
-        (outcome, _) => format!(
-            "{index}: {outcome}, {:.1} m/s mean, {:.1} m/s peak",
-            record.mean_speed_mps, record.peak_speed_mps
-        ),
+        (outcome, _) => {
+            let arrival = record.arrival.map_or_else(String::new, |arrival| {
+                format!(", at the goal after {:.1} s", arrival.time_s)
+            });
+            format!(
+                "{index}: {outcome}{arrival}, {:.1} m/s mean",
+                record.mean_speed_mps
+            )
+        }
     }
 }
 

@@ -191,7 +191,11 @@ impl Plan for Evaluation<'_> {
             scanned_before: false,
         };
         let episode = TestEpisode {
-            outcome: OutcomeTracker::new(scene.goal.position_world, self.config.reach_m),
+            outcome: OutcomeTracker::new(
+                scene.start_world,
+                scene.goal.position_world,
+                self.config.reach_m,
+            ),
             steps: 0,
             paper_rule: PaperRule::new(self.robot),
             start: start.physics.clone(),
@@ -319,6 +323,7 @@ impl<'a> Observer<Evaluation<'a>> for EpisodeObserver<'a> {
             final_distance_m: outcome.distance_m(),
             mean_speed_mps: outcome.mean_speed_mps(),
             peak_speed_mps: outcome.peak_speed_mps(),
+            arrival: outcome.arrival(),
             recovery_steps: count_recovery(&modes),
             false_safe: outcome.collision().is_some() && was_safe(&modes, false_safe_steps),
             collision: outcome.into_collision(),

@@ -21,7 +21,7 @@ mod trial;
 pub use config::{EvalConfig, EvalError, RaySource};
 pub use evaluation::Evaluation;
 pub use gait::{GaitReport, GaitSums};
-pub use outcome::{Collision, Outcome};
+pub use outcome::{Arrival, Collision, Outcome};
 pub use record::{EpisodeRecord, EvalReport, OutcomeRates, SwitchReport, TraceStep, wilson_ci95};
 pub use recovery::{CaseReport, RecoveryEvaluation, RecoveryReport, RecoveryTestConfig};
 pub use trial::Trial;

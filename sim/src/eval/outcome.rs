@@ -44,11 +44,25 @@ pub struct Collision {
     pub position_world: Point3<f32>,
 }
 
+/// The way to where the robot first was at the goal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Arrival {
+    /// Since the start of the episode, s.
+    pub time_s: f32,
+    /// Length of the path over that of the straight line, both up to the reach distance.
+    pub path_ratio: f32,
+}
+
 /// Follows one episode.
 #[derive(Clone, Debug)]
 pub(super) struct OutcomeTracker {
     goal: Point2<f32>,
     reach_m: f32,
+    /// Length of the straight line from the start, up to the reach distance.
+    straight_m: f32,
+    position_world: Point2<f32>,
+    path_m: f32,
+    arrival: Option<Arrival>,
     /// Sum and number of the speeds while on the way.
     speed_sum_mps: f64,
     steps_on_the_way: usize,
@@ -58,10 +72,14 @@ pub(super) struct OutcomeTracker {
 }
 
 impl OutcomeTracker {
-    pub(super) fn new(goal: Point2<f32>, reach_m: f32) -> Self {
+    pub(super) fn new(start: Point2<f32>, goal: Point2<f32>, reach_m: f32) -> Self {
         Self {
             goal,
             reach_m,
+            straight_m: (goal - start).norm() - reach_m,
+            position_world: start,
+            path_m: 0.0,
+            arrival: None,
             speed_sum_mps: 0.0,
             steps_on_the_way: 0,
             peak_speed_mps: 0.0,
@@ -72,7 +90,16 @@ impl OutcomeTracker {
 
     /// Takes the state after a policy step that ended at `time_s`. The first collision is final.
     pub(super) fn observe(&mut self, robot: &Robot, physics: &PhysicsState, time_s: f32) {
-        self.distance_m = (physics.position_world.xy() - self.goal).norm();
+        let position_world = physics.position_world.xy();
+        self.distance_m = (position_world - self.goal).norm();
+        self.path_m += (position_world - self.position_world).norm();
+        self.position_world = position_world;
+        if self.distance_m < self.reach_m && self.straight_m > 0.0 {
+            self.arrival.get_or_insert(Arrival {
+                time_s,
+                path_ratio: self.path_m / self.straight_m,
+            });
+        }
         let speed_mps = physics.linear_velocity_world.xy().norm();
         if self.distance_m > self.reach_m {
             self.speed_sum_mps += f64::from(speed_mps);
@@ -109,6 +136,11 @@ impl OutcomeTracker {
     /// Largest such speed, m/s.
     pub(super) fn peak_speed_mps(&self) -> f32 {
         self.peak_speed_mps
+    }
+
+    /// Nothing if it never arrived, or started there.
+    pub(super) fn arrival(&self) -> Option<Arrival> {
+        self.arrival
     }
 
     /// Distance to the goal, m.
@@ -151,7 +183,7 @@ mod tests {
     }
 
     fn tracker() -> OutcomeTracker {
-        OutcomeTracker::new(Point2::new(7.0, 0.0), 0.65)
+        OutcomeTracker::new(Point2::origin(), Point2::new(7.0, 0.0), 0.65)
     }
 
     #[test]
@@ -174,6 +206,32 @@ mod tests {
         }
         assert!((tracker.mean_speed_mps() - 2.5).abs() < 1e-6);
         assert!((tracker.peak_speed_mps() - 4.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_path_counts_up_to_the_first_arrival() {
+        let robot = Robot::load("go1").unwrap();
+        let mut tracker = tracker();
+        for (time_s, [x_m, y_m]) in [
+            (1.0, [3.0, 4.0]),
+            (2.0, [6.0, 0.0]),
+            (2.2, [6.4, 0.0]),
+            (3.0, [8.0, 0.0]),
+            (4.0, [7.0, 0.0]),
+        ] {
+            assert_eq!(tracker.arrival().is_some(), time_s > 2.2);
+            let mut physics = state(&robot, x_m, 1.0);
+            physics.position_world.y = y_m;
+            tracker.observe(&robot, &physics, time_s);
+        }
+        let arrival = tracker.arrival().unwrap();
+        assert!((arrival.time_s - 2.2).abs() < 1e-6);
+        // 5 m, 5 m and 0.4 m instead of the 6.35 m of the straight line.
+        assert!((arrival.path_ratio - 10.4 / 6.35).abs() < 1e-5);
+        // Who starts at the goal has no way.
+        let mut there = OutcomeTracker::new(Point2::origin(), Point2::new(0.5, 0.0), 0.65);
+        there.observe(&robot, &state(&robot, 0.1, 0.0), 0.02);
+        assert_eq!(there.arrival(), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     config::RaySource,
     gait::{GaitReport, GaitSums},
-    outcome::{Collision, Outcome},
+    outcome::{Arrival, Collision, Outcome},
 };
 use crate::{
     engine::EngineKind,
@@ -77,6 +77,8 @@ pub struct EpisodeRecord {
     pub mean_speed_mps: f32,
     /// Largest horizontal speed of the base while farther from the goal than the reach distance, m/s.
     pub peak_speed_mps: f32,
+    /// How long and how straight the way to the goal was; nothing if it never arrived.
+    pub arrival: Option<Arrival>,
     /// Policy steps in which the recovery policy acted.
     pub recovery_steps: usize,
     /// It collided although the agile policy was in control 0.5 s before (or at the start, if that was later).
@@ -120,6 +122,12 @@ pub struct EvalReport {
     pub mean_speed: f64,
     /// Mean over reached episodes of the peak speed, m/s; 0 when none reached.
     pub peak_speed: f64,
+    /// Mean over reached episodes of the time to the goal, s; nothing when none reached, or in files of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_to_goal_s: Option<f64>,
+    /// Mean over reached episodes of the length of the path to the goal over that of the straight line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_ratio: Option<f64>,
     /// Policy steps simulated per second of wall-clock time.
     pub steps_per_second: f64,
     /// Where the rays came from.
@@ -213,6 +221,13 @@ impl EvalReport {
             let sum = reached().fold(0.0, |sum, r| sum + f64::from(value(r)));
             sum / reached().count().max(1) as f64
         };
+        let over_arrived = |value: fn(Arrival) -> f32| {
+            let reached = records.iter().filter(|r| r.outcome == Outcome::Reach);
+            let values = reached.filter_map(|r| r.arrival.map(value));
+            let count = values.clone().count();
+            let sum: f64 = values.map(f64::from).sum();
+            (count > 0).then(|| sum / count as f64)
+        };
         let steps: usize = records.iter().map(|r| r.steps).sum();
         let mut gait = GaitSums::default();
         records.iter().for_each(|record| gait.add(&record.gait));
@@ -230,6 +245,8 @@ impl EvalReport {
             time_out_ci95: rates.time_out_ci95,
             mean_speed: over_reached(|r| r.mean_speed_mps),
             peak_speed: over_reached(|r| r.peak_speed_mps),
+            time_to_goal_s: over_arrived(|arrival| arrival.time_s),
+            path_ratio: over_arrived(|arrival| arrival.path_ratio),
             steps_per_second: steps as f64 / wall_s.max(1e-9),
             rays: RaySource::Exact,
             scene: cylinders(),

@@ -16,7 +16,7 @@ impl Trial {
     /// For an episode of this length; the goal counts as reached within `reach_m` of it.
     pub fn new(scene: &TestScene, episode_s: f32, reach_m: f32) -> Self {
         Self {
-            outcome: OutcomeTracker::new(scene.goal.position_world, reach_m),
+            outcome: OutcomeTracker::new(scene.start_world, scene.goal.position_world, reach_m),
             episode_s,
             time_s: 0.0,
         }

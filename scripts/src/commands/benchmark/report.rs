@@ -22,13 +22,15 @@ const PICTURES: [(&str, &str); 3] = [
     ("outcomes.png", "How the episodes ended, with 95% intervals"),
     ("speeds.png", "Speed on the way to the goal"),
 ];
-const COLUMNS: [&str; 6] = [
+const COLUMNS: [&str; 8] = [
     "",
     "reach %",
     "collision %",
     "timeout %",
     "mean m/s",
     "peak m/s",
+    "to goal, s",
+    "path ratio",
 ];
 
 const GAIT_TITLE: &str = "By the paper's collision rule, all episodes of a row, and what the gait costs, in its first evaluation:";
@@ -69,6 +71,12 @@ impl Row {
         pooled.set_rates(&OutcomeRates::new(outcomes.into_iter()));
         pooled.mean_speed = mean(|report| report.mean_speed);
         pooled.peak_speed = mean(|report| report.peak_speed);
+        let mean = |of: fn(&EvalReport) -> Option<f64>| {
+            let values: Option<Vec<f64>> = self.evaluations.iter().map(|e| of(&e.report)).collect();
+            values.map(|values| mean_and_deviation(&values)[0])
+        };
+        pooled.time_to_goal_s = mean(|report| report.time_to_goal_s);
+        pooled.path_ratio = mean(|report| report.path_ratio);
         let rows = self.evaluations.iter().flat_map(|e| &e.rows);
         let outcomes: Option<Vec<Outcome>> = rows.map(|row| row.paper_outcome).collect();
         pooled.paper_rule = outcomes.map(|outcomes| OutcomeRates::new(outcomes.into_iter()));
@@ -76,7 +84,7 @@ impl Row {
     }
 
     /// The cells of the table.
-    fn cells(&self) -> [String; 6] {
+    fn cells(&self) -> [String; 8] {
         let pooled = self.pooled();
         let rate = |of: fn(&EvalReport) -> f64, [low, high]: [f64; 2]| {
             let [mean, deviation] = self.mean_and_deviation(of).map(|x| 100.0 * x);
@@ -93,8 +101,14 @@ impl Row {
             rate(|report| report.time_out_rate, pooled.time_out_ci95),
             format!("{:.2}", pooled.mean_speed),
             format!("{:.2}", pooled.peak_speed),
+            optional(pooled.time_to_goal_s),
+            optional(pooled.path_ratio),
         ]
     }
+}
+
+fn optional(figure: Option<f64>) -> String {
+    figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.2}"))
 }
 
 /// Mean and sample standard deviation; 0 for a single value.
@@ -145,7 +159,7 @@ impl Summary<'_> {
         )
     }
 
-    fn table(&self) -> Vec<[String; 6]> {
+    fn table(&self) -> Vec<[String; 8]> {
         let paper = PAPER.iter().map(|row| {
             let rate = |[mean, deviation]: [f64; 2]| format!("{mean:.1} ± {deviation:.1}");
             [
@@ -155,6 +169,8 @@ impl Summary<'_> {
                 format!("{:.1}", row.time_out),
                 format!("{:.2}", row.mean_mps),
                 format!("{:.2}", row.peak_mps),
+                optional(None),
+                optional(None),
             ]
         });
         self.rows.iter().map(Row::cells).chain(paper).collect()

@@ -100,6 +100,8 @@ reward_terms! {
         heading = 30.0,
         /// Forward speed / 4.5 when facing the goal; 1 at the goal.
         agile = 10.0,
+        /// Speed toward the goal / 4.5; 1 at the goal. Not in the paper, whose terms do not tell an arc from a line.
+        approach = 0.0,
         /// Standing still far from the goal, facing away.
         stall = -20.0,
         /// L1 distance to the standing pose in the last second at the goal.
@@ -109,6 +111,11 @@ reward_terms! {
     }
 }
 
+/// Speed to which the agile rewards are normalized, m/s (paper, table I).
+const TOP_SPEED_MPS: f32 = 4.5;
+/// Distance within which the robot counts as being at the goal, m.
+const AT_GOAL_M: f32 = 0.5;
+
 /// What the agile rewards look at.
 pub struct AgileContext<'a> {
     step: &'a StepContext<'a>,
@@ -116,7 +123,17 @@ pub struct AgileContext<'a> {
     heading_error_rad: f32,
     /// Cosine of the angle between the base's forward direction and the bearing of the goal.
     facing_goal: f32,
+    /// Speed at which the distance to the goal falls, m/s.
+    approach_speed_mps: f32,
     time_left_s: f32,
+}
+
+/// Horizontal velocity of the base along the line to the goal; 0 at the goal.
+fn approach_speed_mps(state: &RobotState, goal: &Goal) -> f32 {
+    let velocity_world = (state.orientation * state.linear_velocity_base).xy();
+    let to_goal = goal.position_world - state.position_world.xy();
+    let bearing = to_goal.try_normalize(1e-6);
+    bearing.map_or(0.0, |bearing| velocity_world.dot(&bearing))
 }
 
 /// Weight of a reward that is given only in the last `window_s` seconds, normalized to them.
@@ -145,12 +162,20 @@ fn heading(context: &AgileContext) -> f32 {
 }
 
 fn agile(context: &AgileContext) -> f32 {
-    if context.goal_distance_m < 0.5 {
+    if context.goal_distance_m < AT_GOAL_M {
         1.0
     } else if context.facing_goal > -0.25 {
-        context.step.state.linear_velocity_base.x.max(0.0) / 4.5
+        context.step.state.linear_velocity_base.x.max(0.0) / TOP_SPEED_MPS
     } else {
         0.0
+    }
+}
+
+fn approach(context: &AgileContext) -> f32 {
+    if context.goal_distance_m < AT_GOAL_M {
+        1.0
+    } else {
+        context.approach_speed_mps / TOP_SPEED_MPS
     }
 }
 
@@ -162,7 +187,7 @@ fn stall(context: &AgileContext) -> f32 {
 }
 
 fn stand(context: &AgileContext) -> f32 {
-    if context.goal_distance_m < 0.5 {
+    if context.goal_distance_m < AT_GOAL_M {
         last_seconds(context, 1.0) * context.step.distance_to_standing_rad()
     } else {
         0.0
@@ -170,7 +195,7 @@ fn stand(context: &AgileContext) -> f32 {
 }
 
 fn base_contact(context: &AgileContext) -> f32 {
-    let at_the_end = context.time_left_s < 1.0 && context.goal_distance_m < 0.5;
+    let at_the_end = context.time_left_s < 1.0 && context.goal_distance_m < AT_GOAL_M;
     match context.step.physics.base_touches() {
         true if at_the_end => 5.0,
         true => 1.0,
@@ -332,6 +357,7 @@ impl Task for AgileTask {
             goal_distance_m,
             heading_error_rad: goal.heading_error_rad,
             facing_goal: goal.x_m / goal_distance_m.max(1e-6),
+            approach_speed_mps: approach_speed_mps(step.state, &episode.goal),
             time_left_s: episode.duration_s - step.time_s,
         };
         let (task_terms, regularizers) = terms.split_at_mut(AgileRewards::NAMES.len());

@@ -37,6 +37,7 @@ impl Case {
         let robot = go1();
         let mut task = AgileTask::new(&AgileConfig::default(), &robot).unwrap();
         task.config.end_on_collision = self.end_on_collision;
+        task.config.rewards.approach = 10.0;
         let mut physics = PhysicsState::zero(&robot);
         physics.joint_position_rad = robot
             .control
@@ -131,6 +132,22 @@ fn running_towards_the_goal_pays_for_speed_only() {
         ..RUNNING
     }
     .expect("stall", 0.0);
+}
+
+#[test]
+fn approach_pays_for_the_part_of_the_velocity_that_leads_to_the_goal() {
+    let toward = |x: f32, y: f32, expected: f32| {
+        Case {
+            goal: [x, y],
+            ..RUNNING
+        }
+        .expect("approach", 10.0 * expected);
+    };
+    toward(3.0, 4.0, 0.6 * 2.25 / 4.5);
+    // Away from the goal it costs as much, so that an arc gains nothing.
+    toward(-3.0, 4.0, -0.6 * 2.25 / 4.5);
+    toward(0.0, 4.0, 0.0);
+    toward(0.3, 0.0, 1.0);
 }
 
 #[test]

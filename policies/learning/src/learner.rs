@@ -43,7 +43,7 @@ pub(crate) trait Learner: Send {
     /// What does not fit. Nothing is changed then.
     fn adopt(&mut self, old: &State, inputs: &KnownInputs) -> Result<(), String>;
 
-    /// The actor's layers, input to output, with ELU after all but the last.
+    /// The layers of the actor that is exported, input to output, with ELU after all but the last.
     fn actor_layers(&self) -> Vec<Linear>;
 
     /// Mean actions [rows, action_dim] for what the actor sees [rows, actor_dim].
@@ -123,6 +123,9 @@ pub(crate) struct Update {
     pub(crate) diverged: Option<u32>,
 }
 
+/// Before the names of the averaged actor's tensors. A learner may begin or stop to average, so they may be missing or be of no use.
+pub(crate) const AVERAGE: &str = "average.";
+
 /// All that a learner learned, by name.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct State {
@@ -130,7 +133,7 @@ pub(crate) struct State {
     /// What a unit of cost is worth in reward, if costs are bounded.
     pub(crate) multiplier: Option<f32>,
     pub(crate) optimizer_steps: u64,
-    /// Parameters, and moments of the optimizer.
+    /// Parameters, moments of the optimizer, and the averaged actor behind [`AVERAGE`], if there is one.
     pub(crate) tensors: Vec<NamedTensor>,
 }
 
@@ -149,12 +152,24 @@ impl State {
         tensor.ok_or_else(|| format!("has no tensor {name}"))
     }
 
+    fn learned(&self) -> impl Iterator<Item = &NamedTensor> {
+        let tensors = self.tensors.iter();
+        tensors.filter(|tensor| !tensor.name.starts_with(AVERAGE))
+    }
+
     /// Whether a learner with the state `own` can take this one over.
     pub(crate) fn fits(&self, own: &Self) -> Result<(), String> {
-        for tensor in &own.tensors {
+        for tensor in own.learned() {
             self.tensor(&tensor.name)?.has_shape(&tensor.shape)?;
         }
-        match self.tensors.len() == own.tensors.len() {
+        // An average has the shapes of the actor, which fits.
+        for tensor in &self.tensors {
+            if let Some(name) = tensor.name.strip_prefix(AVERAGE) {
+                let actor = self.tensor(&format!("actor.{name}"))?;
+                tensor.has_shape(&actor.shape)?;
+            }
+        }
+        match self.learned().count() == own.learned().count() {
             true => Ok(()),
             false => Err("has more layers than this config".into()),
         }

@@ -52,6 +52,8 @@ pub struct PpoConfig {
     pub min_std: f32,
     /// Upper bound on the standard deviation late in training.
     pub std_bound: StdBound,
+    /// Iterations over which the exported policy averages the actor's weights, exponentially; 0 exports the newest weights.
+    pub averaged_iterations: u32,
     /// Training ends after this many policy steps, at least 1.
     pub total_policy_steps: u64,
     /// Iterations from one checkpoint to the next, at least 1.
@@ -226,6 +228,7 @@ impl PpoConfig {
             initial_std: 1.0,
             min_std: 0.05,
             std_bound: StdBound::default(),
+            averaged_iterations: 0,
             total_policy_steps: 80_000_000,
             checkpoint_interval: 100,
             keep_checkpoints: 3,

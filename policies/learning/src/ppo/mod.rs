@@ -3,6 +3,7 @@
 //!
 //! [`losses`] has the formulas, this file their order.
 
+mod average;
 mod lagrangian;
 mod losses;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use crate::backend::{Backend, Norms, Statistics};
 use crate::distributed::LostWorker;
 use crate::learner::{Iteration, KnownInputs, Learner, Purpose, State, Update};
 
+use average::WeightAverage;
 use lagrangian::Lagrangian;
 use losses::{Rollout, Signal};
 
@@ -36,6 +38,8 @@ pub(crate) struct Ppo<B> {
     learning_rate: f32,
     /// If costs are bounded.
     lagrangian: Option<Lagrangian>,
+    /// Of the actor's weights, if that is what is exported.
+    average: Option<WeightAverage>,
     /// Minibatches skipped since the last one that was not.
     skipped_in_a_row: u32,
 }
@@ -68,6 +72,7 @@ impl<B: Backend> Ppo<B> {
             },
             learning_rate: config.learning_rate.start,
             lagrangian: has_costs.then(|| Lagrangian::new(config.lagrangian, n)),
+            average: WeightAverage::new(config.averaged_iterations, || backend.actor_layers()),
             skipped_in_a_row: 0,
             config: config.clone(),
             backend,
@@ -124,6 +129,9 @@ impl<B: Backend> Learner for Ppo<B> {
         self.estimate_advantages();
         self.normalize_advantages(iteration.weight, &mut report)?;
         self.optimize(iteration, &mut report)?;
+        if let Some(average) = &mut self.average {
+            average.add(&self.backend.actor_layers());
+        }
         let limit = LOST_ITERATIONS * self.config.epochs * self.config.minibatches;
         let skipped = self.skipped_in_a_row;
         Ok(Update {
@@ -149,7 +157,8 @@ impl<B: Backend> Learner for Ppo<B> {
     }
 
     fn state(&self) -> State {
-        let (optimizer_steps, tensors) = self.backend.state();
+        let (optimizer_steps, mut tensors) = self.backend.state();
+        tensors.extend(self.average.iter().flat_map(WeightAverage::tensors));
         State {
             learning_rate: self.learning_rate,
             multiplier: self.lagrangian.as_ref().map(|l| l.multiplier),
@@ -161,17 +170,24 @@ impl<B: Backend> Learner for Ppo<B> {
     fn restore(&mut self, state: &State) {
         self.backend.restore(state);
         self.learning_rate = state.learning_rate;
+        if let Some(average) = &mut self.average {
+            average.restore(state, self.backend.actor_layers());
+        }
         if let (Some(lagrangian), Some(multiplier)) = (&mut self.lagrangian, state.multiplier) {
             lagrangian.multiplier = multiplier;
         }
     }
 
     fn adopt(&mut self, old: &State, inputs: &KnownInputs) -> Result<(), String> {
-        self.backend.adopt(old, inputs)
+        self.backend.adopt(old, inputs)?;
+        let layers = || self.backend.actor_layers();
+        self.average = WeightAverage::new(self.config.averaged_iterations, layers);
+        Ok(())
     }
 
     fn actor_layers(&self) -> Vec<Linear> {
-        self.backend.actor_layers()
+        let average = self.average.as_ref().map(WeightAverage::layers);
+        average.unwrap_or_else(|| self.backend.actor_layers())
     }
 
     fn mean_actions(&self, observations: &[f32]) -> Vec<f32> {

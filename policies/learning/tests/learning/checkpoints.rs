@@ -25,14 +25,15 @@ fn fingerprint(runner: &mut Runner) -> String {
 
 #[test]
 fn resumed_equals_never_stopped_bit_for_bit() {
-    for (name, precision) in [
-        (Algorithm::Ppo, Precision::F32),
-        (Algorithm::Ppo, Precision::Bf16),
-        (Algorithm::PpoLagrangian, Precision::F32),
+    for (name, precision, averaged_iterations) in [
+        (Algorithm::Ppo, Precision::F32, 0),
+        (Algorithm::Ppo, Precision::Bf16, 4),
+        (Algorithm::PpoLagrangian, Precision::F32, 0),
     ] {
         let mut config = PpoConfig {
             name,
             precision,
+            averaged_iterations,
             ..small()
         };
         config.lagrangian.rate = 0.1;
@@ -62,6 +63,47 @@ fn resumed_equals_never_stopped_bit_for_bit() {
         let again: Vec<_> = (0..3).map(|_| fingerprint(&mut second)).collect();
         assert_eq!(unstopped, again);
     }
+}
+
+#[test]
+fn the_exported_actor_averages_the_weights_of_iterations() {
+    let averaging = |averaged_iterations| PpoConfig {
+        averaged_iterations,
+        ..small()
+    };
+    let weights = |runner: &Runner| {
+        let layers = runner.actor_layers();
+        layers
+            .iter()
+            .flat_map(|layer| layer.weight.iter().chain(&layer.bias).copied())
+            .collect::<Vec<f32>>()
+    };
+    let (mut newest, mut average) = (runner(&averaging(0), 5), runner(&averaging(4), 5));
+    let mut expected = weights(&newest);
+    for _ in 0..3 {
+        newest.iterate().unwrap();
+        average.iterate().unwrap();
+        for (expected, newest) in expected.iter_mut().zip(weights(&newest)) {
+            *expected = 0.75 * *expected + 0.25 * newest;
+        }
+    }
+    let error = |(a, b): (&f32, &f32)| (a - b).abs();
+    let errors = weights(&average)
+        .iter()
+        .zip(&expected)
+        .map(error)
+        .fold(0.0, f32::max);
+    assert!(errors < 1e-6, "{errors}");
+
+    // A run may begin to average, and stop.
+    let folder = tempfile::tempdir().unwrap();
+    let saved = newest.save(folder.path()).unwrap();
+    average.resume(&saved).unwrap();
+    assert_eq!(weights(&average), weights(&newest));
+    average.iterate().unwrap();
+    let saved = average.save(folder.path()).unwrap();
+    newest.resume(&saved).unwrap();
+    assert_ne!(weights(&average), weights(&newest));
 }
 
 #[test]

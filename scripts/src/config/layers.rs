@@ -4,7 +4,12 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
 use policies::{settings, training::Algorithm};
-use sim::{reality::RealityConfig, scene::TestbedConfig, tasks::TASKS};
+use robots::Robot;
+use sim::{
+    reality::RealityConfig,
+    scene::TestbedConfig,
+    tasks::{RelativeSize, TASKS},
+};
 use toml::{Table, Value};
 
 use super::{Config, Task};
@@ -114,17 +119,27 @@ impl ConfigArgs {
     }
 
     fn lay(&self, base: Config, task: Option<Task>) -> Result<Resolved> {
-        let resolved = self.lay_over(base.clone(), task, "")?;
-        match (base.algorithm.name, resolved.config.algorithm.name) {
-            (Algorithm::Ppo, Algorithm::PpoLagrangian) => {
-                self.lay_over(base, task, &collisions_as_costs())
-            }
-            _ => Ok(resolved),
+        let resolved = self.lay_over(base.clone(), task, "", None)?;
+        let costs = match (base.algorithm.name, resolved.config.algorithm.name) {
+            (Algorithm::Ppo, Algorithm::PpoLagrangian) => collisions_as_costs(),
+            _ => String::new(),
+        };
+        // Whoever needs the robot says what is wrong with it.
+        let robot = task.and_then(|_| Robot::load(&resolved.config.robot).ok());
+        match (costs.is_empty(), robot) {
+            (true, None) => Ok(resolved),
+            (_, robot) => self.lay_over(base, task, &costs, robot.as_ref()),
         }
     }
 
-    /// `costs`, TOML, comes after recipe and preset.
-    fn lay_over(&self, base: Config, task: Option<Task>, costs: &str) -> Result<Resolved> {
+    /// `costs`, TOML, comes after recipe and preset, then what follows from the size of `robot`.
+    fn lay_over(
+        &self,
+        base: Config,
+        task: Option<Task>,
+        costs: &str,
+        robot: Option<&Robot>,
+    ) -> Result<Resolved> {
         let of_task = base.task;
         let mut resolved = Resolved {
             config: base,
@@ -148,6 +163,9 @@ impl ConfigArgs {
             Some(Preset::People) | None => {}
         }
         resolved.lay(settings::parse(costs)?, "ppo-lagrangian")?;
+        if let Some(robot) = robot {
+            resolved.scale_to(robot)?;
+        }
         if let Some(path) = &self.config {
             let name = path.display().to_string();
             settings::read(path)
@@ -193,6 +211,17 @@ impl ConfigArgs {
 }
 
 impl Resolved {
+    /// Scales the settings of training, which are written for go1.
+    fn scale_to(&mut self, robot: &Robot) -> Result<()> {
+        let size = RelativeSize::of(robot, &Robot::load("go1")?);
+        let mut scaled = self.config.clone();
+        scaled.env.scale_to(size);
+        scaled.reach_avoid.rollouts.randomization.scale_to(size);
+        let [before, after] = [&self.config, &scaled].map(Table::try_from);
+        let layer = difference(&before?, after?);
+        self.lay(layer, &format!("size of {}", robot.name))
+    }
+
     /// Lays what the user asks for over what there is so far. It is of no other task.
     fn lay_asked(&mut self, layer: Table, from: &str, task: Option<Task>) -> Result<()> {
         if let (Some(task), Some(Value::String(other))) = (task, layer.get("task"))
@@ -212,6 +241,20 @@ impl Resolved {
     }
 }
 
+/// The values of `after` that `before` does not have.
+fn difference(before: &Table, after: Table) -> Table {
+    let changed = after
+        .into_iter()
+        .filter_map(|(key, value)| match (before.get(&key), value) {
+            (Some(Value::Table(before)), Value::Table(after)) => {
+                let inner = difference(before, after);
+                (!inner.is_empty()).then_some((key, Value::Table(inner)))
+            }
+            (before, after) => (before != Some(&after)).then_some((key, after)),
+        });
+    changed.collect()
+}
+
 /// Writes down that all keys of `layer` come `from` there.
 fn note(layer: &Table, prefix: &str, from: &str, origins: &mut BTreeMap<String, String>) {
     for (key, value) in layer {
@@ -228,6 +271,8 @@ fn note(layer: &Table, prefix: &str, from: &str, origins: &mut BTreeMap<String, 
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use sim::tasks::EnvConfig;
 
     use super::*;
 
@@ -260,6 +305,33 @@ mod tests {
 
     fn recipe_of(task: Task) -> Config {
         ConfigArgs::default().resolve_task(task).unwrap().config
+    }
+
+    #[test]
+    fn what_is_written_for_go1_follows_the_size_of_the_robot_unless_it_is_set() {
+        let of = |robot: &str, sets: &[&str]| {
+            let args = ConfigArgs {
+                robot: Some(robot.to_owned()),
+                ..args(sets)
+            };
+            args.resolve_task(task("agile")).unwrap()
+        };
+        let [go1, heavy] = ["go1", "anymal_b"].map(|robot| of(robot, &[]).config.env);
+        let torque = |env: &EnvConfig| env.agile.regularizers.torque;
+        // 2.53 times the mass on legs of 1.38 times the length: torques are 3.5 times as large.
+        let ratio = torque(&go1) / torque(&heavy);
+        assert!((11.0..13.5).contains(&ratio), "{ratio}");
+        assert_eq!(
+            go1.agile.regularizers.thigh_contact,
+            heavy.agile.regularizers.thigh_contact
+        );
+        let set = of("anymal_b", &["env.agile.regularizers.torque=-0.0005"]);
+        assert_eq!(torque(&set.config.env), -0.0005);
+        let origins = of("anymal_b", &[]).origins;
+        assert_eq!(origins["env.agile.regularizers.torque"], "size of anymal_b");
+        // A training of a robot is told apart by what it does not share with others of that robot.
+        let changed = of("anymal_b", &[]).config.changed_settings().unwrap();
+        assert!(!changed.contains_key("env.agile.regularizers.torque"));
     }
 
     #[test]

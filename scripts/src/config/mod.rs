@@ -180,12 +180,16 @@ impl Config {
         toml::to_string(self).context("the configuration does not fit into TOML")
     }
 
-    /// What a training is told apart by: its seed, and every setting that is not the default of its task, by the path of its key.
+    /// What a training is told apart by: its seed, and every setting that is not the default of its task and robot, by the path of its key.
     ///
     /// # Errors
     /// Only for values that TOML cannot hold.
     pub fn changed_settings(&self) -> Result<BTreeMap<String, toml::Value>> {
-        let defaults = ConfigArgs::default().resolve_task(self.task)?.config;
+        let args = ConfigArgs {
+            robot: Some(self.robot.clone()),
+            ..ConfigArgs::default()
+        };
+        let defaults = args.resolve_task(self.task)?.config;
         let [before, after] = [&defaults, self].map(toml::Value::try_from);
         let mut changed = BTreeMap::new();
         collect_changes("", Some(&before?), &after?, &mut changed);

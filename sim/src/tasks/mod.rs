@@ -5,6 +5,7 @@
 
 mod env;
 pub mod rewards;
+mod size;
 mod table;
 mod task;
 
@@ -13,6 +14,7 @@ use policies::RaySpec;
 pub use env::{
     ConfigError, CurriculumConfig, Env, EnvError, NoiseConfig, RandomizationConfig, Share, shards,
 };
+pub use size::RelativeSize;
 pub use table::{HasSection, TaskEntry};
 pub use task::{EpisodeEnd, EpisodePlan, LevelChange, StepOutcome, Task, TaskInput, Test};
 

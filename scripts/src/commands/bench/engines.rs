@@ -3,7 +3,7 @@
 
 use std::{f32::consts::TAU, fmt::Write as _, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use nalgebra::Vector3;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg32;
@@ -94,6 +94,10 @@ pub struct EnginesReport {
 
 /// Measures every cell for `duration` in each round.
 pub fn measure(config: &Config, duration: Duration) -> Result<EnginesReport> {
+    ensure!(
+        config.physics == PhysicsConfig::default() && config.reality.is_ideal(),
+        "`bench engines` brings its own physics steps and ideal robots: leave out --reality and settings of `physics`"
+    );
     let robot = Robot::load(&config.robot)?;
     let trajectories = Trajectories::new(&robot, config.seed);
     let mut engines = Vec::new();

@@ -24,7 +24,11 @@ use std::{collections::BTreeMap, path::Path};
 
 use nalgebra::{Matrix3, Point3, Vector3};
 
-use crate::{bounded_file, load::RobotFiles, model::Robot};
+use crate::{
+    bounded_file,
+    load::RobotFiles,
+    model::{Control, Robot},
+};
 use bodies::{Bodies, Body, LinkTree};
 use legs::Chain;
 pub use motors::MotorOptions;
@@ -33,7 +37,7 @@ use report::Report;
 pub use report::{Finding, Severity};
 use shapes::Meshes;
 use visuals::LinkMesh;
-use write::{Output, OutputJoint, OutputLeg, OutputLink};
+use write::{Output, OutputControl, OutputJoint, OutputLeg, OutputLink};
 
 /// Most bytes of a description.
 const MOST_BYTES: u64 = 32 << 20;
@@ -49,6 +53,30 @@ pub struct ImportOptions {
     pub motor: MotorOptions,
     /// Leaves the visual meshes out.
     pub no_meshes: bool,
+    /// Poses, gains and action scale; guesses without it.
+    pub control: Option<GivenControl>,
+}
+
+/// Numbers of `[control]` that are those of another robot, so that its policies fit.
+#[derive(Clone, Debug)]
+pub struct GivenControl {
+    /// Whose they are.
+    pub of: String,
+    /// One entry per joint, in the order FL, FR, RL, RR and from the hip down.
+    pub control: Control,
+}
+
+impl GivenControl {
+    /// An error unless it is of as many joints.
+    fn report(&self, joints: usize, report: &mut Report) {
+        let (of, own) = (&self.of, self.control.stiffness.len());
+        match own == joints {
+            true => report.found(format!("poses, gains and action scale are those of {of}")),
+            false => report.error(format!(
+                "{of} has {own} joints, this robot {joints}: its poses and gains do not fit"
+            )),
+        }
+    }
 }
 
 /// What an import has come to.
@@ -215,6 +243,16 @@ impl Draft<'_> {
                 )
             })
             .collect();
+        let control = match &self.options.control {
+            Some(given) => {
+                given.report(hinges.len(), report);
+                OutputControl::Given(given)
+            }
+            None => {
+                poses.report(report);
+                OutputControl::Guessed(&poses, motors::gains(mass_kg, poses.leg_length_m, report))
+            }
+        };
         let motors = motors::motors(
             bodies,
             self.chains,
@@ -280,7 +318,7 @@ impl Draft<'_> {
             },
             legs: output_legs,
             motors: &motors,
-            poses: &poses,
+            control,
         };
         let files = RobotFiles::new(self.name, output.toml(), output.urdf(), meshes);
         match files.robot() {

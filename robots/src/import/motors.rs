@@ -30,11 +30,15 @@ pub struct MotorOptions {
     pub velocity_limit_radps: Option<f64>,
 }
 
-/// Numbers of `[control]` and `[motor]`, one for all joints or one per joint of a leg.
-pub(super) struct Motors {
+/// Of `[control]`, the same for all joints.
+pub(super) struct Gains {
     pub stiffness: f64,
     pub damping: f64,
     pub action_scale: f64,
+}
+
+/// Numbers of `[motor]`, one per joint of a leg.
+pub(super) struct Motors {
     pub armature_kgm2: Vec<f64>,
     pub damping_nms: Vec<f64>,
     pub friction_nm: Vec<f64>,
@@ -106,7 +110,21 @@ pub(super) fn limits(
     }
 }
 
-/// Gains and motors; `limits` are those of every joint, leg by leg.
+/// Those of a robot of this size.
+pub(super) fn gains(mass_kg: f64, leg_length_m: f64, report: &mut Report) -> Gains {
+    let stiffness = two_digits(STIFFNESS * mass_kg * GRAVITY * leg_length_m).clamp(1.0, 1000.0);
+    let damping = two_digits(stiffness * DAMPING_S * (leg_length_m / GO1_LEG_M).sqrt()).min(100.0);
+    report.guessed(format!(
+        "gains: stiffness {stiffness} N·m/rad and damping {damping} N·m·s/rad, of {mass_kg:.1} kg on legs of {leg_length_m:.3} m"
+    ));
+    Gains {
+        stiffness,
+        damping,
+        action_scale: 0.25,
+    }
+}
+
+/// Motors; `limits` are those of every joint, leg by leg.
 pub(super) fn motors(
     bodies: &Bodies<'_>,
     legs: &[Chain],
@@ -116,11 +134,6 @@ pub(super) fn motors(
     report: &mut Report,
 ) -> Motors {
     let joints_per_leg = legs.first().map_or(0, |leg| leg.bodies.len());
-    let stiffness = two_digits(STIFFNESS * mass_kg * GRAVITY * leg_length_m).clamp(1.0, 1000.0);
-    let damping = two_digits(stiffness * DAMPING_S * (leg_length_m / GO1_LEG_M).sqrt()).min(100.0);
-    report.guessed(format!(
-        "gains: stiffness {stiffness} N·m/rad and damping {damping} N·m·s/rad, of {mass_kg:.1} kg on legs of {leg_length_m:.3} m"
-    ));
     let weakest = limits
         .iter()
         .map(|l| l.effort_nm)
@@ -175,9 +188,6 @@ pub(super) fn motors(
         }
     }
     Motors {
-        stiffness,
-        damping,
-        action_scale: 0.25,
         armature_kgm2,
         damping_nms,
         friction_nm,

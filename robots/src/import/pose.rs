@@ -14,6 +14,8 @@ const NEAR_M: f64 = 1e-3;
 pub(super) struct Poses {
     pub default_rad: Vec<Vec<f64>>,
     pub standing_rad: Vec<Vec<f64>>,
+    /// Of the hips over the feet in the default and the standing pose, as a share of the leg.
+    pub heights: [f64; 2],
     /// Of thigh and calf together, the mean of the legs, m.
     pub leg_length_m: f64,
 }
@@ -222,28 +224,33 @@ pub(super) fn find(legs: &[LegGeometry<'_>], report: &mut Report) -> Option<Pose
         let found = heights
             .iter()
             .find_map(|&height| Some((height, at(height)?)));
-        match found {
-            Some((height, pose)) => {
-                report.guessed(format!(
-                    "{name} pose: hips {:.3} m over the feet, {:.0}% of the leg's {leg_length_m:.3} m",
-                    height * leg_length_m,
-                    100.0 * height
-                ));
-                Some(pose)
-            }
-            None => {
-                report.error(format!("no {name} pose: within the limits of the joints no foot gets below its hip at 0.55 to 0.92 of the leg's {leg_length_m:.3} m; are limits and axes right?"));
-                None
-            }
+        if found.is_none() {
+            report.error(format!("no {name} pose: within the limits of the joints no foot gets below its hip at 0.55 to 0.92 of the leg's {leg_length_m:.3} m; are limits and axes right?"));
         }
+        found
     };
-    let default_rad = first("default", DEFAULT_HEIGHTS)?;
-    let standing_rad = first("standing", STANDING_HEIGHTS)?;
+    let (default_height, default_rad) = first("default", DEFAULT_HEIGHTS)?;
+    let (standing_height, standing_rad) = first("standing", STANDING_HEIGHTS)?;
     Some(Poses {
         default_rad,
         standing_rad,
+        heights: [default_height, standing_height],
         leg_length_m,
     })
+}
+
+impl Poses {
+    /// That they are guesses.
+    pub(super) fn report(&self, report: &mut Report) {
+        for (name, height) in ["default", "standing"].into_iter().zip(self.heights) {
+            report.guessed(format!(
+                "{name} pose: hips {:.3} m over the feet, {:.0}% of the leg's {:.3} m",
+                height * self.leg_length_m,
+                100.0 * height,
+                self.leg_length_m
+            ));
+        }
+    }
 }
 
 /// Along x, with all joints at zero, in the base frame.

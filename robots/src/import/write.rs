@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use nalgebra::{Isometry3, Matrix3, Point3, Unit, UnitQuaternion, Vector3};
 
 use super::{
+    GivenControl,
     foot::Ball,
-    motors::{Limits, Motors},
+    motors::{Gains, Limits, Motors},
     pose::Poses,
     shapes::Solid,
 };
@@ -20,7 +21,13 @@ pub(super) struct Output<'a> {
     pub base: OutputLink<'a>,
     pub legs: Vec<OutputLeg<'a>>,
     pub motors: &'a Motors,
-    pub poses: &'a Poses,
+    pub control: OutputControl<'a>,
+}
+
+/// Where `[control]` comes from.
+pub(super) enum OutputControl<'a> {
+    Given(&'a GivenControl),
+    Guessed(&'a Poses, Gains),
 }
 
 pub(super) struct OutputLink<'a> {
@@ -104,22 +111,9 @@ impl Output<'_> {
                 quoted(&leg.foot.link)
             );
         }
-        let joints = self.motors.armature_kgm2.len();
-        let all = |value: f64| list(&vec![value; joints], 4);
+        text += &self.control();
         let motors = self.motors;
-        let _ = write!(
-            text,
-            "[control]\n# A guess: every foot below its hip, at 0.6 to 0.9 of the leg's {:.3} m.\n\
-             default_position_rad = {}\nstanding_position_rad = {}\n\
-             # A guess from mass and leg length; the gains of the maker are better.\n\
-             stiffness = {}\ndamping = {}\naction_scale = {}\n\n[motor]\n",
-            self.poses.leg_length_m,
-            self.pose(&self.poses.default_rad),
-            self.pose(&self.poses.standing_rad),
-            all(motors.stiffness),
-            all(motors.damping),
-            motors.action_scale,
-        );
+        text += "\n[motor]\n";
         for ((key, values), is_from_file) in [
             ("armature_kgm2", &motors.armature_kgm2),
             ("damping_nms", &motors.damping_nms),
@@ -160,25 +154,65 @@ impl Output<'_> {
         text
     }
 
-    /// One leg if all are the same, else all.
-    fn pose(&self, legs_rad: &[Vec<f64>]) -> String {
-        let alike = legs_rad.iter().all(|leg| {
-            leg.iter()
-                .zip(&legs_rad[0])
-                .all(|(a, b)| (a - b).abs() < 1e-3)
-        });
-        match alike {
-            true => list(&legs_rad[0], 3),
-            false => {
-                let legs: Vec<_> = legs_rad.iter().map(|leg| list(leg, 3)).collect();
+    /// `[control]`.
+    fn control(&self) -> String {
+        let per_leg = self.motors.armature_kgm2.len();
+        match &self.control {
+            OutputControl::Given(given) => {
+                let legs = |values: &[f32]| {
+                    let legs = values.chunks(per_leg.max(1));
+                    let legs = legs.map(|leg| leg.iter().map(|&v| f64::from(v)).collect());
+                    one_or_all(&legs.collect::<Vec<_>>())
+                };
+                let control = &given.control;
                 format!(
-                    "[\n    {},\n]",
-                    legs.iter()
-                        .map(|leg| leg.trim_matches(['[', ']']))
-                        .collect::<Vec<_>>()
-                        .join(",\n    ")
+                    "# Of {}.\n[control]\ndefault_position_rad = {}\nstanding_position_rad = {}\n\
+                     stiffness = {}\ndamping = {}\naction_scale = {}\n",
+                    comment(&given.of),
+                    legs(&control.default_position_rad),
+                    legs(&control.standing_position_rad),
+                    legs(&control.stiffness),
+                    legs(&control.damping),
+                    control.action_scale,
                 )
             }
+            OutputControl::Guessed(poses, gains) => {
+                let all = |value: f64| list(&vec![value; per_leg], 4);
+                format!(
+                    "[control]\n# A guess: every foot below its hip, at 0.6 to 0.9 of the leg's {:.3} m.\n\
+                     default_position_rad = {}\nstanding_position_rad = {}\n\
+                     # A guess from mass and leg length; the gains of the maker are better.\n\
+                     stiffness = {}\ndamping = {}\naction_scale = {}\n",
+                    poses.leg_length_m,
+                    one_or_all(&poses.default_rad),
+                    one_or_all(&poses.standing_rad),
+                    all(gains.stiffness),
+                    all(gains.damping),
+                    gains.action_scale,
+                )
+            }
+        }
+    }
+}
+
+/// One leg if all are the same, else all.
+fn one_or_all(legs_rad: &[Vec<f64>]) -> String {
+    let alike = legs_rad.iter().all(|leg| {
+        leg.iter()
+            .zip(&legs_rad[0])
+            .all(|(a, b)| (a - b).abs() < 1e-3)
+    });
+    match alike {
+        true => list(&legs_rad[0], 3),
+        false => {
+            let legs: Vec<_> = legs_rad.iter().map(|leg| list(leg, 3)).collect();
+            format!(
+                "[\n    {},\n]",
+                legs.iter()
+                    .map(|leg| leg.trim_matches(['[', ']']))
+                    .collect::<Vec<_>>()
+                    .join(",\n    ")
+            )
         }
     }
 }

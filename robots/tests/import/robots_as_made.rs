@@ -2,12 +2,12 @@
 
 use nalgebra::Vector3;
 use robots::{
-    ContactClass, Robot, Shape,
-    import::{ImportOptions, MotorOptions, import},
+    ContactClass, Control, Robot, Shape,
+    import::{GivenControl, ImportOptions, MotorOptions, import},
 };
 
 use crate::{
-    import_bytes, import_text, imported, lines,
+    import_bytes, import_text, imported, lines, only_error,
     quadruped::{INERTIA, Quadruped, inertial},
 };
 
@@ -53,6 +53,54 @@ fn a_plain_quadruped_is_imported_and_sound() {
     };
     assert_eq!(classes(1), [ContactClass::Thigh]);
     assert_eq!(classes(2), [ContactClass::Calf, ContactClass::Foot]);
+}
+
+#[test]
+fn poses_and_gains_may_be_those_of_another_robot() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("maker.urdf");
+    std::fs::write(&file, Quadruped::default().urdf()).unwrap();
+    let with_control_of = |change: fn(&mut Control)| {
+        let mut control = Robot::load("go1").unwrap().control;
+        change(&mut control);
+        let control = Some(GivenControl {
+            of: "go1".to_owned(),
+            control,
+        });
+        import(
+            &file,
+            &ImportOptions {
+                control,
+                ..ImportOptions::default()
+            },
+        )
+    };
+    // The knees of the left hind leg need more.
+    let result = with_control_of(|control| control.stiffness[8] = 35.0);
+    let text = lines(&result);
+    assert!(
+        text.contains("poses, gains and action scale are those of go1"),
+        "{text}"
+    );
+    assert!(
+        !text.contains(" pose: ") && !text.contains("gains: "),
+        "{text}"
+    );
+    let (control, go1) = (
+        imported(result).control,
+        Robot::load("go1").unwrap().control,
+    );
+    assert_eq!(control.default_position_rad, go1.default_position_rad);
+    assert_eq!(control.standing_position_rad, go1.standing_position_rad);
+    assert_eq!(control.stiffness[..8], go1.stiffness[..8]);
+    assert_eq!(control.stiffness[8], 35.0);
+    assert_eq!(
+        (control.damping, control.action_scale),
+        (go1.damping, go1.action_scale)
+    );
+
+    let line = only_error(&with_control_of(|control| control.stiffness.truncate(8)));
+    assert!(line.contains("go1 has 8 joints, this robot 12"), "{line}");
 }
 
 #[test]

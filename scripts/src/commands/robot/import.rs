@@ -7,9 +7,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use policies::Bundle;
 use robots::{
-    RobotFiles,
-    import::{Import, ImportOptions, MotorOptions, Severity, import},
+    Robot, RobotFiles,
+    import::{GivenControl, Import, ImportOptions, MotorOptions, Severity, import},
 };
 
 /// Make a robot folder of a maker's URDF or MJCF
@@ -23,6 +24,7 @@ use robots::{
 Examples:
   abs robot import robots/go9_description/urdf/go9.urdf
   abs robot import go9.urdf --name go9-lab --out robots/go9-lab
+  abs robot import go1.urdf --control-of policies/bundles/go1   the maker's robot, for the shipped policies
   abs robot import go9.urdf --effort-limit-nm 30 --velocity-limit-radps 25   where the file has no limits")]
 pub struct ImportCommand {
     /// The description
@@ -40,6 +42,9 @@ pub struct ImportCommand {
     /// Velocity limit of joints that have none in the file, rad/s [default: 20]
     #[arg(long, value_name = "RADPS")]
     velocity_limit_radps: Option<f64>,
+    /// Take poses, gains and action scale from a bundle, or from another robot, instead of guessing them: its policies then fit
+    #[arg(long, value_name = "BUNDLE|NAME|DIR")]
+    control_of: Option<String>,
     /// Leave the visual meshes out; the 3-D view then shows the collision shapes
     #[arg(long)]
     no_meshes: bool,
@@ -66,6 +71,7 @@ impl ImportCommand {
                 velocity_limit_radps: self.velocity_limit_radps,
             },
             no_meshes: self.no_meshes,
+            control: self.control_of.as_deref().map(control_of).transpose()?,
         };
         let Import { findings, robot } = import(&self.file, &options);
         let lines: String = findings
@@ -103,6 +109,18 @@ impl ImportCommand {
         )?;
         Ok(())
     }
+}
+
+/// Of a bundle, or of a robot.
+fn control_of(of: &str) -> Result<GivenControl> {
+    let robot = match Path::new(of).join("bundle.toml").is_file() {
+        true => Bundle::load(of.as_ref())?.robot()?,
+        false => Robot::load(of)?,
+    };
+    Ok(GivenControl {
+        of: of.to_owned(),
+        control: robot.control,
+    })
 }
 
 /// Writes the folder under another name first, so that nobody finds half of it.

@@ -284,7 +284,7 @@ fn missing_limits_are_guessed_or_given() {
     let given = joint(&ImportOptions {
         motor,
         name,
-        no_meshes: false,
+        ..ImportOptions::default()
     });
     assert_eq!(
         (given.effort_limit_nm, given.velocity_limit_radps),

@@ -24,7 +24,7 @@ use robots::{
 Examples:
   abs robot import robots/go9_description/urdf/go9.urdf
   abs robot import go9.urdf --name go9-lab --out robots/go9-lab
-  abs robot import go1.urdf --control-of policies/bundles/go1   the maker's robot, for the shipped policies
+  abs robot import go2.urdf --name go2 --control-of policies/bundles/go2   the maker's robot, for the shipped policies
   abs robot import go9.urdf --effort-limit-nm 30 --velocity-limit-radps 25   where the file has no limits")]
 pub struct ImportCommand {
     /// The description

@@ -1,4 +1,4 @@
-//! A moving average of the actor's weights: what is exported walks steadier than the newest weights, which jitter with every step of the optimizer
+//! A moving average of the actor's weights: the newest weights jitter with every step of the optimizer
 //! (Polyak and Juditsky, 1992; Izmailov et al., 2018).
 
 use policies::Linear;
@@ -50,7 +50,7 @@ impl WeightAverage {
         })
     }
 
-    /// Goes on from a checkpoint, or from the layers `now` if it has no average.
+    /// Restores the average of a checkpoint; without one it starts from the layers `now`.
     pub(super) fn restore(&mut self, state: &State, now: Vec<Linear>) {
         self.layers = now;
         for (index, layer) in self.layers.iter_mut().enumerate() {

@@ -111,7 +111,7 @@ reward_terms! {
     }
 }
 
-/// Speed to which the agile rewards are normalized, m/s (paper, table I).
+/// Speed to which the agile rewards are normalized, m/s.
 const TOP_SPEED_MPS: f32 = 4.5;
 /// Distance within which the robot counts as being at the goal, m.
 const AT_GOAL_M: f32 = 0.5;

@@ -268,7 +268,11 @@ impl TrainCommand {
         let (config, robot, bundle) = match takes_bundle {
             true => {
                 let subject = Subject::resolve(resolved, self.bundle.as_deref(), None)?;
-                (subject.config, subject.robot, Some(subject.bundle_path))
+                // Once more, since settings follow the robot, which only the bundle may name.
+                let mut args = self.args();
+                args.robot = Some(subject.config.robot);
+                let config = args.resolve_task(task)?.config;
+                (config, subject.robot, Some(subject.bundle_path))
             }
             false => {
                 let robot = Robot::load(&resolved.config.robot)?;

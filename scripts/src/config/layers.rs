@@ -12,7 +12,7 @@ use sim::{
 };
 use toml::{Table, Value};
 
-use super::{Config, Task};
+use super::{Config, Task, changes};
 
 /// With an algorithm that takes collisions as costs they are not penalized too, in no stage.
 fn collisions_as_costs() -> String {
@@ -211,15 +211,24 @@ impl ConfigArgs {
 }
 
 impl Resolved {
-    /// Scales the settings of training, which are written for go1.
+    /// Scales the settings of training, which are written for go1, in every stage.
     fn scale_to(&mut self, robot: &Robot) -> Result<()> {
         let size = RelativeSize::of(robot, &Robot::load("go1")?);
         let mut scaled = self.config.clone();
-        scaled.env.scale_to(size);
-        scaled.reach_avoid.rollouts.randomization.scale_to(size);
-        let [before, after] = [&self.config, &scaled].map(Table::try_from);
-        let layer = difference(&before?, after?);
-        self.lay(layer, &format!("size of {}", robot.name))
+        for stage in &mut scaled.stages {
+            let before = settings::overlaid(&self.config, stage.set.clone())?;
+            for (key, value) in changes(&before, &before.scaled_to(size))? {
+                replace(&mut stage.set, &key, value);
+            }
+        }
+        let scaled = scaled.scaled_to(size);
+        for key in changes(&self.config, &scaled)?.into_keys() {
+            if key != "stages" {
+                self.origins.insert(key, format!("size of {}", robot.name));
+            }
+        }
+        self.config = scaled;
+        Ok(())
     }
 
     /// Lays what the user asks for over what there is so far. It is of no other task.
@@ -241,18 +250,30 @@ impl Resolved {
     }
 }
 
-/// The values of `after` that `before` does not have.
-fn difference(before: &Table, after: Table) -> Table {
-    let changed = after
-        .into_iter()
-        .filter_map(|(key, value)| match (before.get(&key), value) {
-            (Some(Value::Table(before)), Value::Table(after)) => {
-                let inner = difference(before, after);
-                (!inner.is_empty()).then_some((key, Value::Table(inner)))
+impl Config {
+    /// What is written for the reference robot, for one of this size.
+    fn scaled_to(&self, size: RelativeSize) -> Self {
+        let mut scaled = self.clone();
+        scaled.env.scale_to(size);
+        scaled.reach_avoid.rollouts.randomization.scale_to(size);
+        scaled
+    }
+}
+
+/// Gives the setting at `key` a new value, if the table has it.
+fn replace(table: &mut Table, key: &str, value: Value) {
+    match key.split_once('.') {
+        Some((first, rest)) => {
+            if let Some(Value::Table(inner)) = table.get_mut(first) {
+                replace(inner, rest, value);
             }
-            (before, after) => (before != Some(&after)).then_some((key, after)),
-        });
-    changed.collect()
+        }
+        None => {
+            if let Some(old) = table.get_mut(key) {
+                *old = value;
+            }
+        }
+    }
 }
 
 /// Writes down that all keys of `layer` come `from` there.
@@ -329,6 +350,28 @@ mod tests {
         assert_eq!(torque(&set.config.env), -0.0005);
         let origins = of("anymal_b", &[]).origins;
         assert_eq!(origins["env.agile.regularizers.torque"], "size of anymal_b");
+        // The stages of a recipe stay, with their values scaled.
+        let recovery = |robot: &str| {
+            let args = ConfigArgs {
+                robot: Some(robot.to_owned()),
+                ..args(&[])
+            };
+            let config = args.resolve_task(task("recovery")).unwrap().config;
+            let stages = config.each_stage().unwrap();
+            let stages = stages.into_iter().map(|stage| stage.env);
+            stages.collect::<Vec<_>>()
+        };
+        let [go1, heavy] = ["go1", "anymal_b"].map(recovery);
+        assert_eq!((go1.len(), heavy.len()), (2, 2));
+        for (go1, heavy) in go1.iter().zip(&heavy) {
+            let noise = |env: &EnvConfig| env.randomization.torque_noise_per_level_nm;
+            let ratio = noise(heavy) / noise(go1);
+            assert!((3.3..3.6).contains(&ratio), "{ratio}");
+            assert_eq!(
+                go1.recovery.rewards.velocity,
+                heavy.recovery.rewards.velocity
+            );
+        }
         // A training of a robot is told apart by what it does not share with others of that robot.
         let changed = of("anymal_b", &[]).config.changed_settings().unwrap();
         assert!(!changed.contains_key("env.agile.regularizers.torque"));

@@ -190,9 +190,7 @@ impl Config {
             ..ConfigArgs::default()
         };
         let defaults = args.resolve_task(self.task)?.config;
-        let [before, after] = [&defaults, self].map(toml::Value::try_from);
-        let mut changed = BTreeMap::new();
-        collect_changes("", Some(&before?), &after?, &mut changed);
+        let mut changed = changes(&defaults, self)?;
         changed.insert("seed".to_owned(), i64::try_from(self.seed)?.into());
         Ok(changed)
     }
@@ -225,6 +223,15 @@ impl Config {
             .with_context(|| format!("cannot start {} threads", self.num_threads()))
     }
 }
+
+/// The settings of `after` that `before` does not have, by their keys.
+fn changes(before: &Config, after: &Config) -> Result<BTreeMap<String, toml::Value>> {
+    let [before, after] = [before, after].map(toml::Value::try_from);
+    let mut changed = BTreeMap::new();
+    collect_changes("", Some(&before?), &after?, &mut changed);
+    Ok(changed)
+}
+
 /// The values below `after` that `before` does not have.
 fn collect_changes(
     path: &str,

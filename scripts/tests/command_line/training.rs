@@ -371,6 +371,30 @@ mod with_libtorch {
     }
 
     #[test]
+    fn a_value_is_learned_with_the_settings_of_the_robot_of_its_bundle() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        let bundle = concat!(env!("CARGO_MANIFEST_DIR"), "/../policies/bundles/go2");
+        train(&tiny_value(&[
+            "--bundle",
+            bundle,
+            "--out",
+            run.to_str().unwrap(),
+        ]));
+        let randomization = |text: &str| {
+            let config: toml::Table = text.parse().unwrap();
+            (
+                config["robot"].clone(),
+                config["reach_avoid"]["rollouts"]["randomization"].clone(),
+            )
+        };
+        let of_run = fs::read_to_string(run.join("config.toml")).unwrap();
+        let of = |robot| abs(&["config", "reach-avoid", "--robot", robot]).stdout;
+        assert_eq!(randomization(&of_run), randomization(&of("go2")));
+        assert_ne!(randomization(&of_run).1, randomization(&of("go1")).1);
+    }
+
+    #[test]
     fn ctrl_c_keeps_the_roll_outs() {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path().join("run");

@@ -199,7 +199,7 @@ impl Rollouts {
         let metadata = header.metadata().as_ref();
         if metadata.and_then(|m| m.get(ORIGIN)).map(String::as_str) != Some(origin) {
             return Err(error(
-                "holds rollouts of another policy, configuration or seed".into(),
+                "holds rollouts of another policy, robot, configuration or seed".into(),
             ));
         }
         let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;

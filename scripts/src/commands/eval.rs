@@ -100,10 +100,10 @@ pub struct EpisodeRow {
     pub peak_speed_mps: f32,
     /// When it first was at the goal; empty if it never was.
     #[serde(default)]
-    time_to_goal_s: Option<f32>,
+    pub time_to_goal_s: Option<f32>,
     /// Length of the path up to there over that of the straight line.
     #[serde(default)]
-    path_ratio: Option<f32>,
+    pub path_ratio: Option<f32>,
     collision_body: Option<String>,
     collision_class: Option<ContactClass>,
     collision_x_m: Option<f32>,

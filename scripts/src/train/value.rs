@@ -26,7 +26,11 @@ use policies::{
     spec::{NetworkSpec, SwitchSpec, role},
 };
 use serde::Serialize;
-use sim::reach_avoid::{RolloutConfig, RolloutRecorder};
+use sim::{
+    engine::PhysicsConfig,
+    reach_avoid::{RolloutConfig, RolloutRecorder},
+    reality::RealityConfig,
+};
 
 use super::{
     Callbacks, Event, Origin, Training,
@@ -51,7 +55,6 @@ pub fn train(training: &Training, callbacks: &mut Callbacks<'_>) -> Result<()> {
         recorder(training, bundle).map(|_| ())
     })?;
     let session = Session {
-        policy_hash: bundle.spec.network(role::AGILE)?.sha256.clone(),
         origin: Origin::new(&training.config, training.config.to_toml()?),
         training,
         run: &run,
@@ -96,8 +99,6 @@ struct Session<'a> {
     training: &'a Training,
     run: &'a RunFolder,
     bundle: Bundle,
-    /// SHA-256 of the agile policy.
-    policy_hash: String,
     origin: Origin,
 }
 
@@ -119,10 +120,16 @@ struct Metrics<'a> {
 /// What a file of rollouts depends on.
 #[derive(Serialize)]
 struct RolloutOrigin<'a> {
-    policy: &'a str,
+    /// SHA-256 of the policies.
+    agile: &'a str,
+    recovery: Option<&'a str>,
+    /// CRC-32 of what is known of the robot.
+    robot: u32,
     seed: u64,
     first_episode: usize,
     config: &'a RolloutConfig,
+    physics: &'a PhysicsConfig,
+    reality: &'a RealityConfig,
 }
 
 impl Session<'_> {
@@ -146,18 +153,16 @@ impl Session<'_> {
         let mut all = Rollouts::new(dim);
         for first in (0..total).step_by(EPISODES_PER_FILE) {
             let episodes = first..(first + EPISODES_PER_FILE).min(total);
-            let path = folder.join(format!("episodes-{first:06}.safetensors"));
+            // A shorter recording ends with a file of fewer episodes.
+            let name = format!("episodes-{first:06}-{:06}.safetensors", episodes.end);
+            let path = folder.join(name);
             let origin = self.rollout_origin(first)?;
             if path.is_file() {
                 let part = read_bytes(&path, MAX_DATA_BYTES)
                     .map_err(anyhow::Error::from)
                     .and_then(|b| Ok(Rollouts::decode(&b, &origin, dim)?));
-                let part = part.with_context(|| path.display().to_string())?;
-                // The last file of a shorter recording.
-                if part.num_episodes() >= episodes.len() || episodes.end < total {
-                    all.append(&part);
-                    continue;
-                }
+                all.append(&part.with_context(|| path.display().to_string())?);
+                continue;
             }
             if callbacks.stop.load(Ordering::Relaxed) {
                 return Ok(None);
@@ -193,11 +198,17 @@ impl Session<'_> {
             episodes: 0,
             ..config.reach_avoid.rollouts.clone()
         };
+        let networks = &self.bundle.spec.networks;
+        let hash = |role| networks.get(role).map(|network| network.sha256.as_str());
         Ok(serde_json::to_string(&RolloutOrigin {
-            policy: &self.policy_hash,
+            agile: &self.bundle.spec.network(role::AGILE)?.sha256,
+            recovery: hash(role::RECOVERY),
+            robot: crc32fast::hash(format!("{:?}", self.training.robot).as_bytes()),
             seed: config.seed,
             first_episode,
             config: &rollouts,
+            physics: &config.physics,
+            reality: &config.reality,
         })?)
     }
 
@@ -257,7 +268,8 @@ impl Session<'_> {
         let provenance = self.origin.provenance(rollouts.num_rows() as u64);
         let mut bundle = self.bundle.clone();
         let terms = terms::reach_avoid(&bundle.spec.rays);
-        let spec = NetworkSpec::value(terms, &self.policy_hash, provenance);
+        let agile = bundle.spec.network(role::AGILE)?;
+        let spec = NetworkSpec::value(terms, &agile.sha256, provenance);
         bundle.insert(role::REACH_AVOID, spec, learner.layers())?;
         let settings = &self.training.config.reach_avoid;
         bundle.spec.switch = Some(SwitchSpec {

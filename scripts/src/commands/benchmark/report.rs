@@ -10,6 +10,7 @@ use sim::{
 };
 
 use crate::{
+    commands::eval::EpisodeRow,
     pictures::{PAPER, Speeds, outcome_intervals, speed_against_collision, speed_histograms},
     results::{evaluation::StoredEvaluation, gait},
 };
@@ -64,21 +65,20 @@ impl Row {
     /// All episodes pooled into one evaluation.
     fn pooled(&self) -> EvalReport {
         let mut pooled = self.evaluations[0].report.clone();
-        let mean = |of: fn(&EvalReport) -> f64| self.mean_and_deviation(of)[0];
-        pooled.episodes = self.evaluations.iter().map(|e| e.report.episodes).sum();
-        let rows = self.evaluations.iter().flat_map(|e| &e.rows);
-        let outcomes: Vec<Outcome> = rows.map(|row| row.outcome).collect();
+        let rows = || self.evaluations.iter().flat_map(|e| &e.rows);
+        let outcomes: Vec<Outcome> = rows().map(|row| row.outcome).collect();
         pooled.set_rates(&OutcomeRates::new(outcomes.into_iter()));
-        pooled.mean_speed = mean(|report| report.mean_speed);
-        pooled.peak_speed = mean(|report| report.peak_speed);
-        let mean = |of: fn(&EvalReport) -> Option<f64>| {
-            let values: Option<Vec<f64>> = self.evaluations.iter().map(|e| of(&e.report)).collect();
+        let over_reached = |of: fn(&EpisodeRow) -> Option<f32>| {
+            let reached = rows().filter(|row| row.outcome == Outcome::Reach);
+            let values: Option<Vec<f64>> = reached.map(|row| of(row).map(f64::from)).collect();
+            let values = values.filter(|values| !values.is_empty());
             values.map(|values| mean_and_deviation(&values)[0])
         };
-        pooled.time_to_goal_s = mean(|report| report.time_to_goal_s);
-        pooled.path_ratio = mean(|report| report.path_ratio);
-        let rows = self.evaluations.iter().flat_map(|e| &e.rows);
-        let outcomes: Option<Vec<Outcome>> = rows.map(|row| row.paper_outcome).collect();
+        pooled.mean_speed = over_reached(|row| Some(row.mean_speed_mps)).unwrap_or(0.0);
+        pooled.peak_speed = over_reached(|row| Some(row.peak_speed_mps)).unwrap_or(0.0);
+        pooled.time_to_goal_s = over_reached(|row| row.time_to_goal_s);
+        pooled.path_ratio = over_reached(|row| row.path_ratio);
+        let outcomes: Option<Vec<Outcome>> = rows().map(|row| row.paper_outcome).collect();
         pooled.paper_rule = outcomes.map(|outcomes| OutcomeRates::new(outcomes.into_iter()));
         pooled
     }

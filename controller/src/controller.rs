@@ -197,7 +197,7 @@ impl Controller {
         self.fallback_reason = None;
     }
 
-    /// The robot is in another scene: past scans say nothing about its obstacles. All else continues.
+    /// The robot is in another scene, or in another world frame: past scans say nothing about its obstacles. All else continues.
     pub fn enter_scene(&mut self) {
         self.previous_scans.reset();
     }

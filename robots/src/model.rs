@@ -151,8 +151,10 @@ impl ContactClass {
 }
 
 /// The ball at the end of a leg.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Foot {
+    /// Name of its link in the URDF, which is fixed to the leg's last link.
+    pub link: String,
     /// Centre in the frame of the leg's last link.
     pub position: Point3<f32>,
     /// Radius, m.

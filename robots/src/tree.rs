@@ -286,6 +286,7 @@ fn foot(leg: &LegDescription, last: &Body<'_>) -> Result<Foot, Problem> {
     match (shapes.next(), shapes.next()) {
         (Some((_, shape)), None) => match shape.shape {
             Shape::Sphere { radius } => Ok(Foot {
+                link: leg.foot.clone(),
                 position: Point3::from(shape.origin.translation.vector),
                 radius,
             }),

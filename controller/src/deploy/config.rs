@@ -42,7 +42,7 @@ impl Default for DeployConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct StandUpConfig {
     /// Joint positions with folded legs, between lying and standing, rad: one per joint of a leg, for all legs, or one per
-    /// joint of the robot.
+    /// joint of the robot. Without any, the legs fold below the hips as far as the joints allow.
     pub crouch_position_rad: Vec<f32>,
     /// Stiffness of all joints, N·m/rad.
     pub stiffness: f32,
@@ -64,7 +64,7 @@ pub struct StandUpConfig {
 impl Default for StandUpConfig {
     fn default() -> Self {
         Self {
-            crouch_position_rad: vec![0.0, 1.3, -2.6],
+            crouch_position_rad: Vec::new(),
             stiffness: 60.0,
             damping: 3.0,
             probe_motors: false,

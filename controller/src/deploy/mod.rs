@@ -19,6 +19,7 @@
 //! damped to running.
 
 mod config;
+mod crouch;
 mod depth_rays;
 mod drive;
 mod estimator;

@@ -2,7 +2,7 @@
 
 use robots::{JointTarget, JointVec, Robot};
 
-use super::StandUpConfig;
+use super::{StandUpConfig, crouch::folded_rad};
 
 /// A crouch position that does not fit the robot.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -48,7 +48,10 @@ impl StandUpTrajectory {
     pub(crate) fn new(robot: &Robot, config: &StandUpConfig) -> Result<Self, StandUpError> {
         let all = robot.num_joints();
         let per_leg = robot.legs.first().map_or(0, |leg| leg.joints.len());
-        let crouch = &config.crouch_position_rad;
+        let crouch = match config.crouch_position_rad.as_slice() {
+            [] => &folded_rad(robot),
+            crouch => crouch,
+        };
         let found = crouch.len();
         if found != all && (found != per_leg || all != per_leg * robot.num_feet()) {
             return Err(StandUpError::Length {
@@ -80,6 +83,11 @@ impl StandUpTrajectory {
             standing_rad,
             config: config.clone(),
         })
+    }
+
+    /// Joint positions with folded legs.
+    pub(crate) fn crouch_rad(&self) -> &JointVec {
+        &self.crouch_rad
     }
 
     /// Starts a motion from these joint positions.
@@ -145,7 +153,11 @@ mod tests {
     #[test]
     fn standing_up_leads_through_the_crouch_and_lying_down_ends_in_it() {
         let robot = Robot::load("go2").unwrap();
-        let mut trajectory = StandUpTrajectory::new(&robot, &StandUpConfig::default()).unwrap();
+        let config = StandUpConfig {
+            crouch_position_rad: vec![0.0, 1.3, -2.6],
+            ..StandUpConfig::default()
+        };
+        let mut trajectory = StandUpTrajectory::new(&robot, &config).unwrap();
         let lying: JointVec = [0.2, 1.0, -2.0].into_iter().cycle().take(12).collect();
         trajectory.start(&lying);
         let mut target = target();

@@ -1,6 +1,6 @@
 use std::{io, path::Path, path::PathBuf};
 
-use robots::RobotError;
+use robots::{RobotError, line_of};
 
 use crate::{
     depth::RayNetworkError,
@@ -198,10 +198,9 @@ impl BundleError {
     }
 
     pub(super) fn manifest(path: &Path, text: &str, error: &toml::de::Error) -> Self {
-        let start = error.span().map_or(0, |span| span.start);
         Self::Manifest {
             path: path.to_owned(),
-            line: text[..start].matches('\n').count() + 1,
+            line: line_of(text, error),
             message: error.message().replace('\n', " "),
         }
     }

@@ -113,6 +113,18 @@ impl Bundle {
         }
     }
 
+    /// The same, of the bundle in the folder `dir`, with the name or folder that loads it again.
+    ///
+    /// # Errors
+    /// When there is neither.
+    pub fn robot_and_place(&self, dir: &Path) -> Result<(Robot, String), RobotError> {
+        let place = match self.robot_files {
+            Some(_) => dir.display().to_string(),
+            None => self.spec.robot.name.clone(),
+        };
+        Ok((self.robot()?, place))
+    }
+
     /// Writes a bundle folder, and makes it if there is none. Files appear whole, the manifest last.
     ///
     /// # Errors

@@ -76,16 +76,13 @@ impl Subject {
                 robot
             }
             None => {
-                let robot = match bundle.robot() {
+                let (robot, place) = match bundle.robot_and_place(&bundle_path) {
                     Err(RobotError::NotFound { .. }) => bail!(
                         "{path} is for robot `{name}`, which is not shipped; name its folder with --robot"
                     ),
-                    robot => robot?,
+                    found => found?,
                 };
-                config.robot = match bundle.robot_files {
-                    Some(_) => bundle_path.display().to_string(),
-                    None => name.clone(),
-                };
+                config.robot = place;
                 robot
             }
         };

@@ -60,8 +60,7 @@ impl Rig {
         };
         let mut engine = RapierEngine::new(&robot, &physics, 1).expect("rapier");
         let mut start = EpisodeStart::standing(&robot);
-        let crouch = config.stand_up.crouch_position_rad.iter().copied();
-        start.joint_position_rad = crouch.cycle().take(12).collect();
+        start.joint_position_rad.clone_from(pilot.crouch_rad());
         start.position_world.z = robot.height_over_feet_m(&start.joint_position_rad);
         start.obstacles.clone_from(&obstacles);
         engine.reset(0, &start).expect("scene");

@@ -55,12 +55,13 @@ fn run(cli: Cli) -> Result<(), String> {
     }
     let start = || -> Result<_, RunError> {
         let bundle = Bundle::load(&cli.bundle)?;
-        let robot_name = cli
-            .robot
-            .clone()
-            .unwrap_or_else(|| bundle.spec.robot.name.clone());
+        let (robot, robot_name) = match &cli.robot {
+            Some(name) => (Robot::load(name)?, name.clone()),
+            None => bundle.robot_and_place(&cli.bundle)?,
+        };
+        robot.require_sound()?;
         Run {
-            robot: Robot::load(&robot_name)?,
+            robot,
             robot_name,
             bundle,
             bundle_path: cli.bundle.clone(),

@@ -6,11 +6,10 @@ use controller::identification::{Identification, Recording};
 use robots::Robot;
 
 use super::{
-    CRC, METADATA,
+    attached::AttachedRun,
     cycle::{CYCLE_TOPIC, decode_cycle},
-    metadata_crc,
-    records::{LogEnd, Messages, Record, Records, Stop, WRONG_CRC},
-    replay::{ReplayError, fits, recorded_settings, unopened},
+    records::{LogEnd, Messages, Records, Stop},
+    replay::{ReplayError, fits, unopened},
 };
 
 /// What a log shows of the motors.
@@ -38,31 +37,18 @@ pub fn identify(path: &Path) -> Result<IdentifiedLog, ReplayError> {
     };
     let mut records = Records::open(path).map_err(|error| failed(unopened(path, &error)))?;
     let mut messages = Messages::of(CYCLE_TOPIC);
+    let mut attached = AttachedRun::new().map_err(failed)?;
     let (mut recording, mut cycles) = (None, 0);
     let end = loop {
         match records.next() {
-            Ok(Record::Metadata {
-                name,
-                entries,
-                bytes,
-            }) if name == METADATA => {
-                if (entries.get(CRC)).is_some_and(|crc| *crc != metadata_crc(&entries)) {
-                    let what = WRONG_CRC.to_owned();
-                    break LogEnd::Damaged { bytes, what };
-                }
-                let (robot, config) = recorded_settings(Some(&entries)).map_err(failed)?;
-                if !config.deploy.identify.enabled {
-                    let problem = "no joint is driven in it: record one with `abs deploy --identify --log FILE.mcap`";
-                    return Err(failed(problem.to_owned()));
-                }
-                let new = Recording::new(&robot, &config.deploy);
-                recording = Some(new.map_err(|error| failed(error.to_string()))?);
-            }
-            Ok(Record::Metadata { .. } | Record::Attachment { .. }) => {}
-            Ok(Record::Chunk(chunk)) => {
-                let recording = recording.as_mut().ok_or_else(|| {
-                    failed("is no log of a run: it has no metadata `abs`".to_owned())
-                })?;
+            Ok(record) => {
+                let Some(chunk) = attached.take(record).map_err(failed)? else {
+                    continue;
+                };
+                let recording = match &mut recording {
+                    Some(recording) => recording,
+                    none => none.insert(recording_of(&attached).map_err(failed)?),
+                };
                 for message in messages.of_chunk(chunk).map_err(failed)? {
                     let malformed =
                         |what: &str| failed(format!("cycle {cycles} is malformed: {what}"));
@@ -98,4 +84,16 @@ pub fn identify(path: &Path) -> Result<IdentifiedLog, ReplayError> {
         cycles,
         end,
     })
+}
+
+/// A recording without cycles, of the robot that was identified.
+fn recording_of(attached: &AttachedRun) -> Result<Recording, String> {
+    let config = attached.config()?;
+    if !config.deploy.identify.enabled {
+        let problem =
+            "no joint is driven in it: record one with `abs deploy --identify --log FILE.mcap`";
+        return Err(problem.to_owned());
+    }
+    let robot = attached.robot(&attached.bundle()?)?;
+    Recording::new(&robot, &config.deploy).map_err(|error| error.to_string())
 }

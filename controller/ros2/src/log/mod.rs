@@ -1,6 +1,7 @@
 //! The log of a run: an MCAP file with every ROS 2 message received and sent, and every control cycle for replay. What is
 //! written is on its way to the disk within a second, so that it outlives the program and the computer.
 
+mod attached;
 mod cycle;
 mod file;
 mod identify;

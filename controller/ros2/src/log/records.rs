@@ -11,10 +11,12 @@ use std::{
 use mcap::{MAGIC, records::op};
 use robots::bounded_file;
 
+use super::{CRC, metadata_crc};
+
 /// Longest record; those of a log are about 1 MB, and the files of the bundle.
 const MAX_RECORD_BYTES: u64 = bounded_file::MAX_DATA_BYTES;
 /// Of a record that is damaged.
-pub(super) const WRONG_CRC: &str = "the checksum is wrong";
+const WRONG_CRC: &str = "the checksum is wrong";
 /// Opcode and length.
 const RECORD_HEAD: u64 = 9;
 
@@ -61,8 +63,6 @@ pub(super) enum Record<'a> {
     Metadata {
         name: String,
         entries: BTreeMap<String, String>,
-        /// First and last byte.
-        bytes: [u64; 2],
     },
     Attachment {
         name: &'a str,
@@ -157,11 +157,10 @@ impl Records {
         match opcode {
             op::METADATA => {
                 let (name, entries) = metadata(&self.body).ok_or_else(malformed)?;
-                Ok(Record::Metadata {
-                    name,
-                    entries,
-                    bytes,
-                })
+                if (entries.get(CRC)).is_some_and(|crc| *crc != metadata_crc(&entries)) {
+                    return Err(damaged(WRONG_CRC));
+                }
+                Ok(Record::Metadata { name, entries })
             }
             op::ATTACHMENT => {
                 let attachment = Attachment::parse(&self.body).ok_or_else(malformed)?;

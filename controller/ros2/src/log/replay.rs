@@ -1,26 +1,20 @@
 //! Replay of a log.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::path::Path;
 
 use controller::{
     Method,
     deploy::{CycleInput, CycleRecord, MotorCommand, Pilot, Status},
 };
-use policies::{Bundle, RaySpec};
+use policies::RaySpec;
 use robots::Robot;
-use tempfile::TempDir;
 
 use super::{
-    CRC, METADATA,
-    cycle::{CYCLE_LAYOUT, CYCLE_TOPIC, decode_cycle},
+    attached::AttachedRun,
+    cycle::{CYCLE_TOPIC, decode_cycle},
     file::partial_path,
-    metadata_crc,
-    records::{LogEnd, Messages, Record, Records, Stop, WRONG_CRC},
+    records::{LogEnd, Messages, Record, Records, Stop},
 };
-use crate::run::RunConfig;
-
-/// Most bytes of the bundle's files in a log.
-const MAX_BUNDLE_BYTES: u64 = 512 << 20;
 
 /// Why a log cannot be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -82,9 +76,6 @@ pub fn replay_watched(
             Ok(record) => replay.take(record).map_err(failed)?,
             Err(Stop::End(end)) => break end,
             Err(Stop::Unreadable(error)) => return Err(failed(format!("cannot be read: {error}"))),
-        };
-        if let Some(end) = replay.damaged.take() {
-            break end;
         }
     };
     match (replay.cycles, &end) {
@@ -114,13 +105,9 @@ pub(super) fn unopened(path: &Path, error: &std::io::Error) -> String {
 /// A replay on its way.
 struct Replay<'a> {
     watch: &'a mut dyn FnMut(&ReplayedRun, &Status),
-    /// Files of the bundle.
-    folder: TempDir,
-    bundle_bytes: u64,
-    metadata: Option<BTreeMap<String, String>>,
+    attached: AttachedRun,
     messages: Messages,
     pilot: Option<(Pilot, ReplayedRun)>,
-    damaged: Option<LogEnd>,
     record: CycleRecord,
     cycles: u64,
     different: u64,
@@ -129,15 +116,11 @@ struct Replay<'a> {
 
 impl<'a> Replay<'a> {
     fn new(watch: &'a mut dyn FnMut(&ReplayedRun, &Status)) -> Result<Self, String> {
-        let folder = tempfile::tempdir();
         Ok(Self {
             watch,
-            folder: folder.map_err(|error| format!("no folder for the bundle: {error}"))?,
-            bundle_bytes: 0,
-            metadata: None,
+            attached: AttachedRun::new()?,
             messages: Messages::of(CYCLE_TOPIC),
             pilot: None,
-            damaged: None,
             record: CycleRecord::default(),
             cycles: 0,
             different: 0,
@@ -146,50 +129,19 @@ impl<'a> Replay<'a> {
     }
 
     fn take(&mut self, record: Record<'_>) -> Result<(), String> {
-        match record {
-            Record::Metadata {
-                name,
-                entries,
-                bytes,
-            } if name == METADATA => {
-                if (entries.get(CRC)).is_some_and(|crc| *crc != metadata_crc(&entries)) {
-                    let what = WRONG_CRC.to_owned();
-                    self.damaged = Some(LogEnd::Damaged { bytes, what });
-                }
-                self.metadata = Some(entries);
-            }
-            Record::Metadata { .. } => {}
-            Record::Attachment { name, data } => self.keep(name, data)?,
-            Record::Chunk(chunk) => {
-                for message in self.messages.of_chunk(chunk)? {
-                    self.cycle(message)?;
-                }
+        if let Some(chunk) = self.attached.take(record)? {
+            for message in self.messages.of_chunk(chunk)? {
+                self.cycle(message)?;
             }
         }
         Ok(())
-    }
-
-    /// Keeps a file of the bundle.
-    fn keep(&mut self, name: &str, data: &[u8]) -> Result<(), String> {
-        let file = Path::new(name);
-        if file.file_name() != Some(file.as_os_str()) {
-            return Err(format!("attachment {name:?} is no file name"));
-        }
-        self.bundle_bytes += data.len() as u64;
-        if self.bundle_bytes > MAX_BUNDLE_BYTES {
-            return Err(format!(
-                "more than {MAX_BUNDLE_BYTES} bytes of files are attached"
-            ));
-        }
-        fs::write(self.folder.path().join(file), data)
-            .map_err(|error| format!("no file for the bundle: {error}"))
     }
 
     fn cycle(&mut self, message: &[u8]) -> Result<(), String> {
         let (pilot, run) = match &mut self.pilot {
             Some(pilot) => pilot,
             // Settings and bundle come before the cycles.
-            none => none.insert(recorded_pilot(self.metadata.as_ref(), self.folder.path())?),
+            none => none.insert(recorded_pilot(&self.attached)?),
         };
         let malformed = |what: &str| format!("cycle {} is malformed: {what}", self.cycles);
         let recorded = decode_cycle(message).map_err(|what| malformed(&what))?;
@@ -234,12 +186,9 @@ fn bits(command: &MotorCommand) -> Vec<u8> {
 }
 
 /// The pilot of the recorded run.
-fn recorded_pilot(
-    metadata: Option<&BTreeMap<String, String>>,
-    bundle: &Path,
-) -> Result<(Pilot, ReplayedRun), String> {
-    let (robot, config) = recorded_settings(metadata)?;
-    let bundle = Bundle::load(bundle).map_err(|error| format!("its bundle: {error}"))?;
+fn recorded_pilot(attached: &AttachedRun) -> Result<(Pilot, ReplayedRun), String> {
+    let (config, bundle) = (attached.config()?, attached.bundle()?);
+    let robot = attached.robot(&bundle)?;
     let pilot = Pilot::new(&robot, &bundle, &config.controller, &config.deploy)
         .map_err(|error| error.to_string())?;
     let switch = config.controller.switch.over(&bundle.switch());
@@ -249,26 +198,4 @@ fn recorded_pilot(
         rays: bundle.spec.rays,
     };
     Ok((pilot, run))
-}
-
-/// Robot and settings of the recorded run.
-pub(super) fn recorded_settings(
-    metadata: Option<&BTreeMap<String, String>>,
-) -> Result<(Robot, RunConfig), String> {
-    let metadata = metadata.ok_or("is no log of a run: it has no metadata `abs`")?;
-    let value = |key: &str| {
-        let value = metadata.get(key);
-        value.ok_or_else(|| format!("is no log of a run: its metadata lacks `{key}`"))
-    };
-    let layout = value("cycle_layout")?;
-    if layout != CYCLE_LAYOUT {
-        return Err(format!(
-            "has cycles of layout {layout}, this program reads {CYCLE_LAYOUT}: replay it with version {}",
-            value("version")?
-        ));
-    }
-    let config: RunConfig = toml::from_str(value("config")?)
-        .map_err(|error| format!("its settings: {}", error.message()))?;
-    let robot = Robot::load(value("robot")?).map_err(|error| error.to_string())?;
-    Ok((robot, config))
 }

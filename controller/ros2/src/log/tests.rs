@@ -19,7 +19,7 @@ use policies::{
 };
 use rand::RngExt as _;
 use rand_pcg::Pcg64;
-use robots::{FootVec, Robot};
+use robots::{FootVec, Robot, RobotFiles};
 use tempfile::TempDir;
 
 use self::damage::damaged;
@@ -523,4 +523,31 @@ fn damage_of_the_settings_is_seen_in_an_unfinished_log() {
         text.contains("the checksum is wrong, before its first control cycle"),
         "{text}"
     );
+}
+
+#[test]
+fn the_robot_of_a_bundle_is_replayed_from_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.mcap");
+    let own = folder.path().join("own");
+    RobotFiles::read("go1").unwrap().write(&own).unwrap();
+    let robot = Robot::load("go1").unwrap();
+    let mut bundle = bundle(&robot);
+    bundle.robot_files = RobotFiles::in_folder(&own).unwrap();
+    let place = own.display().to_string();
+    let header = LogHeader {
+        robot: place.clone(),
+        bundle: place,
+        ..header()
+    };
+    let (mut course, cycles) = Course::new(&robot, &bundle);
+    let log = Log::start(&path, false, &header, &bundle, cycles, |line| {
+        panic!("{line}")
+    })
+    .unwrap();
+    course.cycles(&robot, 30);
+    log.finish().unwrap();
+    fs::remove_dir_all(&own).unwrap();
+    let report = replay(&path).unwrap();
+    assert_eq!((report.cycles, report.different), (30, 0));
 }

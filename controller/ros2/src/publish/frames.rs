@@ -72,11 +72,9 @@ impl RobotFrames {
             for (joint, pose) in leg.joints.iter().zip(leg.link_poses_base(of_leg)) {
                 transforms.push(transform(&root, &joint.link.name, &pose));
             }
-            // Fixed to the last link; the URDF calls it so.
             let foot = leg.foot_position_base(of_leg);
-            let name = format!("{}_foot", leg.name);
             let pose = Isometry3::translation(foot.x, foot.y, foot.z);
-            transforms.push(transform(&root, &name, &pose));
+            transforms.push(transform(&root, &leg.foot.link, &pose));
         }
         TfMessage { transforms }
     }
@@ -198,6 +196,11 @@ mod tests {
             (foot.transform.translation.z + height_m).abs() < 1e-5,
             "{foot:?}"
         );
+
+        let other = Robot::load("anymal_b").unwrap();
+        let publisher_of_other = RobotFrames::new(&other, "", "base_link");
+        let feet = publisher_of_other.transforms(header(), &status).transforms;
+        assert!(feet.iter().any(|t| t.child_frame_id == "RH_FOOT"));
 
         let odometry = publisher.odometry(header(), &status);
         assert_eq!(

@@ -140,9 +140,6 @@ mod tests {
         assert!(step(0.5, 0.002));
         assert!(!step(3.0, 0.002));
         assert!(!step(3.0, 0.4));
-        assert!(
-            step(3.0, 0.002),
-            "nothing evidenceed for long: the speed is wrong"
-        );
+        assert!(step(3.0, 0.002), "no contact for long: the speed is wrong");
     }
 }

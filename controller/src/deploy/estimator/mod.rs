@@ -197,11 +197,17 @@ impl Estimator {
     }
 
     /// Updates the estimate, and `state` with it, with an odometry `interval_s` after the one before. The first one replaces
-    /// the world frame by its own. All numbers must be finite.
-    pub fn fuse(&mut self, odometry: &OdometrySample, interval_s: f32, state: &mut RobotState) {
+    /// the world frame by its own; then it returns true. All numbers must be finite.
+    pub fn fuse(
+        &mut self,
+        odometry: &OdometrySample,
+        interval_s: f32,
+        state: &mut RobotState,
+    ) -> bool {
         let Some(offset_rad) = &mut self.heading_offset_rad else {
-            return;
+            return false;
         };
+        let is_first = !self.placed;
         let orientation = rotation(odometry.orientation_wxyz);
         let error_rad = wrap(heading_rad(&orientation) - heading_rad(&state.orientation));
         let fraction = if self.placed {
@@ -232,6 +238,7 @@ impl Estimator {
             axis.measure_velocity(f64::from(velocity_world[index]), velocity_variance);
             state.position_world[index] = axis.position_m() as f32;
         }
+        is_first
     }
 
     /// Whether the robot lies or stands still. Feet say nothing about a robot that lies on its belly.

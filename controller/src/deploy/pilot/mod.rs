@@ -191,6 +191,11 @@ impl Pilot {
         }
     }
 
+    /// Joint positions of the robot when it lies with folded legs, rad.
+    pub fn crouch_rad(&self) -> &JointVec {
+        self.stand_up.crouch_rad()
+    }
+
     /// The twists that the operator may command; none where the robot runs to goals.
     pub fn twist_range(&self) -> Option<&TwistRange> {
         match &self.task {
@@ -247,8 +252,15 @@ impl Pilot {
         match self.monitor.take_odometry(&input.odometry) {
             NewOdometry::None => {}
             NewOdometry::After(interval_s) => {
-                self.estimator
-                    .fuse(&input.odometry, interval_s, &mut self.estimate);
+                if self
+                    .estimator
+                    .fuse(&input.odometry, interval_s, &mut self.estimate)
+                {
+                    self.forget_scans();
+                    // The goal is in the former frame.
+                    self.own_faults
+                        .insert_if(Fault::ImplausibleOdometry, self.state == State::Run);
+                }
             }
             NewOdometry::Jumped => self.estimator.forget_odometry(),
         }
@@ -262,8 +274,17 @@ impl Pilot {
     fn restart_estimate(&mut self) {
         self.probe_is_due = self.stand_up_config.probe_motors;
         self.estimator.restart();
+        self.forget_scans();
+    }
+
+    /// Past scans are in a world frame that is no more.
+    fn forget_scans(&mut self) {
         if let Some(memory) = &mut self.memory {
             memory.reset();
+        }
+        let brake = self.brake.as_mut();
+        for controller in std::iter::once(&mut self.controller).chain(brake) {
+            controller.enter_scene();
         }
     }
 

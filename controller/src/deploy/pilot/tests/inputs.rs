@@ -146,6 +146,28 @@ fn f24_odometry_that_jumps_or_is_in_unknown_frames_is_not_used() {
 }
 
 #[test]
+fn f24_an_odometry_that_begins_on_the_way_ends_the_run_for_its_goal_is_elsewhere() {
+    let mut rig = Rig::new();
+    let without = |input: &mut CycleInput| input.odometry.received_ns = 0;
+    for request in [Request::Stand, Request::Start] {
+        rig.cycle_with(without);
+        rig.cycle_with(|input| {
+            without(input);
+            input.requests.insert(request);
+        });
+        for _ in 0..1000 {
+            rig.cycle_with(without);
+        }
+    }
+    assert_eq!(rig.record.status.state, State::Run);
+    rig.record.input.odometry.position_world.x = 3.0;
+    assert_eq!(rig.cycle(), State::StopThenLieDown);
+    let status = &rig.record.status;
+    assert!(status.latched_faults.contains(Fault::ImplausibleOdometry));
+    assert!((status.estimate.position_world.x - 3.0).abs() < 1e-3);
+}
+
+#[test]
 fn a_battery_that_was_reported_and_is_zero_is_empty() {
     let mut rig = Rig::new();
     rig.record.input.robot.battery_percent = 0;

@@ -72,16 +72,17 @@ pub(crate) struct CameraDescription {
     pub range_m: [f32; 2],
 }
 
+/// The line of a TOML text that an error is about, from 1.
+pub fn line_of(text: &str, error: &toml::de::Error) -> usize {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    1 + before.map_or(0, |before| before.matches('\n').count())
+}
+
 impl Description {
     pub(crate) fn parse(file: &str, text: &str) -> Result<Self, RobotError> {
-        let description: Self = toml::from_str(text).map_err(|error| {
-            let line = error
-                .span()
-                .map(|span| text[..span.start].matches('\n').count() + 1);
-            RobotError::Syntax {
-                place: line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}")),
-                message: error.message().replace('\n', " "),
-            }
+        let description: Self = toml::from_str(text).map_err(|error| RobotError::Syntax {
+            place: format!("{file}:{}", line_of(text, &error)),
+            message: error.message().replace('\n', " "),
         })?;
         description
             .check()

@@ -58,19 +58,6 @@ impl Leg {
             })
             .collect()
     }
-
-    /// Velocity of the foot's centre against the base, in the base frame, m/s.
-    pub fn foot_velocity_base(
-        &self,
-        joint_position_rad: &[f32],
-        joint_velocity_radps: &[f32],
-    ) -> Vector3<f32> {
-        self.foot_jacobian_base(joint_position_rad)
-            .iter()
-            .zip(joint_velocity_radps)
-            .map(|(column, &velocity)| column * velocity)
-            .sum()
-    }
 }
 
 impl Robot {

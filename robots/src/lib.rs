@@ -21,6 +21,7 @@
 //! ```
 
 mod assemble;
+pub mod atomic_file;
 pub mod bounded_file;
 #[cfg(feature = "import")]
 mod control_edit;
@@ -38,6 +39,7 @@ mod soundness;
 mod state;
 mod tree;
 
+pub use description::line_of;
 pub use dynamics::JointMotion;
 pub use error::{Problem, RobotError};
 pub use load::RobotFiles;

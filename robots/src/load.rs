@@ -9,6 +9,7 @@ use quick_xml::{Reader, events::Event};
 
 use crate::{
     assemble::assemble,
+    atomic_file::write_atomic,
     bounded_file,
     description::Description,
     error::{Problem, RobotError},
@@ -173,7 +174,7 @@ impl RobotFiles {
         assemble(&description, &urdf, folder, place, urdf_place)
     }
 
-    /// Writes them into `folder`, which is made if there is none.
+    /// Writes them into `folder`, which is made if there is none. Files appear whole.
     ///
     /// # Errors
     /// Those of the operating system, or when the URDF is not in the robot's folder itself.
@@ -186,12 +187,12 @@ impl RobotFiles {
             )));
         }
         fs::create_dir_all(folder)?;
-        fs::write(folder.join(DESCRIPTION_FILE), &self.description)?;
-        fs::write(folder.join(&self.urdf_name), &self.urdf)?;
+        write_atomic(&folder.join(DESCRIPTION_FILE), self.description.as_bytes())?;
+        write_atomic(&folder.join(&self.urdf_name), self.urdf.as_bytes())?;
         for (file, bytes) in &self.meshes {
             let path = folder.join(file);
             fs::create_dir_all(path.parent().unwrap_or(folder))?;
-            fs::write(path, bytes)?;
+            write_atomic(&path, bytes)?;
         }
         Ok(())
     }

@@ -37,13 +37,11 @@ proptest! {
     fn jacobian_is_the_derivative_of_the_foot_position(
         leg in 0_usize..4,
         q in [-0.8_f32..0.8, -0.5_f32..2.5, -2.6_f32..-0.9],
-        velocity in prop::array::uniform3(-5.0_f32..5.0),
     ) {
         let robot = Robot::load("go2").unwrap();
         let leg = &robot.legs[leg];
         let jacobian = leg.foot_jacobian_base(&q);
         let step = 0.01;
-        let mut by_columns = nalgebra::Vector3::zeros();
         for joint in 0..3 {
             let at = |offset: f32| {
                 let mut moved = q;
@@ -52,8 +50,6 @@ proptest! {
             };
             let difference = (at(step) - at(-step)) / (2.0 * step);
             prop_assert!((difference - jacobian[joint]).norm() < 1e-4);
-            by_columns += jacobian[joint] * velocity[joint];
         }
-        prop_assert!((leg.foot_velocity_base(&q, &velocity) - by_columns).norm() < 1e-5);
     }
 }

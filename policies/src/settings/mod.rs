@@ -4,6 +4,7 @@ mod former;
 
 use std::path::Path;
 
+use robots::line_of;
 use serde::{Serialize, de::DeserializeOwned};
 use toml::{Table, Value};
 
@@ -118,9 +119,7 @@ pub fn read(path: &Path) -> Result<Table, SettingsError> {
 /// The line that is none.
 pub fn parse(text: &str) -> Result<Table, SettingsError> {
     text.parse::<Table>().map_err(|error| {
-        let line = error
-            .span()
-            .map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+        let line = line_of(text, &error);
         SettingsError(format!("line {line}: {}", error.message()))
     })
 }

@@ -30,11 +30,7 @@ pub(super) fn find(
     solids: &mut Vec<Solid<'_>>,
     report: &mut Report,
 ) -> Option<Ball> {
-    let reach = |solid: &Solid<'_>| {
-        let along = solid.pose.translation.vector;
-        let along = along.try_normalize(1e-9).unwrap_or(-Vector3::z());
-        solid.reach_m(&along)
-    };
+    let reach = |solid: &Solid<'_>| solid.reach_m(&solid.along());
     let end = solids.iter().map(&reach).fold(0.0, f64::max);
     // A link fixed to the end of the calf is its foot, whatever it is called; a named one wins.
     let mut links: Vec<(f64, &str, Isometry3<f64>)> = body
@@ -92,7 +88,7 @@ pub(super) fn find(
         ));
         return None;
     };
-    let along = outermost.pose.translation.vector.normalize();
+    let along = outermost.along();
     let length = outermost.reach_m(&along);
     let radius = outermost.ball_radius.clamp(0.04 * length, 0.15 * length);
     report.guessed(format!(
@@ -125,7 +121,7 @@ fn of_link(link: &str, solids: &mut Vec<Solid<'_>>, report: &mut Report) -> Opti
             .partial_cmp(&rank(b))
             .unwrap_or(std::cmp::Ordering::Equal)
     })?;
-    let along = best.pose.translation.vector.normalize();
+    let along = best.along();
     let radius = best.ball_radius;
     // In the end of a long shape, in the middle of a round one.
     let (axis, half) = match best.shape {

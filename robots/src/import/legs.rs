@@ -239,7 +239,8 @@ fn upright(bodies: &Bodies<'_>, report: &mut Report) -> UnitQuaternion<f64> {
         let tip = links
             .map(|(_, link)| Point3::from((pose * link).translation.vector))
             .max_by(|a, b| (a - first).norm().total_cmp(&(b - first).norm()));
-        down += (tip.unwrap_or(*first) - first).normalize();
+        let to_tip = tip.unwrap_or(*first) - first;
+        down += to_tip.try_normalize(1e-9).unwrap_or_default();
         hips.push((
             joint_names(bodies, &path)
                 .first()

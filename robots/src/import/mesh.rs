@@ -252,7 +252,8 @@ impl<'a, 'input> Collada<'a, 'input> {
                             self.triangles.push([a, b, c]);
                         }
                     }
-                    start += size;
+                    // Counts beyond the list are none.
+                    start = start.saturating_add(size).min(total);
                     if self.triangles.len() > self.most {
                         return Err(too_many(self.triangles.len(), self.most));
                     }

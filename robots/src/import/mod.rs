@@ -67,15 +67,17 @@ pub struct GivenControl {
 }
 
 impl GivenControl {
-    /// An error unless it is of as many joints.
-    fn report(&self, joints: usize, report: &mut Report) {
+    /// `None` after an error: it is of another number of joints.
+    fn of_joints(&self, joints: usize, report: &mut Report) -> Option<&Self> {
         let (of, own) = (&self.of, self.control.stiffness.len());
-        match own == joints {
-            true => report.found(format!("poses, gains and action scale are those of {of}")),
-            false => report.error(format!(
+        if own != joints {
+            report.error(format!(
                 "{of} has {own} joints, this robot {joints}: its poses and gains do not fit"
-            )),
+            ));
+            return None;
         }
+        report.found(format!("poses, gains and action scale are those of {of}"));
+        Some(self)
     }
 }
 
@@ -226,7 +228,7 @@ impl Draft<'_> {
             })
             .collect();
         check_ranges(bodies, self.chains, report);
-        let poses = pose::find(&legs, report)?;
+        let leg_length_m = pose::leg_length_m(&legs, report)?;
         let joints = self.chains.iter().flat_map(|chain| &chain.bodies);
         let hinges: Vec<_> = joints
             .filter_map(|&body| bodies.all[body].hinge.as_ref())
@@ -237,30 +239,21 @@ impl Draft<'_> {
                 motors::limits(
                     hinge.joint,
                     mass_kg,
-                    poses.leg_length_m,
+                    leg_length_m,
                     &self.options.motor,
                     report,
                 )
             })
             .collect();
         let control = match &self.options.control {
-            Some(given) => {
-                given.report(hinges.len(), report);
-                OutputControl::Given(given)
-            }
+            Some(given) => OutputControl::Given(given.of_joints(hinges.len(), report)?),
             None => {
+                let poses = pose::find(&legs, leg_length_m, report)?;
                 poses.report(report);
-                OutputControl::Guessed(&poses, motors::gains(mass_kg, poses.leg_length_m, report))
+                OutputControl::Guessed(poses, motors::gains(mass_kg, leg_length_m, report))
             }
         };
-        let motors = motors::motors(
-            bodies,
-            self.chains,
-            mass_kg,
-            poses.leg_length_m,
-            &limits,
-            report,
-        );
+        let motors = motors::motors(bodies, self.chains, mass_kg, leg_length_m, &limits, report);
         let mut looks = match self.options.no_meshes {
             true => BTreeMap::new(),
             false => visuals::find(bodies, rough_leg_m, report),
@@ -272,7 +265,7 @@ impl Draft<'_> {
             Some(file)
         };
         let mut limits = limits.into_iter();
-        let scale = poses.leg_length_m;
+        let scale = leg_length_m;
         let mut output_legs = Vec::new();
         for (chain, foot) in self.chains.iter().zip(feet) {
             let mut joints = Vec::new();

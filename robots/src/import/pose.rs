@@ -179,8 +179,8 @@ fn seeds(ranges: &[[f64; 2]], neutral: &[f64]) -> Vec<Vec<f64>> {
     seeds
 }
 
-/// Default and standing pose; `None` after an error, which is in the report.
-pub(super) fn find(legs: &[LegGeometry<'_>], report: &mut Report) -> Option<Poses> {
+/// Length of thigh and calf together, the mean of the legs, m; `None` after an error, which is in the report.
+pub(super) fn leg_length_m(legs: &[LegGeometry<'_>], report: &mut Report) -> Option<f64> {
     let leg_length_m =
         legs.iter().map(LegGeometry::length_m).sum::<f64>() / legs.len().max(1) as f64;
     if !(0.03..3.0).contains(&leg_length_m) {
@@ -194,6 +194,15 @@ pub(super) fn find(legs: &[LegGeometry<'_>], report: &mut Report) -> Option<Pose
         ));
         return None;
     }
+    Some(leg_length_m)
+}
+
+/// Default and standing pose; `None` after an error, which is in the report.
+pub(super) fn find(
+    legs: &[LegGeometry<'_>],
+    leg_length_m: f64,
+    report: &mut Report,
+) -> Option<Poses> {
     let centre = legs.first().map_or(0.0, |leg| centre_of_mass_x(leg.bodies));
     let hips: f64 = legs
         .iter()

@@ -34,6 +34,12 @@ impl Solid<'_> {
     pub(super) fn reach_m(&self, direction: &Vector3<f64>) -> f64 {
         f64::from(reach_m(&self.shape, &self.pose.cast(), &direction.cast()))
     }
+
+    /// The direction in which it lies from the body's origin; downward where it is in the origin.
+    pub(super) fn along(&self) -> Vector3<f64> {
+        let along = self.pose.translation.vector;
+        along.try_normalize(1e-9).unwrap_or(-Vector3::z())
+    }
 }
 
 /// Shapes of a body that are kept; every one costs time in every physics step.

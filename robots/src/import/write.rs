@@ -27,7 +27,7 @@ pub(super) struct Output<'a> {
 /// Where `[control]` comes from.
 pub(super) enum OutputControl<'a> {
     Given(&'a GivenControl),
-    Guessed(&'a Poses, Gains),
+    Guessed(Poses, Gains),
 }
 
 pub(super) struct OutputLink<'a> {
@@ -159,10 +159,14 @@ impl Output<'_> {
         let per_leg = self.motors.armature_kgm2.len();
         match &self.control {
             OutputControl::Given(given) => {
+                // To the last digit: a bundle refuses others.
                 let legs = |values: &[f32]| {
-                    let legs = values.chunks(per_leg.max(1));
-                    let legs = legs.map(|leg| leg.iter().map(|&v| f64::from(v)).collect());
-                    one_or_all(&legs.collect::<Vec<_>>())
+                    let mut legs = values.chunks(per_leg.max(1));
+                    let first = legs.next().unwrap_or_default();
+                    match legs.all(|leg| leg == first) {
+                        true => format!("{first:?}"),
+                        false => format!("{values:?}"),
+                    }
                 };
                 let control = &given.control;
                 format!(

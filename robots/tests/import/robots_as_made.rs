@@ -99,6 +99,13 @@ fn poses_and_gains_may_be_those_of_another_robot() {
         (go1.damping, go1.action_scale)
     );
 
+    // To the last digit, since bundles compare them.
+    let result = with_control_of(|control| control.default_position_rad[4] = 0.812_34);
+    assert_eq!(
+        imported(result).control.default_position_rad[..5],
+        [0.0, 0.8, -1.5, 0.0, 0.812_34]
+    );
+
     let line = only_error(&with_control_of(|control| control.stiffness.truncate(8)));
     assert!(line.contains("go1 has 8 joints, this robot 12"), "{line}");
 }
@@ -355,12 +362,35 @@ fn feet_without_shape_or_link() {
         .collect();
     for text in [ball.urdf(), without] {
         let robot = imported(import_text(&text));
-        let foot = robot.legs[2].foot;
+        let foot = &robot.legs[2].foot;
         assert!(
             (foot.position.z + 0.19).abs() < 1e-4 && (foot.radius - 0.015).abs() < 1e-5,
             "{foot:?}"
         );
     }
+}
+
+#[test]
+fn a_calf_whose_shape_is_around_its_joint_ends_below_it() {
+    let calf_shape =
+        "<collision><geometry><box size='0.02 0.02 0.2'/></geometry></collision>".to_owned();
+    let calf = Quadruped {
+        calf_shape,
+        foot: String::new(),
+        ..Quadruped::default()
+    };
+    let without: String = calf
+        .urdf()
+        .lines()
+        .filter(|line| !line.contains("_end_fixed"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let robot = imported(import_text(&without));
+    let foot = &robot.legs[0].foot;
+    assert!(
+        (foot.position.z + 0.1 - foot.radius).abs() < 1e-4,
+        "{foot:?}"
+    );
 }
 
 #[test]

@@ -7,15 +7,12 @@ mod parity;
 mod scenes;
 mod twist_search;
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 use policies::{
     Bundle,
-    file::write_atomic,
+    file::{folder_of, write_atomic},
     spec::{SpecError, role},
 };
 use prost::Message as _;
@@ -178,11 +175,8 @@ impl Export {
     /// Those of the operating system.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let write = || -> io::Result<()> {
-            let parent = match folder.parent() {
-                Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-                _ => PathBuf::from("."),
-            };
-            fs::create_dir_all(&parent)?;
+            let parent = folder_of(folder);
+            fs::create_dir_all(parent)?;
             let mut builder = tempfile::Builder::new();
             // Temporary folders are private by default; what we leave is an ordinary folder.
             #[cfg(unix)]

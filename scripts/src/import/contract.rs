@@ -8,7 +8,7 @@ use policies::{
     observation::{ObservationTerm, terms},
     spec::{PolicySpec, role},
 };
-use robots::Robot;
+use robots::{Robot, line_of};
 use serde::{
     Deserialize, Deserializer,
     de::{IntoDeserializer as _, value::StrDeserializer},
@@ -166,8 +166,7 @@ impl Contract {
     /// File, line and fault.
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
         toml::from_str(text).map_err(|error| {
-            let start = error.span().map_or(0, |span| span.start);
-            let line = text[..start].matches('\n').count() + 1;
+            let line = line_of(text, &error);
             let message = error.message().replace('\n', " ");
             anyhow!("{}:{line}: {message}", path.display())
         })

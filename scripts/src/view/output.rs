@@ -4,7 +4,7 @@ use std::{
     env,
     fs::{self, File},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::Ordering,
@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use policies::file;
 use re_sdk::{RecordingStream, RecordingStreamBuilder};
 use tempfile::{NamedTempFile, TempPath};
 
@@ -186,21 +187,14 @@ impl Drop for Server {
 
 /// A file that is to get the name `path`, its folder made.
 fn temporary_beside(path: &Path) -> Result<NamedTempFile> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
     let unwritable = || format!("cannot write {}", path.display());
     ensure!(
         !path.is_dir(),
         "cannot write {}: it is a folder",
         path.display()
     );
-    fs::create_dir_all(folder).with_context(unwritable)?;
-    tempfile::Builder::new()
-        .permissions(fs::Permissions::from_mode(0o666))
-        .tempfile_in(folder)
-        .with_context(unwritable)
+    fs::create_dir_all(file::folder_of(path)).with_context(unwritable)?;
+    file::temporary_beside(path).with_context(unwritable)
 }
 
 /// The folder of the viewer's program, which scripts/abs fetches.

@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf};
 
 use policies::file::read_text;
+use robots::line_of;
 use serde::{Deserialize, Serialize};
 
 /// In what a robot differs from the simulation. Ranges are [low, high], drawn anew for every episode, and
@@ -218,9 +219,7 @@ impl RealityConfig {
     fn parse(text: &str, name: &str) -> Result<Self, RealityError> {
         let config: Self = toml::from_str(text).map_err(|error| RealityError::Parse {
             name: name.to_owned(),
-            line: error
-                .span()
-                .map_or(1, |span| 1 + text[..span.start].matches('\n').count()),
+            line: line_of(text, &error),
             message: error.message().to_owned(),
         })?;
         config.validate()?;

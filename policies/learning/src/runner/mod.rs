@@ -170,13 +170,13 @@ impl Runner {
         self.progress.policy_steps
     }
 
-    /// The actor's layers, input to output, with ELU after all but the last: what a bundle stores.
+    /// The actor's layers, input to output, with ELU after all but the last: what a bundle stores. With `averaged_iterations` these are the averages.
     #[must_use]
     pub fn actor_layers(&self) -> Vec<Linear> {
         self.workers[0].learner.actor_layers()
     }
 
-    /// Mean actions [rows, action_dim] for what the actor sees [rows, actor_dim], as the learner computes them.
+    /// Mean actions [rows, action_dim] for what the actor sees [rows, actor_dim], as the learner computes them with its newest weights.
     ///
     /// # Panics
     /// When `observations` is not a whole number of rows.

@@ -118,10 +118,14 @@ impl Reader<'_> {
         } else if own.contains_key("xyaxes") {
             let [a, b, c, d, e, f] =
                 self.vector(own, "xyaxes", [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], place);
-            let (x, y) = (Vector3::new(a, b, c).normalize(), Vector3::new(d, e, f));
-            let y = (y - y.dot(&x) * x).normalize();
-            let axes = Matrix3::from_columns(&[x, y, x.cross(&y)]);
-            UnitQuaternion::from_rotation_matrix(&Rotation3::from_matrix_unchecked(axes))
+            let [x, y] = [Vector3::new(a, b, c), Vector3::new(d, e, f)];
+            // Axes that are none turn nothing, as in MuJoCo's other orientations.
+            x.try_normalize(1e-9)
+                .and_then(|x| Some((x, (y - y.dot(&x) * x).try_normalize(1e-9)?)))
+                .map_or_else(UnitQuaternion::identity, |(x, y)| {
+                    let axes = Matrix3::from_columns(&[x, y, x.cross(&y)]);
+                    UnitQuaternion::from_rotation_matrix(&Rotation3::from_matrix_unchecked(axes))
+                })
         } else {
             UnitQuaternion::identity()
         };

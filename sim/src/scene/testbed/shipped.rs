@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf};
 
 use policies::file::read_text;
+use robots::line_of;
 
 use super::{TestbedConfig, TestbedError};
 
@@ -132,9 +133,7 @@ impl TestbedConfig {
         }
         let mut config: Self = toml::from_str(text).map_err(|error| SceneError::Parse {
             name: origin.to_owned(),
-            line: error
-                .span()
-                .map_or(1, |span| 1 + text[..span.start].matches('\n').count()),
+            line: line_of(text, &error),
             message: error.message().to_owned(),
         })?;
         name.clone_into(&mut config.name);

@@ -41,7 +41,7 @@ Examples:
 Bundles of the same name are training seeds of one row. Each is evaluated with its agile policy alone and, if it has
 all three networks, with the switch. After an interruption the same command continues with the rest.")]
 pub struct BenchmarkCommand {
-    /// Bundles and their names in the table [default: the shipped bundle of the robot, and the one in the paper's setting]
+    /// Bundles and their names in the table [default: the shipped bundle of the robot, and the one with the paper's rays]
     #[arg(value_name = "NAME=BUNDLE", value_parser = parse_entry)]
     bundles: Vec<(String, PathBuf)>,
     /// Episodes of each evaluation

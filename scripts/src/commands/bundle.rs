@@ -21,7 +21,7 @@ Examples:
   abs bundle policies/bundles/go1                                      networks, rays, switch, provenance
   abs bundle runs/a/bundle --network recovery=policies/bundles/go1 --out out/ar
                                                                        what `abs train reach-avoid --bundle` needs
-  abs bundle policies/bundles/go1 --threshold -0.2 --out out/bolder    the same networks, another threshold")]
+  abs bundle policies/bundles/go1 --threshold 0.0 --out out/bolder     the same networks, another threshold")]
 pub struct BundleCommand {
     /// Bundle to show; with --out, the source of the robot, the rays and all networks that are not named
     #[arg(value_name = "DIR")]

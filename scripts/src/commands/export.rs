@@ -12,7 +12,7 @@ use robots::Robot;
 Examples:
   abs export policies/bundles/go1 --out out/go1-onnx                      every policy, the value and the twist search
   abs export policies/bundles/go1 --network recovery --out out/recovery   one network
-  abs export policies/bundles/go1-paper --out out/go1-onnx --scenes 200   with scenes for scripts/examples/mujoco_onnx.py
+  abs export policies/bundles/go1 --out out/go1-onnx --scenes 200         with scenes for scripts/examples/mujoco_onnx.py
 
 docs/how-to/export.md says what is in the folder.")]
 pub struct ExportCommand {

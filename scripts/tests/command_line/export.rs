@@ -340,9 +340,12 @@ fn the_example_reaches_the_goal_in_mujoco() {
     let Some(packages) = python_packages() else {
         return;
     };
-    let out = folder("go1-mujoco");
-    export("go1-paper", &out, &["--scenes", "8"]);
-    let outcomes = python("examples/mujoco_onnx.py", &[&out], &packages);
-    assert_eq!(outcomes["episodes"], 8);
-    assert!(outcomes["reach"].as_u64() >= Some(6), "{outcomes}");
+    // With the present alone, and with past policy steps and the previous scan.
+    for bundle in ["go1-paper", "go1"] {
+        let out = folder(&format!("{bundle}-mujoco"));
+        export(bundle, &out, &["--scenes", "8"]);
+        let outcomes = python("examples/mujoco_onnx.py", &[&out], &packages);
+        assert_eq!(outcomes["episodes"], 8);
+        assert!(outcomes["reach"].as_u64() >= Some(6), "{bundle}: {outcomes}");
+    }
 }

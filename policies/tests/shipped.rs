@@ -43,10 +43,10 @@ impl Probe {
 /// The probe states of the method (section 7).
 #[test]
 fn the_values_know_an_open_field_from_a_wall() {
-    for name in ["go1", "go2", "go1-paper"] {
-        let robot = Robot::load(&name[..3]).unwrap();
+    for name in ["go1", "go2", "go1-paper", "anymal_b"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("bundles");
         let bundle = Bundle::load(&folder.join(name)).unwrap();
+        let robot = bundle.robot().unwrap();
         let (value, layout) = bundle.reach_avoid(&robot).unwrap();
         let threshold = bundle.switch().threshold;
         let mut probe = Probe {

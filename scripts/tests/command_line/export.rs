@@ -346,6 +346,9 @@ fn the_example_reaches_the_goal_in_mujoco() {
         export(bundle, &out, &["--scenes", "8"]);
         let outcomes = python("examples/mujoco_onnx.py", &[&out], &packages);
         assert_eq!(outcomes["episodes"], 8);
-        assert!(outcomes["reach"].as_u64() >= Some(6), "{bundle}: {outcomes}");
+        assert!(
+            outcomes["reach"].as_u64() >= Some(6),
+            "{bundle}: {outcomes}"
+        );
     }
 }

@@ -341,10 +341,14 @@ fn the_example_reaches_the_goal_in_mujoco() {
         return;
     };
     // With the present alone, and with past policy steps and the previous scan.
-    for bundle in ["go1-paper", "go1"] {
+    for (bundle, method) in [("go1-paper", "abs"), ("go1", "agile")] {
         let out = folder(&format!("{bundle}-mujoco"));
         export(bundle, &out, &["--scenes", "8"]);
-        let outcomes = python("examples/mujoco_onnx.py", &[&out], &packages);
+        let outcomes = python(
+            "examples/mujoco_onnx.py",
+            &[&out, method.as_ref()],
+            &packages,
+        );
         assert_eq!(outcomes["episodes"], 8);
         assert!(
             outcomes["reach"].as_u64() >= Some(6),

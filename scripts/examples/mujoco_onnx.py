@@ -60,11 +60,14 @@ class Robot:
         to_base = rotation.reshape(3, 3).T
         yaw = np.arctan2(to_base[0, 1], to_base[0, 0])
         to_yaw = np.array([[np.cos(yaw), np.sin(yaw)], [-np.sin(yaw), np.cos(yaw)]])
-        directions, length_m = [np.cos(rays["angle_rad"]), np.sin(rays["angle_rad"])], np.full(rays["count"], rays["max_m"])
+        length_m = np.full(rays["count"], rays["max_m"])
         for c in scene["cylinders"]:
             offset = to_yaw @ ([c["x_m"], c["y_m"]] - data.qpos[:2]) - [rays["origin_x_m"], 0]
-            along = offset @ directions
-            half_chord = np.sqrt(np.maximum(along**2 - offset @ offset + c["radius_m"] ** 2, 0))
+            # Within the width of a ray, the direction that is nearest to that of the centre.
+            off = np.abs((np.arctan2(offset[1], offset[0]) - rays["angle_rad"] + np.pi) % (2 * np.pi) - np.pi)
+            off = np.maximum(off - rays["width_rad"] / 2, 0)
+            along, beside = np.hypot(*offset) * np.cos(off), np.hypot(*offset) * np.sin(off)
+            half_chord = np.sqrt(np.maximum(c["radius_m"] ** 2 - beside**2, 0))
             length_m = np.where((half_chord > 0) & (along > 0), np.minimum(length_m, along - half_chord), length_m)
         length_m = np.clip(length_m, rays["min_m"], rays["max_m"])
         goal = to_yaw @ (scene["goal_m"] - data.qpos[:2])

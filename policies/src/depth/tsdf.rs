@@ -9,8 +9,10 @@ use crate::rays::RaySpec;
 /// Distances along a ray, and the shortest of them, m; the longest is that of the rays. Their logarithms are evenly spaced.
 const DISTANCES: usize = 40;
 const NEAREST_M: f32 = 0.15;
-/// Directions beside a ray, degrees: finer than a pixel about the ray itself, so that thin things are not missed.
-const ASIDE_DEG: [f32; 7] = [-2.0, -0.5, -0.25, 0.0, 0.25, 0.5, 2.0];
+/// Directions beside a line, degrees: finer than a pixel about the line itself, so that thin things are not missed.
+const BESIDE_LINE_DEG: [f32; 7] = [-2.0, -0.5, -0.25, 0.0, 0.25, 0.5, 2.0];
+/// Directions within a ray that has a width, evenly spaced: over 9 degrees one and a half pixels apart.
+const WITHIN_WIDTH: usize = 11;
 /// Heights over the plane of the rays, m. Near the camera only the upper ones are in the image.
 const HEIGHTS_M: [f32; 6] = [-0.15, 0.0, 0.05, 0.1, 0.17, 0.24];
 /// Signed distances are truncated here, log2.
@@ -26,12 +28,23 @@ pub(crate) const TRUNCATION: [f32; 2] = [-1.0, 0.5];
 #[derive(Clone, Debug, PartialEq)]
 pub struct RayGrid {
     rays: RaySpec,
+    /// Directions beside the middle of a ray, degrees, right to left.
+    aside_deg: Vec<f32>,
 }
 
 impl RayGrid {
     /// The grid for these rays.
     pub fn new(rays: &RaySpec) -> Self {
-        Self { rays: rays.clone() }
+        let width_deg = rays.width_rad.to_degrees();
+        let within = (0..WITHIN_WIDTH)
+            .map(|index| width_deg * (index as f32 / (WITHIN_WIDTH - 1) as f32 - 0.5));
+        Self {
+            rays: rays.clone(),
+            aside_deg: match width_deg > 0.0 {
+                true => within.collect(),
+                false => BESIDE_LINE_DEG.to_vec(),
+            },
+        }
     }
 
     /// Rows: distances, near to far.
@@ -46,7 +59,7 @@ impl RayGrid {
 
     /// Points of a ray at one distance.
     pub fn channels(&self) -> usize {
-        HEIGHTS_M.len() * ASIDE_DEG.len()
+        HEIGHTS_M.len() * self.aside_deg.len()
     }
 
     /// Number of points.
@@ -62,7 +75,8 @@ impl RayGrid {
     /// SHA-256 of all that gives the numbers their meaning: the points, and where distances are truncated.
     pub fn hash(&self) -> String {
         let text = format!(
-            "{DISTANCES}|{NEAREST_M}|{ASIDE_DEG:?}|{HEIGHTS_M:?}|{TRUNCATION:?}\n{}",
+            "{DISTANCES}|{NEAREST_M}|{:?}|{HEIGHTS_M:?}|{TRUNCATION:?}\n{}",
+            self.aside_deg,
             self.rays.meaning()
         );
         let digest = Sha256::digest(text.as_bytes());
@@ -82,7 +96,7 @@ impl RayGrid {
                 left[ray * channels..][..channels].swap_with_slice(&mut right[..channels]);
             }
         }
-        for directions in signed_log2.chunks_exact_mut(ASIDE_DEG.len()) {
+        for directions in signed_log2.chunks_exact_mut(self.aside_deg.len()) {
             directions.reverse();
         }
     }
@@ -94,7 +108,7 @@ impl RayGrid {
         distances.flat_map(move |distance_m| {
             (0..self.rays.count).flat_map(move |ray| {
                 HEIGHTS_M.into_iter().flat_map(move |height_m| {
-                    ASIDE_DEG.into_iter().map(move |aside| {
+                    self.aside_deg.iter().map(move |aside| {
                         let (sin, cos) = (self.rays.angle_rad(ray) + aside.to_radians()).sin_cos();
                         let ahead_m = self.rays.origin_x_m + distance_m * cos;
                         Point3::new(ahead_m, distance_m * sin, height_m)
@@ -312,7 +326,7 @@ mod tests {
     /// Distance at which the signed distance of each ray changes its sign, in the plane of the rays.
     fn surfaces(map: &InputMap, signed_log2: &[f32]) -> Vec<f32> {
         let grid = map.grid();
-        let plane = ASIDE_DEG.len() + ASIDE_DEG.len() / 2;
+        let plane = grid.aside_deg.len() + grid.aside_deg.len() / 2;
         let at = |row: usize, ray: usize| (row * grid.columns() + ray) * grid.channels() + plane;
         let behind = |ray: usize| {
             (1..grid.rows())

@@ -38,6 +38,10 @@ pub struct RaySpec {
     pub min_m: f32,
     /// Distance of a ray that hits nothing, m.
     pub max_m: f32,
+    /// Lowest and highest surface that counts, relative to the base in a level frame, m; twice 0 is the plane of the base.
+    pub height_m: [f32; 2],
+    /// Width of the sector whose nearest surface a ray measures, rad, at most the angle from one ray to the next; 0 is a line.
+    pub width_rad: f32,
     /// Policy steps since the previous scan that is observed beside the present one, so that motion can be seen; 0 observes none.
     pub previous_steps: usize,
 }
@@ -52,6 +56,8 @@ impl Default for RaySpec {
             origin_x_m: -0.05,
             min_m: 0.1,
             max_m: 6.0,
+            height_m: [0.0, 0.0],
+            width_rad: 0.0,
             previous_steps: 0,
         }
     }
@@ -80,6 +86,19 @@ pub enum RaySpecError {
         min_m: f32,
         /// Longest distance, m.
         max_m: f32,
+    },
+    /// The plane of the base, from where the rays begin, is not among the heights.
+    #[error("rays.height_m is {0:?}, must be [low, high] with 0 between them")]
+    Height([f32; 2]),
+    /// Neighbouring rays overlap.
+    #[error(
+        "rays.width_rad is {width_rad}, must be 0 to {step_rad}, the angle from one ray to the next"
+    )]
+    Width {
+        /// Width of a ray, rad.
+        width_rad: f32,
+        /// Angle from one ray to the next, rad.
+        step_rad: f32,
     },
     /// The previous scan is too old.
     #[error("rays.previous_steps is {0}, must be at most {MAX_PREVIOUS_STEPS}")]
@@ -111,6 +130,17 @@ impl RaySpec {
                 max_m: self.max_m,
             });
         }
+        let [low_m, high_m] = self.height_m;
+        if !(low_m <= 0.0 && high_m >= 0.0 && (high_m - low_m).is_finite()) {
+            return Err(RaySpecError::Height(self.height_m));
+        }
+        let (width_rad, step_rad) = (self.width_rad, self.step_rad());
+        if !(0.0..step_rad + SAME_DIRECTION_RAD).contains(&width_rad) {
+            return Err(RaySpecError::Width {
+                width_rad,
+                step_rad,
+            });
+        }
         if self.previous_steps > MAX_PREVIOUS_STEPS {
             return Err(RaySpecError::PreviousSteps(self.previous_steps));
         }
@@ -126,9 +156,15 @@ impl RaySpec {
         let range = start..start + sensor.count;
         let is_part = range.end <= self.count
             && self.points_to(range.end - 1, sensor.last_rad)
-            && (self.origin_x_m, self.min_m, self.max_m)
-                == (sensor.origin_x_m, sensor.min_m, sensor.max_m);
+            && self.measures_as(sensor);
         is_part.then_some(range)
+    }
+
+    /// Whether a ray of either fan would be the same distance.
+    fn measures_as(&self, other: &Self) -> bool {
+        let measure = |spec: &Self| (spec.origin_x_m, spec.min_m, spec.max_m, spec.height_m);
+        measure(self) == measure(other)
+            && (self.width_rad - other.width_rad).abs() < SAME_DIRECTION_RAD
     }
 
     /// The rays of this fan that point less than `half_angle_rad` to either side.
@@ -174,10 +210,16 @@ impl RaySpec {
             origin_x_m,
             min_m,
             max_m,
+            height_m,
+            width_rad,
             // Not a property of a single scan.
             previous_steps: _,
         } = self;
-        format!("{count}|{first_rad:?}|{last_rad:?}|{origin_x_m:?}|{min_m:?}|{max_m:?}")
+        let line = format!("{count}|{first_rad:?}|{last_rad:?}|{origin_x_m:?}|{min_m:?}|{max_m:?}");
+        if (*height_m, *width_rad) == ([0.0; 2], 0.0) {
+            return line;
+        }
+        format!("{line}|{height_m:?}|{width_rad:?}")
     }
 
     /// Unit vectors of all rays in the yaw frame (x forward, y left).
@@ -289,6 +331,29 @@ mod tests {
             },
             "0 < min_m",
         );
+        for height_m in [
+            [0.1, 0.3],
+            [0.2, -0.2],
+            [-0.1, f32::INFINITY],
+            [f32::NAN, 0.0],
+        ] {
+            check(
+                RaySpec {
+                    height_m,
+                    ..ok.clone()
+                },
+                "rays.height_m is",
+            );
+        }
+        for width_rad in [-0.1, 0.2, f32::NAN] {
+            check(
+                RaySpec {
+                    width_rad,
+                    ..ok.clone()
+                },
+                "must be 0 to 0.157",
+            );
+        }
         check(
             RaySpec {
                 origin_x_m: f32::NAN,

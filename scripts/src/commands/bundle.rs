@@ -118,6 +118,13 @@ pub fn describe(bundle: &Bundle) -> String {
         rays.min_m,
         rays.max_m,
     );
+    if rays.width_rad > 0.0 {
+        let _ = write!(text, ", {:.0} degrees wide", rays.width_rad.to_degrees());
+    }
+    if rays.height_m != [0.0; 2] {
+        let [low_m, high_m] = rays.height_m;
+        let _ = write!(text, ", {low_m} to {high_m} m over the base");
+    }
     if rays.previous_steps > 0 {
         let _ = write!(text, ", and those of {} steps before", rays.previous_steps);
     }

@@ -198,7 +198,7 @@ impl<'a> Contract<'a> {
             policy_step_s: spec.policy_step_s,
             robot: RobotContract::new(robot),
             rays: RaysContract {
-                how: "horizontal rays in the yaw frame, at the height of the base, from right to left; they begin `origin_x_m` ahead of the base. A ray that hits nothing within `max_m` has `max_m`",
+                how: "rays in the yaw frame, from right to left; they begin `origin_x_m` ahead of the base. Each is the horizontal distance of the nearest surface between `height_m` over the base in a sector of `width_rad` around its `angle_rad`, where these are 0 a line in the plane of the base. A ray that meets nothing within `max_m` has `max_m`",
                 spec: &spec.rays,
                 angle_rad: (0..spec.rays.count).map(|ray| spec.rays.angle_rad(ray)).collect(),
                 illusion_margin_m: spec.illusion_margin_m,

@@ -196,7 +196,7 @@ impl Ros2Robot {
                 origin_x_m: 0.0,
                 min_m: 0.01,
                 max_m: LASER_RANGE_M,
-                previous_steps: 0,
+                ..RaySpec::default()
             })
         });
         Ok(Self {

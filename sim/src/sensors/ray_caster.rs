@@ -15,10 +15,9 @@ use crate::{
 /// Casts the rays of one [`RaySpec`].
 #[derive(Clone, Debug)]
 pub struct RayCaster {
-    count: usize,
-    origin_x_m: f32,
-    min_m: f32,
-    max_m: f32,
+    spec: RaySpec,
+    /// Sine and cosine of half the width of a ray.
+    half_width: [f32; 2],
     /// Cylinders and boxes look thinner by this.
     collision_margin_m: f32,
     /// Ray directions in the yaw frame.
@@ -31,15 +30,18 @@ pub struct RayCaster {
 impl RayCaster {
     /// Prepares the directions.
     pub fn new(spec: &RaySpec) -> Self {
+        let half_width_rad = 0.5 * spec.width_rad;
+        let [first_rad, last_rad] = [
+            spec.first_rad - half_width_rad,
+            spec.last_rad + half_width_rad,
+        ];
         let mut caster = Self {
-            count: spec.count,
-            origin_x_m: spec.origin_x_m,
-            min_m: spec.min_m,
-            max_m: spec.max_m,
+            spec: spec.clone(),
+            half_width: half_width_rad.sin_cos().into(),
             collision_margin_m: 0.0,
             forward: [0.0; MAX_RAYS],
             left: [0.0; MAX_RAYS],
-            looks_forward: spec.first_rad > -FRAC_PI_2 && spec.last_rad < FRAC_PI_2,
+            looks_forward: first_rad > -FRAC_PI_2 && last_rad < FRAC_PI_2,
         };
         for (index, direction) in spec.directions().enumerate() {
             (caster.forward[index], caster.left[index]) = (direction.x, direction.y);
@@ -58,7 +60,9 @@ impl RayCaster {
 
     /// Writes what the robot sees `time_s` after the start of the episode.
     ///
-    /// The rays are horizontal, at the height of the base. From within an obstacle all rays have the shortest distance.
+    /// A ray is the horizontal distance of the nearest surface in its sector, between the lowest and the highest that count. From within an
+    /// obstacle all rays have the shortest distance. What is wider above or below its centre counts as wide as it is at the height, of those
+    /// that count, that is nearest to its centre; a cone, to its foot.
     pub fn cast(
         &self,
         state: &RobotState,
@@ -66,23 +70,20 @@ impl RayCaster {
         time_s: f32,
         scan: &mut RayScan,
     ) {
-        let (origin, heading) = self.origin_and_heading(state);
-        let mut distance_m = [self.max_m; MAX_RAYS];
-        let distance_m = &mut distance_m[..self.count];
+        let (base, heading) = self.base_and_heading(state);
+        let mut distance_m = [self.spec.max_m; MAX_RAYS];
+        let distance_m = &mut distance_m[..self.spec.count];
         for obstacle in obstacles {
             let position = obstacle.position_at(time_s);
+            let origin = self.origin(&base, obstacle, &position);
             let offset = position - origin;
+            let ahead = offset.xy().dot(&heading);
+            let aside = heading.perp(&offset.xy());
             match obstacle.shape {
                 ObstacleShape::Cylinder { radius_m, height_m } => {
                     if offset.z.abs() <= 0.5 * height_m {
-                        let ahead = offset.xy().dot(&heading);
-                        let aside = heading.perp(&offset.xy());
-                        self.cast_circle(
-                            ahead,
-                            aside,
-                            radius_m - self.collision_margin_m,
-                            distance_m,
-                        );
+                        let radius_m = radius_m - self.collision_margin_m;
+                        self.cast_circle(ahead, aside, radius_m, distance_m);
                     }
                 }
                 ObstacleShape::Box { half_extents_m } => {
@@ -98,7 +99,18 @@ impl RayCaster {
                     );
                 }
                 ObstacleShape::Ball { .. } | ObstacleShape::Cone { .. } => {
-                    self.cast_by_rapier(obstacle, &position, &origin, &heading, distance_m);
+                    let ray = |ray| {
+                        let direction = self.towards(ray, ahead, aside);
+                        let direction = Vector3::new(
+                            heading.x * direction.x - heading.y * direction.y,
+                            heading.y * direction.x + heading.x * direction.y,
+                            0.0,
+                        );
+                        cast_ray(obstacle, &position, &origin, &direction, self.spec.max_m)
+                    };
+                    for (index, distance) in distance_m.iter_mut().enumerate() {
+                        *distance = ray(index).map_or(*distance, |hit| distance.min(hit));
+                    }
                 }
             }
         }
@@ -106,46 +118,55 @@ impl RayCaster {
         scan.distance_m.extend(
             distance_m
                 .iter()
-                .map(|distance| distance.clamp(self.min_m, self.max_m)),
+                .map(|distance| distance.clamp(self.spec.min_m, self.spec.max_m)),
         );
     }
 
-    /// Where the rays begin, and where the robot heads, world frame.
-    fn origin_and_heading(&self, state: &RobotState) -> (Point3<f32>, Vector2<f32>) {
+    /// Where the rays begin at the height of the base, and where the robot heads, world frame.
+    fn base_and_heading(&self, state: &RobotState) -> (Point3<f32>, Vector2<f32>) {
         let heading = (state.orientation * Vector3::x()).xy();
         let heading = heading.try_normalize(1e-6).unwrap_or_else(Vector2::x);
         let base = state.position_world;
         let origin = Point3::new(
-            base.x + self.origin_x_m * heading.x,
-            base.y + self.origin_x_m * heading.y,
+            base.x + self.spec.origin_x_m * heading.x,
+            base.y + self.spec.origin_x_m * heading.y,
             base.z,
         );
         (origin, heading)
     }
 
-    /// Shortens the rays that meet an obstacle of any shape.
-    fn cast_by_rapier(
+    /// Where the rays to an obstacle begin: at the height, of those that count, at which it is widest.
+    fn origin(
         &self,
+        base: &Point3<f32>,
         obstacle: &Obstacle,
         position: &Point3<f32>,
-        origin: &Point3<f32>,
-        heading: &Vector2<f32>,
-        distance_m: &mut [f32],
-    ) {
-        for (index, distance) in distance_m.iter_mut().enumerate() {
-            let (forward, left) = (self.forward[index], self.left[index]);
-            let direction = Vector3::new(
-                heading.x * forward - heading.y * left,
-                heading.y * forward + heading.x * left,
-                0.0,
-            );
-            if let Some(hit) = cast_ray(obstacle, position, origin, &direction, *distance) {
-                *distance = hit;
-            }
+    ) -> Point3<f32> {
+        let widest_m = match obstacle.shape {
+            // A ray in the very plane of its foot would miss it.
+            ObstacleShape::Cone { height_m, .. } => position.z - 0.49 * height_m,
+            _ => position.z,
+        };
+        let [low_m, high_m] = self.spec.height_m.map(|height_m| base.z + height_m);
+        Point3::new(base.x, base.y, widest_m.clamp(low_m, high_m))
+    }
+
+    /// The direction, within the sector of a ray, that is nearest to that of a point `ahead` and `aside` (to the left) of the origin, yaw frame.
+    fn towards(&self, ray: usize, ahead: f32, aside: f32) -> Vector2<f32> {
+        let direction = Vector2::new(self.forward[ray], self.left[ray]);
+        let to_point = Vector2::new(ahead, aside);
+        let along = direction.dot(&to_point);
+        let beside = direction.perp(&to_point);
+        let [sin, cos] = self.half_width;
+        if beside.abs() * cos < along * sin {
+            return to_point.normalize();
         }
+        turned(direction, [sin.copysign(beside), cos])
     }
 
     /// Shortens the rays that meet a box; origin and directions are in its frame.
+    ///
+    /// Within a sector the nearest point of something convex is at an edge of the sector, unless it is the nearest of all.
     fn cast_box(
         &self,
         origin: &Vector3<f32>,
@@ -154,31 +175,52 @@ impl RayCaster {
         half_extents_m: &Vector3<f32>,
         distance_m: &mut [f32],
     ) {
-        let reach = self.max_m + half_extents_m.norm();
+        let reach = self.spec.max_m + half_extents_m.norm();
         if origin.norm_squared() > reach * reach {
             return;
         }
+        let [sin, cos] = self.half_width;
+        let edges = [[sin, cos], [-sin, cos]];
+        let edges = if sin > 0.0 { &edges[..] } else { &edges[..1] };
         for ((distance, forward), aside) in distance_m.iter_mut().zip(&self.forward).zip(&self.left)
         {
-            let direction = ahead * *forward + left * *aside;
-            let (mut enter, mut leave) = (0.0_f32, f32::INFINITY);
-            for axis in 0..3 {
-                // Parallel to a side of the box the division gives infinities, which compare as they should; a ray in
-                // the plane of a side would be NaN, and those `min` and `max` leave out.
-                let to_low = (-half_extents_m[axis] - origin[axis]) / direction[axis];
-                let to_high = (half_extents_m[axis] - origin[axis]) / direction[axis];
-                enter = enter.max(to_low.min(to_high));
-                leave = leave.min(to_low.max(to_high));
+            for edge in edges {
+                let edge = turned(Vector2::new(*forward, *aside), *edge);
+                let direction = ahead * edge.x + left * edge.y;
+                let (mut enter, mut leave) = (0.0_f32, f32::INFINITY);
+                for axis in 0..3 {
+                    // Parallel to a side of the box the division gives infinities, which compare as they should; a ray in
+                    // the plane of a side would be NaN, and those `min` and `max` leave out.
+                    let to_low = (-half_extents_m[axis] - origin[axis]) / direction[axis];
+                    let to_high = (half_extents_m[axis] - origin[axis]) / direction[axis];
+                    enter = enter.max(to_low.min(to_high));
+                    leave = leave.min(to_low.max(to_high));
+                }
+                if enter <= leave {
+                    *distance = distance.min(enter);
+                }
             }
-            if enter <= leave {
-                *distance = distance.min(enter);
+        }
+        if sin > 0.0 && origin.z.abs() <= half_extents_m.z {
+            let half = half_extents_m.xy().map(|half| half.max(0.0));
+            let nearest =
+                origin.xy().zip_map(&half, |at, half| at.clamp(-half, half)) - origin.xy();
+            let (ahead, aside) = (nearest.dot(&ahead.xy()), nearest.dot(&left.xy()));
+            let place = (aside.atan2(ahead) - self.spec.first_rad) / self.spec.step_rad();
+            let is_within =
+                (place - place.round()).abs() * self.spec.step_rad() <= 0.5 * self.spec.width_rad;
+            if is_within
+                && place > -0.5
+                && let Some(distance) = distance_m.get_mut(place.round() as usize)
+            {
+                *distance = distance.min(nearest.norm());
             }
         }
     }
 
     /// Shortens the rays that meet a circle whose centre is `ahead` and `aside` (to the left) of the origin.
     fn cast_circle(&self, ahead: f32, aside: f32, radius_m: f32, distance_m: &mut [f32]) {
-        let reach = self.max_m + radius_m;
+        let reach = self.spec.max_m + radius_m;
         let centre_squared = ahead * ahead + aside * aside;
         let radius_squared = radius_m * radius_m;
         if centre_squared > reach * reach || (self.looks_forward && ahead < -radius_m) {
@@ -188,10 +230,18 @@ impl RayCaster {
             distance_m.fill(0.0);
             return;
         }
+        let centre_m = centre_squared.sqrt();
+        let [sin, cos] = self.half_width;
         for ((distance, forward), left) in distance_m.iter_mut().zip(&self.forward).zip(&self.left)
         {
             let along = ahead * forward + aside * left;
-            let beside = aside * forward - ahead * left;
+            let beside = (aside * forward - ahead * left).abs();
+            // As `towards`.
+            let (along, beside) = if beside * cos < along * sin {
+                (centre_m, 0.0)
+            } else {
+                (along * cos + beside * sin, beside * cos - along * sin)
+            };
             let half_chord_squared = radius_squared - beside * beside;
             let near = along - half_chord_squared.max(0.0).sqrt();
             let is_hit = half_chord_squared >= 0.0 && along > 0.0;
@@ -204,177 +254,13 @@ impl RayCaster {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use nalgebra::UnitQuaternion;
-    use rand::RngExt;
-
-    use super::*;
-    use crate::random::stream;
-
-    fn cast(state: &RobotState, obstacles: &[Obstacle], time_s: f32) -> Vec<f32> {
-        let spec = RaySpec::default();
-        let mut scan = RayScan::clear(&spec);
-        RayCaster::new(&spec).cast(state, obstacles, time_s, &mut scan);
-        scan.distance_m.to_vec()
-    }
-
-    fn robot_at(x: f32, y: f32, yaw: f32) -> RobotState {
-        let mut state = RobotState::zero(12, 4);
-        state.position_world = Point3::new(x, y, 0.3);
-        state.orientation = UnitQuaternion::from_euler_angles(0.0, 0.0, yaw);
-        state
-    }
-
-    /// The same by rapier.
-    fn cast_by_rapier(state: &RobotState, obstacles: &[Obstacle], time_s: f32) -> Vec<f32> {
-        let spec = RaySpec::default();
-        let caster = RayCaster::new(&spec);
-        let (origin, heading) = caster.origin_and_heading(state);
-        let mut distance_m = vec![spec.max_m; spec.count];
-        for obstacle in obstacles {
-            let position = obstacle.position_at(time_s);
-            caster.cast_by_rapier(obstacle, &position, &origin, &heading, &mut distance_m);
-        }
-        let clamped = distance_m
-            .iter()
-            .map(|ray| ray.clamp(spec.min_m, spec.max_m));
-        clamped.collect()
-    }
-
-    #[test]
-    fn a_collision_margin_is_not_seen() {
-        let thin = [
-            Obstacle::cylinder(2.0, 0.3, 0.4, 1.0),
-            Obstacle {
-                shape: ObstacleShape::Box {
-                    half_extents_m: Vector3::new(0.1, 0.6, 0.5),
-                },
-                orientation: UnitQuaternion::from_euler_angles(0.0, 0.0, 0.4),
-                ..Obstacle::cylinder(1.5, -0.6, 0.4, 1.0)
-            },
-        ];
-        let thick = thin.clone().map(|obstacle| obstacle.thicker(0.05));
-        let (spec, state) = (RaySpec::default(), robot_at(0.0, 0.0, 0.0));
-        let mut scan = RayScan::clear(&spec);
-        let caster = RayCaster::new(&spec).with_collision_margin(0.05);
-        caster.cast(&state, &thick, 0.0, &mut scan);
-        let seen = cast(&state, &thin, 0.0);
-        let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
-        assert!(scan.distance_m.iter().zip(&seen).all(close), "{scan:?}");
-        for (obstacle, thicker) in thin.into_iter().zip(thick) {
-            assert_ne!(
-                cast(&state, &[thicker], 0.0),
-                cast(&state, &[obstacle], 0.0)
-            );
-        }
-    }
-
-    #[test]
-    fn a_cylinder_ahead_is_seen_from_behind_the_base() {
-        let obstacles = [Obstacle::cylinder(2.0, 0.0, 0.4, 1.0)];
-        let distances = cast(&robot_at(0.0, 0.0, 0.0), &obstacles, 0.0);
-        assert!((distances[5] - 1.65).abs() < 1e-5, "{distances:?}");
-        assert_eq!(distances[0], 6.0);
-        assert_eq!(distances[4], distances[6]);
-    }
-
-    #[test]
-    fn the_first_ray_looks_to_the_right() {
-        let obstacles = [Obstacle::cylinder(1.95, -2.0, 0.4, 1.0)];
-        let distances = cast(&robot_at(0.0, 0.0, 0.0), &obstacles, 0.0);
-        let expected = 8.0_f32.sqrt() - 0.4;
-        assert!((distances[0] - expected).abs() < 1e-5, "{distances:?}");
-        assert_eq!(distances[10], 6.0);
-    }
-
-    #[test]
-    fn the_closed_form_agrees_with_rapier() {
-        let mut stream = stream(7, 0);
-        for _ in 0..200 {
-            let mut draw = |low: f32, high: f32| low + (high - low) * stream.random::<f32>();
-            let state = {
-                let mut state = robot_at(draw(-1.0, 1.0), draw(-1.0, 1.0), draw(-3.2, 3.2));
-                let tilt = UnitQuaternion::from_euler_angles(draw(-0.4, 0.4), draw(-0.4, 0.4), 0.0);
-                state.orientation *= tilt;
-                state
-            };
-            let obstacles: Vec<Obstacle> = (0..8)
-                .map(|index| {
-                    // Some below the rays, none with its top at their very height.
-                    let height =
-                        [draw(0.1, 0.29), draw(0.31, 1.0)][usize::from(draw(0.0, 1.0) > 0.2)];
-                    let mut cylinder = Obstacle::cylinder(
-                        draw(-4.0, 4.0),
-                        draw(-4.0, 4.0),
-                        draw(0.05, 0.6),
-                        height,
-                    );
-                    cylinder.velocity_world = Vector3::new(draw(-1.0, 1.0), draw(-1.0, 1.0), 0.0);
-                    if index % 2 == 0 {
-                        return cylinder;
-                    }
-                    Obstacle {
-                        shape: ObstacleShape::Box {
-                            half_extents_m: Vector3::new(
-                                draw(0.05, 1.0),
-                                draw(0.05, 0.5),
-                                0.5 * height,
-                            ),
-                        },
-                        orientation: UnitQuaternion::from_euler_angles(0.0, 0.0, draw(-3.2, 3.2)),
-                        ..cylinder
-                    }
-                })
-                .collect();
-            let exact = cast(&state, &obstacles, 0.7);
-            let queried = cast_by_rapier(&state, &obstacles, 0.7);
-            for (a, b) in exact.iter().zip(&queried) {
-                // Rays that graze a cylinder have a distance of infinite slope.
-                assert!(
-                    (a - b).abs() < 5e-3,
-                    "closed form {exact:?}, rapier {queried:?}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_box_is_seen_where_it_is_after_it_has_moved() {
-        let wall = Obstacle {
-            shape: ObstacleShape::Box {
-                half_extents_m: Vector3::new(0.1, 5.0, 1.0),
-            },
-            position_world: Point3::new(3.0, 0.0, 0.5),
-            orientation: UnitQuaternion::identity(),
-            velocity_world: Vector3::new(-1.0, 0.0, 0.0),
-        };
-        let distances = cast(&robot_at(0.0, 0.0, 0.0), &[wall], 1.0);
-        assert!((distances[5] - 1.95).abs() < 1e-5, "{distances:?}");
-        assert!((distances[0] - 1.95 * 2.0_f32.sqrt()).abs() < 1e-4);
-    }
-
-    #[test]
-    fn rays_pass_over_low_and_under_high_obstacles_and_ignore_what_is_behind() {
-        let mut high = Obstacle::cylinder(2.0, 0.0, 0.4, 1.0);
-        high.position_world.z = 1.0;
-        let obstacles = [
-            Obstacle::cylinder(2.0, 0.0, 0.4, 0.2),
-            Obstacle::cylinder(-2.0, 0.0, 0.4, 1.0),
-            high,
-        ];
-        let distances = cast(&robot_at(0.0, 0.0, 0.0), &obstacles, 0.0);
-        assert_eq!(distances, vec![6.0; 11]);
-    }
-
-    #[test]
-    fn distances_are_clipped() {
-        let near = [Obstacle::cylinder(0.44, 0.0, 0.4, 1.0)];
-        let within = [Obstacle::cylinder(0.1, 0.0, 0.4, 1.0)];
-        let far = [Obstacle::cylinder(7.0, 0.0, 0.4, 1.0)];
-        let state = robot_at(0.0, 0.0, 0.0);
-        assert_eq!(cast(&state, &near, 0.0)[5], 0.1);
-        assert_eq!(cast(&state, &within, 0.0), vec![0.1; 11]);
-        assert_eq!(cast(&state, &far, 0.0), vec![6.0; 11]);
-    }
+/// A direction turned to the left by an angle of which sine and cosine are known.
+fn turned(direction: Vector2<f32>, [sin, cos]: [f32; 2]) -> Vector2<f32> {
+    Vector2::new(
+        direction.x * cos - direction.y * sin,
+        direction.y * cos + direction.x * sin,
+    )
 }
+
+#[cfg(test)]
+mod tests;

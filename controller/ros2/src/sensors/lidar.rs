@@ -27,7 +27,8 @@ pub struct LidarConfig {
     pub position_base_m: [f32; 3],
     /// Roll, pitch and yaw of that frame in the base frame, degrees.
     pub rpy_base_deg: [f32; 3],
-    /// Lowest and highest point that counts, relative to the base in a level frame, m.
+    /// Lowest and highest point that counts, relative to the base in a level frame, m. Of clouds those of the bundle count
+    /// (`rays.height_m`), where it has them.
     pub height_m: [f32; 2],
     /// Clouds of this time are merged, s. Laser scans are not merged.
     pub merge_s: f32,
@@ -236,7 +237,7 @@ impl Lidar {
             let is_hit = range_m.is_finite() && range_m <= scan.range_max.max(near_m);
             is_hit.then(|| to_level * Point3::new(range_m * cos, range_m * sin, 0.0))
         });
-        Ok(self.rays(points, |ray| half_width_rad[ray]))
+        Ok(self.rays(points, self.config.height_m, |ray| half_width_rad[ray]))
     }
 
     /// Rays from a cloud received at `now_ns`, merged with those before it.
@@ -276,29 +277,33 @@ impl Lidar {
         };
         self.check_sectors(points())?;
         // Clouds are sparse, so every point counts for the nearest ray.
-        let half_width_rad = 0.5 * (self.spec.angle_rad(1) - self.spec.angle_rad(0));
-        Ok(self.rays(points(), |_| half_width_rad))
+        let half_width_rad = 0.5 * self.spec.step_rad();
+        let height_m = match self.spec.height_m {
+            [low_m, high_m] if low_m < high_m => self.spec.height_m,
+            _ => self.config.height_m,
+        };
+        Ok(self.rays(points(), height_m, |_| half_width_rad))
     }
 
     /// The ray nearest to a direction, and by how much they differ, rad. None before the first; after the last there is no
     /// ray of that number.
     fn ray_at(&self, angle_rad: f32) -> Option<(usize, f32)> {
         let spec = &self.spec;
-        let step_rad = spec.angle_rad(1) - spec.angle_rad(0);
+        let step_rad = spec.step_rad();
         let place = ((angle_rad - spec.first_rad) / step_rad).round();
         let off_rad = (angle_rad - spec.first_rad - place * step_rad).abs();
         (place >= 0.0).then_some((place as usize, off_rad))
     }
 
-    /// The nearest points, in a level frame with the heading and the origin of the base, within half of a width of each ray,
-    /// rad.
+    /// The nearest points, in a level frame with the heading and the origin of the base, between two heights and within half of
+    /// a width of each ray, rad.
     fn rays(
         &self,
         points: impl Iterator<Item = Point3<f32>>,
+        [lower_m, upper_m]: [f32; 2],
         half_width_rad: impl Fn(usize) -> f32,
     ) -> RayScan {
         let spec = &self.spec;
-        let [lower_m, upper_m] = self.config.height_m;
         let mut scan = RayScan::clear(spec);
         for point in points {
             if !(lower_m..=upper_m).contains(&point.z) {

@@ -11,14 +11,14 @@ const SECTOR_RAD: f32 = TAU / 12.0;
 
 impl Lidar {
     /// Checks that the sector of every ray, half of the way to its neighbours, has beams, at least half of them valid. Each
-    /// beam is a direction in a level frame and whether it is valid. Gives the half width of each ray, rad: that of a beam,
-    /// or the whole sector where the beams nearest to the ray are not valid.
+    /// beam is a direction in a level frame and whether it is valid. Gives the half width of each ray, rad: its own or that of a beam,
+    /// whichever is wider, or the whole sector where the beams nearest to the ray are not valid.
     pub(super) fn check_beams(
         &self,
         beams: impl Iterator<Item = (f32, bool)>,
         step_rad: f32,
     ) -> Result<Vec<f32>, LidarError> {
-        let sector_rad = 0.5 * (self.spec.angle_rad(1) - self.spec.angle_rad(0));
+        let sector_rad = 0.5 * self.spec.step_rad();
         // Beams, valid ones, and valid ones next to the ray.
         let mut counts = vec![[0_u32; 3]; self.spec.count];
         for (angle_rad, is_valid) in beams {
@@ -43,7 +43,8 @@ impl Lidar {
                     expected: beams,
                 });
             }
-            Ok(if near > 0 { step_rad } else { sector_rad })
+            let ray_rad = step_rad.max(0.5 * self.spec.width_rad);
+            Ok(if near > 0 { ray_rad } else { sector_rad })
         };
         counts.into_iter().enumerate().map(width).collect()
     }

@@ -98,6 +98,27 @@ fn beams_ahead_and_on_both_sides_fall_into_their_rays() {
 }
 
 #[test]
+fn rays_with_a_width_and_a_height_see_what_is_between_and_above_lines() {
+    let spec = RaySpec {
+        height_m: [-0.1, 0.2],
+        width_rad: 9_f32.to_radians(),
+        ..RaySpec::default()
+    };
+    let at_rest = at(0.0, 0.0, 0.0);
+    let mut lidar = Lidar::new(&spec, &LidarConfig::default()).unwrap();
+    // 4 degrees off: 2 m away from the base it is 3.9 degrees beside the ray that starts behind it.
+    let beside = scan(&[(4, 2.0)]);
+    let rays = lidar.rays_of_scan(&beside, &at_rest).unwrap();
+    assert_rays(&rays, &[(5, 2.0499)]);
+    let lines = Lidar::new(&RaySpec::default(), &LidarConfig::default()).unwrap();
+    assert_rays(&lines.rays_of_scan(&beside, &at_rest).unwrap(), &[]);
+    // The heights of a cloud are those of the bundle: 0.25 m over the base is over them, 0.12 m under it below.
+    let heights = seen(&[[1.0, 0.0, 0.25], [1.5, 0.0, -0.12], [2.0, 0.0, 0.15]]);
+    let rays = lidar.rays_of_cloud(&heights, &at_rest, 0).unwrap();
+    assert_rays(&rays, &[(5, 2.05)]);
+}
+
+#[test]
 fn the_nearest_hit_counts_and_what_is_nearer_than_a_ray_can_be_is_cut() {
     let lidar = lidar(LidarConfig::default());
     let mut near = scan(&[(0, 4.0), (1, 3.0)]);

@@ -1,8 +1,11 @@
 //! The rays: where they start, where they point, how far they see.
 
+mod held;
 mod memory;
+mod placed;
 mod previous;
 
+pub use held::HeldScan;
 pub use memory::RayMemory;
 pub use previous::PreviousScans;
 

@@ -2,7 +2,7 @@ use std::convert::Infallible;
 
 use controller::{ControlInput, RobotLink};
 use nalgebra::Vector3;
-use policies::{Goal, GoalYaw, RayMemory, RayScan, RaySpec};
+use policies::{Goal, GoalYaw, RayMemory, RayScan, RaySpec, rays::HeldScan};
 use robots::{JointTarget, JointVec, Robot};
 
 use crate::{
@@ -18,7 +18,9 @@ use crate::{
 struct PredictedRays {
     sensor: DepthRays,
     memory: RayMemory,
-    predicted: RayScan,
+    spec: RaySpec,
+    whole: RayScan,
+    held: HeldScan,
 }
 
 /// The simulated robot behind the interface of a real one: what a controller observes of one robot of an engine, exactly or
@@ -77,11 +79,18 @@ impl SimLink {
 
     /// With rays that are predicted from images; those outside of the image come from the memory.
     #[must_use]
-    pub fn with_predicted_rays(mut self, sensor: DepthRays, memory: RayMemory) -> Self {
+    pub fn with_predicted_rays(
+        mut self,
+        sensor: DepthRays,
+        memory: RayMemory,
+        rays: &RaySpec,
+    ) -> Self {
         self.predicted_rays = Some(PredictedRays {
             sensor,
             memory,
-            predicted: RayScan::default(),
+            spec: rays.clone(),
+            whole: RayScan::default(),
+            held: HeldScan::new(rays),
         });
         self
     }
@@ -110,7 +119,7 @@ impl SimLink {
         if let Some(rays) = &mut self.predicted_rays {
             rays.sensor.reset(seed);
             rays.memory.reset();
-            rays.predicted.distance_m.clear();
+            rays.held = HeldScan::new(&rays.spec);
         }
     }
 
@@ -147,18 +156,17 @@ impl RobotLink for SimLink {
                 .rays
                 .cast(&input.state, obstacles, time_s, &mut input.rays),
             Some(rays) => {
-                let predicted = &mut rays.predicted;
-                rays.sensor
-                    .observe(&self.physics, obstacles, time_s, predicted);
-                if !predicted.distance_m.is_empty() {
-                    rays.memory
-                        .complete(&input.state, predicted, &mut input.rays);
+                let state = &input.state;
+                if let Some(predicted) = rays.sensor.observe(&self.physics, obstacles, time_s) {
+                    rays.memory.complete(state, &predicted, &mut rays.whole);
+                    rays.held.take(&rays.spec, state, &rays.whole);
                 }
+                rays.held.seen_from(&rays.spec, state, &mut input.rays);
             }
         }
         if let Some(reality) = &mut self.reality {
-            reality.scan(time_s, &mut input.rays);
             reality.measure(time_s, &mut input.state);
+            reality.scan(time_s, &input.state, &mut input.rays);
         }
         if let Some(margin_m) = self.illusion_margin_m {
             let bound_m = GoalYaw::new(&input.state, &self.goal).distance_m() + margin_m;

@@ -154,7 +154,7 @@ fn with_predicted_rays(
             robot: robot.name.clone(),
             source,
         })?;
-    Ok(link.with_predicted_rays(sensor, memory))
+    Ok(link.with_predicted_rays(sensor, memory, &bundle.spec.rays))
 }
 
 /// An episode while it runs. It goes on until it is over by both collision rules; by ours it ends with the first collision.

@@ -65,12 +65,14 @@ impl<T> Late<T> {
         self.pending.push_back((time_s, value));
     }
 
-    /// The last that has arrived; the first one stands for those before it.
-    pub fn arrived(&mut self, time_s: f32) -> Option<&T> {
+    /// The last that has arrived, and when it was taken; the first one stands for those before it.
+    pub fn arrived(&mut self, time_s: f32) -> Option<(f32, &T)> {
         let has_arrived = |taken_s: f32| taken_s + self.latency_s <= time_s + ROUNDING_S;
         while self.pending.len() > 1 && has_arrived(self.pending[1].0) {
             self.pending.pop_front();
         }
-        self.pending.front().map(|(_, value)| value)
+        self.pending
+            .front()
+            .map(|(taken_s, value)| (*taken_s, value))
     }
 }

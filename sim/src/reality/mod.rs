@@ -14,7 +14,7 @@ pub use config::{RealityConfig, RealityError};
 use std::f32::consts::TAU;
 
 use nalgebra::{Point2, Point3, UnitQuaternion, Vector2, Vector3};
-use policies::{Quantity, RayScan, RaySpec, observation::REALITY_DIM};
+use policies::{Quantity, RayScan, RaySpec, observation::REALITY_DIM, rays::HeldScan};
 use rand::RngExt;
 use robots::{JointVec, Robot, RobotState};
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,9 @@ pub(crate) struct RobotReality {
     before: Option<(f32, RobotState)>,
     lost_ray_fraction: f32,
     scans: Late<RayScan>,
+    held_scan: HeldScan,
+    /// When the held scan was taken.
+    held_since_s: Option<f32>,
     odometry: Odometry,
     /// Blows on the trunk.
     pushes: Recurring,
@@ -84,6 +87,8 @@ impl RobotReality {
             before: None,
             lost_ray_fraction: 0.0,
             scans: Late::default(),
+            held_scan: HeldScan::new(rays),
+            held_since_s: None,
             odometry: Odometry::default(),
             pushes: pushes(config, 0),
             redraws: redraws(config, 0),
@@ -105,6 +110,7 @@ impl RobotReality {
         self.before = None;
         let rate_hz = uniform(config.ray_rate_hz, &mut stream);
         self.scans = Late::new(rate_hz, uniform(config.ray_latency_ms, &mut stream));
+        self.held_since_s = None;
         self.lost_ray_fraction = uniform(config.lost_ray_fraction, &mut stream);
         let heading_rad = uniform([0.0, TAU], &mut stream);
         let drift = uniform(config.odometry_drift, &mut stream);
@@ -199,8 +205,8 @@ impl RobotReality {
         self.before = Some((time_s, now));
     }
 
-    /// Takes `scan` if one is due, and replaces it by the one that has arrived.
-    pub fn scan(&mut self, time_s: f32, scan: &mut RayScan) {
+    /// Takes `scan` if one is due, and replaces it by the one that has arrived, as it looks from the measured `state`.
+    pub fn scan(&mut self, time_s: f32, state: &RobotState, scan: &mut RayScan) {
         if self.scans.is_due(time_s) {
             let RaySpec { min_m, max_m, .. } = self.rays;
             let (stream, noise) = (&mut self.stream, self.config.ray_noise_log2);
@@ -216,9 +222,13 @@ impl RobotReality {
             }
             self.scans.take(time_s, scan.clone());
         }
-        if let Some(arrived) = self.scans.arrived(time_s) {
-            scan.clone_from(arrived);
+        if let Some((taken_s, arrived)) = self.scans.arrived(time_s)
+            && self.held_since_s != Some(taken_s)
+        {
+            self.held_since_s = Some(taken_s);
+            self.held_scan.take(&self.rays, state, arrived);
         }
+        self.held_scan.seen_from(&self.rays, state, scan);
     }
 
     /// The blow that falls at this time of the episode, asked for once per policy step: a change of velocity, world frame,
@@ -282,7 +292,7 @@ impl Odometry {
         if self.estimates.is_due(time_s) {
             self.estimates.take(time_s, estimate);
         }
-        if let Some(arrived) = self.estimates.arrived(time_s) {
+        if let Some((_, arrived)) = self.estimates.arrived(time_s) {
             position_world.x = arrived.x;
             position_world.y = arrived.y;
         }

@@ -35,7 +35,7 @@ fn the_ideal_robot_measures_the_truth() {
         let mut scan = RayScan::clear(&rays);
         scan.distance_m[3] = 1.0 + time_s;
         let taken = scan.clone();
-        sensors.scan(time_s, &mut scan);
+        sensors.scan(time_s, &measured, &mut scan);
         assert_eq!(scan, taken);
     }
     let mut dynamics = Dynamics::nominal(&go1());
@@ -97,11 +97,27 @@ fn scans_are_as_old_as_their_latency_and_as_rare_as_their_rate() {
         // The distance tells the step in which it was measured.
         let mut scan = RayScan::clear(&rays);
         scan.distance_m[0] = 1.0 + step as f32 * 0.1;
-        sensors.scan(0.02 * step as f32, &mut scan);
+        sensors.scan(0.02 * step as f32, &state(0.0, 0.0), &mut scan);
         seen_m.push((10.0 * scan.distance_m[0]).round() as i32 - 10);
     }
     // Every second step is measured, and arrives two steps later.
     assert_eq!(seen_m, [0, 0, 0, 0, 2, 2, 4, 4]);
+}
+
+#[test]
+fn between_two_scans_a_wall_comes_nearer_as_the_robot_does() {
+    let rays = RaySpec::default();
+    let mut sensors = sensors(|c| c.ray_rate_hz = [10.0, 10.0]);
+    for step in 0..20 {
+        let (time_s, x_m) = (0.02 * step as f32, 0.04 * step as f32);
+        let wall_m = 3.0 - x_m;
+        let mut scan = RayScan {
+            distance_m: rays.directions().map(|ray| wall_m / ray.x).collect(),
+        };
+        sensors.scan(time_s, &state(0.0, x_m), &mut scan);
+        let error_m = (scan.distance_m[5] - wall_m).abs();
+        assert!(error_m < 1e-3, "step {step}: {scan:?}");
+    }
 }
 
 #[test]
@@ -112,7 +128,7 @@ fn lost_rays_read_as_free() {
     for step in 0..1000 {
         let mut scan = RayScan::clear(&rays);
         scan.distance_m.fill(1.0);
-        sensors.scan(0.02 * step as f32, &mut scan);
+        sensors.scan(0.02 * step as f32, &state(0.0, 0.0), &mut scan);
         lost += scan.distance_m.iter().filter(|d| **d == rays.max_m).count();
     }
     // 11,000 rays; one standard deviation is 45.
@@ -233,7 +249,7 @@ fn delays_are_drawn_anew_within_an_episode() {
         scan.distance_m[0] = 1.0 + time_s;
         let is_redrawn = step > 0 && step % 25 == 0;
         reality.measure(time_s, &mut measured);
-        reality.scan(time_s, &mut scan);
+        reality.scan(time_s, &measured, &mut scan);
         if is_redrawn {
             latencies.push(reality.scans.latency_s());
             ages_s.push(Vec::new());

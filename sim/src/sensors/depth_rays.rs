@@ -39,7 +39,7 @@ impl Default for CameraConfig {
     }
 }
 
-/// A camera and a network that predicts the rays from its images. Between two images the rays stay as they were.
+/// A camera and a network that predicts the rays from its images.
 #[derive(Clone, Debug)]
 pub(crate) struct DepthRays {
     camera: DepthCamera,
@@ -51,7 +51,6 @@ pub(crate) struct DepthRays {
     images: u32,
     /// Predictions that have not arrived yet, oldest first.
     pending: VecDeque<RayScan>,
-    scan: RayScan,
     depth_m: Vec<f32>,
 }
 
@@ -73,7 +72,6 @@ impl DepthRays {
             stream: stream(0, 0),
             images: 0,
             pending: VecDeque::new(),
-            scan: RayScan::default(),
             depth_m: vec![0.0; camera.num_pixels()],
             camera,
         })
@@ -86,37 +84,29 @@ impl DepthRays {
         self.mounting = self.config.realism.draw_mounting(&mut self.stream);
         self.images = 0;
         self.pending.clear();
-        self.scan.distance_m.clear();
     }
 
-    /// The rays `time_s` after the start of the episode; takes an image if it is due. An image without a prediction changes
-    /// nothing.
+    /// Takes an image if one is due `time_s` after the start of the episode, and gives the rays that arrive then. The first stand for those before
+    /// them; an image without a prediction gives none.
     pub(crate) fn observe(
         &mut self,
         physics: &PhysicsState,
         obstacles: &[Obstacle],
         time_s: f32,
-        scan: &mut RayScan,
-    ) {
+    ) -> Option<RayScan> {
         // Half a millisecond of tolerance for times that are sums.
-        if (time_s + 5e-4) * self.config.rate_hz >= self.images as f32 {
-            let is_first = self.images == 0;
-            self.images += 1;
-            if let Some(predicted) = self.predict(physics, obstacles, time_s) {
-                if is_first {
-                    self.scan = predicted.clone();
-                }
-                self.pending.push_back(predicted);
-            }
-            if self.pending.len() > self.config.realism.latency_frames
-                && let Some(arrived) = self.pending.pop_front()
-            {
-                self.scan = arrived;
-            }
+        if (time_s + 5e-4) * self.config.rate_hz < self.images as f32 {
+            return None;
         }
-        if !self.scan.distance_m.is_empty() {
-            scan.clone_from(&self.scan);
+        let is_first = self.images == 0;
+        self.images += 1;
+        let predicted = self.predict(physics, obstacles, time_s);
+        let first = predicted.clone().filter(|_| is_first);
+        self.pending.extend(predicted);
+        if self.pending.len() > self.config.realism.latency_frames {
+            return self.pending.pop_front();
         }
+        first
     }
 
     fn predict(

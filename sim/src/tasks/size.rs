@@ -41,6 +41,9 @@ impl EnvConfig {
             regularizers.scale_to(size);
         }
         self.randomization.scale_to(size);
+        for height_m in &mut self.rays.height_m {
+            scale(height_m, size.length);
+        }
     }
 }
 
@@ -93,6 +96,7 @@ mod tests {
         };
         let mut env = EnvConfig::default();
         env.randomization.added_base_mass_kg = [-1.5, 6.0];
+        env.rays.height_m = [-0.15, 0.2];
         let before = env.agile.regularizers.clone();
         env.scale_to(size);
         let after = &env.agile.regularizers;
@@ -117,6 +121,7 @@ mod tests {
             );
         }
         assert_eq!(env.randomization.added_base_mass_kg, [-96.0, 384.0]);
+        assert_eq!(env.rays.height_m, [-0.6, 0.8]);
     }
 
     #[test]

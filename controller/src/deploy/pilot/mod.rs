@@ -6,7 +6,8 @@ mod task;
 
 use nalgebra::Point2;
 use policies::{
-    Bundle, Goal, GoalYaw, RayMemory, RayScan, TwistRange, observation::MAX_EPISODE_S, spec::role,
+    Bundle, Goal, GoalYaw, RayMemory, RayScan, RaySpec, TwistRange, observation::MAX_EPISODE_S,
+    rays::HeldScan, spec::role,
 };
 use rand_pcg::Pcg64;
 use robots::{JointTarget, JointVec, Robot, RobotState};
@@ -85,8 +86,11 @@ pub struct Pilot {
     /// Completes the rays of a depth camera with those of the past.
     memory: Option<RayMemory>,
     scan_ns: u64,
+    /// As the last scan showed them.
     rays: RayScan,
-    /// The rays with the illusion, as the policy observes them.
+    ray_spec: RaySpec,
+    held_scan: HeldScan,
+    /// The rays of now with the illusion, as the policy observes them.
     observed_rays: RayScan,
     illusion_margin_m: Option<f32>,
     stream: Pcg64,
@@ -166,6 +170,8 @@ impl Pilot {
             memory,
             scan_ns: 0,
             rays: RayScan::clear(&bundle.spec.rays),
+            held_scan: HeldScan::new(&bundle.spec.rays),
+            ray_spec: bundle.spec.rays.clone(),
             observed_rays: RayScan::clear(&bundle.spec.rays),
             illusion_margin_m: bundle.spec.illusion_margin_m,
             stream: Pcg64::new(0, 0),
@@ -282,6 +288,7 @@ impl Pilot {
         if let Some(memory) = &mut self.memory {
             memory.reset();
         }
+        self.held_scan.enter_frame();
         let brake = self.brake.as_mut();
         for controller in std::iter::once(&mut self.controller).chain(brake) {
             controller.enter_scene();
@@ -300,6 +307,8 @@ impl Pilot {
             }
             _ => self.rays.clone_from(&sample.scan),
         }
+        self.held_scan
+            .take(&self.ray_spec, &self.estimate, &self.rays);
     }
 
     fn decide(&mut self, input: &CycleInput, request: Option<Request>, faults: FaultSet) {
@@ -452,7 +461,8 @@ impl Pilot {
             _ => &mut self.controller,
         };
         let goal = self.task.goal();
-        self.observed_rays.clone_from(&self.rays);
+        self.held_scan
+            .seen_from(&self.ray_spec, &self.estimate, &mut self.observed_rays);
         if let (Some(margin_m), Some(goal)) = (self.illusion_margin_m, goal) {
             let bound_m = GoalYaw::new(&self.estimate, &goal).distance_m() + margin_m;
             self.observed_rays.apply_illusion(bound_m, &mut self.stream);

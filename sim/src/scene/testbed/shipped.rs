@@ -28,8 +28,8 @@ const SHIPPED: [(&str, &str); 10] = shipped!["":
 ];
 
 /// Of the same kinds, for training: drawn from other ranges than those of the test. The furniture of `rooms` is of the same sizes.
-const TRAINING: [(&str, &str); 5] =
-    shipped!["training/": "halls", "lanes", "pockets", "crossings", "rooms"];
+const TRAINING: [(&str, &str); 6] =
+    shipped!["training/": "halls", "lanes", "pockets", "crossings", "pedestrians", "rooms"];
 
 /// Keys of older scene files, and what they are now.
 const RENAMED: [(&str, &str); 4] = [

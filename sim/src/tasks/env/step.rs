@@ -123,13 +123,13 @@ impl<T: Task> Env<T> {
         if let Some(rays) = &self.rays {
             let begin = Stopwatch::begin(index);
             rays.cast(&self.state, &slot.obstacles, time_s, &mut self.scan);
-            if let Some(reality) = &mut slot.reality {
-                reality.scan(time_s, &mut self.scan);
-            }
             self.stopwatch.rays(begin);
         }
         if let Some(reality) = &mut slot.reality {
             reality.measure(time_s, &mut self.state);
+            if self.rays.is_some() {
+                reality.scan(time_s, &self.state, &mut self.scan);
+            }
             slot.known_reality[KNOWN_DELAYS].copy_from_slice(&reality.known_delays());
             input = self.task.input(&slot.episode, &self.state, time_s);
         }

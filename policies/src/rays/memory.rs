@@ -186,6 +186,14 @@ mod tests {
                 ..sensor.clone()
             },
             RaySpec {
+                height_m: [-0.1, 0.1],
+                ..sensor.clone()
+            },
+            RaySpec {
+                width_rad: 0.1,
+                ..sensor.clone()
+            },
+            RaySpec {
                 count: 12,
                 ..sensor.clone()
             },

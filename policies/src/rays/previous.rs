@@ -65,7 +65,7 @@ impl PreviousScans {
 
 #[cfg(test)]
 mod tests {
-    use nalgebra::{Point3, UnitQuaternion};
+    use nalgebra::{Point2, Point3, Rotation2, UnitQuaternion, Vector2};
 
     use super::*;
 

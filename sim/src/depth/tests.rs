@@ -117,9 +117,8 @@ fn a_robot_that_tilts_sees_what_it_sees_level() {
             physics.write_robot_state(&mut state);
             let (mut exact, mut hit) = (RayScan::clear(&spec), Vec::new());
             scene.cast(&caster, &spec, &state, &mut exact, &mut hit);
-            let mut seen = RayScan::default();
             sensor.reset(number);
-            sensor.observe(&physics, &scene.parts, 0.0, &mut seen);
+            let seen = sensor.observe(&physics, &scene.parts, 0.0).unwrap();
             let log2: Vec<f32> = seen.distance_m.iter().map(|ray| ray.log2()).collect();
             errors.add(&log2, &exact.distance_m, &hit, [spec.min_m, spec.max_m]);
         }

@@ -60,9 +60,8 @@ impl RayCaster {
 
     /// Writes what the robot sees `time_s` after the start of the episode.
     ///
-    /// A ray is the horizontal distance of the nearest surface in its sector, between the lowest and the highest that count. From within an
-    /// obstacle all rays have the shortest distance. What is wider above or below its centre counts as wide as it is at the height, of those
-    /// that count, that is nearest to its centre; a cone, to its foot.
+    /// A ray is the horizontal distance of the nearest surface in its sector. Of all heights that count, an obstacle is cut at the one nearest to
+    /// its centre, where upright shapes are widest; a cone at the one nearest to its foot. From within an obstacle all rays have the shortest distance.
     pub fn cast(
         &self,
         state: &RobotState,

@@ -5,7 +5,6 @@ use robots::{RobotError, line_of};
 use crate::{
     depth::RayNetworkError,
     nn::MlpError,
-    rays::RaySpec,
     spec::{NetworkSpec, SpecError},
 };
 
@@ -123,24 +122,18 @@ pub enum BundleError {
         found: String,
     },
     /// A network observes other rays than the rest.
-    #[error("network `{role}` observes {found:?}, the bundle {expected:?}")]
+    #[error("network `{role}` observes other rays than the bundle: {difference}")]
     NetworkRays {
         /// Role of the network.
         role: String,
-        /// Its rays.
-        found: RaySpec,
-        /// Those of the bundle.
-        expected: RaySpec,
+        /// What differs.
+        difference: String,
     },
     /// The ray network predicts rays that are not among those the policies were trained with.
-    #[error(
-        "networks.rays predicts {found:?}, which are not among the rays that the policies were trained with, {expected:?}"
-    )]
+    #[error("networks.rays predicts rays that are not among those of the policies: {difference}")]
     OtherRays {
-        /// Rays of the network.
-        found: RaySpec,
-        /// Rays of the bundle.
-        expected: RaySpec,
+        /// What differs; the number of rays, the first and the last may.
+        difference: String,
     },
     /// The ray network was trained on other points around the rays, or on something else.
     #[error(

@@ -196,8 +196,7 @@ impl Bundle {
         if observes_rays && own.rays != theirs.rays {
             return Err(BundleError::NetworkRays {
                 role: role.to_owned(),
-                found: theirs.rays.clone(),
-                expected: own.rays.clone(),
+                difference: theirs.rays.difference(&own.rays),
             });
         }
         self.spec.networks.insert(role.to_owned(), network);
@@ -346,8 +345,7 @@ impl Bundle {
             return Err(BundleError::kind(role::RAYS, "a ray network"));
         };
         RayMemory::new(&self.spec.rays, rays).ok_or_else(|| BundleError::OtherRays {
-            found: rays.clone(),
-            expected: self.spec.rays.clone(),
+            difference: rays.difference(&self.spec.rays),
         })
     }
 

@@ -10,7 +10,7 @@ use super::{RayScan, RaySpec, placed::PlacedScan};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HeldScan {
     scan: PlacedScan,
-    /// Whether it was placed in the world frame of now.
+    /// Whether it was placed in the current world frame.
     is_placed: bool,
 }
 

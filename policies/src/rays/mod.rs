@@ -170,6 +170,29 @@ impl RaySpec {
             && (self.width_rad - other.width_rad).abs() < SAME_DIRECTION_RAD
     }
 
+    /// What differs from `expected`, one `key found instead of expected` after the other.
+    pub(crate) fn difference(&self, expected: &Self) -> String {
+        let parts = |spec: &Self| {
+            [
+                ("count", spec.count.to_string()),
+                ("first_rad", spec.first_rad.to_string()),
+                ("last_rad", spec.last_rad.to_string()),
+                ("origin_x_m", spec.origin_x_m.to_string()),
+                ("min_m", spec.min_m.to_string()),
+                ("max_m", spec.max_m.to_string()),
+                ("height_m", format!("{:?}", spec.height_m)),
+                ("width_rad", spec.width_rad.to_string()),
+                ("previous_steps", spec.previous_steps.to_string()),
+            ]
+        };
+        let pairs = parts(self).into_iter().zip(parts(expected));
+        let differ = pairs.filter(|((_, found), (_, expected))| found != expected);
+        differ
+            .map(|((key, found), (_, expected))| format!("{key} {found} instead of {expected}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
     /// The rays of this fan that point less than `half_angle_rad` to either side.
     pub fn within(&self, half_angle_rad: f32) -> Option<Self> {
         let is_within = |ray: &usize| self.angle_rad(*ray).abs() < half_angle_rad;

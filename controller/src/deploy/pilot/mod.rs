@@ -90,7 +90,7 @@ pub struct Pilot {
     rays: RayScan,
     ray_spec: RaySpec,
     held_scan: HeldScan,
-    /// The rays of now with the illusion, as the policy observes them.
+    /// The current rays with the illusion, as the policy observes them.
     observed_rays: RayScan,
     illusion_margin_m: Option<f32>,
     stream: Pcg64,

@@ -371,7 +371,10 @@ fn a_ray_network_that_does_not_fit_is_refused() {
         edit(rays, grid_sha256);
         assert_refused(bundle.ray_network(), parts);
     };
-    refused(|rays, _| rays.max_m = 8.0, &["networks.rays predicts"]);
+    refused(
+        |rays, _| rays.max_m = 8.0,
+        &["networks.rays predicts", "max_m 8 instead of 6"],
+    );
     // As of a network that saw something else.
     refused(
         |_, hash| hash.clear(),

@@ -118,7 +118,7 @@ fn networks_that_do_not_fit_are_refused() {
     );
     refuse(
         &[&go1, "--network", &network("agile", &paper)],
-        &["network `agile` observes", "count: 11"],
+        &["network `agile` observes", "count 11 instead of 27"],
     );
     refuse(
         &[

@@ -43,6 +43,7 @@ macro_rules! physics_of {
                     a_variation_without_differences_changes_nothing,
                     a_varied_torque_speed_curve_holds,
                     a_blow_changes_the_velocity_at_once,
+                    a_foot_that_bounces_is_not_pushed_sideways,
                     a_soft_ground_gives_way;
                 determinism: a_restored_engine_goes_on_bit_for_bit,
                     a_state_of_another_size_is_refused,

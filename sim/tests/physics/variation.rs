@@ -170,6 +170,35 @@ pub fn the_ground_throws_back_what_it_should(make: Make, excess: f32) {
     }
 }
 
+/// Coulomb's law holds for a foot that bounces, too: on flat ground with a friction below 2 nothing pushes it sideways.
+pub fn a_foot_that_bounces_is_not_pushed_sideways(make: Make) {
+    let robot = go1();
+    let mut landings = 0;
+    for fall in 0..40 {
+        let mut start = EpisodeStart::standing(&robot);
+        start.position_world.z += 0.05;
+        start.linear_velocity_world.x = 0.1 * fall as f32;
+        start.dynamics.friction = 1.1;
+        start.dynamics.restitution = 0.3;
+        let mut single = Single::new(make, &robot, &PhysicsConfig::default(), &start);
+        let mut target = robot.control.standing_position_rad.clone();
+        for step in 0..50 {
+            for (joint, target) in target.iter_mut().enumerate() {
+                *target += 0.15 * (0.4 * step as f32 + (2 + fall) as f32 * joint as f32).sin();
+            }
+            let state = single.step(&target);
+            let on_ground = |force: &Vector3<f32>| force.z > 50.0;
+            landings += usize::from(state.foot_force_world.iter().any(on_ground));
+            let excess_n = state.foot_horizontal_excess_n;
+            assert!(excess_n < 1.0, "fall {fall}, step {step}: {excess_n} N");
+        }
+    }
+    assert!(
+        landings > 200,
+        "{landings} policy steps with a foot on the ground"
+    );
+}
+
 /// A contact with time constant T at rest: a mass m is carried by 9 m / T² times the depth. How four corners share one mass is
 /// left to the engine.
 pub fn a_soft_ground_gives_way(make: Make) {

@@ -38,7 +38,11 @@ fn total_impulse(pair: &ContactPair) -> Vector {
         for solver_contact in &manifold.data.solver_contacts {
             let [point] = solver_contact.contact_indices();
             let data = &manifold.points[point as usize].data;
-            impulse += data.warmstart_tangent_world - manifold.data.normal * data.impulse;
+            // A bounce takes back a part of the normal impulse after friction was bounded by it.
+            let friction = data
+                .warmstart_tangent_world
+                .clamp_length_max(manifold.data.friction * data.impulse);
+            impulse += friction - manifold.data.normal * data.impulse;
         }
     }
     impulse

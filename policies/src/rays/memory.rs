@@ -68,7 +68,7 @@ impl RayMemory {
             .extend(std::iter::repeat_n(self.fan.max_m, self.fan.count));
         for hit in &self.hits {
             let (bearing_rad, distance_m) = polar(hit, &origin, &to_world);
-            if let Some(ray) = self.nearest_ray(bearing_rad) {
+            if let Some((ray, _)) = self.fan.nearest(bearing_rad) {
                 let known = &mut fan.distance_m[ray];
                 *known = known.min(distance_m.max(self.fan.min_m));
             }
@@ -110,13 +110,6 @@ impl RayMemory {
         self.hits.clear();
         self.hits
             .extend(nearest.into_iter().flatten().map(|(_, hit)| hit));
-    }
-
-    /// The ray of the fan that points to within half a step of a bearing.
-    fn nearest_ray(&self, bearing_rad: f32) -> Option<usize> {
-        let step_rad = self.fan.step_rad();
-        let ray = ((bearing_rad - self.fan.first_rad) / step_rad).round();
-        (ray >= 0.0 && ray < self.fan.count as f32).then_some(ray as usize)
     }
 }
 

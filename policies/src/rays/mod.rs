@@ -41,7 +41,7 @@ pub struct RaySpec {
     pub min_m: f32,
     /// Distance of a ray that hits nothing, m.
     pub max_m: f32,
-    /// Lowest and highest surface that counts, relative to the base in a level frame, m; twice 0 is the plane of the base.
+    /// Lowest and highest surface that counts, relative to the base in a level frame, m; `[0.0, 0.0]` is the plane of the base.
     pub height_m: [f32; 2],
     /// Width of the sector whose nearest surface a ray measures, rad, at most the angle from one ray to the next; 0 is a line.
     pub width_rad: f32,
@@ -216,6 +216,16 @@ impl RaySpec {
         self.first_rad + index as f32 * self.step_rad()
     }
 
+    /// The ray that points within half a step of a bearing in -pi..=pi, and by how much they differ, rad.
+    pub fn nearest(&self, bearing_rad: f32) -> Option<(usize, f32)> {
+        let place = ((bearing_rad - self.first_rad) / self.step_rad()).round();
+        if place < 0.0 || place >= self.count as f32 {
+            return None;
+        }
+        let ray = place as usize;
+        Some((ray, (bearing_rad - self.angle_rad(ray)).abs()))
+    }
+
     /// Angle from one ray to the next, rad.
     pub fn step_rad(&self) -> f32 {
         (self.last_rad - self.first_rad) / (self.count - 1) as f32
@@ -287,6 +297,18 @@ impl RayScan {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bearing_belongs_to_the_ray_within_half_a_step() {
+        let spec = RaySpec::default();
+        let degrees = |degrees: f32| spec.nearest(degrees.to_radians());
+        let (ray, off_rad) = degrees(-45.0 + 2.0 * 9.0 + 4.0).expect("within the fan");
+        assert_eq!(ray, 2);
+        assert!((off_rad - 4_f32.to_radians()).abs() < 1e-5, "{off_rad}");
+        assert_eq!(degrees(-49.0).map(|(ray, _)| ray), Some(0));
+        assert_eq!(degrees(49.0).map(|(ray, _)| ray), Some(10));
+        assert_eq!([degrees(-50.0), degrees(50.0), degrees(180.0)], [None; 3]);
+    }
 
     #[test]
     fn rays_step_by_nine_degrees_from_right_to_left() {

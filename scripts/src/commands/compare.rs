@@ -12,7 +12,7 @@ use sim::eval::{Outcome, SwitchReport};
 
 use crate::{
     pictures::{Style, files_of, outcome_intervals, speed_against_collision, speed_histograms},
-    results::{evaluation::StoredEvaluation, gait},
+    results::{evaluation::StoredEvaluation, figure, gait},
 };
 
 /// Compare evaluations: table, outcome bars, speed against collision rate
@@ -86,8 +86,6 @@ fn table(evaluations: &[StoredEvaluation]) -> String {
             let [rate, low, high] = [rate, low, high].map(|share| 100.0 * share);
             format!("{rate:5.1} [{low:.1}, {high:.1}]")
         };
-        let figure =
-            |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), |x| format!("{x:.2}"));
         let recovery = |switch: &SwitchReport| format!("{:.1}", 100.0 * switch.recovery_fraction);
         let _ = writeln!(
             text,

@@ -3,7 +3,7 @@
 use std::f64::consts::TAU;
 
 use anyhow::Result;
-use nalgebra::{Point2, Vector2, Vector3};
+use nalgebra::{Point2, Vector2};
 use plotters::prelude::*;
 use sim::{
     eval::{EpisodeRecord, Outcome, TraceStep},
@@ -50,7 +50,7 @@ impl View {
     /// Enlarges the view to hold a scene; moving obstacles may leave it.
     pub fn include_scene(&mut self, scene: &TestScene) {
         self.include(scene.goal.position_world, 0.8);
-        let standing = (scene.obstacles.iter()).filter(|o| o.velocity_world == Vector3::zeros());
+        let standing = (scene.obstacles.iter()).filter(|o| !o.moves());
         for corner in standing.flat_map(Obstacle::bounds) {
             self.include(corner.xy(), 0.1);
         }
@@ -216,7 +216,7 @@ fn draw_episode(
     draw_scene(chart, scale, &record.scene, met_s, reach_m)?;
     draw_recovery(chart, scale, trace, 2.6 * width)?;
     draw_path(chart, scale, trace, top_mps, width)?;
-    let walking = (record.scene.obstacles.iter()).filter(|o| o.velocity_world != Vector3::zeros());
+    let walking = (record.scene.obstacles.iter()).filter(|o| o.moves());
     for step in walking.filter_map(|obstacle| closest_step(obstacle, trace)) {
         let at = to_chart(step.state.position_world.xy());
         chart.draw_series([Circle::new(at, scale.px(width), COLLISION.filled())])?;
@@ -281,7 +281,7 @@ pub fn draw_obstacle(
     chart.draw_series([Polygon::new(outline.clone(), RGBColor(176, 182, 191))])?;
     let closed: Vec<_> = outline.iter().chain(outline.first()).copied().collect();
     chart.draw_series([PathElement::new(closed, scale.line(0.8, FAINT))])?;
-    if obstacle.velocity_world != Vector3::zeros() {
+    if obstacle.moves() {
         // Where it will be half a second later.
         let ends = [time_s, time_s + 0.5].map(|time_s| to_chart(obstacle.position_at(time_s).xy()));
         let line = scale.line(1.6, COLLISION);

@@ -79,7 +79,7 @@ pub(super) fn log_obstacles(
     let mut cones = Cones::default();
     for obstacle in obstacles {
         let at = obstacle.position_at(time_s);
-        let color = Color::from(if is_moving(obstacle) { MOVING } else { STATIC });
+        let color = Color::from(if obstacle.moves() { MOVING } else { STATIC });
         match obstacle.shape {
             ObstacleShape::Box { half_extents_m } => boxes.push((
                 point(&at),
@@ -160,17 +160,13 @@ impl Cones {
     }
 }
 
-fn is_moving(obstacle: &Obstacle) -> bool {
-    obstacle.velocity_world != Vector3::zeros()
-}
-
 fn albedo([r, g, b]: [u8; 3]) -> AlbedoFactor {
     AlbedoFactor::from([r, g, b, 255])
 }
 
 /// Whether some obstacles move.
 pub(super) fn has_moving(obstacles: &[Obstacle]) -> bool {
-    obstacles.iter().any(is_moving)
+    obstacles.iter().any(Obstacle::moves)
 }
 
 /// The goal: a disc of the distance that counts as reached, and a post.

@@ -9,7 +9,7 @@ use crate::{
     engine::PhysicsState,
     random::{Stream, stream},
     reality::{RealityConfig, RobotReality},
-    scene::Obstacle,
+    scene::{CollisionMargin, Obstacle},
     sensors::{DepthRays, RayCaster},
 };
 
@@ -70,10 +70,10 @@ impl SimLink {
         }
     }
 
-    /// Among obstacles that are thicker than the rays see by `margin_m`.
+    /// Among obstacles that are thicker than the rays see.
     #[must_use]
-    pub fn with_collision_margin(mut self, margin_m: f32) -> Self {
-        self.rays = self.rays.with_collision_margin(margin_m);
+    pub fn with_collision_margin(mut self, margin: CollisionMargin) -> Self {
+        self.rays = self.rays.with_collision_margin(margin);
         self
     }
 

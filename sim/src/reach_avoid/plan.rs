@@ -105,10 +105,10 @@ impl<'a> Planner<'a> {
     /// A scene of the test, with time as in training; the robot stands.
     fn as_in_test(&self, stream: &mut Stream) -> Result<SlotStart, TestbedError> {
         let scene = TestScene::new(stream.random(), 0, &self.config.testbed)?;
-        let margin_m = self.config.agile.obstacles.margin_m;
+        let margin = self.config.agile.obstacles.collision_margin();
         let mut physics = scene.start(self.robot);
         physics.obstacles = (physics.obstacles.into_iter())
-            .map(|obstacle| obstacle.thicker(margin_m))
+            .map(|obstacle| obstacle.thicker(margin))
             .collect();
         Ok(SlotStart {
             physics,

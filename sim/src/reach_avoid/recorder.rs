@@ -125,7 +125,7 @@ impl<'a> RolloutRecorder<'a> {
             physics,
             rays,
             link: SimLink::new(robot, rays, bundle.spec.illusion_margin_m)
-                .with_collision_margin(config.agile.obstacles.margin_m)
+                .with_collision_margin(config.agile.obstacles.collision_margin())
                 .with_reality(&self.reality, robot, rays),
         };
         let planner = Planner::new(robot, bundle, config, physics.policy_step_s());

@@ -16,7 +16,7 @@ pub(crate) fn goal_clearance_m(radius_m: f32) -> f32 {
 }
 
 pub use object::{Object, ObjectKind};
-pub use obstacle::{Obstacle, ObstacleShape};
+pub use obstacle::{CollisionMargin, Obstacle, ObstacleShape};
 pub use terrain::{HeightField, Terrain, TerrainConfig, TerrainLibrary, Tile};
 pub use testbed::{
     CYLINDERS, CylinderConfig, ObstacleGroup, Part, Passage, SceneError, TestScene, TestbedConfig,

@@ -45,6 +45,22 @@ pub enum ObstacleShape {
     },
 }
 
+/// By how much obstacles of the training are thicker than the rays see, so that policies learn to keep that distance.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CollisionMargin {
+    /// Of all obstacles, m.
+    pub all_m: f32,
+    /// What those that move have in addition, m.
+    pub moving_m: f32,
+}
+
+impl CollisionMargin {
+    /// That of one obstacle, m.
+    pub(crate) fn of(&self, obstacle: &Obstacle) -> f32 {
+        self.all_m + if obstacle.moves() { self.moving_m } else { 0.0 }
+    }
+}
+
 impl Obstacle {
     /// A static cylinder that stands on the plane z = 0.
     pub fn cylinder(x_m: f32, y_m: f32, radius_m: f32, height_m: f32) -> Self {
@@ -56,9 +72,10 @@ impl Obstacle {
         }
     }
 
-    /// A cylinder or a box that reaches farther by `margin_m` to all sides, but no higher; other shapes stay as they are.
+    /// A cylinder or a box that reaches farther by its margin to all sides, but no higher; other shapes stay as they are.
     #[must_use]
-    pub(crate) fn thicker(mut self, margin_m: f32) -> Self {
+    pub(crate) fn thicker(mut self, margin: CollisionMargin) -> Self {
+        let margin_m = margin.of(&self);
         match &mut self.shape {
             ObstacleShape::Cylinder { radius_m, .. } => *radius_m += margin_m,
             ObstacleShape::Box { half_extents_m } => {
@@ -68,6 +85,11 @@ impl Obstacle {
             ObstacleShape::Ball { .. } | ObstacleShape::Cone { .. } => {}
         }
         self
+    }
+
+    /// Whether it is not always in the same place.
+    pub fn moves(&self) -> bool {
+        self.velocity_world != Vector3::zeros()
     }
 
     /// Where the shape's origin is `time_s` after the start of the episode.

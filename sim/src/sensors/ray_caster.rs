@@ -9,7 +9,7 @@ use robots::RobotState;
 
 use crate::{
     engine::cast_ray,
-    scene::{Obstacle, ObstacleShape},
+    scene::{CollisionMargin, Obstacle, ObstacleShape},
 };
 
 /// Casts the rays of one [`RaySpec`].
@@ -19,7 +19,7 @@ pub struct RayCaster {
     /// Sine and cosine of half the width of a ray.
     half_width: [f32; 2],
     /// Cylinders and boxes look thinner by this.
-    collision_margin_m: f32,
+    collision_margin: CollisionMargin,
     /// Ray directions in the yaw frame.
     forward: [f32; MAX_RAYS],
     left: [f32; MAX_RAYS],
@@ -38,7 +38,7 @@ impl RayCaster {
         let mut caster = Self {
             spec: spec.clone(),
             half_width: half_width_rad.sin_cos().into(),
-            collision_margin_m: 0.0,
+            collision_margin: CollisionMargin::default(),
             forward: [0.0; MAX_RAYS],
             left: [0.0; MAX_RAYS],
             looks_forward: first_rad > -FRAC_PI_2 && last_rad < FRAC_PI_2,
@@ -49,11 +49,11 @@ impl RayCaster {
         caster
     }
 
-    /// Among cylinders and boxes that are thicker than the rays see by `margin_m`, so that policies learn to keep that distance.
+    /// Among cylinders and boxes that are thicker than the rays see.
     #[must_use]
-    pub(crate) fn with_collision_margin(self, margin_m: f32) -> Self {
+    pub(crate) fn with_collision_margin(self, collision_margin: CollisionMargin) -> Self {
         Self {
-            collision_margin_m: margin_m,
+            collision_margin,
             ..self
         }
     }
@@ -81,13 +81,13 @@ impl RayCaster {
             match obstacle.shape {
                 ObstacleShape::Cylinder { radius_m, height_m } => {
                     if offset.z.abs() <= 0.5 * height_m {
-                        let radius_m = radius_m - self.collision_margin_m;
+                        let radius_m = radius_m - self.collision_margin.of(obstacle);
                         self.cast_circle(ahead, aside, radius_m, distance_m);
                     }
                 }
                 ObstacleShape::Box { half_extents_m } => {
                     let turn = obstacle.orientation.inverse().to_rotation_matrix();
-                    let margin_m = self.collision_margin_m;
+                    let margin_m = self.collision_margin.of(obstacle);
                     let margin = Vector3::new(margin_m, margin_m, 0.0);
                     self.cast_box(
                         &(turn * -offset),
@@ -205,14 +205,10 @@ impl RayCaster {
             let nearest =
                 origin.xy().zip_map(&half, |at, half| at.clamp(-half, half)) - origin.xy();
             let (ahead, aside) = (nearest.dot(&ahead.xy()), nearest.dot(&left.xy()));
-            let place = (aside.atan2(ahead) - self.spec.first_rad) / self.spec.step_rad();
-            let is_within =
-                (place - place.round()).abs() * self.spec.step_rad() <= 0.5 * self.spec.width_rad;
-            if is_within
-                && place > -0.5
-                && let Some(distance) = distance_m.get_mut(place.round() as usize)
+            if let Some((ray, off_rad)) = self.spec.nearest(aside.atan2(ahead))
+                && off_rad <= 0.5 * self.spec.width_rad
             {
-                *distance = distance.min(nearest.norm());
+                distance_m[ray] = distance_m[ray].min(nearest.norm());
             }
         }
     }

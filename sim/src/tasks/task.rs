@@ -13,7 +13,11 @@ use robots::{JointVec, Robot, RobotState};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{ConfigError, rewards::StepContext};
-use crate::{eval::RecoveryTestConfig, random::Stream, scene::Obstacle};
+use crate::{
+    eval::RecoveryTestConfig,
+    random::Stream,
+    scene::{CollisionMargin, Obstacle},
+};
 
 /// A task, for one robot. `abs train NAME` and all that follows from it read it from the table of tasks.
 pub trait Task: Send + Sized + 'static {
@@ -61,9 +65,9 @@ pub trait Task: Send + Sized + 'static {
     /// When a file that they name cannot be read any more.
     fn new(config: &Self::Config, robot: &Arc<Robot>) -> Result<Self, ConfigError>;
 
-    /// By how much obstacles are thicker than the rays see, m.
-    fn collision_margin_m(&self) -> f32 {
-        0.0
+    /// By how much obstacles are thicker than the rays see.
+    fn collision_margin(&self) -> CollisionMargin {
+        CollisionMargin::default()
     }
     /// Draws an episode of a curriculum level.
     fn plan(&self, level: usize, stream: &mut Stream) -> EpisodePlan<Self::Episode>;

@@ -285,16 +285,6 @@ impl Lidar {
         Ok(self.rays(points(), height_m, |_| half_width_rad))
     }
 
-    /// The ray nearest to a direction, and by how much they differ, rad. None before the first; after the last there is no
-    /// ray of that number.
-    fn ray_at(&self, angle_rad: f32) -> Option<(usize, f32)> {
-        let spec = &self.spec;
-        let step_rad = spec.step_rad();
-        let place = ((angle_rad - spec.first_rad) / step_rad).round();
-        let off_rad = (angle_rad - spec.first_rad - place * step_rad).abs();
-        (place >= 0.0).then_some((place as usize, off_rad))
-    }
-
     /// The nearest points, in a level frame with the heading and the origin of the base, between two heights and within half of
     /// a width of each ray, rad.
     fn rays(
@@ -310,15 +300,11 @@ impl Lidar {
                 continue;
             }
             let ahead_m = point.x - spec.origin_x_m;
-            let angle_rad = point.y.atan2(ahead_m);
-            let Some((ray, off_rad)) = self.ray_at(angle_rad) else {
-                continue;
-            };
-            if let Some(distance_m) = scan.distance_m.get_mut(ray)
+            if let Some((ray, off_rad)) = spec.nearest(point.y.atan2(ahead_m))
                 && off_rad <= half_width_rad(ray)
             {
                 let range_m = ahead_m.hypot(point.y).max(spec.min_m);
-                *distance_m = distance_m.min(range_m);
+                scan.distance_m[ray] = scan.distance_m[ray].min(range_m);
             }
         }
         scan

@@ -12,7 +12,7 @@ use sim::{
 use crate::{
     commands::eval::EpisodeRow,
     pictures::{PAPER, Speeds, outcome_intervals, speed_against_collision, speed_histograms},
-    results::{evaluation::StoredEvaluation, gait},
+    results::{evaluation::StoredEvaluation, figure, gait},
 };
 
 const PICTURES: [(&str, &str); 3] = [
@@ -101,14 +101,10 @@ impl Row {
             rate(|report| report.time_out_rate, pooled.time_out_ci95),
             format!("{:.2}", pooled.mean_speed),
             format!("{:.2}", pooled.peak_speed),
-            optional(pooled.time_to_goal_s),
-            optional(pooled.path_ratio),
+            figure(pooled.time_to_goal_s),
+            figure(pooled.path_ratio),
         ]
     }
-}
-
-fn optional(figure: Option<f64>) -> String {
-    figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.2}"))
 }
 
 /// Mean and sample standard deviation; 0 for a single value.
@@ -169,8 +165,8 @@ impl Summary<'_> {
                 format!("{:.1}", row.time_out),
                 format!("{:.2}", row.mean_mps),
                 format!("{:.2}", row.peak_mps),
-                optional(None),
-                optional(None),
+                figure(None),
+                figure(None),
             ]
         });
         self.rows.iter().map(Row::cells).chain(paper).collect()

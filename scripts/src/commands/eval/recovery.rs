@@ -12,7 +12,11 @@ use policies::Twist;
 use sim::eval::RecoveryReport;
 
 use super::{METRICS, gait_table, make_folder, progress_bar, write};
-use crate::{commands::subject::Subject, pictures::twist_tracking, results::request::Request};
+use crate::{
+    commands::subject::Subject,
+    pictures::twist_tracking,
+    results::{figure, request::Request},
+};
 
 /// `1.0,0,-0.5` as v_x, v_y in m/s and w_z in rad/s.
 pub fn parse_command(text: &str) -> Result<Twist, String> {
@@ -93,7 +97,6 @@ fn table(report: &RecoveryReport, method: &str) -> String {
         text,
         "  start v_x | command v_x  v_y  w_z | mean v_x  v_y  w_z | worst tilt | falls | stops in"
     );
-    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.2}"));
     for case in &report.cases {
         let Twist {
             vx_mps,
@@ -105,9 +108,9 @@ fn table(report: &RecoveryReport, method: &str) -> String {
             text,
             "  {:>9.1} | {vx_mps:>11.2} {vy_mps:>4.1} {yaw_rate_radps:>4.1} | {:>8} {:>4} {:>4} | {:>6.1} deg | {:>2}/{:<2} | {}",
             case.start_vx_mps,
-            number(case.mean_vx_mps),
-            number(case.mean_vy_mps),
-            number(case.mean_yaw_rate_radps),
+            figure(case.mean_vx_mps),
+            figure(case.mean_vy_mps),
+            figure(case.mean_yaw_rate_radps),
             case.worst_tilt_rad.to_degrees(),
             case.falls,
             case.trials,

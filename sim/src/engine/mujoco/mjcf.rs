@@ -121,7 +121,7 @@ fn write_assets(scene: &SceneDescription<'_>, xml: &mut Xml) {
 fn write_fixed(scene: &SceneDescription<'_>, xml: &mut Xml) {
     terrain::write_geoms(scene.terrain, xml);
     let obstacles = scene.obstacles.iter().enumerate();
-    for (index, obstacle) in obstacles.filter(|(_, it)| !is_moving(it)) {
+    for (index, obstacle) in obstacles.filter(|(_, it)| !it.moves()) {
         xml.line(&obstacle_geom(index, obstacle, &obstacle_pose(obstacle)));
     }
 }
@@ -129,7 +129,7 @@ fn write_fixed(scene: &SceneDescription<'_>, xml: &mut Xml) {
 /// Obstacles that move.
 fn write_moving(scene: &SceneDescription<'_>, xml: &mut Xml) {
     let obstacles = scene.obstacles.iter().enumerate();
-    for (index, obstacle) in obstacles.filter(|(_, it)| is_moving(it)) {
+    for (index, obstacle) in obstacles.filter(|(_, it)| it.moves()) {
         let at = obstacle_pose(obstacle);
         let geom = obstacle_geom(index, obstacle, "");
         xml.line(&format!(r#"<body mocap="true"{at}>{geom}</body>"#));
@@ -164,14 +164,6 @@ fn damping_ratio(restitution: f32) -> f32 {
     }
     let decrement = -restitution.ln();
     decrement / std::f32::consts::PI.hypot(decrement)
-}
-
-/// Whether an obstacle is a body of its own.
-pub fn is_moving(obstacle: &Obstacle) -> bool {
-    obstacle
-        .velocity_world
-        .iter()
-        .any(|&velocity| velocity != 0.0)
 }
 
 fn write_robot(robot: &Robot, added_base_mass_kg: f32, xml: &mut Xml) {

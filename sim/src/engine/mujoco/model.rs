@@ -152,7 +152,7 @@ impl RobotModel {
         let tags = match &self.foreign {
             Some(foreign) => foreign.tags(&model, robot),
             None => {
-                let fixed = scene.obstacles.iter().filter(|it| !mjcf::is_moving(it));
+                let fixed = scene.obstacles.iter().filter(|it| !it.moves());
                 let first = terrain::num_geoms(scene.terrain) + fixed.count();
                 let own = self.tags.iter().map(|tag| Some(*tag));
                 std::iter::repeat_n(None, first).chain(own).collect()

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     contacts,
-    mjcf::{self, SceneDescription},
+    mjcf::SceneDescription,
     model::{Compiled, Data, GeomTags, RobotJoint, RobotModel},
     motor::Motor,
 };
@@ -180,7 +180,7 @@ impl World {
 
     fn move_obstacles(&mut self) {
         let time_s = self.data.time() as f32;
-        let moving = self.scene.obstacles.iter().filter(|it| mjcf::is_moving(it));
+        let moving = self.scene.obstacles.iter().filter(|it| it.moves());
         for (to, obstacle) in self.data.mocap_pos_mut().iter_mut().zip(moving) {
             *to = obstacle.position_at(time_s).coords.cast().into();
         }

@@ -359,7 +359,7 @@ fn build(
         let collider = ColliderBuilder::new(shape)
             .friction(friction)
             .collision_groups(WORLD_GROUPS);
-        if obstacle.velocity_world == Vector3::zeros() {
+        if !obstacle.moves() {
             colliders.insert(collider.position(pose));
         } else {
             let body = RigidBodyBuilder::kinematic_velocity_based()

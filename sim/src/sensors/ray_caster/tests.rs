@@ -75,11 +75,25 @@ fn a_collision_margin_is_not_seen() {
             orientation: UnitQuaternion::from_euler_angles(0.0, 0.0, 0.4),
             ..Obstacle::cylinder(1.5, -0.6, 0.4, 1.0)
         },
+        Obstacle {
+            velocity_world: Vector3::new(0.0, 1.0, 0.0),
+            ..Obstacle::cylinder(-0.8, 1.4, 0.4, 1.0)
+        },
     ];
-    let thick = thin.clone().map(|obstacle| obstacle.thicker(0.05));
+    let margin = CollisionMargin {
+        all_m: 0.05,
+        moving_m: 0.2,
+    };
+    let thick = thin.clone().map(|obstacle| obstacle.thicker(margin));
+    let radius_m = |obstacle: &Obstacle| match obstacle.shape {
+        ObstacleShape::Cylinder { radius_m, .. } => radius_m,
+        _ => f32::NAN,
+    };
+    assert_eq!(radius_m(&thick[0]), 0.4 + 0.05);
+    assert_eq!(radius_m(&thick[2]), 0.4 + 0.25);
     let (spec, state) = (RaySpec::default(), robot_at(0.0, 0.0, 0.0));
     let mut scan = RayScan::clear(&spec);
-    let caster = RayCaster::new(&spec).with_collision_margin(0.05);
+    let caster = RayCaster::new(&spec).with_collision_margin(margin);
     caster.cast(&state, &thick, 0.0, &mut scan);
     let seen = cast(&state, &thin, 0.0);
     let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     random::{Stream, uniform},
-    scene::Obstacle,
+    scene::{CollisionMargin, Obstacle},
 };
 
 /// Settings of the agile task. Ranges are [low, high].
@@ -303,14 +303,14 @@ impl Task for AgileTask {
         })
     }
 
-    fn collision_margin_m(&self) -> f32 {
-        self.config.obstacles.margin_m
+    fn collision_margin(&self) -> CollisionMargin {
+        self.config.obstacles.collision_margin()
     }
 
     fn plan(&self, level: usize, stream: &mut Stream) -> EpisodePlan<AgileEpisode> {
         let c = &self.config;
         let duration_s = uniform(c.episode_s, stream);
-        let place = self.scenes.draw(c.obstacles.margin_m, stream);
+        let place = self.scenes.draw(self.collision_margin(), stream);
         let in_scene = place.is_some();
         let Place {
             start_world,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     random::{Stream, uniform},
-    scene::{CLEARANCE_M, Obstacle, ObstacleShape, goal_clearance_m},
+    scene::{CLEARANCE_M, CollisionMargin, Obstacle, ObstacleShape, goal_clearance_m},
     tasks::ConfigError,
 };
 
@@ -27,6 +27,8 @@ pub struct ObstacleConfig {
     /// By how much obstacles are thicker than the rays see, m: a near miss then counts as a collision. Near misses are far more
     /// frequent than collisions, so there is more to learn from.
     pub margin_m: f32,
+    /// What obstacles that move have in addition, m: scans are late, and nobody knows where a pedestrian goes next.
+    pub moving_margin_m: f32,
     /// Height, m.
     pub height_m: f32,
     /// Centre x, m.
@@ -57,6 +59,7 @@ impl Default for ObstacleConfig {
             presence_per_level: 0.1,
             radius_m: 0.4,
             margin_m: 0.0,
+            moving_margin_m: 0.0,
             height_m: 1.0,
             x_m: [-3.0, 8.0],
             y_m: [-2.5, 2.5],
@@ -77,11 +80,20 @@ const PATH_DRAWS: usize = 20;
 const PLACE_DRAWS: usize = 100;
 
 impl ObstacleConfig {
+    /// By how much obstacles are thicker than the rays see.
+    pub(crate) fn collision_margin(&self) -> CollisionMargin {
+        CollisionMargin {
+            all_m: self.margin_m,
+            moving_m: self.moving_margin_m,
+        }
+    }
+
     /// Checks all settings; the robot starts within `start_xy_m` of the origin.
     pub(super) fn validate(&self, start_xy_m: f32) -> Result<(), ConfigError> {
         let at_least = ConfigError::unless_at_least;
         at_least("radius_m", self.radius_m, 0.01)?;
         at_least("margin_m", self.margin_m, 0.0)?;
+        at_least("moving_margin_m", self.moving_margin_m, 0.0)?;
         ConfigError::unless_ranges(&[
             ("x_m", self.x_m),
             ("y_m", self.y_m),
@@ -130,12 +142,11 @@ impl ObstacleConfig {
                     break centre;
                 }
             };
-            let mut cylinder = Obstacle::cylinder(centre.x, centre.y, self.radius_m, self.height_m)
-                .thicker(self.margin_m);
+            let mut cylinder = Obstacle::cylinder(centre.x, centre.y, self.radius_m, self.height_m);
             if self.moving_fraction > 0.0 && stream.random::<f32>() < self.moving_fraction {
                 self.set_in_motion(&mut cylinder, start, stream);
             }
-            obstacles.push(cylinder);
+            obstacles.push(cylinder.thicker(self.collision_margin()));
         }
         obstacles
     }
@@ -159,7 +170,7 @@ impl ObstacleConfig {
                 orientation: UnitQuaternion::from_axis_angle(&Vector3::z_axis(), yaw_rad),
                 velocity_world: Vector3::zeros(),
             }
-            .thicker(self.margin_m);
+            .thicker(self.collision_margin());
             (upright.footprint_distance_m(&start) >= clearance_m).then_some(upright)
         })
     }
@@ -173,8 +184,8 @@ impl ObstacleConfig {
             }
             _ => obstacle.footprint_distance_m(goal) > margin_m,
         };
-        let moves = obstacle.velocity_world.norm() > 0.0;
-        is_beside && (!moves || obstacle.nearest_footprint_distance_m(goal) > CLEARANCE_M)
+        is_beside
+            && (!obstacle.moves() || obstacle.nearest_footprint_distance_m(goal) > CLEARANCE_M)
     }
 
     /// Gives a cylinder a straight path through where it was drawn, if one is found that is clear of the start.

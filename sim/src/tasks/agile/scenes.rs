@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     random::Stream,
-    scene::{Obstacle, TestScene, TestbedConfig},
+    scene::{CollisionMargin, Obstacle, TestScene, TestbedConfig},
     tasks::ConfigError,
 };
 
@@ -54,8 +54,8 @@ impl Scenes {
         Ok(Self(scenes))
     }
 
-    /// Draws a scene for an episode, in half of the cases mirrored; none if it is to take place elsewhere. Obstacles are thicker by `margin_m`.
-    pub fn draw(&self, margin_m: f32, stream: &mut Stream) -> Option<Place> {
+    /// Draws a scene for an episode, in half of the cases mirrored; none if it is to take place elsewhere. Obstacles are thicker by `margin`.
+    pub fn draw(&self, margin: CollisionMargin, stream: &mut Stream) -> Option<Place> {
         if self.0.is_empty() {
             return None;
         }
@@ -75,7 +75,7 @@ impl Scenes {
         };
         let mut place = if is_mirrored { place.mirrored() } else { place };
         for obstacle in &mut place.obstacles {
-            *obstacle = obstacle.clone().thicker(margin_m);
+            *obstacle = obstacle.clone().thicker(margin);
         }
         Some(place)
     }

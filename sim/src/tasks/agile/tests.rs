@@ -366,7 +366,7 @@ fn scenes_come_as_often_as_they_say_mirrored_in_half_of_the_cases_and_leave_the_
             continue;
         }
         let moving: Vec<_> = (plan.obstacles.iter())
-            .filter(|obstacle| obstacle.velocity_world.norm() > 0.0)
+            .filter(|obstacle| obstacle.moves())
             .collect();
         if moving.is_empty() {
             halls += 1;

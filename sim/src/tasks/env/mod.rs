@@ -181,7 +181,7 @@ impl<T: Task> Env<T> {
                 }
             })
             .collect();
-        let rays = || RayCaster::new(&config.rays).with_collision_margin(task.collision_margin_m());
+        let rays = || RayCaster::new(&config.rays).with_collision_margin(task.collision_margin());
         let mut env = Self {
             engine: build_with_lanes(config.engine, robot, physics, num_envs, config.lanes)?,
             config: config.clone(),

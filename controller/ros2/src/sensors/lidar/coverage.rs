@@ -22,13 +22,8 @@ impl Lidar {
         // Beams, valid ones, and valid ones next to the ray.
         let mut counts = vec![[0_u32; 3]; self.spec.count];
         for (angle_rad, is_valid) in beams {
-            let Some((ray, off_rad)) = self.ray_at(angle_rad) else {
-                continue;
-            };
-            let Some([beams, valid, near]) = counts.get_mut(ray) else {
-                continue;
-            };
-            if off_rad <= sector_rad {
+            if let Some((ray, off_rad)) = self.spec.nearest(angle_rad) {
+                let [beams, valid, near] = &mut counts[ray];
                 *beams += 1;
                 *valid += u32::from(is_valid);
                 *near += u32::from(is_valid && off_rad <= step_rad);

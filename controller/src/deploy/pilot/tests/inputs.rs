@@ -168,6 +168,33 @@ fn f24_an_odometry_that_begins_on_the_way_ends_the_run_for_its_goal_is_elsewhere
 }
 
 #[test]
+fn between_two_scans_the_rays_move_with_the_robot() {
+    let mut rig = Rig::running();
+    let rays = RaySpec::default();
+    let wall = |ahead_m: f32| RayScan {
+        distance_m: rays.directions().map(|ray| ahead_m / ray.x).collect(),
+    };
+    rig.record.input.scan.scan = wall(2.0);
+    rig.cycle();
+    let arrived_ns = rig.record.input.scan.received_ns;
+    // 20 cm in 0.2 s.
+    for _ in 0..100 {
+        let odometry = &mut rig.record.input.odometry;
+        odometry.position_world.x += 0.002;
+        odometry.linear_velocity_base.x = 1.0;
+        let state = rig.cycle_with(|input| input.scan.received_ns = arrived_ns);
+        assert_eq!(state, State::Run);
+    }
+    let seen_m = &rig.pilot.observed_rays.distance_m;
+    let expected_m = wall(1.8).distance_m;
+    // The outermost rays look past the end of what was seen.
+    for ray in 1..expected_m.len() - 1 {
+        let off_m = seen_m[ray] - expected_m[ray];
+        assert!(off_m.abs() < 0.03, "ray {ray}: {seen_m:?}");
+    }
+}
+
+#[test]
 fn a_battery_that_was_reported_and_is_zero_is_empty() {
     let mut rig = Rig::new();
     rig.record.input.robot.battery_percent = 0;

@@ -210,7 +210,7 @@ impl Controller {
     /// Takes a scan that no [`step`](Self::step) takes: the last of an episode, or one before its start.
     pub fn observe_scan(&mut self, state: &RobotState, rays: &RayScan) {
         self.previous_scans
-            .push(&self.rays, state, rays, &mut self.previous_rays);
+            .push(state, rays, &mut self.previous_rays);
     }
 
     /// The previous scan as it was observed with the last one; without distances where the policies observe none.

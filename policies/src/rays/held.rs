@@ -3,12 +3,16 @@
 use robots::RobotState;
 use serde::{Deserialize, Serialize};
 
-use super::{RayScan, RaySpec, placed::PlacedScan};
+use super::{
+    RayScan, RaySpec,
+    placed::{Fan, PlacedScan},
+};
 
 /// The last scan, moved with the robot until the next one arrives: as it would look from where the robot is now, had nothing moved since. A scan that
 /// is held as it is shows a surface at rest as moving with the robot.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HeldScan {
+    fan: Fan,
     scan: PlacedScan,
     /// Whether it was placed in the current world frame.
     is_placed: bool,
@@ -18,6 +22,7 @@ impl HeldScan {
     /// Nothing in reach, until a scan arrives.
     pub fn new(rays: &RaySpec) -> Self {
         Self {
+            fan: Fan::new(rays),
             scan: PlacedScan::clear(rays),
             is_placed: false,
         }
@@ -32,15 +37,16 @@ impl HeldScan {
     ///
     /// # Panics
     /// When `scan` is not one of the rays that this was made for.
-    pub fn take(&mut self, rays: &RaySpec, state: &RobotState, scan: &RayScan) {
-        self.scan.place(rays, state, scan);
+    pub fn take(&mut self, state: &RobotState, scan: &RayScan) {
+        self.scan.place(self.fan.pose(state), scan);
         self.is_placed = true;
     }
 
     /// Writes the scan as a robot in this state sees it. Never allocates.
-    pub fn seen_from(&self, rays: &RaySpec, state: &RobotState, seen: &mut RayScan) {
-        match self.is_placed && !self.scan.is_at(rays, state) {
-            true => self.scan.seen_from(rays, state, seen),
+    pub fn seen_from(&self, state: &RobotState, seen: &mut RayScan) {
+        let pose = self.fan.pose(state);
+        match self.is_placed && self.scan.pose() != pose {
+            true => self.scan.seen_from(&self.fan, pose, seen),
             false => self.scan.write(seen),
         }
     }
@@ -70,16 +76,16 @@ mod tests {
         let rays = RaySpec::default();
         let mut held = HeldScan::new(&rays);
         let mut seen = RayScan::default();
-        held.seen_from(&rays, &robot_at(0.0), &mut seen);
+        held.seen_from(&robot_at(0.0), &mut seen);
         assert_eq!(seen, RayScan::clear(&rays));
         let arrived = wall(&rays, 2.0);
-        held.take(&rays, &robot_at(0.0), &arrived);
-        held.seen_from(&rays, &robot_at(0.0), &mut seen);
+        held.take(&robot_at(0.0), &arrived);
+        held.seen_from(&robot_at(0.0), &mut seen);
         assert_eq!(
             seen, arrived,
             "nothing is lost where the robot has not moved"
         );
-        held.seen_from(&rays, &robot_at(0.25), &mut seen);
+        held.seen_from(&robot_at(0.25), &mut seen);
         let expected = wall(&rays, 1.75);
         // The outermost rays look past the end of what was seen.
         for ray in 1..rays.count - 1 {
@@ -93,10 +99,10 @@ mod tests {
         let rays = RaySpec::default();
         let mut held = HeldScan::new(&rays);
         let arrived = wall(&rays, 2.0);
-        held.take(&rays, &robot_at(0.0), &arrived);
+        held.take(&robot_at(0.0), &arrived);
         held.enter_frame();
         let mut seen = RayScan::default();
-        held.seen_from(&rays, &robot_at(40.0), &mut seen);
+        held.seen_from(&robot_at(40.0), &mut seen);
         assert_eq!(seen, arrived);
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     f32::consts::{PI, TAU},
     ops::Range,
+    time::Duration,
 };
 
 use arrayvec::ArrayVec;
@@ -13,11 +14,11 @@ use super::{MAX_RAYS, RayScan, RaySpec};
 
 /// Hits are kept by direction: the nearest in each of so many sectors.
 const SECTORS: usize = 120;
-/// A hit is forgotten after so many scans that did not see it again.
-const MAX_AGE: u32 = 150;
+/// A hit that is not seen again is forgotten after so long.
+const KEPT: Duration = Duration::from_secs(3);
 
 /// Completes the scans of a sensor that sees only some rays of a fan: to its sides by what it saw before, which stays where it is in the world while
-/// the robot moves. What has not been seen, or not for about three seconds, is taken for free.
+/// the robot moves. What has not been seen, or not for three seconds, is taken for free.
 #[derive(Clone, Debug)]
 pub struct RayMemory {
     fan: RaySpec,
@@ -29,8 +30,8 @@ pub struct RayMemory {
 #[derive(Clone, Copy, Debug)]
 struct Hit {
     position_world: Point2<f32>,
-    /// Scans since it was seen.
-    age: u32,
+    /// When it was seen.
+    time: Duration,
 }
 
 impl RayMemory {
@@ -53,15 +54,22 @@ impl RayMemory {
         self.hits.clear();
     }
 
-    /// Writes the whole fan as it is known with a new scan `seen` of the sensor, made by a robot at the pose of `state`. Never allocates.
+    /// Writes the whole fan as it is known with a new scan `seen` of the sensor, made at `time` by a robot at the pose of `state`. Times have any
+    /// origin. Never allocates.
     ///
     /// # Panics
     /// When `seen` does not have the sensor's number of rays.
-    pub fn complete(&mut self, state: &RobotState, seen: &RayScan, fan: &mut RayScan) {
+    pub fn complete(
+        &mut self,
+        time: Duration,
+        state: &RobotState,
+        seen: &RayScan,
+        fan: &mut RayScan,
+    ) {
         assert_eq!(seen.distance_m.len(), self.seen.len(), "rays of the sensor");
         let to_world = Rotation2::new(state.yaw_rad());
         let origin = self.fan.origin_world(state);
-        self.age(&origin, &to_world);
+        self.forget(time, &origin, &to_world);
 
         fan.distance_m.clear();
         fan.distance_m
@@ -81,14 +89,14 @@ impl RayMemory {
                 // There is a place for each ray beyond those for the sectors.
                 self.hits.push(Hit {
                     position_world: origin + to_world * (distance_m * Vector2::new(cos, sin)),
-                    age: 0,
+                    time,
                 });
             }
         }
     }
 
     /// Drops the hits that are old, far away, or in the sensor's view, which knows better; keeps the nearest of those in the same direction.
-    fn age(&mut self, origin: &Point2<f32>, to_world: &Rotation2<f32>) {
+    fn forget(&mut self, now: Duration, origin: &Point2<f32>, to_world: &Rotation2<f32>) {
         let (first_rad, last_rad) = (
             self.fan.angle_rad(self.seen.start),
             self.fan.angle_rad(self.seen.end - 1),
@@ -97,14 +105,14 @@ impl RayMemory {
         for hit in &self.hits {
             let (bearing_rad, distance_m) = polar(hit, origin, to_world);
             let is_seen = (first_rad..=last_rad).contains(&bearing_rad);
-            if is_seen || hit.age == MAX_AGE || distance_m > self.fan.max_m {
+            let is_old = now.saturating_sub(hit.time) > KEPT;
+            if is_seen || is_old || distance_m > self.fan.max_m {
                 continue;
             }
             let sector = ((bearing_rad + PI) / TAU * SECTORS as f32) as usize;
             let place = &mut nearest[sector.min(SECTORS - 1)];
             if place.is_none_or(|(nearer_m, _)| distance_m < nearer_m) {
-                let age = hit.age + 1;
-                *place = Some((distance_m, Hit { age, ..*hit }));
+                *place = Some((distance_m, *hit));
             }
         }
         self.hits.clear();
@@ -139,6 +147,11 @@ mod tests {
         state.position_world = Point3::new(x_m, y_m, 0.3);
         state.orientation = UnitQuaternion::from_euler_angles(0.0, 0.0, yaw_rad);
         state
+    }
+
+    /// Time of a policy step.
+    fn at(step: u64) -> Duration {
+        Duration::from_millis(20 * step)
     }
 
     /// The distances of all rays of `spec` to a wall along the world's x axis at y = `wall_m`.
@@ -207,8 +220,8 @@ mod tests {
             along_a_wall(&fan(), &state(0.0, 0.0, 0.3), 1.0),
             RayScan::default(),
         );
-        for _ in 0..3 {
-            memory.complete(&state(0.0, 0.0, 0.3), &seen, &mut known);
+        for step in 0..3 {
+            memory.complete(at(step), &state(0.0, 0.0, 0.3), &seen, &mut known);
             assert_eq!(known, seen);
         }
     }
@@ -221,7 +234,8 @@ mod tests {
         // 3 m along a wall at the left, 2 cm from scan to scan.
         for step in 0..150 {
             let state = state(0.02 * step as f32, 0.0, 0.0);
-            memory.complete(&state, &along_a_wall(&sensor, &state, 0.8), &mut known);
+            let seen = along_a_wall(&sensor, &state, 0.8);
+            memory.complete(at(step), &state, &seen, &mut known);
         }
         let expected = along_a_wall(&fan(), &state(0.02 * 149.0, 0.0, 0.0), 0.8);
         for ray in 0..27 {
@@ -245,21 +259,22 @@ mod tests {
         let mut known = RayScan::default();
         let mut wall = RayScan::clear(&sensor);
         wall.distance_m.fill(2.0);
-        memory.complete(&state(0.0, 0.0, 0.0), &wall, &mut known);
+        memory.complete(at(0), &state(0.0, 0.0, 0.0), &wall, &mut known);
         // A quarter turn to the left: what was ahead is to the right.
         let clear = RayScan::clear(&sensor);
         let right = fan().range_of(&sensor).unwrap().start - 5;
         let turned = state(0.0, 0.0, 90_f32.to_radians());
-        for _ in 0..MAX_AGE {
-            memory.complete(&turned, &clear, &mut known);
+        // Scans of a slow camera, too, are kept for three seconds.
+        for step in (5..=150).step_by(5) {
+            memory.complete(at(step), &turned, &clear, &mut known);
             assert!((known.distance_m[right] - 2.0).abs() < 0.2, "{known:?}");
         }
-        memory.complete(&turned, &clear, &mut known);
+        memory.complete(at(155), &turned, &clear, &mut known);
         assert_eq!(known, RayScan::clear(&fan()));
         // Back again, and the wall is gone: nothing of it is left at the sides.
-        memory.complete(&state(0.0, 0.0, 0.0), &wall, &mut known);
-        memory.complete(&state(0.0, 0.0, 0.0), &clear, &mut known);
-        memory.complete(&turned, &clear, &mut known);
+        memory.complete(at(156), &state(0.0, 0.0, 0.0), &wall, &mut known);
+        memory.complete(at(157), &state(0.0, 0.0, 0.0), &clear, &mut known);
+        memory.complete(at(158), &turned, &clear, &mut known);
         assert_eq!(known, RayScan::clear(&fan()));
     }
 }

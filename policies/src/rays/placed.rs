@@ -9,10 +9,24 @@ use super::{RayScan, RaySpec};
 /// Neighbouring hits are of one surface if they are nearer to each other than this, in units of their distance at right angles to the rays.
 const SURFACE_SLANT: f32 = 2.0;
 
+/// The rays of a [`RaySpec`] with their directions, which are needed in every policy step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct PlacedScan {
+pub(super) struct Fan {
+    rays: RaySpec,
+    directions: Vec<Vector2<f32>>,
+    step_rad: f32,
+}
+
+/// Where the rays of a scan begin and where they point, world frame.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Pose {
     origin: Point2<f32>,
     yaw_rad: f32,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct PlacedScan {
+    pose: Pose,
     distance_m: Vec<f32>,
 }
 
@@ -25,28 +39,56 @@ struct Hit {
     distance_m: f32,
 }
 
+impl Fan {
+    pub fn new(rays: &RaySpec) -> Self {
+        Self {
+            directions: rays.directions().collect(),
+            step_rad: rays.step_rad(),
+            rays: rays.clone(),
+        }
+    }
+
+    /// That of a robot in this state.
+    pub fn pose(&self, state: &RobotState) -> Pose {
+        Pose {
+            origin: self.rays.origin_world(state),
+            yaw_rad: state.yaw_rad(),
+        }
+    }
+
+    /// Shortens the ray at a whole place, if there is one.
+    fn shorten(&self, seen: &mut RayScan, place: f32, distance_m: f32) {
+        if place >= 0.0 && place < self.directions.len() as f32 {
+            let known = &mut seen.distance_m[place as usize];
+            *known = known.min(distance_m.max(self.rays.min_m));
+        }
+    }
+}
+
 impl PlacedScan {
     /// Nothing in reach.
     pub fn clear(rays: &RaySpec) -> Self {
         Self {
-            origin: Point2::origin(),
-            yaw_rad: 0.0,
+            pose: Pose {
+                origin: Point2::origin(),
+                yaw_rad: 0.0,
+            },
             distance_m: vec![rays.max_m; rays.count],
         }
     }
 
-    /// Takes a scan that was made from the pose of `state`.
+    /// Takes a scan that was made from a pose.
     ///
     /// # Panics
     /// When `scan` does not have as many rays.
-    pub fn place(&mut self, rays: &RaySpec, state: &RobotState, scan: &RayScan) {
-        (self.origin, self.yaw_rad) = (rays.origin_world(state), state.yaw_rad());
+    pub fn place(&mut self, pose: Pose, scan: &RayScan) {
+        self.pose = pose;
         self.distance_m.copy_from_slice(&scan.distance_m);
     }
 
-    /// Whether it was made from the pose of `state`.
-    pub fn is_at(&self, rays: &RaySpec, state: &RobotState) -> bool {
-        (self.origin, self.yaw_rad) == (rays.origin_world(state), state.yaw_rad())
+    /// Where it was made.
+    pub fn pose(&self) -> Pose {
+        self.pose
     }
 
     /// Writes it as it was made.
@@ -55,19 +97,17 @@ impl PlacedScan {
         scan.distance_m.extend(self.distance_m.iter().copied());
     }
 
-    /// Writes what the rays of a robot in this state would meet of the surfaces between the hits. What the scan did not see is free. Never allocates.
-    pub fn seen_from(&self, rays: &RaySpec, state: &RobotState, seen: &mut RayScan) {
-        let (origin, yaw_rad) = (rays.origin_world(state), state.yaw_rad());
+    /// Writes what the rays from another pose would meet of the surfaces between the hits. What the scan did not see is free. Never allocates.
+    pub fn seen_from(&self, fan: &Fan, pose: Pose, seen: &mut RayScan) {
+        let RaySpec { max_m, count, .. } = fan.rays;
         seen.distance_m.clear();
-        seen.distance_m
-            .extend(std::iter::repeat_n(rays.max_m, rays.count));
-        let step_rad = rays.step_rad();
-        let to_now = Rotation2::new(self.yaw_rad - yaw_rad);
-        let moved = Rotation2::new(-yaw_rad) * (self.origin - origin);
+        seen.distance_m.extend(std::iter::repeat_n(max_m, count));
+        let to_now = Rotation2::new(self.pose.yaw_rad - pose.yaw_rad);
+        let moved = Rotation2::new(-pose.yaw_rad) * (self.pose.origin - pose.origin);
         let mut before: Option<Hit> = None;
-        for (direction, &distance_m) in rays.directions().zip(&self.distance_m) {
+        for (direction, &distance_m) in fan.directions.iter().zip(&self.distance_m) {
             // A NaN is none.
-            let is_hit = distance_m < rays.max_m;
+            let is_hit = distance_m < max_m;
             if !is_hit {
                 before = None;
                 continue;
@@ -76,12 +116,12 @@ impl PlacedScan {
             let bearing_rad = position.y.atan2(position.x);
             let hit = Hit {
                 position,
-                place: (bearing_rad - rays.first_rad) / step_rad,
+                place: (bearing_rad - fan.rays.first_rad) / fan.step_rad,
                 distance_m,
             };
-            shorten(rays, seen, hit.place.round(), position.norm());
+            fan.shorten(seen, hit.place.round(), position.norm());
             if let Some(before) = before {
-                before.join(&hit, rays, step_rad, seen);
+                before.join(&hit, fan, seen);
             }
             before = Some(hit);
         }
@@ -90,10 +130,10 @@ impl PlacedScan {
 
 impl Hit {
     /// Shortens the rays that meet the surface from this hit to the next of the scan, if there is one.
-    fn join(&self, next: &Self, rays: &RaySpec, step_rad: f32, seen: &mut RayScan) {
+    fn join(&self, next: &Self, fan: &Fan, seen: &mut RayScan) {
         let along = next.position - self.position;
         let nearer_m = self.distance_m.min(next.distance_m);
-        if along.norm() > SURFACE_SLANT * step_rad * nearer_m {
+        if along.norm() > SURFACE_SLANT * fan.step_rad * nearer_m {
             return;
         }
         let (low, high) = (
@@ -101,26 +141,17 @@ impl Hit {
             self.place.max(next.place).floor(),
         );
         // Bearings that jump by a turn, behind the robot, belong to no surface.
-        if high - low > 0.5 * rays.count as f32 {
+        let count = fan.directions.len() as f32;
+        if high - low > 0.5 * count {
             return;
         }
         let mut place = low.max(0.0);
-        while place <= high && place < rays.count as f32 {
-            let (sin, cos) = rays.angle_rad(place as usize).sin_cos();
-            let ray = Vector2::new(cos, sin);
-            let across = ray.perp(&along);
+        while place <= high && place < count {
+            let across = fan.directions[place as usize].perp(&along);
             if across.abs() > 1e-6 {
-                shorten(rays, seen, place, self.position.perp(&along) / across);
+                fan.shorten(seen, place, self.position.perp(&along) / across);
             }
             place += 1.0;
         }
-    }
-}
-
-/// Shortens the ray at a whole place, if there is one.
-fn shorten(rays: &RaySpec, seen: &mut RayScan, place: f32, distance_m: f32) {
-    if place >= 0.0 && place < rays.count as f32 {
-        let known = &mut seen.distance_m[place as usize];
-        *known = known.min(distance_m.max(rays.min_m));
     }
 }

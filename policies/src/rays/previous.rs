@@ -3,11 +3,15 @@
 use robots::RobotState;
 use serde::{Deserialize, Serialize};
 
-use super::{RayScan, RaySpec, placed::PlacedScan};
+use super::{
+    RayScan, RaySpec,
+    placed::{Fan, PlacedScan},
+};
 
 /// The scans of the last [`RaySpec::previous_steps`] policy steps, each with the pose that it was made from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PreviousScans {
+    fan: Fan,
     past: Vec<PlacedScan>,
     /// Where the next scan is written: over the earliest.
     next: usize,
@@ -19,6 +23,7 @@ impl PreviousScans {
     /// Empty, for scans of these rays.
     pub fn new(rays: &RaySpec) -> Self {
         Self {
+            fan: Fan::new(rays),
             past: vec![PlacedScan::clear(rays); rays.previous_steps],
             next: 0,
             known: 0,
@@ -35,13 +40,7 @@ impl PreviousScans {
     ///
     /// # Panics
     /// When `scan` is not one of the rays that the history was made for.
-    pub fn push(
-        &mut self,
-        rays: &RaySpec,
-        state: &RobotState,
-        scan: &RayScan,
-        previous: &mut RayScan,
-    ) {
+    pub fn push(&mut self, state: &RobotState, scan: &RayScan, previous: &mut RayScan) {
         if self.past.is_empty() {
             return;
         }
@@ -50,14 +49,15 @@ impl PreviousScans {
             known if known < self.past.len() => Some(&self.past[0]),
             _ => Some(&self.past[self.next]),
         };
+        let pose = self.fan.pose(state);
         match earliest {
             None => previous.clone_from(scan),
-            Some(past) => past.seen_from(rays, state, previous),
+            Some(past) => past.seen_from(&self.fan, pose, previous),
         }
         if self.known == 0 {
             self.next = 0;
         }
-        self.past[self.next].place(rays, state, scan);
+        self.past[self.next].place(pose, scan);
         self.next = (self.next + 1) % self.past.len();
         self.known = (self.known + 1).min(self.past.len());
     }
@@ -129,7 +129,7 @@ mod tests {
             let time_s = 0.02 * step as f32;
             let state = state(2.0 * time_s, 0.0, 0.5 * time_s);
             let scan = to_a_cylinder(&state, centre);
-            history.push(&fan(), &state, &scan, &mut previous);
+            history.push(&state, &scan, &mut previous);
             // Except at its edges, which rays miss from farther away, it is where it is; chords
             // between hits 0.35 m apart run 4 cm within the cylinder, three times that along a slanted ray.
             let is_hit = |scan: &RayScan, ray: usize| scan.distance_m[ray] < 6.0;
@@ -156,7 +156,7 @@ mod tests {
             let time_s = 0.02 * step as f32;
             let state = state(time_s, 0.0, 0.0);
             let scan = to_a_cylinder(&state, Point2::new(2.4, -0.2 + time_s));
-            history.push(&fan(), &state, &scan, &mut previous);
+            history.push(&state, &scan, &mut previous);
             apart = middle(&scan) - middle(&previous);
         }
         let expected = Vector2::new(0.0, 0.4);
@@ -168,17 +168,17 @@ mod tests {
         let mut history = PreviousScans::new(&fan());
         let mut previous = RayScan::default();
         let near = to_a_cylinder(&state(0.0, 0.0, 0.0), Point2::new(1.0, 0.0));
-        history.push(&fan(), &state(0.0, 0.0, 0.0), &near, &mut previous);
+        history.push(&state(0.0, 0.0, 0.0), &near, &mut previous);
         assert_eq!(previous, near);
         let clear = RayScan::clear(&fan());
         for _ in 0..STEPS {
-            history.push(&fan(), &state(0.0, 0.0, 0.0), &clear, &mut previous);
+            history.push(&state(0.0, 0.0, 0.0), &clear, &mut previous);
             assert!(middle(&previous).x > 0.5, "still there");
         }
-        history.push(&fan(), &state(0.0, 0.0, 0.0), &clear, &mut previous);
+        history.push(&state(0.0, 0.0, 0.0), &clear, &mut previous);
         assert_eq!(previous, clear);
         history.reset();
-        history.push(&fan(), &state(9.0, 9.0, 2.0), &near, &mut previous);
+        history.push(&state(9.0, 9.0, 2.0), &near, &mut previous);
         assert_eq!(previous, near);
     }
 
@@ -201,7 +201,7 @@ mod tests {
         let mut previous = RayScan::default();
         for step in 0..=STEPS {
             let state = state(0.06 * step as f32, 0.0, 0.0);
-            history.push(&fan(), &state, &scan(&state), &mut previous);
+            history.push(&state, &scan(&state), &mut previous);
         }
         let now = scan(&state(1.2, 0.0, 0.0));
         for ray in 9..18 {

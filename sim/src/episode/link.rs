@@ -1,4 +1,4 @@
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use controller::{ControlInput, RobotLink};
 use nalgebra::Vector3;
@@ -158,10 +158,12 @@ impl RobotLink for SimLink {
             Some(rays) => {
                 let state = &input.state;
                 if let Some(predicted) = rays.sensor.observe(&self.physics, obstacles, time_s) {
-                    rays.memory.complete(state, &predicted, &mut rays.whole);
-                    rays.held.take(&rays.spec, state, &rays.whole);
+                    let time = Duration::from_secs_f32(time_s);
+                    rays.memory
+                        .complete(time, state, &predicted, &mut rays.whole);
+                    rays.held.take(state, &rays.whole);
                 }
-                rays.held.seen_from(&rays.spec, state, &mut input.rays);
+                rays.held.seen_from(state, &mut input.rays);
             }
         }
         if let Some(reality) = &mut self.reality {

@@ -226,9 +226,9 @@ impl RobotReality {
             && self.held_since_s != Some(taken_s)
         {
             self.held_since_s = Some(taken_s);
-            self.held_scan.take(&self.rays, state, arrived);
+            self.held_scan.take(state, arrived);
         }
-        self.held_scan.seen_from(&self.rays, state, scan);
+        self.held_scan.seen_from(state, scan);
     }
 
     /// The blow that falls at this time of the episode, asked for once per policy step: a change of velocity, world frame,

@@ -2,6 +2,7 @@
 
 mod coverage;
 mod points;
+mod unseen;
 
 use std::{collections::VecDeque, f32::consts::TAU};
 
@@ -10,6 +11,7 @@ use policies::{RayScan, RaySpec};
 use serde::{Deserialize, Serialize};
 
 use self::points::points_of;
+pub use self::unseen::Unseen;
 use crate::{
     foreign_text::shown,
     messages::{LaserScan, PointCloud2},
@@ -27,6 +29,9 @@ pub struct LidarConfig {
     pub position_base_m: [f32; 3],
     /// Roll, pitch and yaw of that frame in the base frame, degrees.
     pub rpy_base_deg: [f32; 3],
+    /// Angle in which the lidar sees, half to either side of straight ahead, degrees. Rays of the bundle beyond it are remembered while the
+    /// robot runs and turns, as those beyond the view of a depth camera.
+    pub view_deg: f32,
     /// Lowest and highest point that counts, relative to the base in a level frame, m. Of clouds those of the bundle count
     /// (`rays.height_m`), where it has them.
     pub height_m: [f32; 2],
@@ -44,6 +49,7 @@ impl Default for LidarConfig {
             level_frame: "base_stabilized".to_owned(),
             position_base_m: [0.0; 3],
             rpy_base_deg: [0.0; 3],
+            view_deg: 360.0,
             height_m: [-0.15, 0.3],
             merge_s: 0.2,
             sector_points: 3,
@@ -78,7 +84,7 @@ pub enum LidarError {
     },
     /// The scan does not cover the rays of the policy.
     #[error(
-        "scan covers {from_deg:.0} to {to_deg:.0} degrees of its frame and misses the ray at {ray_deg:.0} degrees of the robot: turn or widen it, or correct ros2.lidar.rpy_base_deg"
+        "scan covers {from_deg:.0} to {to_deg:.0} degrees of its frame and misses the ray at {ray_deg:.0} degrees of the robot: turn or widen it, correct ros2.lidar.rpy_base_deg, or set ros2.lidar.view_deg to what it sees"
     )]
     FieldOfView {
         /// First angle of the scan, degrees.
@@ -90,7 +96,7 @@ pub enum LidarError {
     },
     /// It sees nothing in a direction, not even that nothing is there.
     #[error(
-        "{what} is blind at {ray_deg:.0} degrees of the robot: {found} of {expected} measurements there are valid; is the lidar covered or broken?"
+        "{what} is blind at {ray_deg:.0} degrees of the robot: {found} of {expected} measurements there are valid; is the lidar covered or broken? If its place hides that direction, set ros2.lidar.view_deg"
     )]
     Blind {
         /// Kind of message.
@@ -128,7 +134,7 @@ pub struct Lidar {
 }
 
 impl Lidar {
-    /// For the rays that a bundle was trained with.
+    /// For the rays that it sees ([`LidarConfig::seen_rays`]).
     ///
     /// # Errors
     /// The first setting that is out of range.

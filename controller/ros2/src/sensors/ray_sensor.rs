@@ -1,7 +1,7 @@
 //! The source of the rays: a laser scanner, a lidar that sends point clouds, or a depth camera.
 
 use nalgebra::Isometry3;
-use policies::Bundle;
+use policies::{Bundle, RayScan};
 use robots::Robot;
 use triple_buffer::Input;
 
@@ -9,7 +9,7 @@ use controller::deploy::ScanSample;
 
 use super::{
     camera::DepthCamera,
-    lidar::{Lidar, LidarError},
+    lidar::{Lidar, LidarError, Unseen},
     take,
 };
 use crate::{
@@ -40,6 +40,7 @@ pub struct RaySensor {
 enum Kind {
     Lidar {
         lidar: Lidar,
+        unseen: Option<Unseen>,
         scan: Input<ScanSample>,
     },
     Camera(DepthCamera),
@@ -71,10 +72,14 @@ impl RaySensor {
         scan: Input<ScanSample>,
     ) -> Result<Self, LinkError> {
         let kind = match config.rays {
-            RaySource::Scan | RaySource::Cloud => Kind::Lidar {
-                lidar: Lidar::new(&bundle.spec.rays, &config.lidar)?,
-                scan,
-            },
+            RaySource::Scan | RaySource::Cloud => {
+                let (seen, unseen) = config.lidar.seen_rays(&bundle.spec.rays)?;
+                Kind::Lidar {
+                    lidar: Lidar::new(&seen, &config.lidar)?,
+                    unseen,
+                    scan,
+                }
+            }
             RaySource::Depth => Kind::Camera(DepthCamera::new(robot, bundle, scan)?),
         };
         Ok(Self {
@@ -94,17 +99,33 @@ impl RaySensor {
     ) {
         let config = &self.config;
         match (&mut self.kind, from) {
-            (Kind::Lidar { lidar, scan }, RaySubscription::Scan(scans)) => {
+            (
+                Kind::Lidar {
+                    lidar,
+                    unseen,
+                    scan,
+                },
+                RaySubscription::Scan(scans),
+            ) => {
                 let topic = &config.scan_topic;
                 take(scans, topic, recorder, notice, |message, notice| {
                     let rays = lidar.rays_of_scan(message, base);
+                    let rays = completed(rays, unseen, base, now_ns);
                     write(rays, scan, topic, now_ns, notice);
                 });
             }
-            (Kind::Lidar { lidar, scan }, RaySubscription::Cloud(clouds)) => {
+            (
+                Kind::Lidar {
+                    lidar,
+                    unseen,
+                    scan,
+                },
+                RaySubscription::Cloud(clouds),
+            ) => {
                 let topic = &config.cloud_topic;
                 take(clouds, topic, recorder, notice, |message, notice| {
                     let rays = lidar.rays_of_cloud(message, base, now_ns);
+                    let rays = completed(rays, unseen, base, now_ns);
                     write(rays, scan, topic, now_ns, notice);
                 });
             }
@@ -139,8 +160,20 @@ impl RaySensor {
     }
 }
 
+fn completed(
+    rays: Result<RayScan, LidarError>,
+    unseen: &mut Option<Unseen>,
+    base: &Isometry3<f32>,
+    now_ns: u64,
+) -> Result<RayScan, LidarError> {
+    match unseen {
+        Some(unseen) => rays.map(|seen| unseen.complete(now_ns, base, &seen)),
+        None => rays,
+    }
+}
+
 fn write(
-    rays: Result<policies::RayScan, LidarError>,
+    rays: Result<RayScan, LidarError>,
     to: &mut Input<ScanSample>,
     topic: &str,
     received_ns: u64,

@@ -1,25 +1,23 @@
 //! The control cycle: one function from a [`CycleInput`] to motor commands.
 
 mod motor_probe;
+mod rays;
 mod report;
 mod task;
 
 use nalgebra::Point2;
-use policies::{
-    Bundle, Goal, GoalYaw, RayMemory, RayScan, RaySpec, TwistRange, observation::MAX_EPISODE_S,
-    rays::HeldScan, spec::role,
-};
-use rand_pcg::Pcg64;
+use policies::{Bundle, Goal, TwistRange, observation::MAX_EPISODE_S, spec::role};
 use robots::{JointTarget, JointVec, Robot, RobotState};
 
 use self::{
     motor_probe::{MotorProbe, Probed},
+    rays::Rays,
     task::Task,
 };
 use super::{
     CYCLE_NS, CYCLES_PER_POLICY_STEP, CycleInput, CycleRecord, DeployConfig, Estimator, Excitation,
-    ExcitationError, Fault, FaultSet, JointCommand, Refusal, Request, RequestSet, ScanSample,
-    StandUpConfig, State, Status,
+    ExcitationError, Fault, FaultSet, JointCommand, Refusal, Request, RequestSet, StandUpConfig,
+    State, Status,
     faults::{Monitor, NewOdometry},
     requests::Buttons,
     stand_up::{StandUpError, StandUpTrajectory},
@@ -83,17 +81,7 @@ pub struct Pilot {
     /// Cycles in this state.
     cycles: u32,
     estimate: RobotState,
-    /// Completes the rays of a depth camera with those of the past.
-    memory: Option<RayMemory>,
-    scan_ns: u64,
-    /// As the last scan showed them.
-    rays: RayScan,
-    ray_spec: RaySpec,
-    held_scan: HeldScan,
-    /// The current rays with the illusion, as the policy observes them.
-    observed_rays: RayScan,
-    illusion_margin_m: Option<f32>,
-    stream: Pcg64,
+    rays: Rays,
     buttons: Buttons,
     /// Faults that the last command caused.
     own_faults: FaultSet,
@@ -141,12 +129,8 @@ impl Pilot {
             Task::Twist(_) => Some(controller(config.method)?),
             Task::Goal(_) => None,
         };
-        let memory = bundle
-            .has(role::RAYS)
-            .then(|| bundle.ray_memory())
-            .transpose();
-        let memory = memory.map_err(ControllerError::from)?;
-        let num_depth_rays = memory.as_ref().map(RayMemory::num_seen);
+        let rays = Rays::new(bundle)?;
+        let num_depth_rays = rays.num_predicted();
         Ok(Self {
             monitor: Monitor::new(robot, &bundle.spec.rays, num_depth_rays, &config.faults),
             estimator: Estimator::new(robot, &config.estimator),
@@ -167,14 +151,7 @@ impl Pilot {
             entered_ns: 0,
             cycles: 0,
             estimate: RobotState::zero(robot.num_joints(), robot.num_feet()),
-            memory,
-            scan_ns: 0,
-            rays: RayScan::clear(&bundle.spec.rays),
-            held_scan: HeldScan::new(&bundle.spec.rays),
-            ray_spec: bundle.spec.rays.clone(),
-            observed_rays: RayScan::clear(&bundle.spec.rays),
-            illusion_margin_m: bundle.spec.illusion_margin_m,
-            stream: Pcg64::new(0, 0),
+            rays,
             buttons: Buttons::default(),
             own_faults: FaultSet::NONE,
             astray_cycles: 0,
@@ -270,7 +247,9 @@ impl Pilot {
             }
             NewOdometry::Jumped => self.estimator.forget_odometry(),
         }
-        self.take_scan(&input.scan);
+        if self.rays.is_new(&input.scan) && self.monitor.is_usable_scan(&input.scan) {
+            self.rays.take(&input.scan, &self.estimate);
+        }
         self.task.take_twist(input);
         self.overruns += u64::from(input.missed);
         requests
@@ -285,30 +264,11 @@ impl Pilot {
 
     /// Past scans are in a world frame that is no more.
     fn forget_scans(&mut self) {
-        if let Some(memory) = &mut self.memory {
-            memory.reset();
-        }
-        self.held_scan.enter_frame();
+        self.rays.enter_frame();
         let brake = self.brake.as_mut();
         for controller in std::iter::once(&mut self.controller).chain(brake) {
             controller.enter_scene();
         }
-    }
-
-    /// Takes a new scan, which may be only a part of the rays, those of a depth camera.
-    fn take_scan(&mut self, sample: &ScanSample) {
-        if sample.received_ns == self.scan_ns || !self.monitor.is_usable_scan(sample) {
-            return;
-        }
-        self.scan_ns = sample.received_ns;
-        match &mut self.memory {
-            Some(memory) if memory.num_seen() == sample.scan.distance_m.len() => {
-                memory.complete(&self.estimate, &sample.scan, &mut self.rays);
-            }
-            _ => self.rays.clone_from(&sample.scan),
-        }
-        self.held_scan
-            .take(&self.ray_spec, &self.estimate, &self.rays);
     }
 
     fn decide(&mut self, input: &CycleInput, request: Option<Request>, faults: FaultSet) {
@@ -461,14 +421,9 @@ impl Pilot {
             _ => &mut self.controller,
         };
         let goal = self.task.goal();
-        self.held_scan
-            .seen_from(&self.ray_spec, &self.estimate, &mut self.observed_rays);
-        if let (Some(margin_m), Some(goal)) = (self.illusion_margin_m, goal) {
-            let bound_m = GoalYaw::new(&self.estimate, &goal).distance_m() + margin_m;
-            self.observed_rays.apply_illusion(bound_m, &mut self.stream);
-        }
+        let rays = self.rays.observe(&self.estimate, goal.as_ref());
         let goal = goal.unwrap_or(NO_GOAL);
-        let target = controller.step(&self.estimate, &self.observed_rays, &goal, time_left_s);
+        let target = controller.step(&self.estimate, rays, &goal, time_left_s);
         self.held.clone_from(target);
         match controller.fallback_reason() {
             None => {}

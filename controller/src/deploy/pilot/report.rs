@@ -58,7 +58,7 @@ impl Pilot {
             }
             _ => 0.0,
         };
-        status.rays.clone_from(&self.rays);
+        status.rays.clone_from(self.rays.last());
         status.estimate.clone_from(&self.estimate);
         status.limited = self.limited;
         status.overruns = self.overruns;

@@ -138,12 +138,8 @@ impl<T: Task> Env<T> {
                 let bound_m = goal.distance_m() + self.config.noise.illusion_margin_m;
                 self.scan.apply_illusion(bound_m, &mut slot.stream);
             }
-            slot.rays.push(
-                &self.config.rays,
-                &self.state,
-                &self.scan,
-                &mut self.previous_scan,
-            );
+            slot.rays
+                .push(&self.state, &self.scan, &mut self.previous_scan);
         }
         for (measured, bias) in self
             .state

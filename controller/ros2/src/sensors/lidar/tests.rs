@@ -173,7 +173,7 @@ fn a_scan_that_does_not_look_where_the_policy_looks_is_refused() {
     let error = lidar.rays_of_scan(&narrow, &at(0.0, 0.0, 0.0)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "scan covers -40 to 49 degrees of its frame and misses the ray at -45 degrees of the robot: turn or widen it, or correct ros2.lidar.rpy_base_deg"
+        "scan covers -40 to 49 degrees of its frame and misses the ray at -45 degrees of the robot: turn or widen it, correct ros2.lidar.rpy_base_deg, or set ros2.lidar.view_deg to what it sees"
     );
     narrow.angle_min = -45_f32.to_radians();
     narrow.angle_max = 44_f32.to_radians();
@@ -324,7 +324,7 @@ fn a_scan_without_enough_valid_beams_around_a_ray_is_blind() {
     let blind = lidar.rays_of_scan(&message, &here).unwrap_err().to_string();
     assert_eq!(
         blind,
-        "scan is blind at -45 degrees of the robot: 0 of 9 measurements there are valid; is the lidar covered or broken?"
+        "scan is blind at -45 degrees of the robot: 0 of 9 measurements there are valid; is the lidar covered or broken? If its place hides that direction, set ros2.lidar.view_deg"
     );
     // Covered at one side.
     let mut message = scan(&[]);
@@ -383,4 +383,54 @@ fn a_cloud_without_points_in_a_direction_is_blind() {
             .rays_of_cloud(&cloud(&[]), &here, 300_000_000)
             .is_err()
     );
+}
+
+/// The fan of a bundle all around, of which a lidar sees the 180 degrees ahead.
+#[test]
+fn what_a_narrow_lidar_does_not_see_is_remembered_while_the_robot_turns() {
+    let fan = RaySpec {
+        count: 35,
+        first_rad: -170_f32.to_radians(),
+        last_rad: 170_f32.to_radians(),
+        origin_x_m: 0.0,
+        ..RaySpec::default()
+    };
+    let config = LidarConfig {
+        view_deg: 180.0,
+        ..LidarConfig::default()
+    };
+    let (seen, unseen) = config.seen_rays(&fan).unwrap();
+    // Every 10 degrees from -90 to 90.
+    assert_eq!(seen.count, 19);
+    let mut unseen = unseen.expect("16 rays are not seen");
+    let lidar = Lidar::new(&seen, &config).unwrap();
+    let mut half_a_turn = |time_s: u64, hits: &[(i32, f32)], base: &Isometry3<f32>| {
+        let mut message = scan(hits);
+        message.ranges = message.ranges[90..=270].to_vec();
+        (message.angle_min, message.angle_max) = (-0.5 * PI, 0.5 * PI);
+        let rays = lidar.rays_of_scan(&message, base).unwrap();
+        unseen.complete(time_s * 1_000_000_000, base, &rays)
+    };
+    // Something 2 m ahead; ray 17 looks ahead.
+    let at_start = at(0.0, 0.0, 0.0);
+    assert_rays(&half_a_turn(1, &[(0, 2.0)], &at_start), &[(17, 2.0)]);
+    // The robot turns by 120 degrees to the left: it is now at -120 degrees, ray 5.
+    let turned = at(0.0, 0.0, 120_f32.to_radians());
+    assert_rays(&half_a_turn(2, &[], &turned), &[(5, 2.0)]);
+    assert_rays(&half_a_turn(5, &[], &turned), &[]);
+    // In another world frame nothing is known.
+    half_a_turn(6, &[(0, 2.0)], &at_start);
+    let elsewhere = at(5.0, 0.0, 120_f32.to_radians());
+    assert_rays(&half_a_turn(6, &[], &elsewhere), &[]);
+
+    for view_deg in [0.0, 5.0, 361.0, f32::NAN] {
+        let config = LidarConfig {
+            view_deg,
+            ..LidarConfig::default()
+        };
+        let error = config.seen_rays(&fan).unwrap_err().to_string();
+        assert!(error.contains("ros2.lidar.view_deg"), "{error}");
+    }
+    let all = LidarConfig::default().seen_rays(&fan).unwrap();
+    assert!(all.1.is_none() && all.0 == fan);
 }

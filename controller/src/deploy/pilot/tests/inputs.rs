@@ -185,7 +185,7 @@ fn between_two_scans_the_rays_move_with_the_robot() {
         let state = rig.cycle_with(|input| input.scan.received_ns = arrived_ns);
         assert_eq!(state, State::Run);
     }
-    let seen_m = &rig.pilot.observed_rays.distance_m;
+    let seen_m = &rig.pilot.rays.observed.distance_m;
     let expected_m = wall(1.8).distance_m;
     // The outermost rays look past the end of what was seen.
     for ray in 1..expected_m.len() - 1 {

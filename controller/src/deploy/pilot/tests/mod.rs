@@ -1,6 +1,6 @@
 use nalgebra::{Point2, Vector3};
 use policies::{
-    Goal, Layout, Linear, PolicySpec, RaySpec,
+    Goal, Layout, Linear, PolicySpec, RayScan, RaySpec,
     observation::terms,
     spec::{NetworkSpec, Provenance},
 };

@@ -46,7 +46,7 @@ fn rays_that_end_behind_the_goal_are_shortened_as_in_training() {
     rig.record.input.goal.goal.position_world = Point2::new(1.0, 0.0);
     rig.record.input.scan.scan.distance_m[..3].fill(0.8);
     assert_eq!(rig.request(Request::Start), State::Run);
-    let observed = &rig.pilot.observed_rays.distance_m;
+    let observed = &rig.pilot.rays.observed.distance_m;
     assert_eq!(observed[..3], [0.8; 3]);
     assert!(
         observed[3..].iter().all(|ray| (1.2..6.0).contains(ray)),

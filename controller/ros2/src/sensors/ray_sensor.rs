@@ -40,7 +40,7 @@ pub struct RaySensor {
 enum Kind {
     Lidar {
         lidar: Lidar,
-        unseen: Option<Unseen>,
+        unseen: Option<Box<Unseen>>,
         scan: Input<ScanSample>,
     },
     Camera(DepthCamera),
@@ -76,7 +76,7 @@ impl RaySensor {
                 let (seen, unseen) = config.lidar.seen_rays(&bundle.spec.rays)?;
                 Kind::Lidar {
                     lidar: Lidar::new(&seen, &config.lidar)?,
-                    unseen,
+                    unseen: unseen.map(Box::new),
                     scan,
                 }
             }
@@ -162,7 +162,7 @@ impl RaySensor {
 
 fn completed(
     rays: Result<RayScan, LidarError>,
-    unseen: &mut Option<Unseen>,
+    unseen: &mut Option<Box<Unseen>>,
     base: &Isometry3<f32>,
     now_ns: u64,
 ) -> Result<RayScan, LidarError> {

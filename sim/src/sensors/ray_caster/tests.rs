@@ -77,7 +77,7 @@ fn a_collision_margin_is_not_seen() {
         },
         Obstacle {
             velocity_world: Vector3::new(0.0, 1.0, 0.0),
-            ..Obstacle::cylinder(-0.8, 1.4, 0.4, 1.0)
+            ..Obstacle::cylinder(1.8, 1.4, 0.4, 1.0)
         },
     ];
     let margin = CollisionMargin {

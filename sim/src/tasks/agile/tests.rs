@@ -468,7 +468,9 @@ fn a_mirrored_scene_is_the_same_distances_away() {
     };
     let scenes = Scenes::load(&config.scenes).unwrap();
     for index in 0..50 {
-        let place = scenes.draw(CollisionMargin::default(), &mut stream(1, index)).unwrap();
+        let place = scenes
+            .draw(CollisionMargin::default(), &mut stream(1, index))
+            .unwrap();
         // The two sides of a pocket are of 1 and 1.4 m; the longer is to the right unless it is mirrored.
         let [back, left, right] = [0, 1, 2].map(|part| &place.obstacles[1 + part]);
         let along = back.orientation * Vector3::y();

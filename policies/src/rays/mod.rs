@@ -219,11 +219,11 @@ impl RaySpec {
     /// The ray that points within half a step of a bearing in -pi..=pi, and by how much they differ, rad.
     pub fn nearest(&self, bearing_rad: f32) -> Option<(usize, f32)> {
         let place = ((bearing_rad - self.first_rad) / self.step_rad()).round();
-        if place < 0.0 || place >= self.count as f32 {
-            return None;
-        }
-        let ray = place as usize;
-        Some((ray, (bearing_rad - self.angle_rad(ray)).abs()))
+        // A NaN is in no range.
+        (0.0..self.count as f32).contains(&place).then(|| {
+            let ray = place as usize;
+            (ray, (bearing_rad - self.angle_rad(ray)).abs())
+        })
     }
 
     /// Angle from one ray to the next, rad.
@@ -307,7 +307,8 @@ mod tests {
         assert!((off_rad - 4_f32.to_radians()).abs() < 1e-5, "{off_rad}");
         assert_eq!(degrees(-49.0).map(|(ray, _)| ray), Some(0));
         assert_eq!(degrees(49.0).map(|(ray, _)| ray), Some(10));
-        assert_eq!([degrees(-50.0), degrees(50.0), degrees(180.0)], [None; 3]);
+        let outside = [-50.0, 50.0, 180.0, f32::NAN].map(degrees);
+        assert_eq!(outside, [None; 4]);
     }
 
     #[test]

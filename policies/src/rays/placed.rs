@@ -14,7 +14,6 @@ const SURFACE_SLANT: f32 = 2.0;
 pub(super) struct Fan {
     rays: RaySpec,
     directions: Vec<Vector2<f32>>,
-    step_rad: f32,
 }
 
 /// Where the rays of a scan begin and where they point, world frame.
@@ -43,7 +42,6 @@ impl Fan {
     pub fn new(rays: &RaySpec) -> Self {
         Self {
             directions: rays.directions().collect(),
-            step_rad: rays.step_rad(),
             rays: rays.clone(),
         }
     }
@@ -100,6 +98,7 @@ impl PlacedScan {
     /// Writes what the rays from another pose would meet of the surfaces between the hits. What the scan did not see is free. Never allocates.
     pub fn seen_from(&self, fan: &Fan, pose: Pose, seen: &mut RayScan) {
         let RaySpec { max_m, count, .. } = fan.rays;
+        let step_rad = fan.rays.step_rad();
         seen.distance_m.clear();
         seen.distance_m.extend(std::iter::repeat_n(max_m, count));
         let to_now = Rotation2::new(self.pose.yaw_rad - pose.yaw_rad);
@@ -116,7 +115,7 @@ impl PlacedScan {
             let bearing_rad = position.y.atan2(position.x);
             let hit = Hit {
                 position,
-                place: (bearing_rad - fan.rays.first_rad) / fan.step_rad,
+                place: (bearing_rad - fan.rays.first_rad) / step_rad,
                 distance_m,
             };
             fan.shorten(seen, hit.place.round(), position.norm());
@@ -133,7 +132,7 @@ impl Hit {
     fn join(&self, next: &Self, fan: &Fan, seen: &mut RayScan) {
         let along = next.position - self.position;
         let nearer_m = self.distance_m.min(next.distance_m);
-        if along.norm() > SURFACE_SLANT * fan.step_rad * nearer_m {
+        if along.norm() > SURFACE_SLANT * fan.rays.step_rad() * nearer_m {
             return;
         }
         let (low, high) = (

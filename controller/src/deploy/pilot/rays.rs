@@ -8,6 +8,7 @@ use robots::RobotState;
 
 use crate::{controller::ControllerError, deploy::ScanSample};
 
+/// The rays of a bundle, from the arrival of a scan to what the policies observe. Nothing here allocates after the start.
 #[derive(Clone, Debug)]
 pub(super) struct Rays {
     /// Completes the rays of a depth camera with those of the past.
@@ -23,10 +24,10 @@ pub(super) struct Rays {
 }
 
 impl Rays {
-    /// Those of a bundle, all of them clear.
+    /// Nothing in sight.
     ///
     /// # Errors
-    /// When the rays of its ray network are no part of them.
+    /// When the ray network predicts other rays than the policies observe.
     pub fn new(bundle: &Bundle) -> Result<Self, ControllerError> {
         let predicts = bundle.has(role::RAYS);
         let spec = &bundle.spec.rays;

@@ -27,7 +27,7 @@ pub struct ObstacleConfig {
     /// By how much obstacles are thicker than the rays see, m: a near miss then counts as a collision. Near misses are far more
     /// frequent than collisions, so there is more to learn from.
     pub margin_m: f32,
-    /// What obstacles that move have in addition, m: scans are late, and nobody knows where a pedestrian goes next.
+    /// Further margin of obstacles that move, m: scans are late, and where a pedestrian goes next is not known.
     pub moving_margin_m: f32,
     /// Height, m.
     pub height_m: f32,

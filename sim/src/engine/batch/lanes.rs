@@ -6,6 +6,8 @@
 
 use std::ops::{Add, Mul, Neg, Sub};
 
+use wide::{f32x4, u32x4};
+
 /// A function of lanes that is compiled once for each lane type, with its instructions enabled.
 pub(super) trait Kernel {
     /// Must be `#[inline(always)]` with everything that it calls, and free of closures: what is not inlined is compiled
@@ -125,49 +127,40 @@ pub(super) trait Lanes:
 /// Magic constant of the exponent trick (C. Lomont 2003).
 const RSQRT_MAGIC: u32 = 0x5f37_5a86;
 
-/// Lanes of [`Portable`]: one register of the vector instructions that every 64-bit CPU has.
-const PORTABLE_LANES: usize = 4;
-
-/// Lanes as a plain array.
+/// Four lanes, in the vector instructions that every 64-bit CPU has.
 #[derive(Clone, Copy)]
-#[repr(align(16))]
-pub(super) struct Portable([f32; PORTABLE_LANES]);
+#[repr(transparent)]
+pub(super) struct Portable(f32x4);
 
 macro_rules! portable_operator {
-    ($trait:ident, $method:ident, $operator:tt) => {
+    ($trait:ident, $method:ident) => {
         impl $trait for Portable {
             type Output = Self;
 
             #[inline(always)]
-            fn $method(mut self, other: Self) -> Self {
-                for i in 0..PORTABLE_LANES {
-                    self.0[i] $operator other.0[i];
-                }
-                self
+            fn $method(self, other: Self) -> Self {
+                Self(self.0.$method(other.0))
             }
         }
     };
 }
 
-portable_operator!(Add, add, +=);
-portable_operator!(Sub, sub, -=);
-portable_operator!(Mul, mul, *=);
+portable_operator!(Add, add);
+portable_operator!(Sub, sub);
+portable_operator!(Mul, mul);
 
 impl Neg for Portable {
     type Output = Self;
 
     #[inline(always)]
-    fn neg(mut self) -> Self {
-        for i in 0..PORTABLE_LANES {
-            self.0[i] = -self.0[i];
-        }
-        self
+    fn neg(self) -> Self {
+        Self(-self.0)
     }
 }
 
 impl Lanes for Portable {
-    const LANES: usize = PORTABLE_LANES;
-    type Mask = [u32; PORTABLE_LANES];
+    const LANES: usize = 4;
+    type Mask = f32x4;
 
     #[inline(never)]
     fn run<K: Kernel>(kernel: K) {
@@ -176,108 +169,69 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
-        Self([value; PORTABLE_LANES])
+        Self(f32x4::splat(value))
     }
 
     #[inline(always)]
     fn as_slice(&self) -> &[f32] {
-        &self.0
+        self.0.as_array()
     }
 
     #[inline(always)]
     fn as_mut_slice(&mut self) -> &mut [f32] {
-        &mut self.0
+        self.0.as_mut_array()
     }
 
     #[inline(always)]
-    fn div(mut self, divisor: Self) -> Self {
-        for i in 0..PORTABLE_LANES {
-            self.0[i] /= divisor.0[i];
-        }
-        self
+    fn div(self, divisor: Self) -> Self {
+        Self(self.0 / divisor.0)
     }
 
     #[inline(always)]
-    fn sqrt(mut self) -> Self {
-        for i in 0..PORTABLE_LANES {
-            self.0[i] = self.0[i].sqrt();
-        }
-        self
+    fn sqrt(self) -> Self {
+        Self(self.0.sqrt())
+    }
+
+    // `f32x4::min` and `max` pass over NaN on either side, unlike the other lane types.
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        Self::select(self.lt(other), self, other)
     }
 
     #[inline(always)]
-    fn min(mut self, other: Self) -> Self {
-        for i in 0..PORTABLE_LANES {
-            self.0[i] = if self.0[i] < other.0[i] {
-                self.0[i]
-            } else {
-                other.0[i]
-            };
-        }
-        self
+    fn max(self, other: Self) -> Self {
+        Self::select(other.lt(self), self, other)
     }
 
     #[inline(always)]
-    fn max(mut self, other: Self) -> Self {
-        for i in 0..PORTABLE_LANES {
-            self.0[i] = if self.0[i] > other.0[i] {
-                self.0[i]
-            } else {
-                other.0[i]
-            };
-        }
-        self
+    fn abs(self) -> Self {
+        Self(self.0.abs())
     }
 
     #[inline(always)]
-    fn abs(mut self) -> Self {
-        for i in 0..PORTABLE_LANES {
-            self.0[i] = self.0[i].abs();
-        }
-        self
-    }
-
-    #[inline(always)]
-    fn rsqrt_guess(mut self) -> Self {
-        for i in 0..PORTABLE_LANES {
-            self.0[i] = f32::from_bits(RSQRT_MAGIC.wrapping_sub(self.0[i].to_bits() >> 1));
-        }
-        self
+    fn rsqrt_guess(self) -> Self {
+        let halved: u32x4 = bytemuck::cast::<_, u32x4>(self.0) >> 1_u32;
+        Self(bytemuck::cast(u32x4::splat(RSQRT_MAGIC) - halved))
     }
 
     #[inline(always)]
     fn lt(self, other: Self) -> Self::Mask {
-        let mut mask = [0; PORTABLE_LANES];
-        for i in 0..PORTABLE_LANES {
-            mask[i] = if self.0[i] < other.0[i] { u32::MAX } else { 0 };
-        }
-        mask
+        self.0.simd_lt(other.0)
     }
 
     #[inline(always)]
-    fn select(mask: Self::Mask, mut a: Self, b: Self) -> Self {
-        for i in 0..PORTABLE_LANES {
-            let bits = (a.0[i].to_bits() & mask[i]) | (b.0[i].to_bits() & !mask[i]);
-            a.0[i] = f32::from_bits(bits);
-        }
-        a
+    fn select(mask: Self::Mask, a: Self, b: Self) -> Self {
+        Self(mask.bitselect(a.0, b.0))
     }
 
     #[inline(always)]
-    fn and(mut a: Self::Mask, b: Self::Mask) -> Self::Mask {
-        for i in 0..PORTABLE_LANES {
-            a[i] &= b[i];
-        }
-        a
+    fn and(a: Self::Mask, b: Self::Mask) -> Self::Mask {
+        a & b
     }
 
     #[inline(always)]
     fn any(mask: Self::Mask) -> bool {
-        let mut bits = 0;
-        for i in 0..PORTABLE_LANES {
-            bits |= mask[i];
-        }
-        bits != 0
+        mask.any()
     }
 }
 

@@ -44,7 +44,7 @@ use crate::engine::{Engine, EngineError, EpisodeStart, PhysicsConfig, PhysicsSta
 /// Vector instructions that the engine may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instructions {
-    /// Plain Rust, for any CPU.
+    /// 4 lanes, on any CPU.
     Portable,
     /// 8 lanes.
     Avx2,

@@ -125,7 +125,10 @@ pub(super) fn total_rate(workers: Vec<Work>, duration: Duration) -> f64 {
     })
 }
 
-/// Robots that tread on the spot in a ring of cylinders.
+/// Its multiples are spread evenly over the phases.
+const GOLDEN_RATIO: f32 = 1.618_034;
+
+/// Robots that tread on the spot in a ring of cylinders, each in its own phase.
 fn physics_worker(robot: &Arc<Robot>, config: &Config, worker: usize) -> Result<Work> {
     let share = |worker: usize| worker * config.env.num_envs / config.threads;
     let count = share(worker + 1) - share(worker);
@@ -168,8 +171,10 @@ fn physics_worker(robot: &Arc<Robot>, config: &Config, worker: usize) -> Result<
                 let _ = engine.reset(index, start);
             }
         }
-        let sway_rad = 0.1 * (TAU * step as f32 / 25.0).sin();
-        for row in targets.chunks_exact_mut(standing.len()) {
+        for (index, row) in targets.chunks_exact_mut(standing.len()).enumerate() {
+            // Robots in step with each other, with the same contacts in all lanes, would flatter the engine.
+            let phase = step as f32 / 25.0 + index as f32 * GOLDEN_RATIO;
+            let sway_rad = 0.1 * (TAU * phase).sin();
             for (target, standing) in row.iter_mut().zip(&standing) {
                 *target = standing + sway_rad;
             }

@@ -248,6 +248,16 @@ impl Layout {
         same
     }
 
+    /// The quantities that have elements without a same one, given what [`same_elements`](Self::same_elements) returned: how many, and of how many.
+    pub fn without_same(&self, same: &[Option<usize>]) -> Vec<(Quantity, usize, usize)> {
+        let terms = self.terms.iter().map(|term| {
+            let elements = &same[term.range.clone()];
+            let without = elements.iter().filter(|same| same.is_none()).count();
+            (term.quantity, without, elements.len())
+        });
+        terms.filter(|(_, without, _)| *without > 0).collect()
+    }
+
     /// The first quantity of the frame at the start of `row` with an element that is NaN or infinite.
     pub fn first_not_finite(&self, row: &[f32]) -> Option<Quantity> {
         let is_finite = |term: &&Term| {

@@ -276,6 +276,7 @@ fn the_same_elements_are_found_in_another_layout() {
         .chain([None; 8])
         .collect();
     assert_eq!(same, expected);
+    assert_eq!(new.without_same(&same), [(Quantity::LogRays, 16, 27)]);
     // Another order, and a quantity that the other does not have.
     let (value, own) = (reach_avoid(&robot, &narrow), old.same_elements(&old));
     assert_eq!(own, (0..61).map(Some).collect::<Vec<_>>());

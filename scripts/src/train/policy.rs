@@ -140,10 +140,10 @@ fn first_stage(
     }
     if let Some(from) = &training.from {
         let known = known_inputs(from, &stage, &training.robot);
-        let (checkpoint, inputs) = all_ok(processes, known)?;
+        let (checkpoint, inputs, new) = all_ok(processes, known)?;
         runner.begin_from(&checkpoint, &inputs)?;
         callbacks.note(format!(
-            "beginning with the networks of {}, which know {} of {} inputs",
+            "beginning with the networks of {}, which know {} of {} inputs{new}",
             checkpoint.display(),
             inputs.same.iter().flatten().count(),
             inputs.same.len()
@@ -175,8 +175,12 @@ fn open_run(training: &Training, path: &Path, processes: &Processes) -> Result<R
     all_ok(processes, run)
 }
 
-/// The newest checkpoint of another run, and which inputs its networks know.
-fn known_inputs(from: &Path, config: &Config, robot: &Robot) -> Result<(PathBuf, KnownInputs)> {
+/// The newest checkpoint of another run, which inputs its networks know, and a text about those that are new to the actor.
+fn known_inputs(
+    from: &Path,
+    config: &Config,
+    robot: &Robot,
+) -> Result<(PathBuf, KnownInputs, String)> {
     let run = RunFolder::open(from)?;
     let before = run.config()?;
     ensure!(
@@ -191,11 +195,8 @@ fn known_inputs(from: &Path, config: &Config, robot: &Robot) -> Result<(PathBuf,
     let before = before.at(checkpoint::policy_steps(&checkpoint)?)?;
     let then = policy_task(&before)?.layouts(&run.robot(&before)?, &before.environments())?;
     let mut same = Vec::new();
-    for (index, layout) in policy_task(config)?
-        .layouts(robot, &config.environments())?
-        .iter()
-        .enumerate()
-    {
+    let layouts = policy_task(config)?.layouts(robot, &config.environments())?;
+    for (index, layout) in layouts.iter().enumerate() {
         let there = then.get(index);
         let first: usize = then.iter().take(index).map(Layout::dim).sum();
         same.extend(there.map_or_else(
@@ -211,7 +212,14 @@ fn known_inputs(from: &Path, config: &Config, robot: &Robot) -> Result<(PathBuf,
         observation_before: then.iter().map(Layout::dim).sum(),
         same,
     };
-    Ok((checkpoint, inputs))
+    let new = layouts[0].without_same(&inputs.same[..layouts[0].dim()]);
+    let new = new.iter().map(|(quantity, without, of)| {
+        format!(
+            "; new to the actor: {} ({without} of {of})",
+            quantity.spec().name
+        )
+    });
+    Ok((checkpoint, inputs, new.collect()))
 }
 
 fn newest_checkpoint(run: &Path) -> Result<Option<PathBuf>> {

@@ -35,6 +35,11 @@ pub struct LidarConfig {
     /// Lowest and highest point that counts, relative to the base in a level frame, m. Of clouds those of the bundle count
     /// (`rays.height_m`), where it has them.
     pub height_m: [f32; 2],
+    /// Points of a cloud that are the robot's own, its trunk and thighs: between these distances ahead of the base, at most
+    /// 0.2 m over or below it, base frame, m. Laser scans are taken as they are.
+    pub own_x_m: [f32; 2],
+    /// The same to the left of the base, m; [0, 0] leaves no point out.
+    pub own_y_m: [f32; 2],
     /// Clouds of this time are merged, s. Laser scans are not merged.
     pub merge_s: f32,
     /// Merged clouds have at least so many points in every sector of 30 degrees in which the policies have rays, at any
@@ -51,9 +56,21 @@ impl Default for LidarConfig {
             rpy_base_deg: [0.0; 3],
             view_deg: 360.0,
             height_m: [-0.15, 0.3],
+            own_x_m: [-0.45, 0.3],
+            own_y_m: [-0.22, 0.22],
             merge_s: 0.2,
             sector_points: 3,
         }
+    }
+}
+
+impl LidarConfig {
+    /// Whether a point in the base frame is on the robot itself.
+    fn is_own(&self, point: &Point3<f32>) -> bool {
+        let within = |[low_m, high_m]: [f32; 2], at_m: f32| low_m < at_m && at_m < high_m;
+        within(self.own_x_m, point.x)
+            && within(self.own_y_m, point.y)
+            && within([-OWN_HEIGHT_M, OWN_HEIGHT_M], point.z)
     }
 }
 
@@ -118,6 +135,8 @@ pub enum LidarError {
     },
 }
 
+/// Trunk and thighs are no farther over or below the base.
+const OWN_HEIGHT_M: f32 = 0.2;
 /// Beams of a scan. More are refused.
 const MOST_BEAMS: usize = 100_000;
 /// Clouds that are merged.
@@ -158,6 +177,9 @@ impl Lidar {
             lower_m < upper_m,
             "[low, high]",
         )?;
+        for (key, own_m) in [("own_x_m", config.own_x_m), ("own_y_m", config.own_y_m)] {
+            check(key, &own_m, own_m[0] <= own_m[1], "[low, high]")?;
+        }
         check(
             "merge_s",
             &[config.merge_s],
@@ -257,8 +279,10 @@ impl Lidar {
         now_ns: u64,
     ) -> Result<RayScan, LidarError> {
         self.check_frame("point cloud", &cloud.header.frame_id)?;
-        let to_world = base * self.sensor_to_base;
-        let points = points_of(cloud)?.map(|point| to_world * point);
+        let points = points_of(cloud)?
+            .map(|point| self.sensor_to_base * point)
+            .filter(|point| !self.config.is_own(point))
+            .map(|point| base * point);
         let merge_ns = (f64::from(self.config.merge_s) * 1e9) as u64;
         let mut newest = match self.clouds.front() {
             // Its allocation is reused.

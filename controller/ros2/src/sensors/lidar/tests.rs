@@ -230,6 +230,41 @@ fn floor_and_ceiling_are_no_obstacles_even_when_the_robot_pitches() {
 }
 
 #[test]
+fn points_on_the_robot_itself_do_not_count() {
+    // All around: ray 0 looks to -171 degrees, ray 11 to 27, ray 19 to 171.
+    let spec = RaySpec {
+        count: 20,
+        first_rad: -171_f32.to_radians(),
+        last_rad: 171_f32.to_radians(),
+        ..RaySpec::default()
+    };
+    let config = LidarConfig {
+        position_base_m: [0.28, 0.0, 0.0],
+        ..LidarConfig::default()
+    };
+    // As a lidar on the head sees them: trunk, a knee 0.34 m behind the base, and at the same bearing a wall, 1.3 m behind it.
+    let own = [[-0.3, 0.02, 0.05], [-0.62, 0.05, -0.1]];
+    let wall = [-1.58, 0.2, 0.0];
+    let message = seen(&[own[0], own[1], wall]);
+    let at_rest = at(0.0, 0.0, 0.0);
+    let mut lidar = Lidar::new(&spec, &config).unwrap();
+    let rays = lidar.rays_of_cloud(&message, &at_rest, 0).unwrap();
+    // hypot(-1.58 + 0.28 + 0.05, 0.2)
+    assert_rays(&rays, &[(19, 1.26590)]);
+    // Nor do they stay where they were while the robot runs on: 0.5 m later the wall is 1.8 m behind.
+    let rays = lidar.rays_of_cloud(&seen(&[]), &at(0.5, 0.0, 0.0), 100_000_000);
+    assert_rays(&rays.unwrap(), &[(19, 1.76139)]);
+    let all = LidarConfig {
+        own_y_m: [0.0, 0.0],
+        ..config
+    };
+    let mut lidar = Lidar::new(&spec, &all).unwrap();
+    let rays = lidar.rays_of_cloud(&message, &at_rest, 0).unwrap();
+    assert_eq!(rays.distance_m[11], 0.1, "the trunk, 4 cm from the rays");
+    assert!(rays.distance_m[19] < 0.4, "the knee: {rays:?}");
+}
+
+#[test]
 fn clouds_are_merged_where_they_are_in_the_world_and_forgotten_in_time() {
     let mut lidar = lidar(LidarConfig::default());
     let ms = 1_000_000;

@@ -245,14 +245,21 @@ fn points_on_the_robot_itself_do_not_count() {
     // As a lidar on the head sees them: trunk, a knee 0.34 m behind the base, and at the same bearing a wall, 1.3 m behind it.
     let own = [[-0.3, 0.02, 0.05], [-0.62, 0.05, -0.1]];
     let wall = [-1.58, 0.2, 0.0];
-    let message = seen(&[own[0], own[1], wall]);
+    let on_a_wide_floor = |points: &[[f32; 3]]| {
+        let floor = (0..120).map(|index| {
+            let (sin, cos) = (index as f32 * PI / 60.0).sin_cos();
+            [2.0 * cos, 2.0 * sin, -0.29]
+        });
+        cloud(&points.iter().copied().chain(floor).collect::<Vec<_>>())
+    };
+    let message = on_a_wide_floor(&[own[0], own[1], wall]);
     let at_rest = at(0.0, 0.0, 0.0);
     let mut lidar = Lidar::new(&spec, &config).unwrap();
     let rays = lidar.rays_of_cloud(&message, &at_rest, 0).unwrap();
     // hypot(-1.58 + 0.28 + 0.05, 0.2)
     assert_rays(&rays, &[(19, 1.26590)]);
     // Nor do they stay where they were while the robot runs on: 0.5 m later the wall is 1.8 m behind.
-    let rays = lidar.rays_of_cloud(&seen(&[]), &at(0.5, 0.0, 0.0), 100_000_000);
+    let rays = lidar.rays_of_cloud(&on_a_wide_floor(&[]), &at(0.5, 0.0, 0.0), 100_000_000);
     assert_rays(&rays.unwrap(), &[(19, 1.76139)]);
     let all = LidarConfig {
         own_y_m: [0.0, 0.0],

@@ -42,6 +42,7 @@ mod tree;
 pub use description::line_of;
 pub use dynamics::JointMotion;
 pub use error::{Problem, RobotError};
+pub use extent::BoxBase;
 pub use load::RobotFiles;
 pub use model::{
     Base, CONTINUOUS_LIMIT_RAD, Camera, CollisionShape, ContactClass, Control, Foot, Joint, Leg,

@@ -124,8 +124,9 @@ impl ConfigArgs {
             (Algorithm::Ppo, Algorithm::PpoLagrangian) => collisions_as_costs(),
             _ => String::new(),
         };
-        // Whoever needs the robot says what is wrong with it.
-        let robot = task.and_then(|_| Robot::load(&resolved.config.robot).ok());
+        let robot = task
+            .map(|_| Robot::load(&resolved.config.robot))
+            .transpose()?;
         match (costs.is_empty(), robot) {
             (true, None) => Ok(resolved),
             (_, robot) => self.lay_over(base, task, &costs, robot.as_ref()),

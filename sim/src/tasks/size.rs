@@ -23,6 +23,11 @@ impl RelativeSize {
         }
     }
 
+    /// Of speeds.
+    fn speed(self) -> f32 {
+        self.length.sqrt()
+    }
+
     /// Of torques.
     fn torque(self) -> f32 {
         self.mass * self.length
@@ -32,6 +37,10 @@ impl RelativeSize {
 impl EnvConfig {
     /// Scales what is written for the reference robot. What is a setting of the world, such as obstacles, `[reality]` or the goal, stays.
     pub fn scale_to(&mut self, size: RelativeSize) {
+        scale(&mut self.agile.top_speed_mps, size.speed());
+        for speed_mps in &mut self.recovery.start_vx_mps {
+            scale(speed_mps, size.speed());
+        }
         let tasks = [
             &mut self.agile.regularizers,
             &mut self.recovery.regularizers,
@@ -60,8 +69,7 @@ impl RandomizationConfig {
 impl Regularizers {
     /// Terms are powers of torque, length and time; their weights are divided by the same powers of the size.
     fn scale_to(&mut self, size: RelativeSize) {
-        let (length, torque) = (size.length, size.torque());
-        let time = length.sqrt();
+        let (torque, time) = (size.torque(), size.length.sqrt());
         for (weight, unit) in [
             (&mut self.torque, torque.powi(2)),
             (&mut self.torque_limit, torque),
@@ -70,8 +78,8 @@ impl Regularizers {
             (&mut self.joint_velocity_limit, time.powi(-1)),
             (&mut self.joint_acceleration, time.powi(-4)),
             (&mut self.roll_pitch_rate, time.powi(-2)),
-            (&mut self.vertical_speed, (length / time).powi(2)),
-            (&mut self.landing_speed, (length / time).powi(2)),
+            (&mut self.vertical_speed, size.speed().powi(2)),
+            (&mut self.landing_speed, size.speed().powi(2)),
         ] {
             scale(weight, 1.0 / unit);
         }
@@ -122,6 +130,8 @@ mod tests {
         }
         assert_eq!(env.randomization.added_base_mass_kg, [-96.0, 384.0]);
         assert_eq!(env.rays.height_m, [-0.6, 0.8]);
+        assert_eq!(env.agile.top_speed_mps, 9.0);
+        assert_eq!(env.recovery.start_vx_mps, [-1.0, 11.0]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{collections::VecDeque, f32::consts::TAU};
 
 use nalgebra::{Isometry3, Point3, Translation3, UnitQuaternion, Vector3};
 use policies::{RayScan, RaySpec};
+use robots::{BoxBase, Robot};
 use serde::{Deserialize, Serialize};
 
 use self::points::points_of;
@@ -35,11 +36,9 @@ pub struct LidarConfig {
     /// Lowest and highest point that counts, relative to the base in a level frame, m. Of clouds those of the bundle count
     /// (`rays.height_m`), where it has them.
     pub height_m: [f32; 2],
-    /// Points of a cloud that are the robot's own, its trunk and thighs: between these distances ahead of the base, at most
-    /// 0.2 m over or below it, base frame, m. Laser scans are taken as they are.
-    pub own_x_m: [f32; 2],
-    /// The same to the left of the base, m; [0, 0] leaves no point out.
-    pub own_y_m: [f32; 2],
+    /// Points of a cloud nearer than this to the robot itself do not count, m: to its trunk, its hips and where its thighs swing.
+    /// -1 lets all of them count. Laser scans are taken as they are.
+    pub own_margin_m: f32,
     /// Clouds of this time are merged, s. Laser scans are not merged.
     pub merge_s: f32,
     /// Merged clouds have at least so many points in every sector of 30 degrees in which the policies have rays, at any
@@ -56,21 +55,10 @@ impl Default for LidarConfig {
             rpy_base_deg: [0.0; 3],
             view_deg: 360.0,
             height_m: [-0.15, 0.3],
-            own_x_m: [-0.45, 0.3],
-            own_y_m: [-0.22, 0.22],
+            own_margin_m: 0.04,
             merge_s: 0.2,
             sector_points: 3,
         }
-    }
-}
-
-impl LidarConfig {
-    /// Whether a point in the base frame is on the robot itself.
-    fn is_own(&self, point: &Point3<f32>) -> bool {
-        let within = |[low_m, high_m]: [f32; 2], at_m: f32| low_m < at_m && at_m < high_m;
-        within(self.own_x_m, point.x)
-            && within(self.own_y_m, point.y)
-            && within([-OWN_HEIGHT_M, OWN_HEIGHT_M], point.z)
     }
 }
 
@@ -135,8 +123,8 @@ pub enum LidarError {
     },
 }
 
-/// Trunk and thighs are no farther over or below the base.
-const OWN_HEIGHT_M: f32 = 0.2;
+/// How far the legs swing to either side of the default posture while the robot runs.
+const SWING_RAD: f32 = 0.5;
 /// Beams of a scan. More are refused.
 const MOST_BEAMS: usize = 100_000;
 /// Clouds that are merged.
@@ -147,6 +135,8 @@ const MOST_CLOUDS: usize = 64;
 pub struct Lidar {
     spec: RaySpec,
     config: LidarConfig,
+    /// Where the robot itself is, margin included.
+    own: Vec<BoxBase>,
     sensor_to_base: Isometry3<f32>,
     /// Points in the world frame with their time of reception, ns; oldest first.
     clouds: VecDeque<(u64, Vec<Point3<f32>>)>,
@@ -157,7 +147,7 @@ impl Lidar {
     ///
     /// # Errors
     /// The first setting that is out of range.
-    pub fn new(spec: &RaySpec, config: &LidarConfig) -> Result<Self, LidarError> {
+    pub fn new(robot: &Robot, spec: &RaySpec, config: &LidarConfig) -> Result<Self, LidarError> {
         let check = |key, values: &[f32], ok: bool, expected| {
             if ok && values.iter().all(|value| value.is_finite()) {
                 return Ok(());
@@ -177,9 +167,12 @@ impl Lidar {
             lower_m < upper_m,
             "[low, high]",
         )?;
-        for (key, own_m) in [("own_x_m", config.own_x_m), ("own_y_m", config.own_y_m)] {
-            check(key, &own_m, own_m[0] <= own_m[1], "[low, high]")?;
-        }
+        check(
+            "own_margin_m",
+            &[config.own_margin_m],
+            (-1.0..=0.5).contains(&config.own_margin_m),
+            "from -1 to 0.5",
+        )?;
         check(
             "merge_s",
             &[config.merge_s],
@@ -193,12 +186,16 @@ impl Lidar {
             "from 1 to 10000",
         )?;
         let [roll, pitch, yaw] = config.rpy_base_deg.map(f32::to_radians);
+        let own = robot.boxes_base(SWING_RAD).into_iter();
         Ok(Self {
             spec: spec.clone(),
             sensor_to_base: Isometry3::from_parts(
                 Translation3::from(config.position_base_m),
                 UnitQuaternion::from_euler_angles(roll, pitch, yaw),
             ),
+            own: own
+                .map(|around| around.grown(config.own_margin_m))
+                .collect(),
             config: config.clone(),
             clouds: VecDeque::new(),
         })
@@ -281,7 +278,7 @@ impl Lidar {
         self.check_frame("point cloud", &cloud.header.frame_id)?;
         let points = points_of(cloud)?
             .map(|point| self.sensor_to_base * point)
-            .filter(|point| !self.config.is_own(point))
+            .filter(|point| !self.own.iter().any(|own| own.contains(point)))
             .map(|point| base * point);
         let merge_ns = (f64::from(self.config.merge_s) * 1e9) as u64;
         let mut newest = match self.clouds.front() {

@@ -75,7 +75,7 @@ impl RaySensor {
             RaySource::Scan | RaySource::Cloud => {
                 let (seen, unseen) = config.lidar.seen_rays(&bundle.spec.rays)?;
                 Kind::Lidar {
-                    lidar: Lidar::new(&seen, &config.lidar)?,
+                    lidar: Lidar::new(robot, &seen, &config.lidar)?,
                     unseen: unseen.map(Box::new),
                     scan,
                 }

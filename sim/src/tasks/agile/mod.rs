@@ -60,6 +60,8 @@ pub struct AgileConfig {
     pub level_down_m: f32,
     /// End the episode at the first collision, not only when the base touches something (the paper: false).
     pub end_on_collision: bool,
+    /// Speed to which `rewards.agile` and `rewards.approach` are normalized, m/s.
+    pub top_speed_mps: f32,
     /// Weights of the task rewards.
     pub rewards: AgileRewards,
     /// Weights of the regularizers.
@@ -83,6 +85,7 @@ impl Default for AgileConfig {
             level_up_m: 0.5,
             level_down_m: 2.0,
             end_on_collision: false,
+            top_speed_mps: 4.5,
             rewards: AgileRewards::default(),
             regularizers: Regularizers::default(),
         }
@@ -98,9 +101,9 @@ reward_terms! {
         tight_position = 60.0,
         /// 1/(1+yaw error^2) over the last 2 s, within 2 m of the goal.
         heading = 30.0,
-        /// Forward speed / 4.5 when facing the goal; 1 at the goal.
+        /// Forward speed / `top_speed_mps` when facing the goal; 1 at the goal.
         agile = 10.0,
-        /// Speed toward the goal / 4.5; 1 at the goal. Not in the paper, whose terms do not tell an arc from a line.
+        /// Speed toward the goal / `top_speed_mps`; 1 at the goal. Not in the paper, whose terms do not tell an arc from a line.
         approach = 0.0,
         /// Standing still far from the goal, facing away.
         stall = -20.0,
@@ -111,8 +114,6 @@ reward_terms! {
     }
 }
 
-/// Speed to which the agile rewards are normalized, m/s.
-const TOP_SPEED_MPS: f32 = 4.5;
 /// Distance within which the robot counts as being at the goal, m.
 const AT_GOAL_M: f32 = 0.5;
 
@@ -125,6 +126,7 @@ pub struct AgileContext<'a> {
     facing_goal: f32,
     /// Speed at which the distance to the goal falls, m/s.
     approach_speed_mps: f32,
+    top_speed_mps: f32,
     time_left_s: f32,
 }
 
@@ -165,7 +167,7 @@ fn agile(context: &AgileContext) -> f32 {
     if context.goal_distance_m < AT_GOAL_M {
         1.0
     } else if context.facing_goal > -0.25 {
-        context.step.state.linear_velocity_base.x.max(0.0) / TOP_SPEED_MPS
+        context.step.state.linear_velocity_base.x.max(0.0) / context.top_speed_mps
     } else {
         0.0
     }
@@ -175,7 +177,7 @@ fn approach(context: &AgileContext) -> f32 {
     if context.goal_distance_m < AT_GOAL_M {
         1.0
     } else {
-        context.approach_speed_mps / TOP_SPEED_MPS
+        context.approach_speed_mps / context.top_speed_mps
     }
 }
 
@@ -283,6 +285,7 @@ impl Task for AgileTask {
 
     fn validate(config: &AgileConfig) -> Result<(), ConfigError> {
         ConfigError::unless_at_least("episode_s", config.episode_s[0], 0.1)?;
+        ConfigError::unless_at_least("top_speed_mps", config.top_speed_mps, 0.1)?;
         ConfigError::unless_ranges(&[
             ("episode_s", config.episode_s),
             ("goal_x_m", config.goal_x_m),
@@ -358,6 +361,7 @@ impl Task for AgileTask {
             heading_error_rad: goal.heading_error_rad,
             facing_goal: goal.x_m / goal_distance_m.max(1e-6),
             approach_speed_mps: approach_speed_mps(step.state, &episode.goal),
+            top_speed_mps: self.config.top_speed_mps,
             time_left_s: episode.duration_s - step.time_s,
         };
         let (task_terms, regularizers) = terms.split_at_mut(AgileRewards::NAMES.len());

@@ -3,8 +3,12 @@ use std::f32::consts::PI;
 use super::{points::FLOAT32, *};
 use crate::messages::{Header, PointField};
 
+fn of_go2(spec: &RaySpec, config: &LidarConfig) -> Result<Lidar, LidarError> {
+    Lidar::new(&Robot::load("go2").unwrap(), spec, config)
+}
+
 fn lidar(config: LidarConfig) -> Lidar {
-    Lidar::new(&RaySpec::default(), &config).unwrap()
+    of_go2(&RaySpec::default(), &config).unwrap()
 }
 
 fn at(x_m: f32, y_m: f32, yaw_rad: f32) -> Isometry3<f32> {
@@ -105,12 +109,12 @@ fn rays_with_a_width_and_a_height_see_what_is_between_and_above_lines() {
         ..RaySpec::default()
     };
     let at_rest = at(0.0, 0.0, 0.0);
-    let mut lidar = Lidar::new(&spec, &LidarConfig::default()).unwrap();
+    let mut lidar = of_go2(&spec, &LidarConfig::default()).unwrap();
     // 4 degrees off: 2 m away from the base it is 3.9 degrees beside the ray that starts behind it.
     let beside = scan(&[(4, 2.0)]);
     let rays = lidar.rays_of_scan(&beside, &at_rest).unwrap();
     assert_rays(&rays, &[(5, 2.0499)]);
-    let lines = Lidar::new(&RaySpec::default(), &LidarConfig::default()).unwrap();
+    let lines = of_go2(&RaySpec::default(), &LidarConfig::default()).unwrap();
     assert_rays(&lines.rays_of_scan(&beside, &at_rest).unwrap(), &[]);
     // The heights of a cloud are those of the bundle: 0.25 m over the base is over them, 0.12 m under it below.
     let heights = seen(&[[1.0, 0.0, 0.25], [1.5, 0.0, -0.12], [2.0, 0.0, 0.15]]);
@@ -231,7 +235,7 @@ fn floor_and_ceiling_are_no_obstacles_even_when_the_robot_pitches() {
 
 #[test]
 fn points_on_the_robot_itself_do_not_count() {
-    // All around: ray 0 looks to -171 degrees, ray 11 to 27, ray 19 to 171.
+    // All around: ray 0 looks to -171 degrees, ray 11 to 27, ray 18 to 153.
     let spec = RaySpec {
         count: 20,
         first_rad: -171_f32.to_radians(),
@@ -242,9 +246,9 @@ fn points_on_the_robot_itself_do_not_count() {
         position_base_m: [0.28, 0.0, 0.0],
         ..LidarConfig::default()
     };
-    // As a lidar on the head sees them: trunk, a knee 0.34 m behind the base, and at the same bearing a wall, 1.3 m behind it.
-    let own = [[-0.3, 0.02, 0.05], [-0.62, 0.05, -0.1]];
-    let wall = [-1.58, 0.2, 0.0];
+    // As a lidar on the head sees them: trunk, the knee of RL, and at its bearing a wall, 1.3 m behind the base.
+    let own = [[-0.3, 0.02, 0.05], [-0.62, 0.14, -0.1]];
+    let wall = [-1.58, 0.61, 0.0];
     let on_a_wide_floor = |points: &[[f32; 3]]| {
         let floor = (0..120).map(|index| {
             let (sin, cos) = (index as f32 * PI / 60.0).sin_cos();
@@ -254,22 +258,34 @@ fn points_on_the_robot_itself_do_not_count() {
     };
     let message = on_a_wide_floor(&[own[0], own[1], wall]);
     let at_rest = at(0.0, 0.0, 0.0);
-    let mut lidar = Lidar::new(&spec, &config).unwrap();
+    let mut lidar = of_go2(&spec, &config).unwrap();
     let rays = lidar.rays_of_cloud(&message, &at_rest, 0).unwrap();
-    // hypot(-1.58 + 0.28 + 0.05, 0.2)
-    assert_rays(&rays, &[(19, 1.26590)]);
+    // hypot(-1.58 + 0.28 + 0.05, 0.61)
+    assert_rays(&rays, &[(18, 1.39090)]);
     // Nor do they stay where they were while the robot runs on: 0.5 m later the wall is 1.8 m behind.
     let rays = lidar.rays_of_cloud(&on_a_wide_floor(&[]), &at(0.5, 0.0, 0.0), 100_000_000);
-    assert_rays(&rays.unwrap(), &[(19, 1.76139)]);
+    assert_rays(&rays.unwrap(), &[(18, 1.85329)]);
     let all = LidarConfig {
-        own_y_m: [0.0, 0.0],
-        ..config
+        own_margin_m: -1.0,
+        ..config.clone()
     };
-    let mut lidar = Lidar::new(&spec, &all).unwrap();
+    let mut lidar = of_go2(&spec, &all).unwrap();
     let rays = lidar.rays_of_cloud(&message, &at_rest, 0).unwrap();
     assert_eq!(rays.distance_m[11], 0.1, "the trunk, 4 cm from the rays");
-    // The knee: hypot(-0.62 + 0.28 + 0.05, 0.05).
-    assert!((rays.distance_m[19] - 0.29428).abs() < 2e-3, "{rays:?}");
+    // The knee: hypot(-0.62 + 0.28 + 0.05, 0.14).
+    assert!((rays.distance_m[18] - 0.32202).abs() < 2e-3, "{rays:?}");
+    // A larger robot is in more places: a point 0.28 m to the left is a thigh of ANYmal B, and an obstacle beside a Go2.
+    for (name, counts) in [("go2", true), ("anymal_b", false)] {
+        let robot = Robot::load(name).unwrap();
+        let mut lidar = Lidar::new(&robot, &spec, &config).unwrap();
+        let beside = on_a_wide_floor(&[[-0.58, 0.28, -0.1]]);
+        let rays = lidar.rays_of_cloud(&beside, &at_rest, 0).unwrap();
+        assert_eq!(
+            rays.distance_m.iter().any(|distance_m| *distance_m < 1.0),
+            counts,
+            "{name}"
+        );
+    }
 }
 
 #[test]
@@ -333,7 +349,7 @@ fn settings_out_of_range_are_named() {
         height_m: [0.3, -0.1],
         ..LidarConfig::default()
     };
-    let error = Lidar::new(&RaySpec::default(), &config).unwrap_err();
+    let error = of_go2(&RaySpec::default(), &config).unwrap_err();
     assert_eq!(
         error.to_string(),
         "ros2.lidar.height_m is [0.3, -0.1], must be [low, high]"
@@ -446,7 +462,7 @@ fn what_a_narrow_lidar_does_not_see_is_remembered_while_the_robot_turns() {
     // Every 10 degrees from -90 to 90.
     assert_eq!(seen.count, 19);
     let mut unseen = unseen.expect("16 rays are not seen");
-    let lidar = Lidar::new(&seen, &config).unwrap();
+    let lidar = of_go2(&seen, &config).unwrap();
     let mut half_a_turn = |time_s: u64, hits: &[(i32, f32)], base: &Isometry3<f32>| {
         let mut message = scan(hits);
         message.ranges = message.ranges[90..=270].to_vec();

@@ -69,8 +69,8 @@ enum What {
 #[cfg(feature = "ros2")]
 #[derive(clap::Args)]
 struct AttackArgs {
-    /// Folder of a bundle for Unitree's motors [default: the shipped one of go1]
-    #[arg(long, value_name = "DIR")]
+    /// Bundle for Unitree's motors [default: the shipped one of go1]
+    #[arg(long, value_name = "DIR|NAME", value_parser = crate::repository::bundle_argument)]
     bundle: Option<PathBuf>,
     /// How many datagrams to send, over all kinds
     #[arg(long, default_value_t = 200_000)]
@@ -82,8 +82,8 @@ struct AttackArgs {
 
 #[derive(clap::Args)]
 struct ControlArgs {
-    /// Folder of a bundle with the three networks [default: random networks of the paper's sizes]
-    #[arg(long, value_name = "DIR")]
+    /// Bundle with the three networks [default: random networks of the paper's sizes]
+    #[arg(long, value_name = "DIR|NAME", value_parser = crate::repository::bundle_argument)]
     bundle: Option<PathBuf>,
     /// How long to measure, s
     #[arg(long, default_value_t = 60.0, value_parser = positive_seconds)]
@@ -119,8 +119,8 @@ struct EnginesArgs {
 
 #[derive(clap::Args)]
 struct SwitchArgs {
-    /// Folder of a bundle [default: for `switch`, random networks of the paper's sizes; else the shipped one]
-    #[arg(long, value_name = "DIR")]
+    /// Bundle [default: for `switch`, random networks of the paper's sizes; else the shipped one]
+    #[arg(long, value_name = "DIR|NAME", value_parser = crate::repository::bundle_argument)]
     bundle: Option<PathBuf>,
     /// How long to measure each number, s
     #[arg(long, default_value_t = 1.0, value_parser = positive_seconds)]

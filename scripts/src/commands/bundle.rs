@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use anyhow::{Result, bail};
@@ -13,6 +13,8 @@ use policies::{
     spec::{Output, Provenance, role},
 };
 use robots::Robot;
+
+use crate::repository::bundle_argument;
 
 /// Show the contents of a bundle, or combine networks of several runs into one
 #[derive(clap::Args)]
@@ -24,10 +26,10 @@ Examples:
   abs bundle policies/bundles/go1 --threshold 0.0 --out out/bolder     the same networks, another threshold")]
 pub struct BundleCommand {
     /// Bundle to show; with --out, the source of the robot, the rays and all networks that are not named
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR|NAME", value_parser = bundle_argument)]
     base: PathBuf,
     /// Take the network of this role from another bundle; may be repeated
-    #[arg(long, value_name = "ROLE=DIR", requires = "out")]
+    #[arg(long, value_name = "ROLE=DIR|NAME", requires = "out")]
     network: Vec<String>,
     /// The recovery policy acts where the value is above this [default: what the bundle says]
     #[arg(
@@ -84,7 +86,7 @@ impl BundleCommand {
             let Some((role, path)) = named.split_once('=') else {
                 bail!("--network {named}: must be ROLE=DIR, e.g. recovery=policies/bundles/go1");
             };
-            let from = Bundle::load(Path::new(path))?;
+            let from = Bundle::load(&bundle_argument(path)?)?;
             if role == role::REACH_AVOID {
                 bundle.spec.switch.clone_from(&from.spec.switch);
             }

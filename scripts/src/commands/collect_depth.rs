@@ -31,7 +31,7 @@ pub struct CollectDepthCommand {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Bundle whose policies run [default: the shipped bundle of the robot]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|NAME", value_parser = crate::repository::bundle_argument)]
     bundle: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigArgs,

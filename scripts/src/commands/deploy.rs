@@ -33,8 +33,8 @@ Examples:
 
 Before a real robot: docs/robot-day.md. What each fault means: docs/reference/faults.md.")]
 pub struct DeployCommand {
-    /// Folder of the policy bundle, which knows its robot [default: the shipped bundle of the robot]
-    #[arg(long, value_name = "DIR")]
+    /// Policy bundle, which knows its robot: its folder, or the name of a shipped one [default: the shipped bundle of the robot]
+    #[arg(long, value_name = "DIR|NAME", value_parser = crate::repository::bundle_argument)]
     bundle: Option<PathBuf>,
     /// What controls the robot: abs, or a policy of the bundle, e.g. agile or recovery [default: abs if the bundle has all three networks]
     #[arg(long)]

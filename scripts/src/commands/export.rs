@@ -16,8 +16,8 @@ Examples:
 
 docs/how-to/export.md says what is in the folder.")]
 pub struct ExportCommand {
-    /// Folder of the bundle
-    #[arg(value_name = "DIR")]
+    /// The bundle: its folder, or the name of a shipped one
+    #[arg(value_name = "DIR|NAME", value_parser = crate::repository::bundle_argument)]
     bundle: PathBuf,
     /// Folder to write, which must not exist yet
     #[arg(long, value_name = "DIR")]

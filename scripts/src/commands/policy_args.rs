@@ -12,8 +12,8 @@ use crate::config::{Config, ConfigArgs};
 /// Flags shared by `eval`, `play` and `demo`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct PolicyArgs {
-    /// Folder of the policy bundle, which knows its robot [default: the shipped bundle of the robot]
-    #[arg(long, value_name = "DIR")]
+    /// Policy bundle, which knows its robot: its folder, or the name of a shipped one [default: the shipped bundle of the robot]
+    #[arg(long, value_name = "DIR|NAME", value_parser = crate::repository::bundle_argument)]
     bundle: Option<PathBuf>,
     /// What controls the robot: abs, or a policy of the bundle, e.g. agile or recovery [default: abs if the bundle has all three networks]
     #[arg(long)]

@@ -52,8 +52,8 @@ Examples:
 Every cell has the same episodes, so that a change is compared episode by episode (McNemar's test). `=` marks
 what these episodes do not tell from the ideal robot. After an interruption the same command continues with the rest.")]
 pub struct RobustnessCommand {
-    /// Folder of the policy bundle, which knows its robot [default: the shipped bundle of the robot]
-    #[arg(long, value_name = "DIR")]
+    /// Policy bundle, which knows its robot: its folder, or the name of a shipped one [default: the shipped bundle of the robot]
+    #[arg(long, value_name = "DIR|NAME", value_parser = crate::repository::bundle_argument)]
     bundle: Option<PathBuf>,
     /// What controls the robot: abs, or a policy of the bundle that runs to a goal [default: abs if the bundle has all three networks]
     #[arg(long)]

@@ -86,7 +86,7 @@ pub struct SimRobotCommand {
     #[arg(long)]
     bare: bool,
     /// Simulate the robot of this bundle; with --trials or --soak also the bundle that runs [default: the shipped bundle of the robot]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|NAME", value_parser = crate::repository::bundle_argument)]
     bundle: Option<PathBuf>,
     /// With --trials or --soak: what controls the robot [default: abs if the bundle has all three networks]
     #[arg(long, requires = "with_deploy")]

@@ -47,8 +47,8 @@ pub struct SweepCommand {
     /// Name of a shipped sweep, or a TOML file
     #[arg(default_value = "pedestrians", value_name = "NAME|FILE.toml")]
     sweep: String,
-    /// Folder of the policy bundle, which knows its robot [default: the shipped bundle of the robot]
-    #[arg(long, value_name = "DIR")]
+    /// Policy bundle, which knows its robot: its folder, or the name of a shipped one [default: the shipped bundle of the robot]
+    #[arg(long, value_name = "DIR|NAME", value_parser = crate::repository::bundle_argument)]
     bundle: Option<PathBuf>,
     /// What controls the robot: abs, or a policy of the bundle that runs to a goal [default: abs if the bundle has all three networks]
     #[arg(long)]

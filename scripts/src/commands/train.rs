@@ -57,7 +57,7 @@ pub struct TrainCommand {
     #[arg(long, value_name = "RUN", conflicts_with = "resume")]
     from: Option<PathBuf>,
     /// For reach-avoid: the bundle whose agile policy is rolled out [default: the one that is shipped for the robot]
-    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    #[arg(long, value_name = "DIR|NAME", value_parser = crate::repository::bundle_argument, conflicts_with = "resume")]
     bundle: Option<PathBuf>,
     /// For rays: folder of depth images [default: data/depth-ROBOT-SEED]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]

@@ -36,7 +36,7 @@ pub struct ViewDepthCommand {
     #[arg(long)]
     first: Option<usize>,
     /// Bundle with the ray network [default: the shipped bundle of the robot]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|NAME", value_parser = crate::repository::bundle_argument)]
     bundle: Option<PathBuf>,
     /// Where to write the picture
     #[arg(long, value_name = "FILE.png", default_value = "out/depth.png")]

@@ -175,14 +175,15 @@ impl Bundle {
         Ok(())
     }
 
-    /// Takes over a network of another bundle.
+    /// Takes over a network of another bundle. A ray network may be of another robot with the same camera at the same place.
     ///
     /// # Errors
     /// When that one has none of this role, or is for another robot, policy step or rays.
     pub fn insert_from(&mut self, role: &str, other: &Self) -> Result<(), BundleError> {
         let network = other.spec.network(role)?.clone();
         let (own, theirs) = (&self.spec, &other.spec);
-        if own.robot != theirs.robot {
+        let fits = own.robot == theirs.robot || role == role::RAYS && self.has_camera_of(other);
+        if !fits {
             return Err(BundleError::OtherRobot {
                 role: role.to_owned(),
                 found: theirs.robot.name.clone(),
@@ -203,6 +204,11 @@ impl Bundle {
         self.layers
             .insert(role.to_owned(), other.layers(role).to_vec());
         Ok(())
+    }
+
+    fn has_camera_of(&self, other: &Self) -> bool {
+        let camera = |bundle: &Self| bundle.robot().ok()?.camera;
+        camera(self).is_some() && camera(self) == camera(other)
     }
 
     /// Layers of the network of this role, first layer first; none without the network.

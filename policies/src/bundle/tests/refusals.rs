@@ -346,6 +346,31 @@ fn networks_of_other_bundles_are_taken_over_if_they_are_for_the_same_robot() {
 }
 
 #[test]
+fn a_ray_network_fits_a_robot_with_the_same_camera() {
+    let shipped = |name: &str| {
+        Bundle::load(
+            &Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("bundles")
+                .join(name),
+        )
+        .unwrap()
+    };
+    let (go2, rays) = (shipped("go2"), shipped("go1"));
+    let mut bundle = go2.clone();
+    bundle.insert_from(role::RAYS, &rays).unwrap();
+    assert_eq!(bundle.layers(role::RAYS), rays.layers(role::RAYS));
+    // Its policies do not, nor does a robot without a camera take it.
+    assert_refused(
+        bundle.insert_from(role::RECOVERY, &rays),
+        &["network `recovery` is for robot `go1`"],
+    );
+    assert_refused(
+        shipped("anymal_b").insert_from(role::RAYS, &go2),
+        &["network `rays` is for robot `go2`"],
+    );
+}
+
+#[test]
 fn a_ray_network_that_does_not_fit_is_refused() {
     fn whole(layer: Linear) -> Bundle {
         let mut bundle = bundle();

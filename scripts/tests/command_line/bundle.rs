@@ -24,7 +24,7 @@ fn a_bundle_is_told_in_a_line_for_each_network() {
     assert!(told.success, "{}", told.stderr);
     let lines: Vec<_> = told.stdout.lines().collect();
     assert!(
-        lines[0].starts_with("for go1, policy step 0.02 s, 27 rays from -117 to 117 degrees"),
+        lines[0].starts_with("for go1, policy step 0.02 s, 39 rays from -171 to 171 degrees"),
         "{}",
         lines[0]
     );
@@ -36,7 +36,7 @@ fn a_bundle_is_told_in_a_line_for_each_network() {
     }
     assert_eq!(lines.len(), 5);
     assert!(
-        lines[3].contains("threshold -0.2, min_improvement -2"),
+        lines[3].contains("threshold 0, min_improvement -2"),
         "{}",
         lines[3]
     );
@@ -118,7 +118,7 @@ fn networks_that_do_not_fit_are_refused() {
     );
     refuse(
         &[&go1, "--network", &network("agile", &paper)],
-        &["network `agile` observes", "count 11 instead of 27"],
+        &["network `agile` observes", "count 11 instead of 39"],
     );
     refuse(
         &[

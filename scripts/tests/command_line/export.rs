@@ -67,8 +67,8 @@ fn the_contract_says_what_goes_in_and_comes_out() {
     }
     assert_eq!(joints.len(), 12);
     assert_eq!(float(&contract["policy_step_s"]), 0.02);
-    assert_eq!(float(&contract["switch"]["threshold"]), -0.2);
-    assert_eq!(contract["rays"]["angle_rad"].as_array().unwrap().len(), 27);
+    assert_eq!(float(&contract["switch"]["threshold"]), 0.0);
+    assert_eq!(contract["rays"]["angle_rad"].as_array().unwrap().len(), 39);
     // 4.0 times 30.1 rad/s in 20 ms.
     let change_rad = contract["safety"]["largest_change_rad"][0]
         .as_f64()
@@ -77,10 +77,10 @@ fn the_contract_says_what_goes_in_and_comes_out() {
     assert!((change_rad - expected).abs() < 1e-5, "{change_rad}");
     let networks = contract["networks"].as_object().unwrap();
     for (role, widths) in [
-        ("agile", vec![4, 12, 3, 2, 1, 1, 48, 48, 48, 27, 27]),
+        ("agile", vec![4, 12, 3, 2, 1, 1, 48, 48, 48, 39, 39]),
         ("recovery", vec![4, 12, 3, 3, 48, 48, 48]),
-        ("reach-avoid", vec![3, 3, 2, 27, 27]),
-        ("twist-search", vec![3, 3, 2, 27, 27]),
+        ("reach-avoid", vec![3, 3, 2, 39, 39]),
+        ("twist-search", vec![3, 3, 2, 39, 39]),
     ] {
         let network = &networks[role];
         assert!(

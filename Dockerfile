@@ -9,6 +9,6 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /abs
 COPY . .
-# `doctor` has all in it that was fetched before, and ROS 2.
+# What has been fetched is built in; `doctor` asks for ROS 2 as well.
 RUN bash -ec 'root=$PWD; source scripts/setup.bash; require_libtorch; require_mujoco' && scripts/abs doctor
 ENTRYPOINT ["scripts/abs"]

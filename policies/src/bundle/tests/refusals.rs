@@ -355,8 +355,9 @@ fn a_ray_network_fits_a_robot_with_the_same_camera() {
         )
         .unwrap()
     };
-    let (go2, rays) = (shipped("go2"), shipped("go1"));
+    let (go2, rays) = (shipped("go2"), shipped("go1-paper"));
     let mut bundle = go2.clone();
+    assert_ne!(bundle.layers(role::RAYS), rays.layers(role::RAYS));
     bundle.insert_from(role::RAYS, &rays).unwrap();
     assert_eq!(bundle.layers(role::RAYS), rays.layers(role::RAYS));
     // Its policies do not, nor does a robot without a camera take it.
